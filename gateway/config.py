@@ -1,0 +1,259 @@
+"""The pydantic models of breakeven.yaml: strict, with units in the names.
+
+`load_config` is the only way in. It raises `ConfigError` with one line for each fault: the key's path,
+what is wrong and how to mend it. Values of environment variables are read only when they are needed,
+and never become part of a model, so that no dump of the config can show a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gateway.errors import ConfigError
+
+Modality = Literal["text", "image", "audio", "file"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+# Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.
+UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the config; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body; above it: 413.")
+    drain_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        60.0, description="How long running answers may go on after SIGTERM."
+    )
+
+
+class Timeouts(Section):
+    connect_seconds: Seconds = Field(2.0, description="To open the connection.")
+    first_event_seconds: Seconds = Field(60.0, description="From the request sent to the first event or body byte.")
+    idle_seconds: Seconds = Field(30.0, description="Between two reads of a running answer; comments count as life.")
+    total_seconds: Seconds = Field(600.0, description="For the whole attempt.")
+
+
+class Upstream(Section):
+    """What both upstreams have in common."""
+
+    base_url: str = Field(description="Base URL of the OpenAI-compatible API, with its /v1.")
+    model: str = Field(min_length=1, description="Model name that the upstream serves.")
+    api_key_env: str | None = Field(
+        None, description="Name of the environment variable that holds the key; null: no key is sent."
+    )
+    max_concurrency: int = Field(256, ge=1, description="Requests that this upstream gets at once.")
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
+        None, description="The one spelling of the output limit that this upstream accepts; null: as the client sent it."
+    )
+    timeouts: Timeouts = Field(Timeouts(), description="Limits in time.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _a_name_and_no_key(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError("must be the name of an environment variable, never the key itself")
+        return value
+
+    def api_key(self) -> str | None:
+        """The key from the environment, or None where none is configured.
+
+        `check_environment` has made sure that a configured variable is set.
+        """
+        return os.environ[self.api_key_env] if self.api_key_env else None
+
+
+class Student(Upstream):
+    context_window: int | None = Field(
+        None, ge=1, description="Tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models."
+    )
+    modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student reads.")
+    tools: bool = Field(True, description="Whether the student can call tools.")
+    hosting_usd_per_hour: Usd = Field(
+        Decimal("0"), description="What the student's machines cost by the hour, used or idle."
+    )
+
+
+class Prices(Section):
+    input: UsdPerMillion = Field(description="USD per million uncached prompt tokens.")
+    cached_input: UsdPerMillion | None = Field(
+        None, description="USD per million cached prompt tokens; null: the same as input."
+    )
+    output: UsdPerMillion = Field(description="USD per million completion tokens, reasoning included.")
+
+
+class Teacher(Upstream):
+    usd_per_million: Prices = Field(description="The teacher's prices.")
+
+
+class Escalation(Section):
+    probe_tokens: int = Field(24, ge=1, description="Tokens of the student's answer to look at.")
+    min_mean_logprob: float = Field(-1.2, le=0.0, description="Below this mean log-probability the teacher answers.")
+
+
+class Routing(Section):
+    artifact: str | None = Field(None, description="Directory of the router artifact; null: the one that ships.")
+    threshold: Fraction = Field(0.5, description="A score at or above it goes to the teacher.")
+    novelty_threshold: Fraction = Field(0.99, description="A novelty at or above it goes to the teacher; 1.0: never.")
+    sticky: bool = Field(True, description="A conversation stays on its route.")
+    fallback: bool = Field(True, description="Try the other upstream, before the first byte, when one fails.")
+    escalation: Escalation | None = Field(None, description="Look at the start of the student's answer; null: off.")
+
+
+class Economics(Section):
+    investment_usd: Usd = Field(Decimal("0"), description="One-time cost of distilling the student.")
+    hosting_since: datetime | None = Field(
+        None, description="When hosting began to cost; null: when this ledger was first used."
+    )
+
+    @field_validator("hosting_since")
+    @classmethod
+    def _with_a_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("must carry a time zone, such as 2026-11-01T00:00:00Z")
+        return value.astimezone(UTC) if value is not None else None
+
+
+class LedgerConfig(Section):
+    url: str = Field("sqlite:///breakeven.db", description="SQLAlchemy URL; a SQLite path is relative to this file.")
+
+
+class Shadow(Section):
+    rate: Fraction = Field(0.0, description="Share of student answers that are also put to the teacher and judged.")
+
+
+class ClientKey(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in the ledger and the log.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
+
+
+class Auth(Section):
+    keys: list[ClientKey] = Field([], description="Client keys; empty: loopback only.")
+
+    @field_validator("keys")
+    @classmethod
+    def _names_differ(cls, value: list[ClientKey]) -> list[ClientKey]:
+        names = [key.name for key in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two keys have the same name")
+        return value
+
+
+class Admin(Section):
+    key_env: str = Field(
+        "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; unset: no /admin."
+    )
+
+
+class Config(Section):
+    """breakeven.yaml."""
+
+    server: Server = Field(Server(), description="The gateway's own server.")
+    student: Student = Field(description="The self-hosted distilled model on vLLM.")
+    teacher: Teacher = Field(description="The API that the student was distilled from.")
+    routing: Routing = Field(Routing(), description="How a route is chosen.")
+    economics: Economics = Field(Economics(), description="What was invested.")
+    ledger: LedgerConfig = Field(LedgerConfig(), description="The durable record of usage and cost.")
+    shadow: Shadow = Field(Shadow(), description="Measuring quality on live traffic.")
+    auth: Auth = Field(Auth(), description="Who may call the gateway.")
+    admin: Admin = Field(Admin(), description="Who may change it.")
+
+    @model_validator(mode="after")
+    def _upstreams_differ(self) -> Config:
+        reserved = {"auto", "student", "teacher"}
+        for name, upstream in (("student", self.student), ("teacher", self.teacher)):
+            if upstream.model in reserved - {name} or upstream.model.startswith("auto@"):
+                raise ValueError(f"{name}.model: {upstream.model!r} means something else here; rename it upstream")
+        if self.student.model == self.teacher.model:
+            raise ValueError("student.model and teacher.model are the same; a client could not pin one of them")
+        return self
+
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def load_config(path: Path) -> Config:
+    """Read, resolve and check breakeven.yaml.
+
+    Relative paths and SQLite URLs come back absolute, relative to the file's own folder.
+    Raises ConfigError.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}); give the config with --config"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError([f"{path}: {where}not valid YAML ({getattr(error, 'problem', 'encoding')})"]) from None
+    if not isinstance(document, dict):
+        raise ConfigError([f"{path}: must be a mapping with at least the keys student and teacher"])
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(list(_lines(error))) from None
+    return _resolved(config, path.resolve().parent)
+
+
+def check_environment(config: Config) -> None:
+    """Raise ConfigError where a variable that the config names is not set, or the address is too open."""
+    faults = []
+    for section, upstream in (("student", config.student), ("teacher", config.teacher)):
+        if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
+            faults.append(f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it")
+    if not config.auth.keys and config.server.host not in LOOPBACK:
+        faults.append(
+            f"auth.keys: empty, so server.host must be loopback and is {config.server.host}; "
+            "add a key or listen on 127.0.0.1"
+        )
+    if faults:
+        raise ConfigError(faults)
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+        if fault["type"] == "extra_forbidden":
+            yield f"{path}: unknown key; remove it or check its spelling"
+        elif fault["type"] == "missing":
+            yield f"{path}: missing; it has no default"
+        else:
+            yield f"{path}: {fault['msg'].removeprefix('Value error, ')}" if path else fault["msg"].removeprefix(
+                "Value error, "
+            )
+
+
+def _resolved(config: Config, folder: Path) -> Config:
+    artifact = config.routing.artifact
+    url = config.ledger.url
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^?]+)(\?.*)?", url)
+    if match and match[2] != ":memory:":
+        url = f"{match[1]}{folder / match[2]}{match[3] or ''}"
+    changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update={"url": url})}
+    if artifact is not None:
+        changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+    return config.model_copy(update=changes)

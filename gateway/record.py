@@ -1,0 +1,81 @@
+"""The settled record of one request: metrics, log line and ledger all come from it. No prompt text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gateway.economics.prices import Cost
+from gateway.usage import Usage
+from router.policy import Reason, Route
+
+
+class Endpoint(StrEnum):
+    """The OpenAI endpoints that take a request upstream."""
+
+    CHAT_COMPLETIONS = "chat_completions"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+
+
+class Outcome(StrEnum):
+    """How a request, or one attempt of it, ended."""
+
+    OK = "ok"
+    UPSTREAM_ERROR = "upstream_error"
+    TRUNCATED = "truncated"
+    CLIENT_CANCELLED = "client_cancelled"
+    GATEWAY_ERROR = "gateway_error"
+    REJECTED = "rejected"
+
+
+class AttemptRecord(msgspec.Struct, frozen=True):
+    """One call to one upstream, paid for.
+
+    `status` is the upstream's HTTP status, None where no answer came. Times are seconds; they start
+    when the attempt does. `cost` is at the prices of that time; the student's is zero, since the student
+    is paid for by the hour.
+    """
+
+    upstream: Route
+    outcome: Outcome
+    status: int | None
+    usage: Usage
+    cost: Cost
+    first_event_seconds: float | None
+    seconds: float
+
+
+class RequestRecord(msgspec.Struct, frozen=True):
+    """One request, as settled.
+
+    `id` is the gateway's own and unique; `request_id` is what the client sees and may have chosen, and
+    need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of the
+    answer: after a fallback the other upstream's, with reason `fallback`; None where the request was
+    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request. `key` is the name of
+    the client's key. `router_seconds` is the time the decision took, `overhead_seconds` all that the
+    gateway itself took before the first attempt was sent.
+    """
+
+    id: str
+    request_id: str
+    at: int
+    endpoint: Endpoint
+    key: str | None
+    stream: bool
+    route: Route | None
+    reason: Reason | None
+    pinned: bool
+    score: float | None
+    threshold: float | None
+    novelty: float | None
+    artifact: str | None
+    outcome: Outcome
+    status: int
+    attempts: tuple[AttemptRecord, ...]
+    baseline: int
+    router_seconds: float | None
+    overhead_seconds: float | None
+    seconds: float

@@ -1,0 +1,1 @@
+"""The models behind the gateway: serving a student, replaying recorded answers, distilling."""

@@ -1,0 +1,1 @@
+"""The decision: given a conversation, which route and why."""
