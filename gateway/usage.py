@@ -20,3 +20,31 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 NO_USAGE = Usage()
+
+
+def read_usage(value: object) -> Usage | None:
+    """The `usage` object of a chat, completions, embeddings or responses answer; None where it is not one.
+
+    Counts that are absent, negative or no integers are 0 and make the usage incomplete; an absent detail
+    (no cached tokens reported) does not. Embeddings have no output tokens.
+    """
+    if not isinstance(value, dict):
+        return None
+    prompt = _count(value.get("prompt_tokens", value.get("input_tokens")))
+    output = _count(value.get("completion_tokens", value.get("output_tokens")))
+    if output is None and "total_tokens" in value and prompt == _count(value["total_tokens"]):
+        output = 0
+    details = value.get("prompt_tokens_details", value.get("input_tokens_details"))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    if prompt is None and output is None:
+        return None
+    return Usage(
+        prompt=prompt or 0,
+        cached=min(cached or 0, prompt or 0),
+        output=output or 0,
+        complete=prompt is not None and output is not None,
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

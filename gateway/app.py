@@ -1,0 +1,125 @@
+"""create_app(config) -> FastAPI; the lifespan builds one typed Services object."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException
+from starlette.routing import Route as Path
+
+from gateway import naming
+from gateway.auth import client_name
+from gateway.config import Config
+from gateway.endpoints.chat import ChatCompletions
+from gateway.errors import RequestError
+from gateway.ledger import Ledger
+from gateway.relay import Relay
+from gateway.services import Services
+from router.artifact import Artifact
+from router.policy import Route
+
+_WINDOW_RETRY_SECONDS = 10.0
+
+
+def create_app(config: Config, artifact: Artifact, ledger: Ledger) -> FastAPI:
+    """The gateway as an ASGI app. The ledger is closed when the app ends."""
+    services = Services.build(config, artifact, ledger)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = services
+        for upstream in services.upstreams.values():
+            await upstream.start()
+        window = asyncio.create_task(_learn_context_window(services))
+        try:
+            yield
+        finally:
+            window.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await window
+            for upstream in services.upstreams.values():
+                await upstream.aclose()
+            await asyncio.to_thread(ledger.close)
+
+    app = FastAPI(
+        title="Breakeven",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={HTTPException: _http_error, RequestError: _request_error},
+    )
+    app.state.services = services
+    for adapter in (ChatCompletions(),):
+        app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter, lambda: services)))
+    _add_readings(app, services)
+    return app
+
+
+def _add_readings(app: FastAPI, services: Services) -> None:
+    """The routes that read the gateway's state and call no upstream."""
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> JSONResponse:
+        client_name(services.config.auth.keys, request.headers.get("authorization"))
+        return JSONResponse(naming.listing(services.config))
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str, request: Request) -> JSONResponse:
+        client_name(services.config.auth.keys, request.headers.get("authorization"))
+        naming.resolve(name, services.config)
+        return JSONResponse({"id": name, "object": "model", "created": 0, "owned_by": "breakeven"})
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        upstreams = {route: not upstream.breaker.open for route, upstream in services.upstreams.items()}
+        ready = not services.draining and any(upstreams.values())
+        return JSONResponse(
+            {
+                "status": "draining" if services.draining else "ready" if ready else "both upstreams are down",
+                "student": "up" if upstreams[Route.STUDENT] else "down",
+                "teacher": "up" if upstreams[Route.TEACHER] else "down",
+                "router": services.artifact.hash,
+            },
+            200 if ready else 503,
+        )
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        # Settled requests that are still on their way to the database belong in the numbers.
+        body = await asyncio.to_thread(lambda: (services.ledger.flush(2.0), encode(services.registry))[1])
+        return Response(body, media_type=content_type)
+
+
+async def _learn_context_window(services: Services) -> None:
+    """Ask the student's server for its context window until it says one, unless the config does."""
+    student = services.upstreams[Route.STUDENT]
+    while student.context_window is None:
+        student.context_window = await student.fetch_context_window()
+        await asyncio.sleep(_WINDOW_RETRY_SECONDS)
+
+
+async def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return Response(error.body(), error.status, {"content-type": "application/json", **error.headers})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {
+        404: ("There is nothing at this path.", "not_found"),
+        405: ("This method is not allowed here.", "method_not_allowed"),
+    }
+    message, code = texts.get(error.status_code, ("The request cannot be served.", None))
+    shaped = RequestError(error.status_code, message, code=code, headers=error.headers)
+    return await _request_error(request, shaped)

@@ -1,0 +1,56 @@
+"""One moving deadline for a task, cheap to move for every event of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Deadline:
+    """Cancels the current task when the deadline passes; `take` then tells that it was this one.
+
+    `total_seconds` after the start nothing can move it further. Moving it is an assignment: the timer
+    re-arms itself only when it fires early.
+    """
+
+    def __init__(self, total_seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._last = self._loop.time() + total_seconds
+        self._when = self._armed = self._last
+        self._timer = self._loop.call_at(self._armed, self._fire)
+        self._passed = False
+
+    def within(self, seconds: float) -> None:
+        """Move to this many seconds from now."""
+        self._when = when = min(self._loop.time() + seconds, self._last)
+        if when < self._armed:
+            self._timer.cancel()
+            self._arm(when)
+
+    def total(self) -> None:
+        """Move to the last moment: what waits now is not the upstream."""
+        self._when = self._last
+
+    def take(self) -> bool:
+        """Whether a cancellation came from here; it is then taken back."""
+        if not self._passed:
+            return False
+        self._passed = False
+        return self._task.uncancel() == 0
+
+    def close(self) -> None:
+        """Never fire again."""
+        self._timer.cancel()
+
+    def _arm(self, when: float) -> None:
+        self._armed = when
+        self._timer = self._loop.call_at(when, self._fire)
+
+    def _fire(self) -> None:
+        if self._loop.time() < self._when:
+            self._arm(self._when)
+            return
+        self._passed = True
+        self._task.cancel()

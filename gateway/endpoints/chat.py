@@ -1,0 +1,112 @@
+"""POST /v1/chat/completions and, with the same stream grammar, POST /v1/completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.body import Body
+from gateway.endpoints.base import Mark, answer_usage
+from gateway.errors import RequestError
+from gateway.record import Endpoint
+from gateway.sse import Event
+from gateway.usage import Usage, read_usage
+from router.text import Conversation, read_chat, read_prompt
+
+_DONE = Mark(done=True)
+_CONTENT = Mark()
+_NOTHING = Mark(content=False)
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class Completions:
+    """The legacy text endpoint."""
+
+    endpoint = Endpoint.COMPLETIONS
+    path = "/completions"
+    stream_options = True
+
+    def check(self, body: Body) -> None:
+        if "prompt" not in body:
+            raise RequestError(400, "'prompt' is missing.", param="prompt", code="missing_required_parameter")
+        body.get("prompt", str | list[Any], "a string or an array")
+
+    def conversation(self, body: Body) -> Conversation:
+        return read_prompt(body.get("prompt", Any, "a string or an array"))
+
+    def max_output_tokens(self, body: Body) -> int | None:
+        return body.get("max_tokens", int, "an integer")
+
+    def choices(self, body: Body) -> int:
+        prompt = body.get("prompt", Any, "a string or an array")
+        # A list of prompts gives choices for each; a list of integers is one prompt as token ids.
+        prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
+        return prompts * (body.get("n", int, "an integer") or 1)
+
+    def usage(self, answer: bytes) -> Usage | None:
+        return answer_usage(answer)
+
+    def mark(self, event: Event) -> Mark:
+        data = event.data
+        if not data:
+            return _NOTHING
+        if data.strip() == b"[DONE]":
+            return _DONE
+        try:
+            chunk = _CHUNK.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return _CONTENT
+        if chunk.error is not None:
+            return Mark(error=chunk.error)
+        finished = tuple(c.index for c in chunk.choices or () if c.finish_reason is not None)
+        usage = read_usage(chunk.usage) if chunk.usage is not None else None
+        if not finished and usage is None:
+            return _CONTENT
+        return Mark(usage=usage, usage_only=usage is not None and chunk.choices == [], finished=finished)
+
+    def error_tail(self, error: bytes) -> bytes:
+        return b"data: %b\n\ndata: [DONE]\n\n" % error
+
+
+class ChatCompletions(Completions):
+    """The chat endpoint."""
+
+    endpoint = Endpoint.CHAT_COMPLETIONS
+    path = "/chat/completions"
+
+    def check(self, body: Body) -> None:
+        messages = body.get("messages", list[Any], "an array of messages")
+        if not messages:
+            raise RequestError(
+                400, "'messages' must have at least one message.", param="messages", code="missing_required_parameter"
+            )
+        for index, message in enumerate(messages):
+            if not isinstance(message, dict):
+                raise RequestError(
+                    400, f"'messages[{index}]' must be an object.", param=f"messages[{index}]", code="invalid_type"
+                )
+
+    def conversation(self, body: Body) -> Conversation:
+        return read_chat(body.get("messages", Any, "an array"), body.get("tools", Any, "an array"))
+
+    def max_output_tokens(self, body: Body) -> int | None:
+        newer = body.get("max_completion_tokens", int, "an integer")
+        older = body.get("max_tokens", int, "an integer")
+        return newer if newer is not None else older
+
+    def choices(self, body: Body) -> int:
+        return body.get("n", int, "an integer") or 1

@@ -1,0 +1,137 @@
+"""The state of one request while it runs, and the record that it ends in."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from gateway.body import Body
+from gateway.economics.breakeven import baseline
+from gateway.endpoints.base import Adapter
+from gateway.record import AttemptRecord, Outcome, RequestRecord
+from gateway.services import Services
+from gateway.usage import NO_USAGE, Usage
+from router.policy import Decision, Reason, Route
+
+
+class Attempt:
+    """One call to one upstream while it runs."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.outcome = Outcome.GATEWAY_ERROR
+        self.status: int | None = None
+        self.usage: Usage = NO_USAGE
+        self.first_event_seconds: float | None = None
+        self._started = time.perf_counter()
+        self._seconds: float | None = None
+
+    def first_event(self) -> None:
+        """The first event or body byte is here."""
+        if self.first_event_seconds is None:
+            self.first_event_seconds = time.perf_counter() - self._started
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._seconds = time.perf_counter() - self._started
+
+    def record(self, services: Services) -> AttemptRecord:
+        """The attempt as settled, at the prices of now."""
+        return AttemptRecord(
+            upstream=self.route,
+            outcome=self.outcome,
+            status=self.status,
+            usage=self.usage,
+            cost=services.cost(self.route, self.usage),
+            first_event_seconds=self.first_event_seconds,
+            seconds=self._seconds or 0.0,
+        )
+
+
+class Exchange:
+    """One request: what was asked, what was decided, what was tried."""
+
+    def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
+        self.services = services
+        self.adapter = adapter
+        self.id = uuid.uuid4().hex
+        self.request_id = request_id
+        self.key: str | None = None
+        self.body: Body | None = None
+        self.stream = False
+        self.wants_usage = False
+        self.pinned = False
+        self.decision: Decision | None = None
+        self.may_fall_back = False
+        self.attempts: list[Attempt] = []
+        self.outcome = Outcome.GATEWAY_ERROR
+        self.status = 500
+        self.router_seconds: float | None = None
+        self.overhead_seconds: float | None = None
+        self._at = time.time_ns() // 1000
+        self._started = time.perf_counter()
+
+    @property
+    def route(self) -> Route | None:
+        """The upstream that answered, or was last tried."""
+        if self.attempts:
+            return self.attempts[-1].route
+        return self.decision.route if self.decision else None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why that one."""
+        if len(self.attempts) > 1:
+            return Reason.FALLBACK
+        return self.decision.reason if self.decision else None
+
+    def begin(self, route: Route) -> Attempt:
+        """A new attempt; the first one ends the gateway's own share of the time."""
+        if self.overhead_seconds is None:
+            self.overhead_seconds = time.perf_counter() - self._started
+        attempt = Attempt(route)
+        self.attempts.append(attempt)
+        return attempt
+
+    def headers(self) -> dict[str, str]:
+        """The x-breakeven-* headers, as far as they are known now."""
+        headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
+        decision = self.decision
+        if decision is not None:
+            headers["x-breakeven-route"] = str(self.route)
+            headers["x-breakeven-reason"] = str(self.reason)
+            headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
+            if decision.score is not None:
+                headers["x-breakeven-score"] = f"{decision.score:.6f}"
+            if decision.novelty is not None:
+                headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
+            headers["x-breakeven-router"] = self.services.artifact.hash
+            headers["x-breakeven-attempts"] = str(len(self.attempts))
+        return headers
+
+    def record(self) -> RequestRecord:
+        """The settled record."""
+        attempts = tuple(attempt.record(self.services) for attempt in self.attempts)
+        decision = self.decision
+        return RequestRecord(
+            id=self.id,
+            request_id=self.request_id,
+            at=self._at,
+            endpoint=self.adapter.endpoint,
+            key=self.key,
+            stream=self.stream,
+            route=self.route,
+            reason=self.reason,
+            pinned=self.pinned,
+            score=decision.score if decision else None,
+            threshold=decision.threshold if decision else None,
+            novelty=decision.novelty if decision else None,
+            artifact=self.services.artifact.hash,
+            outcome=self.outcome,
+            status=self.status,
+            attempts=attempts,
+            baseline=baseline(attempts, self.services.price, pinned=self.pinned),
+            router_seconds=self.router_seconds,
+            overhead_seconds=self.overhead_seconds,
+            seconds=time.perf_counter() - self._started,
+        )

@@ -1,0 +1,135 @@
+"""Prometheus metrics of this process: what happened, how long it took, what is in flight.
+
+Money and tokens come from the ledger instead (`money_metrics.py`), so that they survive a restart. Labels
+are enums; nothing that a client sends becomes a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from gateway.record import Outcome, RequestRecord
+from gateway.upstream import Upstream
+from router.policy import Route
+
+_SHARES = tuple(i / 20 for i in range(1, 21))
+_FAST = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_SLOW = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """What the settled records add up to since this process started."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "breakeven_requests_total",
+            "Requests settled by this process. The route is the one that answered.",
+            ["endpoint", "route", "reason", "outcome"],
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "breakeven_attempts_total",
+            "Calls to an upstream by this process; a request has one or more and each is paid for.",
+            ["upstream", "outcome"],
+            registry=registry,
+        )
+        self.usage_missing = Counter(
+            "breakeven_usage_missing_total",
+            "Answers in which the upstream reported no complete token counts; their cost is not known.",
+            ["upstream"],
+            registry=registry,
+        )
+        self.score = Histogram(
+            "breakeven_score",
+            "Estimated probability that the student's answer is worse than the teacher's.",
+            buckets=_SHARES,
+            registry=registry,
+        )
+        self.novelty = Histogram(
+            "breakeven_novelty",
+            "Distance from what the student was distilled on, as a quantile of the reference set.",
+            buckets=_SHARES,
+            registry=registry,
+        )
+        self.router = Histogram(
+            "breakeven_router_seconds", "Time that a routing decision took.", buckets=_FAST, registry=registry
+        )
+        self.overhead = Histogram(
+            "breakeven_overhead_seconds",
+            "Time that the gateway itself took before the first attempt was sent.",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.first_event = Histogram(
+            "breakeven_first_event_seconds",
+            "From an attempt's start to the first event or body byte of its answer.",
+            ["upstream"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "breakeven_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["route"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.reload_successful = Gauge(
+            "breakeven_config_last_reload_successful",
+            "1 when the config that was read last is in force, 0 when it was wrong and the one before stays.",
+            registry=registry,
+        )
+        self.reload_successful.set(1)
+        for route in Route:
+            self.usage_missing.labels(route)
+            self.first_event.labels(route)
+            self.seconds.labels(route)
+            self.attempts.labels(route, Outcome.OK)
+
+    def settle(self, record: RequestRecord) -> None:
+        """Count one settled request and its attempts."""
+        self.requests.labels(
+            record.endpoint, record.route or "none", record.reason or "none", record.outcome
+        ).inc()
+        for attempt in record.attempts:
+            self.attempts.labels(attempt.upstream, attempt.outcome).inc()
+            if attempt.outcome is Outcome.OK and not attempt.usage.complete:
+                self.usage_missing.labels(attempt.upstream).inc()
+            if attempt.first_event_seconds is not None:
+                self.first_event.labels(attempt.upstream).observe(attempt.first_event_seconds)
+        if record.score is not None:
+            self.score.observe(record.score)
+        if record.novelty is not None:
+            self.novelty.observe(record.novelty)
+        if record.router_seconds is not None:
+            self.router.observe(record.router_seconds)
+        if record.overhead_seconds is not None:
+            self.overhead.observe(record.overhead_seconds)
+        if record.route is not None:
+            self.seconds.labels(record.route).observe(record.seconds)
+
+
+class UpstreamCollector(Collector):
+    """State of the upstreams, read at the scrape."""
+
+    def __init__(self, upstreams: Mapping[Route, Upstream]) -> None:
+        self._upstreams = upstreams
+
+    def collect(self) -> Iterable[Metric]:
+        in_flight = GaugeMetricFamily(
+            "breakeven_in_flight", "Attempts now running at this upstream.", labels=["upstream"]
+        )
+        circuit = GaugeMetricFamily(
+            "breakeven_circuit_open",
+            "1 while the upstream is left alone after failures, 0 while it is used.",
+            labels=["upstream"],
+        )
+        for route, upstream in self._upstreams.items():
+            in_flight.add_metric([route], upstream.in_flight)
+            circuit.add_metric([route], int(upstream.breaker.open))
+        return (in_flight, circuit)

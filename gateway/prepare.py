@@ -1,0 +1,133 @@
+"""The first half of a request: checked, resolved, decided. Nothing has gone upstream yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+
+from gateway import naming
+from gateway.auth import client_name
+from gateway.body import Body
+from gateway.client import Client
+from gateway.errors import RequestError
+from gateway.exchange import Exchange
+from gateway.upstream import Upstream
+from router.policy import Decision, Policy, Reason, Route, decide
+
+_log = logging.getLogger("breakeven.router")
+
+# The headers of a client that go upstream; all others, keys and cookies among them, stay here.
+_PASSED = ("openai-beta", "traceparent", "tracestate")
+_STUDENT_CANNOT = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
+
+
+async def prepare(exchange: Exchange, client: Client) -> None:
+    """Authenticate, read and check the body, resolve the model's name, decide.
+
+    Raises RequestError; the exchange then ends as rejected.
+    """
+    services = exchange.services
+    exchange.key = client_name(services.config.auth.keys, client.headers.get("authorization"))
+    if services.draining:
+        raise RequestError(
+            503, "The gateway is shutting down; try again.", type="server_error", code="draining", headers={"retry-after": "1"}
+        )
+    body = Body(await client.read_body(services.config.server.max_body_bytes))
+    client.watch()
+    exchange.body = body
+    exchange.adapter.check(body)
+    exchange.stream = body.get("stream", bool, "true or false") or False
+    options = body.get("stream_options", dict[str, Any], "an object") or {}
+    exchange.wants_usage = exchange.stream and options.get("include_usage") is True
+    target = naming.resolve(body.get("model", str, "a string"), services.config)
+    exchange.pinned = target.pin is not None
+    started = time.perf_counter()
+    exchange.decision = _decide(exchange, body, target)
+    exchange.router_seconds = time.perf_counter() - started
+    asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in ("false", "0", "off", "no")
+    exchange.may_fall_back = (
+        services.config.routing.fallback
+        and asked
+        and not exchange.pinned
+        and exchange.decision.reason not in _STUDENT_CANNOT
+    )
+
+
+def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
+    """The client's body with what one upstream needs otherwise, and nothing else changed."""
+    assert exchange.body is not None
+    body = exchange.body.copy()
+    body.set("model", upstream.config.model)
+    if exchange.stream and exchange.adapter.stream_options:
+        options = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
+        if options.get("include_usage") != b"true":
+            body.set("stream_options", {**options, "include_usage": True})
+    _one_output_limit(body, upstream.config.max_tokens_field)
+    return body.encode()
+
+
+def upstream_headers(exchange: Exchange, client: Client) -> dict[str, str]:
+    """The head of a request upstream, without authorization."""
+    headers = {"content-type": "application/json", "x-request-id": exchange.request_id}
+    headers["accept"] = "text/event-stream" if exchange.stream else "application/json"
+    for name in _PASSED:
+        if name in client.headers:
+            headers[name] = client.headers[name]
+    return headers
+
+
+def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
+    services = exchange.services
+    threshold = services.policy.threshold if target.threshold is None else target.threshold
+    available = services.available
+    if not available:
+        raise overloaded(exchange, Route.TEACHER)
+    limit = exchange.adapter.max_output_tokens(body)
+    try:
+        decision = decide(
+            exchange.adapter.conversation(body),
+            pin=target.pin,
+            policy=Policy(threshold, services.policy.novelty_threshold),
+            student=services.student,
+            max_output_tokens=limit,
+            available=available,
+            scorer=services.artifact.difficulty.score,
+        )
+    except Exception as error:  # a classifier that fails must not fail the request
+        _log.error("the router failed with %s; the teacher answers", type(error).__name__)
+        decision = Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, threshold, None)
+    if decision.route not in available:
+        raise overloaded(exchange, decision.route)
+    return decision
+
+
+def overloaded(exchange: Exchange, route: Route) -> RequestError:
+    """The refusal where no upstream that could answer may be called: 429 when full, 503 when down."""
+    upstream = exchange.services.upstreams[route]
+    if upstream.breaker.allows:
+        return RequestError(
+            429,
+            f"The {route} is at its limit of concurrent requests; try again.",
+            type="rate_limit_error",
+            code="rate_limit_exceeded",
+            headers={"retry-after": "1"},
+        )
+    seconds = max(1, round(upstream.breaker.retry_after_seconds()))
+    return RequestError(
+        503,
+        f"The {route} has failed repeatedly and is left alone for now; try again.",
+        type="server_error",
+        code="upstream_unavailable",
+        headers={"retry-after": str(seconds)},
+    )
+
+
+def _one_output_limit(body: Body, field: str | None) -> None:
+    older, newer = "max_tokens", "max_completion_tokens"
+    if field is not None:
+        body.rename(older if field == newer else newer, field)
+    elif older in body and newer in body:
+        body.remove(older)

@@ -1,0 +1,177 @@
+"""prepare -> decide -> attempt* -> relay -> settle: the only request path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.client import Client, Receive, Reply, Scope, Send
+from gateway.deadline import Deadline
+from gateway.endpoints.base import Adapter
+from gateway.errors import RequestError, UpstreamFailure
+from gateway.exchange import Attempt, Exchange
+from gateway.prepare import prepare, upstream_body, upstream_headers
+from gateway.record import Outcome
+from gateway.services import Services
+from gateway.stream import StreamRelay, shielded_close
+from gateway.upstream import Answer, failures, refusal, refused
+from gateway.usage import NO_USAGE
+from router.policy import Route
+
+_log = logging.getLogger("breakeven.relay")
+_requests = logging.getLogger("breakeven.request")
+
+_STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class Relay:
+    """The ASGI app of one endpoint."""
+
+    def __init__(self, adapter: Adapter, services: Callable[[], Services]) -> None:
+        self._adapter = adapter
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = Client(scope, receive, send)
+        if scope["method"] != "POST":
+            error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
+            await client.finish(_reply(error, {"x-request-id": client.request_id}))
+            return
+        exchange = Exchange(self._services(), self._adapter, client.request_id)
+        reply: Reply | None = None
+        try:
+            reply = await self._answer(exchange, client)
+        finally:
+            await client.unwatch()
+            settle(exchange)
+        if reply is not None:
+            await client.finish(reply)
+
+    async def _answer(self, exchange: Exchange, client: Client) -> Reply | None:
+        """The bytes that end the answer; None where nobody is there to get them."""
+        try:
+            await prepare(exchange, client)
+            reply = await self._attempts(exchange, client)
+            exchange.outcome = exchange.attempts[-1].outcome
+            exchange.status = reply.status
+        except UpstreamFailure as error:
+            exchange.outcome, exchange.status = Outcome.UPSTREAM_ERROR, error.status
+            reply = _reply(error, exchange.headers())
+        except RequestError as error:
+            exchange.outcome, exchange.status = Outcome.REJECTED, error.status
+            reply = _reply(error, exchange.headers())
+        except asyncio.CancelledError:
+            if not client.gone:
+                exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 503
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            exchange.outcome, exchange.status = Outcome.CLIENT_CANCELLED, 499
+            return None
+        except Exception as error:  # the last net: nothing of the fault reaches the client
+            _log.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=_frames(error))
+            exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 500
+            failure = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
+            if client.started:
+                return Reply(500, {}, self._adapter.error_tail(failure.body()))
+            reply = _reply(failure, exchange.headers())
+        return reply
+
+    async def _attempts(self, exchange: Exchange, client: Client) -> Reply:
+        assert exchange.decision is not None
+        route = exchange.decision.route
+        try:
+            return await _attempt(exchange, client, route)
+        except UpstreamFailure as failure:
+            other = route.other
+            if not (failure.retryable and exchange.may_fall_back and other in exchange.services.available):
+                raise
+        return await _attempt(exchange, client, other)
+
+
+async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
+    """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
+    upstream = exchange.services.upstreams[route]
+    body = upstream_body(exchange, upstream)
+    attempt = exchange.begin(route)
+    timeouts = upstream.config.timeouts
+    answer: Answer | None = None
+    upstream.in_flight += 1
+    upstream.breaker.starting()
+    deadline = Deadline(timeouts.total_seconds)
+    try:
+        if exchange.stream:
+            deadline.within(timeouts.first_event_seconds)
+        answer = await upstream.post(exchange.adapter.path, body, upstream_headers(exchange, client), deadline)
+        attempt.status = answer.status
+        if answer.status >= 400:
+            with failures(route, deadline):
+                raise await refusal(route, answer)
+        headers = {**answer.headers, **exchange.headers()}
+        if exchange.stream and answer.streams:
+            relay = StreamRelay(exchange, attempt, answer, client, deadline)
+            reply = await relay.run({**headers, **_STREAM_HEADERS})
+        else:
+            with failures(route, deadline):
+                reply = Reply(answer.status, headers, await _whole(exchange, attempt, answer))
+        if attempt.outcome is Outcome.OK:
+            upstream.breaker.succeeded()
+        else:
+            upstream.breaker.failed()
+        return reply
+    except UpstreamFailure as failure:
+        attempt.outcome = Outcome.UPSTREAM_ERROR
+        if failure.down:
+            upstream.breaker.failed()
+        else:
+            upstream.breaker.succeeded()
+        raise
+    except asyncio.CancelledError:
+        attempt.outcome = Outcome.CLIENT_CANCELLED if client.gone else Outcome.GATEWAY_ERROR
+        upstream.breaker.released()
+        raise
+    finally:
+        deadline.close()
+        upstream.in_flight -= 1
+        if answer is not None:
+            await shielded_close(answer)
+        attempt.end()
+
+
+async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer) -> bytes:
+    """A whole JSON answer. One that is an error in the clothes of a 200 is the failure that it is."""
+    body = await answer.read()
+    attempt.first_event()
+    usage = exchange.adapter.usage(body)
+    if usage is None:
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            value = None
+        if isinstance(value, dict) and value.get("error") and "choices" not in value and "object" not in value:
+            raise refused(attempt.route, 502, value["error"])
+    attempt.usage = usage or NO_USAGE
+    attempt.outcome = Outcome.OK
+    return body
+
+
+def settle(exchange: Exchange) -> None:
+    """Once for each request: metrics, log line and ledger from one record."""
+    record = exchange.record()
+    exchange.services.metrics.settle(record)
+    if record.attempts:
+        exchange.services.ledger.settle(record)
+    _requests.info("", extra={"record": record})
+
+
+def _reply(error: RequestError, headers: dict[str, str]) -> Reply:
+    return Reply(error.status, {**headers, "content-type": "application/json", **error.headers}, error.body())
+
+
+def _frames(error: BaseException) -> tuple[type[BaseException], BaseException, object]:
+    """For the log: where it failed, without the exception's text, which may hold a prompt."""
+    return (type(error), type(error)(), error.__traceback__)

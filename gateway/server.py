@@ -1,0 +1,84 @@
+"""Running the app: sockets, signals, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+
+_POLL_SECONDS = 0.05
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket. Raises ConfigError where the address is taken or not ours."""
+    host, port = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError([f"server.port: cannot listen on {host}:{port} ({error.strerror}); choose another"]) from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Ours are in `serve`: uvicorn's own would end the process by the signal instead of exit code 0.
+        yield
+
+
+def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
+    """Serve until SIGTERM or SIGINT, then drain. Returns the exit code."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="auto",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def on_signal() -> None:
+            if stop.is_set():
+                server.should_exit = server.force_exit = True
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        services = app.state.services
+        services.draining = True
+        deadline = loop.time() + config.server.drain_seconds
+        while any(u.in_flight for u in services.upstreams.values()) and loop.time() < deadline:
+            if server.should_exit:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        server.should_exit = True
+        await running
+
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(main())
+    return 0 if server.started else 1

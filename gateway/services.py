@@ -1,0 +1,76 @@
+"""What a running gateway consists of: one typed object that the lifespan builds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from gateway.config import Config
+from gateway.economics.prices import FREE, Cost, Price, cost, price
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics, UpstreamCollector
+from gateway.money_metrics import MoneyCollector
+from gateway.upstream import Upstream
+from gateway.usage import Usage
+from router.artifact import Artifact
+from router.policy import Capabilities, Policy, Route
+
+
+@dataclass
+class Services:
+    """Everything that a request needs, and the state that outlives it."""
+
+    config: Config
+    artifact: Artifact
+    ledger: Ledger
+    registry: CollectorRegistry
+    metrics: Metrics
+    upstreams: Mapping[Route, Upstream]
+    policy: Policy
+    price: Price
+    draining: bool = False
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @classmethod
+    def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
+        """Wire the parts; opens no connection yet."""
+        registry = CollectorRegistry()
+        upstreams = {
+            Route.STUDENT: Upstream(Route.STUDENT, config.student),
+            Route.TEACHER: Upstream(Route.TEACHER, config.teacher),
+        }
+        metrics = Metrics(registry)
+        registry.register(UpstreamCollector(upstreams))
+        registry.register(MoneyCollector(ledger))
+        prices = config.teacher.usd_per_million
+        return cls(
+            config=config,
+            artifact=artifact,
+            ledger=ledger,
+            registry=registry,
+            metrics=metrics,
+            upstreams=upstreams,
+            policy=Policy(config.routing.threshold, config.routing.novelty_threshold),
+            price=price(prices.input, prices.cached_input, prices.output),
+        )
+
+    @property
+    def student(self) -> Capabilities:
+        """What the student can take."""
+        return Capabilities(
+            frozenset(self.config.student.modalities),
+            self.config.student.tools,
+            self.upstreams[Route.STUDENT].context_window,
+        )
+
+    @property
+    def available(self) -> frozenset[Route]:
+        """The upstreams that may be called now."""
+        return frozenset(route for route, upstream in self.upstreams.items() if upstream.available)
+
+    def cost(self, route: Route, usage: Usage) -> Cost:
+        """What one attempt's usage costs. The student is paid for by the hour, so its tokens are free."""
+        return cost(usage, self.price) if route is Route.TEACHER else FREE

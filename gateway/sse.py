@@ -1,0 +1,93 @@
+"""An incremental scanner of server-sent events over bytes.
+
+It cuts a byte stream into events whatever the segmentation and keeps each event's bytes as they came, so
+that an event that is not edited is relayed as sent. Grammar: WHATWG HTML, section 9.2.5; lines end in LF,
+CRLF or a bare CR, an event ends in an empty line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# Atomic groups: the CR and the LF of one CRLF must never count as two line ends.
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
+
+
+class Event(NamedTuple):
+    """One event: its bytes as received, its data lines joined by LF (None without any), its name."""
+
+    raw: bytes
+    data: bytes | None
+    name: bytes | None
+
+
+class Scanner:
+    """Feed segments, get events, each as soon as its empty line is there."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._started = False
+
+    def feed(self, segment: bytes) -> list[Event]:
+        """The events that this segment completes."""
+        buffer = self._buffer
+        buffer += segment
+        events: list[Event] = []
+        start = 0
+        position = self._searched
+        while True:
+            match = _BLANK_LINE.search(buffer, position)
+            if match is None:
+                break
+            # In a CRLF stream the LF of the empty line may still be on its way.
+            if match.end() == len(buffer) and match.group() == b"\r\n\r":
+                break
+            raw = bytes(buffer[start : match.end()])
+            # A line end at the very start of an event is either an empty line or the LF of a CRLF whose CR
+            # ended the event before; neither ends an event with content in it.
+            if _ONLY_LINE_ENDS.fullmatch(raw) and match.end() < len(buffer):
+                position = match.end()
+                continue
+            events.append(self._event(raw))
+            start = position = match.end()
+        if start:
+            del buffer[:start]
+        self._searched = max(0, len(buffer) - 3)
+        return events
+
+    def flush(self) -> Event | None:
+        """What is left after a clean end, such as an event whose empty line never came, or None."""
+        if not self._buffer:
+            return None
+        raw = bytes(self._buffer)
+        self._buffer.clear()
+        return self._event(raw)
+
+    def _event(self, raw: bytes) -> Event:
+        if not self._started:
+            self._started = True
+            return _parse(raw, raw.removeprefix(b"\xef\xbb\xbf"))
+        return _parse(raw, raw)
+
+
+def _parse(raw: bytes, text: bytes) -> Event:
+    # The common shape, one line `data: …` and an empty line, without a loop.
+    if text.startswith(b"data: ") and text.endswith(b"\n\n"):
+        data = text[6:-2]
+        if b"\n" not in data and b"\r" not in data:
+            return Event(raw, data, None)
+    lines: list[bytes] = []
+    name: bytes | None = None
+    for line in text.splitlines():
+        field, colon, value = line.partition(b":")
+        if not field and colon:
+            continue
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            lines.append(value)
+        elif field == b"event":
+            name = value
+    return Event(raw, b"\n".join(lines) if lines else None, name)

@@ -1,0 +1,155 @@
+"""Relaying one stream of server-sent events: as sent, counted, and honest about its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from gateway.client import Client, Reply
+from gateway.deadline import Deadline
+from gateway.endpoints.base import Adapter
+from gateway.errors import RequestError, UpstreamFailure
+from gateway.exchange import Attempt, Exchange
+from gateway.record import Outcome
+from gateway.sse import Event, Scanner
+from gateway.upstream import Answer, failures, refused
+
+_DONE = b"data: [DONE]\n\n"
+
+
+class StreamRelay:
+    """One answer's events on their way to the client.
+
+    Nothing is sent before the first event with content, so that a stream that fails at once can still be
+    answered by the other upstream or by a real HTTP status. The last bytes are returned, not sent: the
+    request is settled before the client has its whole answer.
+    """
+
+    def __init__(
+        self, exchange: Exchange, attempt: Attempt, answer: Answer, client: Client, deadline: Deadline
+    ) -> None:
+        self._exchange = exchange
+        self._adapter: Adapter = exchange.adapter
+        self._attempt = attempt
+        self._answer = answer
+        self._client = client
+        self._deadline = deadline
+        assert exchange.body is not None
+        self._choices = exchange.adapter.choices(exchange.body)
+        self._finished: set[int] = set()
+        self._usage_event = b""
+        self._held = bytearray()
+        self._done = b""
+        self._error_seen = False
+
+    async def run(self, headers: Mapping[str, str]) -> Reply:
+        """Relay to the end. Raises UpstreamFailure only where nothing was sent to the client yet."""
+        try:
+            await self._pump(headers)
+            failure = None
+        except UpstreamFailure as error:
+            if not self._client.started:
+                raise
+            failure = error
+        return Reply(200, headers, self._tail(failure))
+
+    async def _pump(self, headers: Mapping[str, str]) -> None:
+        scanner = Scanner()
+        timeouts = self._exchange.services.upstreams[self._attempt.route].config.timeouts
+        segments = self._answer.segments()
+        while not self._done:
+            with failures(self._attempt.route, self._deadline):
+                segment = await anext(segments, None)
+            if segment is None:
+                last = scanner.flush()
+                await self._relay([] if last is None else [_closed(last)], headers)
+                return
+            await self._relay(scanner.feed(segment), headers)
+            if self._client.started:
+                self._deadline.within(timeouts.idle_seconds)
+
+    async def _relay(self, events: list[Event], headers: Mapping[str, str]) -> None:
+        out = self._held
+        content = False
+        for event in events:
+            if self._done:
+                break
+            mark = self._adapter.mark(event)
+            if mark.usage is not None:
+                self._attempt.usage = mark.usage
+            if mark.usage_only:
+                # Held until the end: exactly one, the last, and only for a client that asked.
+                self._usage_event = event.raw
+                continue
+            if mark.error is not None:
+                if not (self._client.started or content):
+                    raise refused(self._attempt.route, _status(mark.error), mark.error)
+                self._error_seen = True
+            if mark.done:
+                self._done = event.raw
+                break
+            self._finished.update(mark.finished)
+            content = content or mark.content
+            out += event.raw
+        if content:
+            self._attempt.first_event()
+        if out and (self._client.started or content):
+            # While the client does not read, it is not the upstream that is slow.
+            self._deadline.total()
+            if not self._client.started:
+                await self._client.start(200, headers)
+            await self._client.write(bytes(out))
+            out.clear()
+
+    def _tail(self, failure: RequestError | None) -> bytes:
+        attempt = self._attempt
+        complete = bool(self._finished) if self._done else len(self._finished) >= self._choices
+        usage = self._usage_event if self._exchange.wants_usage else b""
+        if not self._client.started and not complete and not self._done:
+            raise UpstreamFailure(
+                502,
+                f"The {attempt.route} ended its stream without an answer.",
+                upstream_status=attempt.status,
+                retryable=True,
+                down=True,
+                code="empty_stream",
+            )
+        if self._error_seen:
+            attempt.outcome = Outcome.UPSTREAM_ERROR
+            return usage + (self._done or self._last())
+        if complete:
+            attempt.outcome = Outcome.OK
+            return bytes(self._held) + usage + (self._done or self._last())
+        attempt.outcome = Outcome.TRUNCATED
+        error = failure or UpstreamFailure(
+            502,
+            f"The {attempt.route} ended its stream before the answer was complete.",
+            retryable=False,
+            down=True,
+            code="stream_truncated",
+        )
+        return usage + self._adapter.error_tail(error.body())
+
+    def _last(self) -> bytes:
+        return _DONE if self._adapter.stream_options else b""
+
+
+def _closed(event: Event) -> Event:
+    """An event whose empty line never came, with one."""
+    if event.data is None:
+        return event
+    return event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n")
+
+
+def _status(error: object) -> int:
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    try:
+        status = int(code)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 502
+    return status if 400 <= status <= 599 else 502
+
+
+async def shielded_close(answer: Answer) -> None:
+    """Close an answer even while the task is being cancelled."""
+    await asyncio.shield(answer.aclose())

@@ -1,0 +1,211 @@
+"""The HTTP client to one upstream: pool, timeouts, headers, and its failures in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import httpx2
+from httpx_aiohttp.httpx2 import AiohttpTransport
+
+from gateway.breaker import Breaker
+from gateway.config import Upstream as UpstreamConfig
+from gateway.deadline import Deadline
+from gateway.errors import UpstreamFailure
+from router.policy import Route
+
+# Of the upstream's answer only these reach the client; the rest would tell about the upstream's inside.
+_ANSWER_HEADERS = re.compile(r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version")
+_RETRYABLE = frozenset({408, 429, 529})
+_ERROR_BODY_BYTES = 1 << 20
+_CONTEXT_OVERFLOW = re.compile(
+    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens|longer than the maximum",
+    re.IGNORECASE,
+)
+
+
+class Answer:
+    """An upstream's answer whose head is here: status, headers for the client, and the body in segments."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.headers = {
+            name: value for name, value in response.headers.items() if _ANSWER_HEADERS.fullmatch(name)
+        }
+        self.content_type = response.headers.get("content-type", "")
+
+    @property
+    def streams(self) -> bool:
+        """Whether the body is a stream of server-sent events."""
+        return self.content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+    def segments(self) -> AsyncIterator[bytes]:
+        """The body as it comes, decoded where the upstream compressed it against our wish."""
+        if self._response.headers.get("content-encoding", "identity").lower() in ("", "identity"):
+            stream = self._response.stream
+            assert isinstance(stream, httpx2.AsyncByteStream)
+            return stream.__aiter__()
+        return self._response.aiter_bytes()
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body, or its first `limit` bytes."""
+        body = bytearray()
+        async for segment in self.segments():
+            body += segment
+            if limit is not None and len(body) >= limit:
+                return bytes(body[:limit])
+        return bytes(body)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        with contextlib.suppress(Exception):
+            await self._response.aclose()
+
+
+class Upstream:
+    """One upstream: calls it, knows whether it may be called, and counts what is in flight."""
+
+    def __init__(self, route: Route, config: UpstreamConfig) -> None:
+        self.route = route
+        self.config = config
+        self.breaker = Breaker()
+        self.in_flight = 0
+        self.context_window: int | None = getattr(config, "context_window", None)
+        self._transport: AiohttpTransport | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether a request may be sent now: circuit closed or half open, and a place free."""
+        return self.breaker.allows and self.in_flight < self.config.max_concurrency
+
+    async def start(self) -> None:
+        """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        self._transport = AiohttpTransport(client=session)
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def post(self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline) -> Answer:
+        """Send one request and wait for the head of the answer.
+
+        Raises UpstreamFailure where none came. A status of 400 and above is an Answer.
+        """
+        with failures(self.route, deadline):
+            return Answer(await self._send("POST", path, headers, body))
+
+    async def fetch_context_window(self) -> int | None:
+        """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
+        try:
+            async with asyncio.timeout(10):
+                answer = Answer(await self._send("GET", "/models", {}, b""))
+                try:
+                    models = json.loads(await answer.read(_ERROR_BODY_BYTES))["data"]
+                finally:
+                    await answer.aclose()
+        except (httpx2.HTTPError, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+            return None
+        for model in models if isinstance(models, list) else []:
+            if isinstance(model, dict) and model.get("id") == self.config.model:
+                window = model.get("max_model_len")
+                return window if isinstance(window, int) and window > 0 else None
+        return None
+
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
+        assert self._transport is not None, "start() was not called"
+        head = {"accept-encoding": "identity", "user-agent": "breakeven", **headers}
+        key = self.config.api_key()
+        if key is not None:
+            head["authorization"] = f"Bearer {key}"
+        request = httpx2.Request(
+            method,
+            self.config.base_url + path,
+            headers=head,
+            content=body or None,
+            extensions={"timeout": {"connect": self.config.timeouts.connect_seconds}},
+        )
+        response: httpx2.Response = await self._transport.handle_async_request(request)
+        return response
+
+
+@contextlib.contextmanager
+def failures(route: Route, deadline: Deadline) -> Iterator[None]:
+    """Turn what a client library raises into UpstreamFailure, without host, URL or key of the upstream."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not deadline.take():
+            raise
+        raise UpstreamFailure(
+            504, f"The {route} did not answer in time.", retryable=True, down=True, type="timeout_error", code="timeout"
+        ) from None
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, aiohttp.ClientConnectorError):
+        raise UpstreamFailure(
+            502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
+        ) from None
+    except (httpx2.HTTPError, aiohttp.ClientError, OSError, httpx2.StreamError, ValueError):
+        raise UpstreamFailure(
+            502, f"The connection to the {route} broke.", retryable=True, down=True, code="upstream_disconnected"
+        ) from None
+
+
+async def refusal(route: Route, answer: Answer) -> UpstreamFailure:
+    """An answer of 400 and above as the failure that the client gets, in OpenAI's shape."""
+    try:
+        body = await answer.read(_ERROR_BODY_BYTES)
+    except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+        body = b""
+    return refused(route, answer.status, _error_object(body), answer.headers)
+
+
+def refused(route: Route, status: int, error: Any, headers: dict[str, str] | None = None) -> UpstreamFailure:
+    """An error object of an upstream, and its status, as the failure that the client gets."""
+    if status in (401, 403):
+        return UpstreamFailure(
+            502,
+            f"The {route} refused the gateway's credentials; the operator must check the key in its environment.",
+            upstream_status=status,
+            retryable=False,
+            down=False,
+            code="upstream_auth",
+        )
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = fields.get("message")
+    if not isinstance(message, str) or not message:
+        message = f"The {route} answered with status {status}."
+    kind, param, code = fields.get("type"), fields.get("param"), fields.get("code")
+    overflow = status == 400 and (code == "context_length_exceeded" or bool(_CONTEXT_OVERFLOW.search(message)))
+    passed = {k: v for k, v in (headers or {}).items() if k != "content-type"}
+    return UpstreamFailure(
+        status,
+        message,
+        upstream_status=status,
+        retryable=status in _RETRYABLE or status >= 500 or overflow,
+        down=status >= 500 and status != 501,
+        type=kind if isinstance(kind, str) else "upstream_error",
+        param=param if isinstance(param, str) else None,
+        code="context_length_exceeded" if overflow else None if code is None else str(code),
+        headers=passed,
+    )
+
+
+def _error_object(body: bytes) -> Any:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        return value.get("error", value.get("detail", value if "message" in value else None))
+    return None
