@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import ConfigError, LedgerError
 from gateway.ledger import Ledger
+from gateway.ledger.database import probe
 from router.artifact import Artifact, ArtifactError, load
 
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """The router's artifact and the ledger. Raises ConfigError."""
+    artifact = _artifact(config)
+    assert config.ledger.journal is not None, "load_config resolves it"
+    with _at("ledger.url"):
+        return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
+
+
+def check_services(config: Config) -> None:
+    """Raise ConfigError where they could not be opened; writes nothing."""
+    _artifact(config)
+    with _at("ledger.url"):
+        probe(config.ledger.url)
+
+
+def _artifact(config: Config) -> Artifact:
     path = config.routing.artifact
+    with _at("routing.artifact"):
+        return load(Path(path) if path is not None else None)
+
+
+@contextlib.contextmanager
+def _at(key: str) -> Iterator[None]:
+    """What goes wrong inside is this key's fault."""
     try:
-        artifact = load(Path(path) if path is not None else None)
-    except ArtifactError as error:
-        raise ConfigError([f"routing.artifact: {error}"]) from None
-    try:
-        ledger = Ledger.open(config.ledger.url, config=config)
-    except LedgerError as error:
-        raise ConfigError([f"ledger.url: {error}"]) from None
-    return artifact, ledger
+        yield
+    except (ArtifactError, LedgerError) as error:
+        raise ConfigError([f"{key}: {error}"]) from None

@@ -51,11 +51,10 @@ def check(config: ConfigPath = _DEFAULT_CONFIG) -> None:
     """Validate the config and print the effective one, without secrets. Exits 2 on an error."""
     import yaml
 
-    from gateway.checks import open_services
+    from gateway.checks import check_services
 
     settings = _load(config, None, None)
-    _, ledger = open_services(settings)
-    ledger.close()
+    check_services(settings)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
 
 

@@ -140,6 +140,10 @@ class Economics(Section):
 
 class LedgerConfig(Section):
     url: str = Field("sqlite:///breakeven.db", description="SQLAlchemy URL; a SQLite path is relative to this file.")
+    journal: str | None = Field(
+        None,
+        description="Folder for records on their way to the database; null: beside the SQLite file, or this file.",
+    )
 
 
 class Shadow(Section):
@@ -253,7 +257,11 @@ def _resolved(config: Config, folder: Path) -> Config:
     match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^?]+)(\?.*)?", url)
     if match and match[2] != ":memory:":
         url = f"{match[1]}{folder / match[2]}{match[3] or ''}"
-    changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update={"url": url})}
+    journal = config.ledger.journal
+    if journal is None:
+        journal = f"{folder / match[2]}-journal.d" if match and match[2] != ":memory:" else "breakeven-journal.d"
+    ledger = {"url": url, "journal": str(folder / Path(journal).expanduser())}
+    changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     return config.model_copy(update=changes)

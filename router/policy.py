@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
+
+from router.text import Conversation
 
 
 class Route(StrEnum):
@@ -32,3 +36,66 @@ class Reason(StrEnum):
     FALLBACK = "fallback"
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
+
+
+class Capabilities(NamedTuple):
+    """What the student can take; a `context_window` of None is not known and not checked."""
+
+    modalities: frozenset[str]
+    tools: bool
+    context_window: int | None
+
+
+class Policy(NamedTuple):
+    """`difficult` at score >= threshold; `novel` at novelty >= novelty_threshold."""
+
+    threshold: float
+    novelty_threshold: float
+
+
+class Decision(NamedTuple):
+    """Where a request goes and why. Score and novelty are None where no rule needed them."""
+
+    route: Route
+    reason: Reason
+    score: float | None
+    threshold: float
+    novelty: float | None
+
+
+def decide(
+    conversation: Conversation,
+    *,
+    pin: Route | None,
+    policy: Policy,
+    student: Capabilities,
+    max_output_tokens: int | None,
+    available: frozenset[Route],
+    scorer: Callable[[str], float],
+) -> Decision:
+    """The ordered rules: pinned, modality, tools, context, unavailable, difficult, easy.
+
+    The first rule that holds ends it. What only the teacher can take goes to the teacher even where the
+    teacher is not available: a student that cannot read the request is no help.
+    """
+
+    def to(route: Route, reason: Reason, score: float | None = None) -> Decision:
+        return Decision(route, reason, score, policy.threshold, None)
+
+    if pin is not None:
+        return to(pin, Reason.PINNED)
+    if not conversation.modalities <= student.modalities:
+        return to(Route.TEACHER, Reason.MODALITY)
+    if conversation.tools and not student.tools:
+        return to(Route.TEACHER, Reason.TOOLS)
+    window = student.context_window
+    if window is not None and conversation.tokens + (max_output_tokens or 0) > window:
+        return to(Route.TEACHER, Reason.CONTEXT)
+    if Route.STUDENT not in available:
+        return to(Route.TEACHER, Reason.UNAVAILABLE)
+    if Route.TEACHER not in available:
+        return to(Route.STUDENT, Reason.UNAVAILABLE)
+    score = scorer(conversation.text)
+    if score >= policy.threshold:
+        return to(Route.TEACHER, Reason.DIFFICULT, score)
+    return to(Route.STUDENT, Reason.EASY, score)

@@ -66,3 +66,11 @@ def cost(usage: Usage, price: Price) -> Cost:
 def usd(picodollars: int) -> Decimal:
     """Picodollars as exact USD."""
     return Decimal(picodollars).scaleb(-12)
+
+
+def picodollars(usd: Decimal) -> int:
+    """USD with at most twelve decimals as whole picodollars. Raises ValueError for more decimals."""
+    whole = usd * PICODOLLARS
+    if whole != int(whole):
+        raise ValueError(f"{usd} USD has more than twelve decimals")
+    return int(whole)

@@ -1,1 +1,5 @@
-"""The durable record of every attempt's usage and cost."""
+"""Durable accounting over SQLAlchemy: SQLite by default, PostgreSQL for replicas."""
+
+from gateway.ledger.ledger import Ledger
+
+__all__ = ["Ledger"]

@@ -1,0 +1,92 @@
+"""Baseline, hosting, savings and payback: pure integer arithmetic in picodollars and microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from gateway.economics.prices import Price, cost
+from gateway.record import AttemptRecord
+
+HOUR = 3_600_000_000  # microseconds
+
+
+class Rate(NamedTuple):
+    """What hosting costs from a moment on: microseconds since the epoch, picodollars an hour."""
+
+    since: int
+    per_hour: int
+
+
+def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
+    """What the request would have cost with the teacher alone, in picodollars; 0 where it was pinned.
+
+    The tokens are those of the answer that the client got: the last attempt that reported any. An attempt
+    that failed before it would not have been made by a client of the teacher alone.
+    """
+    if pinned:
+        return 0
+    for attempt in reversed(attempts):
+        if attempt.usage.prompt or attempt.usage.output:
+            return cost(attempt.usage, price).total
+    return 0
+
+
+def hosting(rates: Sequence[Rate], since: int, until: int) -> int:
+    """Picodollars accrued in [since, until), both in microseconds; 0 where until is not later.
+
+    `rates` in order of time; each holds until the next one.
+    """
+    accrued = Fraction(0)
+    for index, rate in enumerate(rates):
+        start = max(rate.since, since)
+        end = min(rates[index + 1].since, until) if index + 1 < len(rates) else until
+        if end > start:
+            accrued += Fraction(rate.per_hour * (end - start), HOUR)
+    return int(accrued)
+
+
+def savings(baseline: int, teacher_spend: int, hosting: int) -> int:
+    """Picodollars saved, negative where the student has cost more than it saved.
+
+    Baseline and teacher spend of routed requests only: pinned ones are outside on both sides.
+    """
+    return baseline - (teacher_spend + hosting)
+
+
+def per_million(hosting: int, tokens: int) -> Fraction | None:
+    """The student's effective price in picodollars per million tokens; None before the first token."""
+    return Fraction(hosting * 10**6, tokens) if tokens > 0 else None
+
+
+def payback_ratio(savings: int, investment: int) -> float | None:
+    """Savings over investment; None where nothing was invested."""
+    return savings / investment if investment > 0 else None
+
+
+def payback_months(investment: int, monthly_before: int, monthly_after: int) -> float | None:
+    """Months until the monthly difference has paid the investment; None where it never does."""
+    saved = monthly_before - monthly_after
+    return investment / saved if saved > 0 else None
+
+
+def payback_moment(
+    hourly: Iterable[tuple[int, int]], rates: Sequence[Rate], investment: int, start: int, now: int
+) -> int | None:
+    """When cumulative savings reach the investment, in microseconds since the epoch; None for never.
+
+    `hourly` has (hour since the epoch, baseline minus teacher spend in it) in order of time. In the past it
+    is the end of the first hour at which the savings had reached the investment; otherwise the average pace
+    since `start` goes on.
+    """
+    if investment <= 0 or now <= start:
+        return None
+    gross = 0
+    for hour, difference in hourly:
+        gross += difference
+        end = min((hour + 1) * HOUR, now)
+        if gross - hosting(rates, 0, end) >= investment:
+            return end
+    saved = gross - hosting(rates, 0, now)
+    return start + (now - start) * investment // saved if saved > 0 else None

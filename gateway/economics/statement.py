@@ -1,0 +1,79 @@
+"""All figures of one period in one value: what the report prints and what the metrics export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million, savings
+from gateway.economics.sums import Sum, add
+from router.policy import Route
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """Money in picodollars over [since, until), microseconds.
+
+    `upstreams` has the sums of each upstream, pinned traffic among them; `baseline` and `routed_spend` are
+    without it. `payback_at` is None where the pace never pays the investment back.
+    """
+
+    since: int
+    until: int
+    upstreams: dict[Route, Sum]
+    baseline: int
+    routed_spend: int
+    pinned_spend: int
+    hosting: int
+    investment: int
+    savings: int
+    payback_ratio: float | None
+    payback_at: int | None
+    student_per_million: Fraction | None
+
+    @property
+    def requests(self) -> int:
+        """Requests with at least one attempt."""
+        return sum(total.requests for total in self.upstreams.values())
+
+
+def state(
+    groups: Sequence[Sum],
+    rates: Sequence[Rate],
+    investment: int,
+    *,
+    since: int | None,
+    until: int,
+) -> Statement:
+    """`groups` are the ledger's sums by hour, upstream and pinned; a `since` of None is from the beginning."""
+    upstreams = {route: add(g for g in groups if g.group[1] == route) for route in Route}
+    routed = add(g for g in groups if not g.group[2])
+    pinned = add(g for g in groups if g.group[2])
+    start = since if since is not None else rates[0].since if rates else until
+    accrued = hosting(rates, start, until)
+    saved = savings(routed.baseline, routed.cost, accrued)
+    return Statement(
+        since=start,
+        until=until,
+        upstreams=upstreams,
+        baseline=routed.baseline,
+        routed_spend=routed.cost,
+        pinned_spend=pinned.cost,
+        hosting=accrued,
+        investment=investment,
+        savings=saved,
+        payback_ratio=payback_ratio(saved, investment),
+        payback_at=payback_moment(_differences(groups), rates, investment, start, until),
+        student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
+    )
+
+
+def _differences(groups: Iterable[Sum]) -> list[tuple[int, int]]:
+    """(hour, baseline minus spend) of routed traffic, in order of time."""
+    hours: dict[int, int] = {}
+    for group in groups:
+        if not group.group[2]:
+            hour = int(str(group.group[0]))
+            hours[hour] = hours.get(hour, 0) + group.baseline - group.cost
+    return sorted(hours.items())

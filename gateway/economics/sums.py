@@ -1,0 +1,45 @@
+"""Counts and money of a group of attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+COUNTS = ("requests", "attempts", "usage_missing", "input_tokens", "cached_input_tokens", "output_tokens")
+MONEY = ("cost_input", "cost_cached_input", "cost_output", "baseline")
+
+
+class Sum(msgspec.Struct):
+    """Counts, and money in picodollars, of one group. `group` has a value for each name grouped by."""
+
+    group: tuple[object, ...] = ()
+    requests: int = 0
+    attempts: int = 0
+    usage_missing: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    cost_input: int = 0
+    cost_cached_input: int = 0
+    cost_output: int = 0
+    baseline: int = 0
+
+    @property
+    def cost(self) -> int:
+        """Picodollars of all kinds together."""
+        return self.cost_input + self.cost_cached_input + self.cost_output
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all kinds together."""
+        return self.input_tokens + self.cached_input_tokens + self.output_tokens
+
+
+def add(parts: Iterable[Sum]) -> Sum:
+    """The sum of sums, without a group."""
+    total = Sum()
+    for part in parts:
+        for name in COUNTS + MONEY:
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+    return total

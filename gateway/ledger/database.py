@@ -1,0 +1,122 @@
+"""Opening the ledger's database: engine, transactions, migrations."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from gateway.errors import LedgerError
+
+# The newest migration; a test compares it with the files in migrations/versions.
+HEAD = "0001"
+_LOCK = 0x62726561  # any constant: the advisory lock under which replicas migrate one after the other
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for the URL. Raises LedgerError where it is no URL that we can use; connects later."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url, parsed.database)
+        if parsed.get_backend_name() != "postgresql":
+            raise LedgerError(f"{parsed.get_backend_name()} is not supported; use sqlite:/// or postgresql+psycopg://")
+        return create_engine(url, pool_pre_ping=True, pool_size=4)
+    except (ArgumentError, NoSuchModuleError):
+        raise LedgerError("not a database URL; use one such as sqlite:///breakeven.db") from None
+    except ModuleNotFoundError as error:
+        raise LedgerError(f"the database driver {error.name} is not installed; install it, or use sqlite:///") from None
+
+
+def probe(url: str) -> None:
+    """Raise LedgerError where the ledger could not be opened; writes nothing."""
+    engine = open_engine(url)
+    path = engine.url.database
+    try:
+        if engine.dialect.name == "sqlite" and path and path != ":memory:" and not Path(path).exists():
+            if not os.access(Path(path).parent, os.W_OK):
+                raise LedgerError(f"{path} cannot be created; make its folder, or choose another file")
+            return
+        with transaction(engine, write=False) as connection:
+            _refuse_newer(connection)
+    except SQLAlchemyError as error:
+        raise LedgerError(explain(error)) from None
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
+    """One transaction, committed at the end. A writer takes SQLite's write lock at its start."""
+    with engine.connect().execution_options(breakeven_write=write) as connection, connection.begin():
+        yield connection
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to HEAD. Raises LedgerError for a ledger of a newer Breakeven, and on I/O errors."""
+    try:
+        with transaction(engine, write=True) as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            if _refuse_newer(connection) == HEAD:
+                return
+            # Alembic is slow to import, and only a new ledger needs it.
+            from alembic import command
+            from alembic.config import Config
+
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise LedgerError(explain(error)) from None
+
+
+def explain(error: SQLAlchemyError) -> str:
+    """What a database said, without the statement, its parameters or the URL."""
+    cause = getattr(error, "orig", None)
+    said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__
+    return f"the database cannot be used ({said}); check the URL and that it is there and writable"
+
+
+def _refuse_newer(connection: Connection) -> str | None:
+    """The schema's version, None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if version is not None and str(version) > HEAD:
+        raise LedgerError(
+            f"the ledger has schema version {version} and this Breakeven knows {HEAD}; upgrade Breakeven"
+        )
+    return None if version is None else str(version)
+
+
+def _sqlite(url: str, path: str | None) -> Engine:
+    arguments: dict[str, Any] = {"connect_args": {"timeout": 5.0, "check_same_thread": False}}
+    if not path or path == ":memory:":
+        arguments["poolclass"] = StaticPool
+    engine = create_engine(url, **arguments)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        # Transactions begin where we say so, not where the driver guesses.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("breakeven_write", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine

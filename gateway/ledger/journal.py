@@ -1,0 +1,112 @@
+"""The append-only journal: a settled record is on disk before the client has the end of its answer.
+
+One process writes one segment at a time, a file of JSON lines that it holds a lock on. A segment whose
+records are all in the database is emptied or removed. Segments that nobody holds belong to a process that
+died; whoever finds them brings their records home. It outlives a killed process; a machine that loses its
+power may lose what the kernel had not written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway.record import RequestRecord
+
+_SEGMENT_BYTES = 8 << 20
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(RequestRecord).decode
+
+
+class Segment:
+    """One file of the journal, held by this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{uuid.uuid4().hex}.jsonl"
+        self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.size = 0
+        self.waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the next record belongs into a new segment."""
+        return self.size >= _SEGMENT_BYTES
+
+    def append(self, record: RequestRecord) -> None:
+        """Raises OSError, such as for a full disk; a partial line is taken back."""
+        line = _encode(record) + b"\n"
+        written = os.write(self._file, line)
+        if written != len(line):
+            os.ftruncate(self._file, self.size)
+            raise OSError("the disk is full")
+        self.size += written
+        self.waiting += 1
+
+    def stored(self, count: int, *, keep: bool) -> None:
+        """`count` of its records are in the database. Without any that wait it is emptied, or removed."""
+        self.waiting -= count
+        if self.waiting == 0 and self.size:
+            if keep:
+                os.ftruncate(self._file, 0)
+                self.size = 0
+            else:
+                self.remove()
+
+    def read(self) -> list[RequestRecord]:
+        """All records in it."""
+        return list(_read(self.path))
+
+    def close(self) -> None:
+        """Let go of it; removed where nothing waits in it, else left for the next start."""
+        if self.waiting == 0:
+            self.remove()
+        else:
+            os.close(self._file)
+
+    def remove(self) -> None:
+        """Delete the file."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        os.close(self._file)
+
+
+@contextlib.contextmanager
+def orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
+    """The records of a segment that nobody holds; None where somebody does. Removed when the block ends well.
+
+    A last line that was cut off by a crash is passed over: its request was never answered in full.
+    """
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+            return
+        yield list(_read(path))
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+    finally:
+        os.close(file)
+
+
+def orphans(folder: Path) -> list[Path]:
+    """All segments in the folder, ours among them, oldest first."""
+    return sorted(folder.glob("*.jsonl"), key=lambda path: path.name)
+
+
+def _read(path: Path) -> Iterator[RequestRecord]:
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(msgspec.DecodeError):
+            yield _decode(line)

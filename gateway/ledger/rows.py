@@ -1,0 +1,88 @@
+"""Settled records as rows of the ledger's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.economics.breakeven import HOUR
+from gateway.economics.sums import COUNTS, MONEY
+from gateway.record import Outcome, RequestRecord
+
+KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
+_REQUEST = (
+    "id", "request_id", "at", "endpoint", "stream", "pinned", "score", "threshold", "novelty", "artifact",
+    "outcome", "status", "baseline", "router_seconds", "overhead_seconds", "seconds",
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """One row a request."""
+    return [
+        {
+            **{name: getattr(record, name) for name in _REQUEST},
+            "route": record.route or "none",
+            "reason": record.reason or "none",
+            "key": record.key or "",
+        }
+        for record in records
+    ]
+
+
+def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """One row an attempt."""
+    rows = []
+    for record in records:
+        for number, attempt in enumerate(record.attempts, 1):
+            rows.append(
+                {
+                    "request": record.id,
+                    "number": number,
+                    "last": number == len(record.attempts),
+                    "upstream": attempt.upstream,
+                    "outcome": attempt.outcome,
+                    "status": attempt.status,
+                    "prompt_tokens": attempt.usage.prompt,
+                    "cached_tokens": attempt.usage.cached,
+                    "output_tokens": attempt.usage.output,
+                    "usage_complete": attempt.usage.complete,
+                    "cost_input": attempt.cost.input,
+                    "cost_cached_input": attempt.cost.cached_input,
+                    "cost_output": attempt.cost.output,
+                    "first_event_seconds": attempt.first_event_seconds,
+                    "seconds": attempt.seconds,
+                }
+            )
+    return rows
+
+
+def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """The records' sums by KEYS; the request's own counts are on its last attempt."""
+    sums: dict[tuple[object, ...], list[int]] = {}
+    for record in records:
+        hour = record.at // HOUR
+        for number, attempt in enumerate(record.attempts, 1):
+            last = number == len(record.attempts)
+            group = (
+                hour, attempt.upstream, record.pinned, record.endpoint,
+                record.route or "none", record.reason or "none", record.key or "",
+            )  # fmt: skip
+            values = (
+                int(last),
+                1,
+                int(attempt.outcome is Outcome.OK and not attempt.usage.complete),
+                attempt.usage.prompt - attempt.usage.cached,
+                attempt.usage.cached,
+                attempt.usage.output,
+                attempt.cost.input,
+                attempt.cost.cached_input,
+                attempt.cost.output,
+                record.baseline if last else 0,
+            )
+            total = sums.setdefault(group, [0] * len(values))
+            for index, value in enumerate(values):
+                total[index] += value
+    names = COUNTS + MONEY
+    return [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]

@@ -1,0 +1,94 @@
+"""The ledger's tables. Money is whole picodollars, time whole microseconds since the Unix epoch."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
+
+metadata = MetaData()
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("request_id", String(128), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("endpoint", String(32), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("route", String(16), nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("score", Float),
+    Column("threshold", Float),
+    Column("novelty", Float),
+    Column("artifact", String(12)),
+    Column("outcome", String(24), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("baseline", BigInteger, nullable=False),
+    Column("router_seconds", Float),
+    Column("overhead_seconds", Float),
+    Column("seconds", Float, nullable=False),
+    Index("requests_at", "at"),
+    Index("requests_request_id", "request_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("request", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    # The last attempt carries the request's own counts in every sum.
+    Column("last", Boolean, nullable=False),
+    Column("upstream", String(16), nullable=False),
+    Column("outcome", String(24), nullable=False),
+    Column("status", Integer),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("usage_complete", Boolean, nullable=False),
+    Column("cost_input", BigInteger, nullable=False),
+    Column("cost_cached_input", BigInteger, nullable=False),
+    Column("cost_output", BigInteger, nullable=False),
+    Column("first_event_seconds", Float),
+    Column("seconds", Float, nullable=False),
+)
+
+# Sums by the hour, written in the same transaction as the rows: they make long periods cheap to read and
+# stay when raw rows are removed.
+hourly = Table(
+    "hourly",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("upstream", String(16), primary_key=True),
+    Column("pinned", Boolean, primary_key=True),
+    Column("endpoint", String(32), primary_key=True),
+    Column("route", String(16), primary_key=True),
+    Column("reason", String(16), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("usage_missing", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_input", BigInteger, nullable=False),
+    Column("cost_cached_input", BigInteger, nullable=False),
+    Column("cost_output", BigInteger, nullable=False),
+    Column("baseline", BigInteger, nullable=False),
+)
+
+hosting_rates = Table(
+    "hosting_rates",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("per_hour", BigInteger, nullable=False),
+)
+
+investments = Table(
+    "investments",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)

@@ -1,0 +1,85 @@
+"""Reading the ledger: sums of counts and money over any period, in any grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Boolean, Connection, Select, and_, case, cast, func, literal_column, select
+from sqlalchemy import Integer as SqlInteger
+
+from gateway.economics.breakeven import HOUR
+from gateway.economics.sums import COUNTS, MONEY, Sum
+from gateway.ledger.rows import KEYS
+from gateway.ledger.schema import attempts, hourly, requests
+from gateway.record import Outcome
+
+# A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
+_HALF = 10**9
+
+
+def read(
+    connection: Connection, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None
+) -> list[Sum]:
+    """Sums over [since, until), microseconds, in the order of the groups; names in KEYS may be grouped by.
+
+    Whole hours come from the hourly sums; a period that cuts an hour is read from the raw rows.
+    """
+    unknown = set(group_by) - set(KEYS)
+    if unknown:
+        raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(KEYS)}")
+    whole = all(moment is None or moment % HOUR == 0 for moment in (since, until))
+    statement = _from_hours(group_by, since, until) if whole else _from_rows(group_by, since, until)
+    return [_sum(row, len(group_by)) for row in connection.execute(statement)]
+
+
+def _sum(row: Sequence[object], groups: int) -> Sum:
+    values = [int(value or 0) for value in row[groups:]]  # type: ignore[call-overload]
+    counts, halves = values[: len(COUNTS)], values[len(COUNTS) :]
+    money = [high * _HALF + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    return Sum(tuple(row[:groups]), *counts, *money)
+
+
+def _from_hours(group_by: Sequence[str], since: int | None, until: int | None) -> Select[tuple[object, ...]]:
+    keys = [hourly.c[name] for name in group_by]
+    wanted: list[object] = [*keys, *(func.sum(hourly.c[name]) for name in COUNTS)]
+    for name in MONEY:
+        wanted += [func.sum(hourly.c[name] // _HALF), func.sum(hourly.c[name] % _HALF)]
+    period = []
+    if since is not None:
+        period.append(hourly.c.hour >= since // HOUR)
+    if until is not None:
+        period.append(hourly.c.hour < until // HOUR)
+    statement = select(*wanted).where(and_(True, *period))  # type: ignore[call-overload]
+    return statement.group_by(*keys).order_by(*keys) if keys else statement  # type: ignore[no-any-return]
+
+
+def _from_rows(group_by: Sequence[str], since: int | None, until: int | None) -> Select[tuple[object, ...]]:
+    a, r = attempts.c, requests.c
+    columns = {
+        "hour": r.at // HOUR,
+        "upstream": a.upstream,
+        **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key")},
+    }
+    keys = [columns[name] for name in group_by]
+    last = cast(a["last"], SqlInteger) if isinstance(a["last"].type, Boolean) else a["last"]
+    missing = case((and_(a.outcome == Outcome.OK.value, a.usage_complete.is_(False)), 1), else_=0)
+    wanted: list[object] = [
+        *keys,
+        func.sum(last),
+        func.count(),
+        func.sum(missing),
+        func.sum(a.prompt_tokens - a.cached_tokens),
+        func.sum(a.cached_tokens),
+        func.sum(a.output_tokens),
+    ]
+    for column in (a.cost_input, a.cost_cached_input, a.cost_output, case((a["last"], r.baseline), else_=0)):
+        wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
+    statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
+    if since is not None:
+        statement = statement.where(r.at >= since)
+    if until is not None:
+        statement = statement.where(r.at < until)
+    if not keys:
+        return statement  # type: ignore[no-any-return]
+    places = [literal_column(str(index + 1)) for index in range(len(keys))]
+    return statement.group_by(*places).order_by(*places)  # type: ignore[no-any-return]

@@ -1,0 +1,188 @@
+"""From settled records to committed rows: a journal, a queue and one thread that batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from sqlalchemy import Engine, Executable, Table, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.economics.sums import COUNTS, MONEY
+from gateway.ledger.database import explain, transaction
+from gateway.ledger.journal import Segment, orphan, orphans
+from gateway.ledger.rows import KEYS, attempt_rows, hourly_rows, request_rows
+from gateway.ledger.schema import attempts, hourly, requests
+from gateway.record import RequestRecord
+
+_log = logging.getLogger("breakeven.ledger")
+
+_BATCH = 500
+_GATHER_SECONDS = 0.05
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_ORPHANS_SECONDS = 30.0
+# Beyond this the memory keeps no more and the journal alone holds the records.
+_QUEUE = 50_000
+
+
+class Writer:
+    """Takes records at once and brings them to the database in the background, each exactly once."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[RequestRecord, Segment | None]] = deque()
+        self._segment: Segment | None = None
+        self._overflowed: list[Segment] = []
+        self._closing = False
+        self._urgent = False
+        self.write_failures = 0
+        self.journal_failures = 0
+        self._thread = threading.Thread(target=self._run, name="breakeven-ledger", daemon=True)
+
+    def start(self) -> None:
+        """Bring home what a dead process left, and begin. Raises OSError, SQLAlchemyError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._bring_home()
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Records that are settled and not yet in the database."""
+        return len(self._queue) + sum(segment.waiting for segment in self._overflowed)
+
+    def put(self, record: RequestRecord) -> None:
+        """Take a record. Never raises and never waits for the database."""
+        with self._changed:
+            segment = self._append(record)
+            if len(self._queue) < _QUEUE:
+                self._queue.append((record, segment))
+            elif segment is not None and segment not in self._overflowed:
+                self._overflowed.append(segment)
+            self._changed.notify()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what was taken so far is in the database; False where that took too long."""
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self.pending == 0, timeout)
+
+    def close(self, timeout: float) -> None:
+        """Write what waits and end. What the database does not take stays in the journal."""
+        with self._changed:
+            self._closing = self._urgent = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        with self._changed:
+            for segment in {self._segment, *self._overflowed} - {None}:
+                segment.close()  # type: ignore[union-attr]
+            self._segment = None
+
+    def _append(self, record: RequestRecord) -> Segment | None:
+        try:
+            if self._segment is None or self._segment.full:
+                previous, self._segment = self._segment, Segment(self._folder)
+                if previous is not None and previous.waiting == 0:
+                    previous.remove()
+            self._segment.append(record)
+        except OSError as error:
+            self.journal_failures += 1
+            _log.error("the journal cannot be written (%s); records wait in memory", error.strerror or error)
+            return None
+        return self._segment
+
+    def _run(self) -> None:
+        failures = 0
+        looked = time.monotonic()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing or self._overflowed, _ORPHANS_SECONDS)
+                if not self._urgent and not self._closing:
+                    self._changed.wait_for(lambda: self._urgent or self._closing, _GATHER_SECONDS)
+                batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+            try:
+                if batch:
+                    store(self._engine, [record for record, _ in batch])
+                    self._stored(batch)
+                elif self._overflowed:
+                    self._reread()
+                if time.monotonic() - looked > _ORPHANS_SECONDS:
+                    looked = time.monotonic()
+                    self._bring_home()
+                failures = 0
+            except (SQLAlchemyError, OSError) as error:
+                self.write_failures += 1
+                if failures == 0:
+                    said = explain(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
+                    _log.error("%d records wait for the ledger: %s", self.pending, said)
+                pause = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+                failures += 1
+                if self._closing:
+                    return
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, pause)
+                continue
+            with self._changed:
+                if self.pending == 0:
+                    self._urgent = False
+                    self._changed.notify_all()
+                    if self._closing:
+                        return
+
+    def _stored(self, batch: list[tuple[RequestRecord, Segment | None]]) -> None:
+        with self._changed:
+            for _, segment in batch:
+                self._queue.popleft()
+                if segment is not None and segment not in self._overflowed:
+                    segment.stored(1, keep=segment is self._segment)
+            self._changed.notify_all()
+
+    def _reread(self) -> None:
+        """Records that only the journal holds; those of them that are stored already do no harm."""
+        with self._changed:
+            segment = self._overflowed[0]
+            if segment is self._segment:
+                self._segment = None
+        records = segment.read()
+        for start in range(0, len(records), _BATCH):
+            store(self._engine, records[start : start + _BATCH])
+        with self._changed:
+            self._overflowed.remove(segment)
+            segment.remove()
+
+    def _bring_home(self) -> None:
+        for path in orphans(self._folder):
+            with orphan(path) as records:
+                for start in range(0, len(records or ()), _BATCH):
+                    store(self._engine, (records or [])[start : start + _BATCH])
+                if records:
+                    _log.warning("brought home %d records of a process that ended without a goodbye", len(records))
+
+
+def store(engine: Engine, records: list[RequestRecord]) -> None:
+    """Insert those that are not there yet and add them to the hourly sums, in one transaction."""
+    with transaction(engine, write=True) as connection:
+        ids = [record.id for record in records]
+        known = set(connection.scalars(select(requests.c.id).where(requests.c.id.in_(ids))))
+        fresh = list({record.id: record for record in records if record.id not in known}.values())
+        if not fresh:
+            return
+        connection.execute(insert(requests), request_rows(fresh))
+        connection.execute(insert(attempts), attempt_rows(fresh))
+        upsert = _adding(hourly, engine.dialect.name)
+        connection.execute(upsert, hourly_rows(fresh))
+
+
+def _adding(table: Table, dialect: str) -> Executable:
+    """INSERT that adds to the counts and the money of a row that is there."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(KEYS),
+        set_={name: table.c[name] + statement.excluded[name] for name in COUNTS + MONEY},
+    )
