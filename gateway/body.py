@@ -33,7 +33,9 @@ class Body:
             raise RequestError(400, "The body must be a JSON object.", code="invalid_json") from None
         except msgspec.DecodeError:
             raise RequestError(
-                400, "The body is not valid JSON; send a JSON object with content-type application/json.", code="invalid_json"
+                400,
+                "The body is not valid JSON; send a JSON object with content-type application/json.",
+                code="invalid_json",
             ) from None
         self._raw = raw
         self._edited = False
@@ -47,7 +49,7 @@ class Body:
         if raw is None or raw == b"null":
             return None
         try:
-            return msgspec.json.decode(raw, type=type, strict=True)  # type: ignore[no-any-return]
+            return msgspec.json.decode(raw, type=type, strict=True)
         except (msgspec.DecodeError, RecursionError):
             raise RequestError(400, f"'{name}' must be {wanted}.", param=name, code="invalid_type") from None
 

@@ -61,7 +61,8 @@ class Upstream(Section):
     )
     max_concurrency: int = Field(256, ge=1, description="Requests that this upstream gets at once.")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
-        None, description="The one spelling of the output limit that this upstream accepts; null: as the client sent it."
+        None,
+        description="The one spelling of the output limit that this upstream accepts; null: as the client sent it.",
     )
     timeouts: Timeouts = Field(Timeouts(), description="Limits in time.")
 
@@ -89,7 +90,9 @@ class Upstream(Section):
 
 class Student(Upstream):
     context_window: int | None = Field(
-        None, ge=1, description="Tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models."
+        None,
+        ge=1,
+        description="Tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
     )
     modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student reads.")
     tools: bool = Field(True, description="Whether the student can call tools.")
@@ -228,7 +231,9 @@ def check_environment(config: Config) -> None:
     faults = []
     for section, upstream in (("student", config.student), ("teacher", config.teacher)):
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
-            faults.append(f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it")
+            faults.append(
+                f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"
+            )
     if not config.auth.keys and config.server.host not in LOOPBACK:
         faults.append(
             f"auth.keys: empty, so server.host must be loopback and is {config.server.host}; "
@@ -246,8 +251,10 @@ def _lines(error: ValidationError) -> Iterator[str]:
         elif fault["type"] == "missing":
             yield f"{path}: missing; it has no default"
         else:
-            yield f"{path}: {fault['msg'].removeprefix('Value error, ')}" if path else fault["msg"].removeprefix(
-                "Value error, "
+            yield (
+                f"{path}: {fault['msg'].removeprefix('Value error, ')}"
+                if path
+                else fault["msg"].removeprefix("Value error, ")
             )
 
 

@@ -1,10 +1,10 @@
 """The exception tree, and the one mapper to OpenAI error bodies.
 
-    BreakevenError
-    ├── ConfigError               breakeven.yaml or the environment is wrong: exit 2
-    ├── LedgerError               the ledger cannot be opened or written
-    └── RequestError              one request fails with an OpenAI-shaped body
-        └── UpstreamFailure       an attempt failed before the first byte reached the client
+BreakevenError
+├── ConfigError               breakeven.yaml or the environment is wrong: exit 2
+├── LedgerError               the ledger cannot be opened or written
+└── RequestError              one request fails with an OpenAI-shaped body
+    └── UpstreamFailure       an attempt failed before the first byte reached the client
 """
 
 from __future__ import annotations

@@ -93,9 +93,7 @@ class Metrics:
 
     def settle(self, record: RequestRecord) -> None:
         """Count one settled request and its attempts."""
-        self.requests.labels(
-            record.endpoint, record.route or "none", record.reason or "none", record.outcome
-        ).inc()
+        self.requests.labels(record.endpoint, record.route or "none", record.reason or "none", record.outcome).inc()
         for attempt in record.attempts:
             self.attempts.labels(attempt.upstream, attempt.outcome).inc()
             if attempt.outcome is Outcome.OK and not attempt.usage.complete:

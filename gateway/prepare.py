@@ -33,14 +33,18 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     exchange.key = client_name(services.config.auth.keys, client.headers.get("authorization"))
     if services.draining:
         raise RequestError(
-            503, "The gateway is shutting down; try again.", type="server_error", code="draining", headers={"retry-after": "1"}
+            503,
+            "The gateway is shutting down; try again.",
+            type="server_error",
+            code="draining",
+            headers={"retry-after": "1"},
         )
     body = Body(await client.read_body(services.config.server.max_body_bytes))
     client.watch()
     exchange.body = body
     exchange.adapter.check(body)
     exchange.stream = body.get("stream", bool, "true or false") or False
-    options = body.get("stream_options", dict[str, Any], "an object") or {}
+    options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
     exchange.wants_usage = exchange.stream and options.get("include_usage") is True
     target = naming.resolve(body.get("model", str, "a string"), services.config)
     exchange.pinned = target.pin is not None
@@ -62,7 +66,7 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     body = exchange.body.copy()
     body.set("model", upstream.config.model)
     if exchange.stream and exchange.adapter.stream_options:
-        options = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
+        options: dict[str, Any] = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
         if options.get("include_usage") != b"true":
             body.set("stream_options", {**options, "include_usage": True})
     _one_output_limit(body, upstream.config.max_tokens_field)

@@ -73,7 +73,7 @@ class Relay:
             exchange.outcome, exchange.status = Outcome.CLIENT_CANCELLED, 499
             return None
         except Exception as error:  # the last net: nothing of the fault reaches the client
-            _log.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=_frames(error))
+            _log.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=error)
             exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 500
             failure = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
             if client.started:
@@ -170,8 +170,3 @@ def settle(exchange: Exchange) -> None:
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:
     return Reply(error.status, {**headers, "content-type": "application/json", **error.headers}, error.body())
-
-
-def _frames(error: BaseException) -> tuple[type[BaseException], BaseException, object]:
-    """For the log: where it failed, without the exception's text, which may hold a prompt."""
-    return (type(error), type(error)(), error.__traceback__)

@@ -20,11 +20,14 @@ from gateway.errors import UpstreamFailure
 from router.policy import Route
 
 # Of the upstream's answer only these reach the client; the rest would tell about the upstream's inside.
-_ANSWER_HEADERS = re.compile(r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version")
+_ANSWER_HEADERS = re.compile(
+    r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version"
+)
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
 _CONTEXT_OVERFLOW = re.compile(
-    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens|longer than the maximum",
+    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
+    r"|longer than the maximum",
     re.IGNORECASE,
 )
 
@@ -35,9 +38,7 @@ class Answer:
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
         self.status = response.status_code
-        self.headers = {
-            name: value for name, value in response.headers.items() if _ANSWER_HEADERS.fullmatch(name)
-        }
+        self.headers = {name: value for name, value in response.headers.items() if _ANSWER_HEADERS.fullmatch(name)}
         self.content_type = response.headers.get("content-type", "")
 
     @property

@@ -52,7 +52,7 @@ class Conversation(NamedTuple):
 def read_chat(messages: object, tools: object = None) -> Conversation:
     """A chat's messages, or the input items of a response. Never raises."""
     question, context = "", ""
-    size = 0
+    size = 0.0
     media: list[str] = []
     used_tools = bool(tools)
     turns = messages if isinstance(messages, list) else []

@@ -92,9 +92,7 @@ def _refuse_newer(connection: Connection) -> str | None:
         return None
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if version is not None and str(version) > HEAD:
-        raise LedgerError(
-            f"the ledger has schema version {version} and this Breakeven knows {HEAD}; upgrade Breakeven"
-        )
+        raise LedgerError(f"the ledger has schema version {version} and this Breakeven knows {HEAD}; upgrade Breakeven")
     return None if version is None else str(version)
 
 

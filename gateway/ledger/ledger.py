@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.config import Config
 from gateway.economics.breakeven import Rate
 from gateway.economics.prices import picodollars
-from gateway.errors import LedgerError
 from gateway.economics.sums import Sum
+from gateway.errors import LedgerError
 from gateway.ledger.database import explain, migrate, open_engine, transaction
 from gateway.ledger.schema import hosting_rates, investments
 from gateway.ledger.sums import read
@@ -78,9 +78,7 @@ class Ledger:
         """How often the database or the journal refused a write."""
         return self._writer.write_failures + self._writer.journal_failures
 
-    def sums(
-        self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None
-    ) -> list[Sum]:
+    def sums(self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None) -> list[Sum]:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
         try:
             with transaction(self._engine, write=False) as connection:

@@ -81,5 +81,5 @@ def _from_rows(group_by: Sequence[str], since: int | None, until: int | None) ->
         statement = statement.where(r.at < until)
     if not keys:
         return statement  # type: ignore[no-any-return]
-    places = [literal_column(str(index + 1)) for index in range(len(keys))]
+    places: list[object] = [literal_column(str(index + 1)) for index in range(len(keys))]
     return statement.group_by(*places).order_by(*places)  # type: ignore[no-any-return]

@@ -182,7 +182,8 @@ def store(engine: Engine, records: list[RequestRecord]) -> None:
 def _adding(table: Table, dialect: str) -> Executable:
     """INSERT that adds to the counts and the money of a row that is there."""
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    return statement.on_conflict_do_update(
+    adding: Executable = statement.on_conflict_do_update(
         index_elements=list(KEYS),
         set_={name: table.c[name] + statement.excluded[name] for name in COUNTS + MONEY},
     )
+    return adding

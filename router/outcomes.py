@@ -1,0 +1,134 @@
+"""Outcome rows: one prompt with the student's and the teacher's score on it. Reading, checking, splitting."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.text import read_chat
+
+
+class OutcomeError(ValueError):
+    """Outcome rows cannot be used; the message names file, line, field and how many rows are bad."""
+
+
+class OutcomeRow(NamedTuple):
+    """One row. `text` is what the router sees of it, `record` the row as read, with its further columns."""
+
+    id: str
+    text: str
+    student_score: float
+    teacher_score: float
+    category: str | None
+    split: str | None
+    record: dict[str, Any]
+
+
+def read(paths: Sequence[Path], split: str | None = None) -> list[OutcomeRow]:
+    """All rows of the files (JSONL, or JSONL in gzip), or those with this value of `split`.
+
+    Raises OutcomeError for the first bad row, with the number of bad rows in all, and where no row is left.
+    """
+    rows: list[OutcomeRow] = []
+    faults: list[str] = []
+    lines = 0
+    for path in paths:
+        for number, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
+            lines += 1
+            row = _row(line)
+            if isinstance(row, str):
+                faults.append(f"{path}: line {number}: {row}")
+            else:
+                rows.append(row)
+    if faults:
+        raise OutcomeError(f"{faults[0]}; {len(faults)} of {lines} rows are bad, nothing was written")
+    chosen = [row for row in rows if split is None or row.split == split]
+    if not chosen:
+        which = f" with split {split!r}" if split and rows else ""
+        raise OutcomeError(f"{', '.join(map(str, paths))}: no rows{which}")
+    return chosen
+
+
+def default_split(paths: Sequence[Path], wanted: str) -> str | None:
+    """`wanted` where any row has that split, None where rows have none: then all rows are used."""
+    return wanted if any(row.split == wanted for row in read(paths)) else None
+
+
+def texts(rows: Iterable[OutcomeRow]) -> list[str]:
+    """What the router sees of each row."""
+    return [row.text for row in rows]
+
+
+def scores(rows: Sequence[OutcomeRow]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Student's and teacher's scores, (n,) each."""
+    return np.array([row.student_score for row in rows]), np.array([row.teacher_score for row in rows])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        return data.decode("utf-8").split("\n")
+    except OSError as error:
+        raise OutcomeError(f"{path}: cannot be read ({error.strerror or 'not gzip'})") from None
+    except (EOFError, zlib.error):
+        raise OutcomeError(f"{path}: the gzip file is cut off or broken") from None
+    except UnicodeDecodeError:
+        raise OutcomeError(f"{path}: not UTF-8") from None
+
+
+def _row(line: str) -> OutcomeRow | str:
+    """The row, or what is wrong with it."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return "not JSON"
+    if not isinstance(record, dict):
+        return "must be a JSON object"
+    fault = _fault(record)
+    if fault is not None:
+        return fault
+    messages = record.get("messages")
+    if messages is None:
+        messages = [{"role": "user", "content": record["prompt"]}]
+    split, category = record.get("split"), record.get("category")
+    return OutcomeRow(
+        str(record["id"]),
+        read_chat(messages).text,
+        float(record["student_score"]),
+        float(record["teacher_score"]),
+        str(category) if category is not None else None,
+        str(split) if split is not None else None,
+        record,
+    )
+
+
+def _fault(record: dict[str, Any]) -> str | None:
+    if not isinstance(record.get("id"), str | int) or isinstance(record["id"], bool):
+        return "id: missing or no string"
+    prompt, messages = record.get("prompt"), record.get("messages")
+    if prompt is None and messages is None:
+        return "prompt: missing, and there are no messages"
+    if prompt is not None and not isinstance(prompt, str):
+        return "prompt: must be a string"
+    if messages is not None and not (isinstance(messages, list) and all(isinstance(m, dict) for m in messages)):
+        return "messages: must be an array of objects"
+    for name in ("student_score", "teacher_score"):
+        value = record.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value <= 1.0:
+            return f"{name}: must be a number in [0, 1]"
+    for name in ("student_tokens", "teacher_tokens"):
+        value = record.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            return f"{name}: must be a whole number, 0 or more"
+    return None
