@@ -28,6 +28,18 @@ def check_services(config: Config) -> None:
         probe(config.ledger.url)
 
 
+@contextlib.contextmanager
+def read_ledger(config: Config) -> Iterator[Ledger]:
+    """The ledger for reading, with what killed processes left in the journal. Raises ConfigError."""
+    assert config.ledger.journal is not None, "load_config resolves it"
+    with _at("ledger.url"):
+        ledger = Ledger.open(config.ledger.url, journal=Path(config.ledger.journal))
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
 def _artifact(config: Config) -> Artifact:
     path = config.routing.artifact
     with _at("routing.artifact"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from gateway.config import Config, check_environment, load_config
 from gateway.errors import BreakevenError, ConfigError
 
 app = typer.Typer(
@@ -57,9 +62,103 @@ def check(config: ConfigPath = _DEFAULT_CONFIG) -> None:
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
 
 
-def _load(path: Path, host: str | None, port: int | None):  # type: ignore[no-untyped-def]
-    from gateway.config import check_environment, load_config
+@app.command()
+def route(
+    text: Annotated[str, typer.Argument(help="The prompt, or - to read it from standard input.")],
+    config: ConfigPath = _DEFAULT_CONFIG,
+    artifact: Annotated[Path | None, typer.Option(help="Another artifact than the config's.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Another threshold.")] = None,
+) -> None:
+    """Explain where a prompt would go, and why. Needs no config file: without one the defaults hold."""
+    from gateway.explain import explain
 
+    settings = load_config(config) if config.exists() or config != _DEFAULT_CONFIG else None
+    prompt = sys.stdin.read() if text == "-" else text
+    for line in explain(prompt, settings, artifact, threshold):
+        typer.echo(line)
+
+
+@app.command()
+def train(
+    outcomes: Annotated[list[Path], typer.Argument(help="Outcome rows: JSONL, or JSONL in gzip.")],
+    out: Annotated[Path, typer.Option(help="Directory of the artifact to write.")],
+    split: Annotated[str | None, typer.Option(help="Only rows with this split; default: train, if any.")] = None,
+) -> None:
+    """Train the difficulty classifier on outcome rows and write an artifact."""
+    from router import outcomes as rows
+    from router.train import train as fit_and_write
+
+    chosen = split or rows.default_split(outcomes, "train")
+    read = rows.read(outcomes, chosen)
+    digest = fit_and_write(read, out, sources=[f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes])
+    typer.echo(f"{out}: artifact {digest}, trained on {len(read)} rows{f' of split {chosen}' if chosen else ''}")
+
+
+@app.command()
+def evaluate(
+    outcomes: Annotated[list[Path], typer.Argument(help="Outcome rows that the router was not trained on.")],
+    artifact: Annotated[Path | None, typer.Option(help="The artifact; default: the one that ships.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only rows with this split; default: test, if any.")] = None,
+    plot: Annotated[Path, typer.Option(help="Where the cost-quality curve goes.")] = Path("cost-quality.png"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure a router: APGR, CPT, AUROC, Brier, ECE with intervals, beside length and random."""
+    from router import outcomes as rows
+    from router.artifact import load
+    from router.evaluate import draw, measure
+
+    read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
+    loaded = load(artifact)
+    evaluation = measure(read, loaded.difficulty)
+    draw(evaluation, plot)
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict() | {"artifact": loaded.hash}, indent=1))
+        return
+    _console().print(evaluation.table(f"artifact {loaded.hash} on {evaluation.rows} rows"))
+    typer.echo(f"cost-quality curve: {plot}")
+
+
+@app.command()
+def report(
+    config: ConfigPath = _DEFAULT_CONFIG,
+    since: Annotated[str | None, typer.Option(help="Start, such as 2026-11-01 or 2026-11-01T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="End, not included; default: now.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print spend by route, baseline, hosting, savings, payback and the student's effective price."""
+    from gateway import report as reporting
+    from gateway.checks import read_ledger
+    from gateway.money_metrics import current
+
+    settings = load_config(config)
+    start, end = _moment("--since", since), _moment("--until", until)
+    if start is not None and end is not None and start >= end:
+        raise ValueError("--since must be before --until")
+    with read_ledger(settings) as ledger:
+        statement = current(ledger, time.time_ns() // 1000, start, end)
+    if as_json:
+        typer.echo(json.dumps(reporting.to_dict(statement), indent=1))
+        return
+    for table in reporting.render(statement):
+        _console().print(table)
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    """ISO 8601, in UTC where it names no zone, as microseconds since the epoch."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{option}: not a date; write it as 2026-11-01 or 2026-11-01T12:00:00Z") from None
+    return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _load(path: Path, host: str | None, port: int | None) -> Config:
     config = load_config(path)
     changes = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     if changes:

@@ -6,12 +6,16 @@ were broken at random: the curve goes straight through a group of equal scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
+
+from router.difficulty import Difficulty
+from router.outcomes import OutcomeRow, scores, texts
 
 Array = NDArray[np.float64]
 
@@ -105,6 +109,32 @@ class Evaluation(NamedTuple):
     teacher: float
     measures: Mapping[str, Mapping[str, Interval]]
     curves: Mapping[str, Curve]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        measures = {
+            name: {measure: interval._asdict() for measure, interval in of.items()}
+            for name, of in self.measures.items()
+        }
+        return {"rows": self.rows, "student": self.student, "teacher": self.teacher, "measures": measures}
+
+    def table(self, title: str) -> Table:
+        """For people."""
+        table = Table(title=title, title_justify="left", caption="95% bootstrap intervals; CPT: lower is better")
+        table.add_column("router")
+        for name in MEASURES:
+            table.add_column(name, justify="right")
+        for name, of in self.measures.items():
+            cells = (of.get(measure) for measure in MEASURES)
+            table.add_row(name, *(f"{i.value:.3f} [{i.low:.3f}, {i.high:.3f}]" if i else "" for i in cells))
+        return table
+
+
+def measure(rows: Sequence[OutcomeRow], difficulty: Difficulty) -> Evaluation:
+    """Evaluate a classifier on outcome rows. Raises ValueError as `evaluate` does."""
+    seen = texts(rows)
+    score = np.array([difficulty.score(text) for text in seen])
+    return evaluate(score, np.array([len(text) for text in seen], dtype=float), *scores(rows))
 
 
 def evaluate(

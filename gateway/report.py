@@ -1,0 +1,115 @@
+"""The report: what a period cost, what it would have cost, and whether the investment has paid for itself."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from rich.table import Table
+
+from gateway.economics.prices import PICODOLLARS, usd
+from gateway.economics.statement import Statement
+from router.policy import Route
+
+
+def to_dict(statement: Statement) -> dict[str, Any]:
+    """The figures as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""
+    per_million = statement.student_per_million
+    return {
+        "since": moment(statement.since),
+        "until": moment(statement.until),
+        "requests": statement.requests,
+        "upstreams": {
+            str(route): {
+                "requests": total.requests,
+                "attempts": total.attempts,
+                "usage_missing": total.usage_missing,
+                "tokens": {
+                    "input": total.input_tokens,
+                    "cached_input": total.cached_input_tokens,
+                    "output": total.output_tokens,
+                },
+                "cost_usd": {
+                    "input": exact(total.cost_input),
+                    "cached_input": exact(total.cost_cached_input),
+                    "output": exact(total.cost_output),
+                },
+            }
+            for route, total in statement.upstreams.items()
+        },
+        "baseline_usd": exact(statement.baseline),
+        "teacher_spend_usd": exact(statement.routed_spend),
+        "pinned_spend_usd": exact(statement.pinned_spend),
+        "hosting_usd": exact(statement.hosting),
+        "savings_usd": exact(statement.savings),
+        "investment_usd": exact(statement.investment),
+        "payback_ratio": statement.payback_ratio,
+        "payback_at": None if statement.payback_at is None else moment(statement.payback_at),
+        "student_usd_per_million_tokens": None if per_million is None else float(per_million) / PICODOLLARS,
+    }
+
+
+def render(statement: Statement) -> list[Table]:
+    """The same for people: one table of traffic, one of money."""
+    traffic = Table(title=f"{moment(statement.since)} to {moment(statement.until)}", title_justify="left")
+    traffic.add_column("upstream")
+    for name in ("requests", "attempts", "input", "cached input", "output", "spend"):
+        traffic.add_column(name, justify="right")
+    for route, total in statement.upstreams.items():
+        traffic.add_row(
+            str(route),
+            *(f"{n:,}" for n in (total.requests, total.attempts)),
+            *(f"{n:,}" for n in (total.input_tokens, total.cached_input_tokens, total.output_tokens)),
+            "by the hour" if route is Route.STUDENT else dollars(total.cost),
+        )
+    money = Table(show_header=False, title="Money", title_justify="left")
+    money.add_column()
+    money.add_column(justify="right")
+    for name, value in _money(statement):
+        money.add_row(name, value)
+    return [traffic, money]
+
+
+def moment(microseconds: int) -> str:
+    """Microseconds since the epoch as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.fromtimestamp(microseconds // 1_000_000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact(picodollars: int) -> str:
+    """USD with all its decimals."""
+    return format(usd(picodollars), "f")
+
+
+def dollars(picodollars: int) -> str:
+    """USD for people: cents, and up to six decimals below a dollar."""
+    value = usd(picodollars)
+    places = Decimal("0.01") if abs(value) >= 1 or value == 0 else Decimal("0.000001")
+    shown = value.quantize(places, ROUND_HALF_EVEN)
+    return f"{'-' if shown < 0 else ''}${abs(shown):,}"
+
+
+def _money(statement: Statement) -> list[tuple[str, str]]:
+    rows = [
+        ("baseline: all routed requests at the teacher", dollars(statement.baseline)),
+        ("teacher spend", dollars(statement.routed_spend)),
+        ("hosting accrued", dollars(statement.hosting)),
+        ("savings", dollars(statement.savings)),
+    ]
+    if statement.pinned_spend:
+        rows.append(("pinned teacher spend, outside of this", dollars(statement.pinned_spend)))
+    if statement.student_per_million is not None:
+        rows.append(("effective student price per million tokens", dollars(int(statement.student_per_million))))
+    rows.append(("investment", dollars(statement.investment)))
+    if statement.payback_ratio is not None:
+        rows.append(("paid back", f"{statement.payback_ratio:.1%}"))
+    return [*rows, ("break-even", _break_even(statement))]
+
+
+def _break_even(statement: Statement) -> str:
+    if statement.investment <= 0:
+        return "nothing was invested"
+    if statement.payback_at is None:
+        return "never at this rate"
+    verb = "reached" if statement.payback_at <= statement.until else "expected"
+    return f"{verb} {moment(statement.payback_at)}"
