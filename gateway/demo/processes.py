@@ -1,0 +1,104 @@
+"""The demo's child processes: replayed upstreams and the gateway itself."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx2
+import msgspec
+
+from gateway.demo.rows import DemoRow
+from gateway.errors import BreakevenError
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+
+
+class DemoError(BreakevenError):
+    """A part of the demo did not start, or ended early."""
+
+
+@contextlib.contextmanager
+def child(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process whose output goes to a file; it is ended with the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Iterator[str]:
+    """A replay server of one side's answers; gives its base URL. Raises DemoError."""
+    answers = folder / f"{side}.jsonl"
+    port_file = folder / f"{side}.port"
+    lines = []
+    for row in rows:
+        recorded = getattr(row, side)
+        lines.append(
+            msgspec.json.encode(
+                {
+                    "prompt": row.prompt,
+                    "answer": recorded.answer,
+                    "prompt_tokens": recorded.prompt_tokens,
+                    "output_tokens": recorded.output_tokens,
+                }
+            )
+        )
+    answers.write_bytes(b"\n".join(lines) + b"\n")
+    command = [sys.executable, "-m", "models.replay", "--answers", str(answers), "--model", name]
+    log = folder / f"{side}.log"
+    with child([*command, "--port", "0", "--port-file", str(port_file)], log) as process:
+        deadline = time.monotonic() + _START_SECONDS
+        while not (port_file.exists() and port_file.read_text().strip()):
+            _still_runs(process, f"the replayed {side}", log, deadline)
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
+
+
+@contextlib.contextmanager
+def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
+    """The gateway, ready to answer; gives its URL. Raises DemoError."""
+    log = folder / "gateway.log"
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port)]
+    with child(command, log) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(httpx2.HTTPError):
+                if httpx2.get(f"{url}/readyz", timeout=2.0).status_code == 200:
+                    break
+            _still_runs(process, "the gateway", log, deadline)
+            time.sleep(0.05)
+        yield url
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port where it is free, another one where it is not."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise DemoError("no free port on 127.0.0.1")
+
+
+def _still_runs(process: subprocess.Popen[bytes], name: str, log: Path, deadline: float) -> None:
+    if process.poll() is not None or time.monotonic() > deadline:
+        said = log.read_text(errors="replace").strip().splitlines()[-3:]
+        what = "did not start in time" if process.poll() is None else f"ended with code {process.returncode}"
+        raise DemoError(f"{name} {what}: {' | '.join(said) or 'it said nothing'}")

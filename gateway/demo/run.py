@@ -1,0 +1,217 @@
+"""The demo from start to end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import httpx2
+import msgspec
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from gateway.demo.player import Played, play
+from gateway.demo.processes import DemoError, free_port, gateway, replay
+from gateway.demo.rows import DemoRow
+from gateway.economics.statement import Statement
+from gateway.ledger import Ledger
+from gateway.money_metrics import current
+from gateway.report import dollars, to_dict
+from router.artifact import load
+from router.policy import Route
+from router.text import read_chat
+
+# Gives the score of an answer that was not recorded, such as one of a live upstream.
+Checker = Callable[[DemoRow, str], float]
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """What the demo calculates with: USD per million tokens, an hour, once."""
+
+    input: Decimal = Decimal("15")
+    cached_input: Decimal = Decimal("1.5")
+    output: Decimal = Decimal("60")
+    hosting_per_hour: Decimal = Decimal("1.20")
+    investment: Decimal = Decimal("100")
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """How to run. Without a threshold it is solved for `teacher_share` of the prompts.
+
+    `student` and `teacher` are config sections of live upstreams; None is replayed.
+    """
+
+    port: int = 8080
+    once: bool = False
+    threshold: float | None = None
+    teacher_share: float = 0.25
+    prices: Prices = Prices()
+    artifact: Path | None = None
+    student: dict[str, object] | None = None
+    teacher: dict[str, object] | None = None
+
+
+def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker | None = None) -> dict[str, object]:
+    """Start everything, play, print the table, and stay until Ctrl-C unless `once`.
+
+    `check` scores live answers. Returns the figures of the table. Raises DemoError.
+    """
+    threshold = setup.threshold if setup.threshold is not None else _solve(rows, setup)
+    with tempfile.TemporaryDirectory(prefix="breakeven-demo-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        sections = {}
+        for side, model, section in (
+            ("student", "replayed-student", setup.student),
+            ("teacher", "replayed-teacher", setup.teacher),
+        ):
+            if section is None:
+                section = {"base_url": stack.enter_context(replay(model, side, rows, folder)), "model": model}
+            sections[side] = dict(section)
+        config = _write_config(folder, sections, threshold, setup)
+        url = stack.enter_context(gateway(config, free_port(setup.port), folder))
+        console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
+        played = _play(url, rows, console)
+        httpx2.get(f"{url}/metrics", timeout=30.0)  # brings every settled request into the ledger
+        figures = _figures(folder, played, check, live=bool(setup.student or setup.teacher))
+        console.print(_table(figures))
+        if setup.once:
+            return figures
+        console.print(
+            "\nThe gateway goes on; try it, and stop it with Ctrl-C:\n"
+            f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
+            '    -d \'{"messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n'
+            f"  curl {url}/metrics",
+            markup=False,
+            highlight=False,
+        )
+        _until_stopped()
+    return figures
+
+
+def _solve(rows: Sequence[DemoRow], setup: Setup) -> float:
+    """The threshold that sends `teacher_share` of these prompts to the teacher."""
+    difficulty = load(setup.artifact).difficulty
+    scores = sorted(
+        (difficulty.score(read_chat([{"role": "user", "content": row.prompt}]).text) for row in rows), reverse=True
+    )
+    count = min(len(scores), round(setup.teacher_share * len(scores)))
+    return scores[count - 1] if count else min(1.0, float(np.nextafter(scores[0], 2.0)))
+
+
+def _write_config(folder: Path, sections: dict[str, dict[str, object]], threshold: float, setup: Setup) -> Path:
+    prices = setup.prices
+    sections["student"]["hosting_usd_per_hour"] = str(prices.hosting_per_hour)
+    usd = {"input": prices.input, "cached_input": prices.cached_input, "output": prices.output}
+    sections["teacher"]["usd_per_million"] = {kind: str(value) for kind, value in usd.items()}
+    document = {
+        **sections,
+        "routing": {
+            "threshold": threshold,
+            "novelty_threshold": 1.0,
+            "artifact": str(setup.artifact.resolve()) if setup.artifact is not None else None,
+        },
+        "economics": {"investment_usd": str(prices.investment)},
+    }
+    path = folder / "breakeven.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _play(url: str, rows: Sequence[DemoRow], console: Console) -> list[Played]:
+    counts = {"student": 0, "teacher": 0, "failed": 0}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("requests", total=len(rows))
+
+        def done(played: Played) -> None:
+            counts[played.route or "failed"] += 1
+            shown = "  ".join(f"{name} {count}" for name, count in counts.items() if count or name != "failed")
+            progress.update(task, advance=1, description=shown)
+
+        return play(url, rows, done)
+
+
+def _figures(folder: Path, played: Sequence[Played], check: Checker | None, *, live: bool) -> dict[str, object]:
+    """What the table shows: the ledger's own figures, and the quality of the answers."""
+    ledger = Ledger.open(f"sqlite:///{folder / 'breakeven.db'}", journal=folder / "reading")
+    try:
+        statement: Statement = current(ledger, time.time_ns() // 1000)
+    finally:
+        ledger.close()
+    answered = [p for p in played if p.route is not None and p.answer is not None]
+    if not answered:
+        raise DemoError("not one request was answered; see whether the upstreams are there")
+
+    def quality(one: Played) -> float:
+        if live:
+            # A live answer of an outcome file has no program that could check it.
+            return check(one.row, one.answer or "") if check is not None else math.nan
+        return one.row.student.score if one.route == Route.STUDENT else one.row.teacher.score
+
+    kept = sum(map(quality, answered))
+    best = sum(p.row.teacher.score for p in answered)
+    return {
+        **to_dict(statement),
+        "failed": len(played) - len(answered),
+        "quality": kept / len(answered) if math.isfinite(kept) else None,
+        "teacher_quality": best / len(answered),
+        "student_quality": sum(p.row.student.score for p in answered) / len(answered),
+        "quality_kept": kept / best if best and math.isfinite(kept) else None,
+        "shown": {
+            "baseline": dollars(statement.baseline),
+            "spend": dollars(statement.routed_spend),
+            "hosting": dollars(statement.hosting),
+            "savings": dollars(statement.savings),
+            "investment": dollars(statement.investment),
+        },
+    }
+
+
+def _table(figures: dict[str, object]) -> Table:
+    shown, upstreams = figures["shown"], figures["upstreams"]
+    assert isinstance(shown, dict)
+    assert isinstance(upstreams, dict)
+    table = Table(title="What came of it", title_justify="left")
+    for name, justify in (("", "left"), ("student", "right"), ("teacher", "right"), ("together", "right")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    both = [upstreams["student"], upstreams["teacher"]]
+
+    def counts(name: str, values: list[int]) -> None:
+        table.add_row(name, *(f"{value:,}" for value in (*values, sum(values))))
+
+    counts("requests", [of["requests"] for of in both])
+    counts("prompt tokens", [of["tokens"]["input"] + of["tokens"]["cached_input"] for of in both])
+    counts("output tokens", [of["tokens"]["output"] for of in both])
+    table.add_row("spend", f"{shown['hosting']} hosting", shown["spend"], "")
+    table.add_section()
+    table.add_row("baseline: all at the teacher", "", "", shown["baseline"])
+    table.add_row("savings", "", "", shown["savings"])
+    table.add_row("quality kept, of all-teacher", "", "", _percent(figures["quality_kept"]))
+    table.add_row("quality, student alone", "", "", _percent(figures["student_quality"]))
+    table.add_row("investment", "", "", shown["investment"])
+    table.add_row("paid back so far", "", "", _percent(figures["payback_ratio"]))
+    table.add_row("break-even at this pace", "", "", str(figures["payback_at"] or "never"))
+    if figures["failed"]:
+        table.add_row("failed requests", "", "", str(figures["failed"]))
+    return table
+
+
+def _percent(value: object) -> str:
+    return f"{value:.1%}" if isinstance(value, float) else "-"
+
+
+def _until_stopped() -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
