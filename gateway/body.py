@@ -6,6 +6,7 @@ was checked is what is sent: with duplicate keys the last one counts, and only t
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -83,9 +84,27 @@ class Body:
 
     def encode(self) -> bytes:
         """The bytes to send: as received where nothing was edited and no key came twice."""
-        rebuilt = b"{%b}" % b",".join(
-            b"%b:%b" % (msgspec.json.encode(name), bytes(raw)) for name, raw in self._fields.items()
-        )
-        if not self._edited and len(rebuilt.translate(None, _WHITE)) == len(self._raw.translate(None, _WHITE)):
-            return self._raw
-        return rebuilt
+        rebuilt = b"{%b}" % b",".join(b"%b:%b" % (_key(name), bytes(raw)) for name, raw in self._fields.items())
+        if self._edited or (len(rebuilt) != len(self._raw) and self._lost_a_key(rebuilt)):
+            return rebuilt
+        return self._raw
+
+    def _lost_a_key(self, rebuilt: bytes) -> bool:
+        """Whether the body as received has more keys than were kept; white space and escapes may differ."""
+        if len(rebuilt.translate(None, _WHITE)) == len(self._raw.translate(None, _WHITE)):
+            return False
+        pairs: list[tuple[str, Any]] = []
+
+        def outermost(found: list[tuple[str, Any]]) -> None:
+            # Objects are finished from the inside out, so that the last call has the top level.
+            pairs[:] = found
+
+        try:
+            json.loads(self._raw, object_pairs_hook=outermost)
+        except RecursionError:
+            return True
+        return len(pairs) != len(self._fields)
+
+
+def _key(name: str) -> bytes:
+    return msgspec.json.encode(name)

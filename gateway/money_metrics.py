@@ -44,19 +44,24 @@ class MoneyCollector(Collector):
             self._last = current(self._ledger, self._clock())
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
-        if self._last is not None:
-            yield from _traffic(self._last)
-            yield from _savings(self._last)
-        pending = GaugeMetricFamily(
-            "breakeven_ledger_pending", "Settled requests of this process that are not yet in the database."
-        )
-        pending.add_metric([], self._ledger.pending)
-        failures = CounterMetricFamily(
-            "breakeven_ledger_write_failures", "Writes that the database or the journal refused; they are retried."
-        )
-        failures.add_metric([], self._ledger.write_failures)
-        yield pending
-        yield failures
+        yield from families(self._last, pending=self._ledger.pending, write_failures=self._ledger.write_failures)
+
+
+def families(statement: Statement | None, *, pending: int, write_failures: int) -> Iterator[Metric]:
+    """All metrics that come from the ledger; without a statement only those of the ledger itself."""
+    if statement is not None:
+        yield from _traffic(statement)
+        yield from _savings(statement)
+    waiting = GaugeMetricFamily(
+        "breakeven_ledger_pending", "Settled requests of this process that are not yet in the database."
+    )
+    waiting.add_metric([], pending)
+    failures = CounterMetricFamily(
+        "breakeven_ledger_write_failures", "Writes that the database or the journal refused; they are retried."
+    )
+    failures.add_metric([], write_failures)
+    yield waiting
+    yield failures
 
 
 def _traffic(statement: Statement) -> Iterator[Metric]:

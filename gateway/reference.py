@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-import click
 import typer
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
@@ -98,16 +100,23 @@ def _is_list(field: FieldInfo) -> bool:
 
 
 def _type(field: FieldInfo) -> str:
-    annotation = field.annotation
-    shown = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
-    for old, new in (("typing.", ""), ("gateway.config.", ""), ("datetime.datetime", "moment"), ("datetime", "moment")):
-        shown = shown.replace(old, new)
-    if "Annotated[" in shown:
-        # The bounds inside an Annotated are in the description; its first argument is the type.
-        shown = shown.replace("Annotated[", "").split(",")[0] + (" or null" if field.default is None else "")
-    if shown.startswith("Literal["):
-        shown = shown.removeprefix("Literal[").removesuffix("]").replace(", ", " or ").replace("'", "`")
-    return shown.replace(" | None", " or null").replace("Decimal", "number").replace("|", "or")
+    return _of(field.annotation)
+
+
+def _of(annotation: Any) -> str:
+    """A type in words; the bounds of an Annotated are enforced, and said by the error."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _of(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {_of(arguments[0])}"
+    if arguments:
+        return " or ".join(_of(argument) for argument in arguments)
+    names = {str: "text", int: "whole number", float: "number", Decimal: "number", bool: "true or false"}
+    names |= {type(None): "null", datetime: "moment with a zone"}
+    return names.get(annotation, "section")
 
 
 def _shown(value: object) -> str:
@@ -122,17 +131,14 @@ def _cli() -> Iterator[str]:
     from gateway.cli import app
 
     yield "# Command line\n"
-    group = typer.main.get_command(app)
-    context = click.Context(group, info_name="breakeven")
-    assert isinstance(group, click.Group) or hasattr(group, "commands")
-    yield from _commands(group, context, "breakeven")
+    yield from _commands(typer.main.get_command(app), "breakeven")
 
 
-def _commands(group: Any, context: Any, name: str) -> Iterator[str]:
+def _commands(group: Any, name: str) -> Iterator[str]:
     for verb, command in sorted(group.commands.items()):
         title = f"{name} {verb}"
         if hasattr(command, "commands"):
-            yield from _commands(command, context, title)
+            yield from _commands(command, title)
             continue
         yield f"## {title}\n"
         yield f"{(command.help or '').strip()}\n"
@@ -163,9 +169,9 @@ def _default(parameter: Any) -> str:
 def _metrics() -> Iterator[str]:
     yield "# Metrics\n"
     yield (
-        "`GET /metrics`, in the format that the scraper asks for. Tokens and money are sums over the whole ledger: they "
-        "go on after a restart, and replicas on one ledger export the same values, so aggregate them with `max`. The "
-        "others belong to one process: aggregate them with `sum`.\n"
+        "`GET /metrics`, in the format that the scraper asks for. Tokens and money are sums over the whole ledger: "
+        "they go on after a restart, and replicas on one ledger export the same values, so aggregate them with `max`. "
+        "The others belong to one process: aggregate them with `sum`.\n"
     )
     yield "| metric | type | labels | what it is |"
     yield "| --- | --- | --- | --- |"
@@ -176,16 +182,16 @@ def _metrics() -> Iterator[str]:
 
 def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
-    from gateway.economics.sums import Sum
     from gateway.economics.statement import Statement
+    from gateway.economics.sums import Sum
     from gateway.metrics import Metrics, UpstreamCollector
     from gateway.money_metrics import families
     from router.policy import Route
 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    labels = {collector._name: list(collector._labelnames) for collector in vars(metrics).values()}  # type: ignore[attr-defined]
-    statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, None)
+    labels = {collector._name: list(collector._labelnames) for collector in vars(metrics).values()}
+    statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1))
     for family in registry.collect():
         yield family, labels.get(family.name, [])
     for family in (*UpstreamCollector({}).collect(), *families(statement, pending=0, write_failures=0)):
