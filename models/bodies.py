@@ -1,0 +1,98 @@
+"""Bodies and chunks of an OpenAI-compatible answer, in the shapes that vLLM 0.32 sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+DONE = b"data: [DONE]\n\n"
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Token counts of one answer; `cached` are among `prompt`."""
+
+    prompt: int
+    output: int
+    cached: int = 0
+
+    def body(self) -> dict[str, Any]:
+        """The `usage` object of the API."""
+        return {
+            "prompt_tokens": self.prompt,
+            "total_tokens": self.prompt + self.output,
+            "completion_tokens": self.output,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": None,
+        }
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """How one endpoint writes an answer: `kind` is `chat` or `completion`."""
+
+    kind: Literal["chat", "completion"]
+    id: str
+    created: int
+    model: str
+
+    def whole(self, text: str, finish: str, usage: Usage) -> bytes:
+        """The body of an answer that is not streamed."""
+        if self.kind == "chat":
+            message = {"role": "assistant", "content": text, "refusal": None}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        else:
+            choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        return msgspec.json.encode({**self._head(chunk=False), "choices": [choice], "usage": usage.body()})
+
+    def opening(self) -> Iterator[bytes]:
+        """The event that precedes the text: chat's role chunk, none for completions."""
+        if self.kind == "chat":
+            yield self._event([self._choice({"role": "assistant", "content": ""}, None)])
+
+    def piece(self, text: str) -> bytes:
+        """An event with a part of the text."""
+        return self._event([self._choice({"content": text}, None)])
+
+    def finish(self, reason: str) -> bytes:
+        """The event that carries the finish reason."""
+        return self._event([self._choice({"content": ""} if self.kind == "completion" else {}, reason)])
+
+    def usage(self, usage: Usage) -> bytes:
+        """The event of `stream_options.include_usage`: no choices, only the usage."""
+        return self._event([], usage=usage.body())
+
+    def _choice(self, delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+        if self.kind == "chat":
+            return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {"index": 0, "text": delta["content"], "logprobs": None, "finish_reason": finish}
+
+    def _head(self, *, chunk: bool) -> dict[str, Any]:
+        names = {"chat": "chat.completion", "completion": "text_completion"}
+        name = names[self.kind] + (".chunk" if chunk and self.kind == "chat" else "")
+        return {"id": self.id, "object": name, "created": self.created, "model": self.model}
+
+    def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        body = msgspec.json.encode({**self._head(chunk=True), "choices": choices, **more})
+        return b"data: " + body + b"\n\n"
+
+
+def models(name: str, created: int, max_model_len: int) -> bytes:
+    """The body of `GET /v1/models` of a server with one model."""
+    entry = {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "replay",
+        "root": name,
+        "parent": None,
+        "max_model_len": max_model_len,
+    }
+    return msgspec.json.encode({"object": "list", "data": [entry]})
+
+
+def error(status: int, message: str, param: str | None = None) -> bytes:
+    """An error body; like vLLM, `code` repeats the status."""
+    kind = {400: "BadRequestError", 404: "NotFoundError"}.get(status, "InternalServerError")
+    body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+    return msgspec.json.encode(body)
