@@ -1,0 +1,130 @@
+"""Load: closed loops for the ceiling, fixed rates for latency. Raw asyncio, so that it costs little itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Result:
+    """What a run measured. Latencies are seconds; `gaps` the longest pause within each stream."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    events: int = 0
+    failures: int = 0
+    latencies: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+
+
+def request(path: str, body: dict[str, object], key: str | None) -> bytes:
+    """The bytes of one POST."""
+    data = json.dumps(body, separators=(",", ":")).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(data)}\r\n" + (f"authorization: Bearer {key}\r\n" if key else "") + "\r\n"
+    return head.encode() + data
+
+
+class Connection:
+    """One keep-alive connection that asks and reads to the end of the answer."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, data: bytes, result: Result) -> None:
+        """One request; adds to the result."""
+        started = time.perf_counter()
+        try:
+            if self._writer is None:
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+            assert self._reader is not None
+            self._writer.write(data)
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            ok = head.startswith(b"HTTP/1.1 200")
+            lowered = head.lower()
+            if b"transfer-encoding: chunked" in lowered:
+                ok = await self._chunks(result, started) and ok
+            else:
+                length = int(lowered.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+                await self._reader.readexactly(length)
+            result.requests += 1
+            result.failures += not ok
+            result.latencies.append(time.perf_counter() - started)
+        except (OSError, asyncio.IncompleteReadError, IndexError):
+            result.failures += 1
+            self.close()
+
+    async def _chunks(self, result: Result, started: float) -> bool:
+        assert self._reader is not None
+        last, longest, done = started, 0.0, False
+        while True:
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
+            data = await self._reader.readexactly(size + 2)
+            if not size:
+                break
+            now = time.perf_counter()
+            if last != started:
+                longest = max(longest, now - last)
+            last = now
+            result.events += data.count(b"data: ")
+            done = done or b"[DONE]" in data
+        result.gaps.append(longest)
+        return done
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+
+async def closed(port: int, data: bytes, *, connections: int, seconds: float) -> Result:
+    """Each connection asks again as soon as it was answered."""
+    result = Result()
+    started = time.perf_counter()
+    end = started + seconds
+
+    async def loop() -> None:
+        connection = Connection(port)
+        while time.perf_counter() < end:
+            await connection.ask(data, result)
+        connection.close()
+
+    await asyncio.gather(*(loop() for _ in range(connections)))
+    result.seconds = time.perf_counter() - started
+    return result
+
+
+async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connections: int = 64) -> Result:
+    """Requests leave on a schedule, whether or not earlier ones came back; latency counts from the schedule."""
+    result = Result()
+    idle = [Connection(port) for _ in range(connections)]
+    running: set[asyncio.Task[None]] = set()
+    started = time.perf_counter()
+
+    async def one(due: float) -> None:
+        connection = idle.pop() if idle else Connection(port)
+        before = len(result.latencies)
+        await connection.ask(data, result)
+        if len(result.latencies) > before:
+            result.latencies[-1] = time.perf_counter() - due
+        idle.append(connection)
+
+    for number in range(int(rate * seconds)):
+        due = started + number / rate
+        delay = due - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        task = asyncio.create_task(one(due))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    await asyncio.gather(*running)
+    result.seconds = time.perf_counter() - started
+    for connection in idle:
+        connection.close()
+    return result
