@@ -188,7 +188,9 @@ def demo(
         known = checks[row.prompt]
         return checkers.score(known.checker, known.reference, answer)
 
-    figures = run(rows, setup, _console(), check if outcomes is None else None)
+    # With --json standard output is for the figures alone.
+    console = Console(stderr=True) if as_json else _console()
+    figures = run(rows, setup, console, check if outcomes is None else None)
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
 

@@ -160,13 +160,16 @@ def _figures(folder: Path, played: Sequence[Played], check: Checker | None, *, l
 
     kept = sum(map(quality, answered))
     best = sum(p.row.teacher.score for p in answered)
+    alone = sum(p.row.student.score for p in answered)
+    share = sum(p.route == Route.TEACHER for p in answered) / len(answered)
     return {
         **to_dict(statement),
         "failed": len(played) - len(answered),
         "quality": kept / len(answered) if math.isfinite(kept) else None,
         "teacher_quality": best / len(answered),
-        "student_quality": sum(p.row.student.score for p in answered) / len(answered),
+        "student_quality": alone / len(answered),
         "quality_kept": kept / best if best and math.isfinite(kept) else None,
+        "quality_kept_by_chance": (alone + share * (best - alone)) / best if best else None,
         "shown": {
             "baseline": dollars(statement.baseline),
             "spend": dollars(statement.routed_spend),
@@ -197,13 +200,18 @@ def _table(figures: dict[str, object]) -> Table:
     table.add_row("baseline: all at the teacher", "", "", shown["baseline"])
     table.add_row("savings", "", "", shown["savings"])
     table.add_row("quality kept, of all-teacher", "", "", _percent(figures["quality_kept"]))
-    table.add_row("quality, student alone", "", "", _percent(figures["student_quality"]))
+    table.add_row("the same share, chosen by chance", "", "", _percent(figures["quality_kept_by_chance"]))
+    table.add_row("quality of student alone, teacher alone", *_both(figures), "")
     table.add_row("investment", "", "", shown["investment"])
     table.add_row("paid back so far", "", "", _percent(figures["payback_ratio"]))
     table.add_row("break-even at this pace", "", "", str(figures["payback_at"] or "never"))
     if figures["failed"]:
         table.add_row("failed requests", "", "", str(figures["failed"]))
     return table
+
+
+def _both(figures: dict[str, object]) -> tuple[str, str]:
+    return _percent(figures["student_quality"]), _percent(figures["teacher_quality"])
 
 
 def _percent(value: object) -> str:
