@@ -15,20 +15,26 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.economics.prices import PICODOLLARS, usd
-from gateway.economics.statement import Statement, state
+from gateway.economics.statement import Statement, state, within
 from gateway.errors import LedgerError
 from gateway.ledger import Ledger
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.metrics")
 
+_BY = ("hour", "upstream", "pinned")
+
 
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
     """The ledger's statement of a period; by default all of it until now. Raises LedgerError."""
     end = now if until is None else min(until, now)
     # Sums have no upper bound where the period ends now: a record of this very moment belongs to it.
-    groups = ledger.sums(("hour", "upstream", "pinned"), since, until)
-    return state(groups, ledger.rates(), ledger.investment(), since=since, until=end)
+    bound = None if until is None or until >= now else until
+    rates, investment = ledger.rates(), ledger.investment()
+    history = state(ledger.sums(_BY, None, bound), rates, investment, since=None, until=end)
+    if since is None:
+        return history
+    return within(state(ledger.sums(_BY, since, bound), rates, investment, since=since, until=end), history)
 
 
 class MoneyCollector(Collector):
@@ -37,11 +43,14 @@ class MoneyCollector(Collector):
     def __init__(self, ledger: Ledger, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._now = 0
         self._last: Statement | None = None
 
     def collect(self) -> Iterator[Metric]:
         try:
-            self._last = current(self._ledger, self._clock())
+            # A clock that steps back must not take hosting back: a counter that falls looks like a restart.
+            self._now = max(self._now, self._clock())
+            self._last = current(self._ledger, self._now)
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
         yield from families(self._last, pending=self._ledger.pending, write_failures=self._ledger.write_failures)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+# More tokens than any context holds: a count above it is a fault of the upstream, not a count.
+_CREDIBLE = 10**9
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Token counts of one attempt.
@@ -25,7 +28,7 @@ NO_USAGE = Usage()
 def read_usage(value: object) -> Usage | None:
     """The `usage` object of a chat, completions, embeddings or responses answer; None where it is not one.
 
-    Counts that are absent, negative or no integers are 0 and make the usage incomplete; an absent detail
+    Counts that are absent, negative, beyond belief or no integers are 0 and make the usage incomplete; an absent detail
     (no cached tokens reported) does not. Embeddings have no output tokens.
     """
     if not isinstance(value, dict):
@@ -47,4 +50,4 @@ def read_usage(value: object) -> Usage | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _CREDIBLE else None

@@ -46,7 +46,9 @@ def state(
     since: int | None,
     until: int,
 ) -> Statement:
-    """`groups` are the ledger's sums by hour, upstream and pinned; a `since` of None is from the beginning."""
+    """`groups` are the ledger's sums by hour, upstream and pinned over the period; a `since` of None is from
+    the beginning. Payback is that of these groups: see `within` for a period of a longer history.
+    """
     upstreams = {route: add(g for g in groups if g.group[1] == route) for route in Route}
     routed = add(g for g in groups if not g.group[2])
     pinned = add(g for g in groups if g.group[2])
@@ -67,6 +69,13 @@ def state(
         payback_at=payback_moment(_differences(groups), rates, investment, start, until),
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
     )
+
+
+def within(period: Statement, history: Statement) -> Statement:
+    """A period's statement with the payback of the whole history until its end: savings pile up from the
+    beginning, and what one period saved says nothing about how far the project is.
+    """
+    return msgspec.structs.replace(period, payback_ratio=history.payback_ratio, payback_at=history.payback_at)
 
 
 def _differences(groups: Iterable[Sum]) -> list[tuple[int, int]]:

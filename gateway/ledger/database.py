@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from gateway.errors import LedgerError
@@ -18,6 +20,8 @@ from gateway.errors import LedgerError
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0001"
 _LOCK = 0x62726561  # any constant: the advisory lock under which replicas migrate one after the other
+_WAL_TRIES = 20
+_WAL_PAUSE_SECONDS = 0.1
 
 
 def open_engine(url: str) -> Engine:
@@ -59,12 +63,18 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
         yield connection
 
 
+def serialise(connection: Connection) -> None:
+    """Until this transaction ends, no other one that calls this goes on. SQLite's writers are so anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def migrate(engine: Engine) -> None:
     """Bring the schema to HEAD. Raises LedgerError for a ledger of a newer Breakeven, and on I/O errors."""
     try:
+        _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            serialise(connection)
             if _refuse_newer(connection) == HEAD:
                 return
             # Alembic is slow to import, and only a new ledger needs it.
@@ -77,6 +87,24 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
         raise LedgerError(explain(error)) from None
+
+
+def _switch_to_wal(engine: Engine) -> None:
+    """Readers and the writer then do not wait for each other. SQLite keeps the mode in the file.
+
+    Two processes that switch a fresh file at once: the second is refused at once, whatever its timeout.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    for attempt in range(_WAL_TRIES):
+        try:
+            with engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA journal_mode=WAL").close()
+            return
+        except (OperationalError, sqlite3.OperationalError):
+            if attempt == _WAL_TRIES - 1:
+                return  # without it the ledger is slower, and right
+            time.sleep(_WAL_PAUSE_SECONDS)
 
 
 def explain(error: SQLAlchemyError) -> str:
@@ -107,7 +135,6 @@ def _sqlite(url: str, path: str | None) -> Engine:
         # Transactions begin where we say so, not where the driver guesses.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.record import RequestRecord
+
+_log = logging.getLogger("breakeven.ledger")
 
 _SEGMENT_BYTES = 8 << 20
 _encode = msgspec.json.Encoder().encode
@@ -28,9 +31,8 @@ class Segment:
     """One file of the journal, held by this process."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{uuid.uuid4().hex}.jsonl"
-        self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path, self._file = _create(folder)
+        self._open = True
         self.size = 0
         self.waiting = 0
 
@@ -61,27 +63,44 @@ class Segment:
 
     def read(self) -> list[RequestRecord]:
         """All records in it."""
-        return list(_read(self.path))
+        return _read(self.path)[0]
 
     def close(self) -> None:
         """Let go of it; removed where nothing waits in it, else left for the next start."""
         if self.waiting == 0:
             self.remove()
-        else:
+        elif self._open:
+            self._open = False
             os.close(self._file)
 
     def remove(self) -> None:
-        """Delete the file."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        os.close(self._file)
+        """Delete the file. Safe to call again."""
+        if self._open:
+            self._open = False
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            os.close(self._file)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    """A new file that we hold the lock of. Raises OSError."""
+    while True:
+        path = folder / f"{uuid.uuid4().hex}.jsonl"
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        # Until it is locked, another process may take it for an orphan, and remove it as empty.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(path).st_ino == os.fstat(file).st_ino:
+                return path, file
+        os.close(file)
 
 
 @contextlib.contextmanager
 def orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
     """The records of a segment that nobody holds; None where somebody does. Removed when the block ends well.
 
-    A last line that was cut off by a crash is passed over: its request was never answered in full.
+    A last line that was cut off by a crash is passed over: its request was never answered in full. A segment
+    with other lines that are no records stays, under a name that ends in .damaged, for a person to look at.
     """
     try:
         file = os.open(path, os.O_RDWR)
@@ -94,9 +113,14 @@ def orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
         except OSError:
             yield None
             return
-        yield list(_read(path))
+        records, damaged = _read(path)
+        yield records
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+            if damaged:
+                path.rename(path.with_suffix(".damaged"))
+                _log.error("%d lines of %s are no records; it stays as .damaged", damaged, path.name)
+            else:
+                path.unlink()
     finally:
         os.close(file)
 
@@ -106,7 +130,12 @@ def orphans(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"), key=lambda path: path.name)
 
 
-def _read(path: Path) -> Iterator[RequestRecord]:
-    for line in path.read_bytes().splitlines():
-        with contextlib.suppress(msgspec.DecodeError):
-            yield _decode(line)
+def _read(path: Path) -> tuple[list[RequestRecord], int]:
+    """The records, and how many whole lines are none."""
+    records, damaged = [], 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            records.append(_decode(line))
+        except msgspec.DecodeError:
+            damaged += line.endswith(b"\n")
+    return records, damaged

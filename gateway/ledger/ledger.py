@@ -14,7 +14,7 @@ from gateway.economics.breakeven import Rate
 from gateway.economics.prices import picodollars
 from gateway.economics.sums import Sum
 from gateway.errors import LedgerError
-from gateway.ledger.database import explain, migrate, open_engine, transaction
+from gateway.ledger.database import explain, migrate, open_engine, serialise, transaction
 from gateway.ledger.schema import hosting_rates, investments
 from gateway.ledger.sums import read
 from gateway.ledger.writer import Writer
@@ -53,6 +53,9 @@ class Ledger:
         except OSError as error:
             engine.dispose()
             raise LedgerError(f"its journal {journal} cannot be written ({error.strerror})") from None
+        except LedgerError:
+            engine.dispose()
+            raise
         return ledger
 
     def settle(self, record: RequestRecord) -> None:
@@ -76,7 +79,7 @@ class Ledger:
     @property
     def write_failures(self) -> int:
         """How often the database or the journal refused a write."""
-        return self._writer.write_failures + self._writer.journal_failures
+        return self._writer.write_failures + self._writer.journal_failures + self._writer.lost
 
     def sums(self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None) -> list[Sum]:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
@@ -111,6 +114,7 @@ class Ledger:
         since = config.economics.hosting_since
         start = now if since is None else int(since.timestamp() * 1_000_000)
         with transaction(self._engine, write=True) as connection:
+            serialise(connection)
             rates = _rates(connection)
             if not rates:
                 connection.execute(insert(hosting_rates), {"since": start, "per_hour": per_hour})

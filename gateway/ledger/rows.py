@@ -8,6 +8,7 @@ from typing import Any
 from gateway.economics.breakeven import HOUR
 from gateway.economics.sums import COUNTS, MONEY
 from gateway.record import Outcome, RequestRecord
+from gateway.usage import Usage
 
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
 _REQUEST = (
@@ -45,7 +46,7 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
                     "outcome": attempt.outcome,
                     "status": attempt.status,
                     "prompt_tokens": attempt.usage.prompt,
-                    "cached_tokens": attempt.usage.cached,
+                    "cached_tokens": _cached(attempt.usage),
                     "output_tokens": attempt.usage.output,
                     "usage_complete": attempt.usage.complete,
                     "cost_input": attempt.cost.input,
@@ -73,8 +74,8 @@ def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
                 int(last),
                 1,
                 int(attempt.outcome is Outcome.OK and not attempt.usage.complete),
-                attempt.usage.prompt - attempt.usage.cached,
-                attempt.usage.cached,
+                attempt.usage.prompt - _cached(attempt.usage),
+                _cached(attempt.usage),
                 attempt.usage.output,
                 attempt.cost.input,
                 attempt.cost.cached_input,
@@ -86,3 +87,8 @@ def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
                 total[index] += value
     names = COUNTS + MONEY
     return [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]
+
+
+def _cached(usage: Usage) -> int:
+    # Clamped as in their cost, so that tokens and money agree.
+    return min(usage.cached, usage.prompt)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Boolean, Connection, Select, and_, case, cast, func, literal_column, select
 from sqlalchemy import Integer as SqlInteger
 
 from gateway.economics.breakeven import HOUR
-from gateway.economics.sums import COUNTS, MONEY, Sum
+from gateway.economics.sums import COUNTS, MONEY, Sum, add
 from gateway.ledger.rows import KEYS
 from gateway.ledger.schema import attempts, hourly, requests
 from gateway.record import Outcome
@@ -22,14 +22,40 @@ def read(
 ) -> list[Sum]:
     """Sums over [since, until), microseconds, in the order of the groups; names in KEYS may be grouped by.
 
-    Whole hours come from the hourly sums; a period that cuts an hour is read from the raw rows.
+    Whole hours come from the hourly sums; what a period cuts off an hour is read from the raw rows.
     """
     unknown = set(group_by) - set(KEYS)
     if unknown:
         raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(KEYS)}")
-    whole = all(moment is None or moment % HOUR == 0 for moment in (since, until))
-    statement = _from_hours(group_by, since, until) if whole else _from_rows(group_by, since, until)
-    return [_sum(row, len(group_by)) for row in connection.execute(statement)]
+    merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): [Sum()]}
+    for statement in _parts(group_by, since, until):
+        for row in connection.execute(statement):
+            one = _sum(row, len(group_by))
+            merged.setdefault(one.group, []).append(one)
+    groups = []
+    for group in sorted(merged, key=lambda group: tuple(map(_order, group))):
+        total = add(merged[group])
+        total.group = group
+        groups.append(total)
+    return groups
+
+
+def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[Select[tuple[object, ...]]]:
+    """The whole hours of a period, and what it cuts off the hours at its ends."""
+    first = None if since is None else -(-since // HOUR)
+    last = None if until is None else until // HOUR
+    if since is not None and until is not None and first is not None and last is not None and first > last:
+        yield _from_rows(group_by, since, until)
+        return
+    yield _from_hours(group_by, first, last)
+    if since is not None and first is not None and since < first * HOUR:
+        yield _from_rows(group_by, since, first * HOUR)
+    if until is not None and last is not None and until > last * HOUR:
+        yield _from_rows(group_by, last * HOUR, until)
+
+
+def _order(value: object) -> object:
+    return value if isinstance(value, int) else str(value)
 
 
 def _sum(row: Sequence[object], groups: int) -> Sum:
@@ -39,21 +65,21 @@ def _sum(row: Sequence[object], groups: int) -> Sum:
     return Sum(tuple(row[:groups]), *counts, *money)
 
 
-def _from_hours(group_by: Sequence[str], since: int | None, until: int | None) -> Select[tuple[object, ...]]:
+def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) -> Select[tuple[object, ...]]:
     keys = [hourly.c[name] for name in group_by]
     wanted: list[object] = [*keys, *(func.sum(hourly.c[name]) for name in COUNTS)]
     for name in MONEY:
         wanted += [func.sum(hourly.c[name] // _HALF), func.sum(hourly.c[name] % _HALF)]
     period = []
-    if since is not None:
-        period.append(hourly.c.hour >= since // HOUR)
-    if until is not None:
-        period.append(hourly.c.hour < until // HOUR)
+    if first is not None:
+        period.append(hourly.c.hour >= first)
+    if last is not None:
+        period.append(hourly.c.hour < last)
     statement = select(*wanted).where(and_(True, *period))  # type: ignore[call-overload]
-    return statement.group_by(*keys).order_by(*keys) if keys else statement  # type: ignore[no-any-return]
+    return statement.group_by(*keys) if keys else statement  # type: ignore[no-any-return]
 
 
-def _from_rows(group_by: Sequence[str], since: int | None, until: int | None) -> Select[tuple[object, ...]]:
+def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[object, ...]]:
     a, r = attempts.c, requests.c
     columns = {
         "hour": r.at // HOUR,
@@ -75,11 +101,8 @@ def _from_rows(group_by: Sequence[str], since: int | None, until: int | None) ->
     for column in (a.cost_input, a.cost_cached_input, a.cost_output, case((a["last"], r.baseline), else_=0)):
         wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
     statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
-    if since is not None:
-        statement = statement.where(r.at >= since)
-    if until is not None:
-        statement = statement.where(r.at < until)
+    statement = statement.where(r.at >= since, r.at < until)
     if not keys:
         return statement  # type: ignore[no-any-return]
     places: list[object] = [literal_column(str(index + 1)) for index in range(len(keys))]
-    return statement.group_by(*places).order_by(*places)  # type: ignore[no-any-return]
+    return statement.group_by(*places)  # type: ignore[no-any-return]

@@ -8,9 +8,10 @@ import time
 from collections import deque
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import Engine, Executable, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from gateway.economics.sums import COUNTS, MONEY
 from gateway.ledger.database import explain, transaction
@@ -27,6 +28,9 @@ _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _ORPHANS_SECONDS = 30.0
 # Beyond this the memory keeps no more and the journal alone holds the records.
 _QUEUE = 50_000
+# While the journal cannot be written, the memory keeps up to this many; more are lost, and counted.
+_QUEUE_WITHOUT_JOURNAL = 500_000
+SET_ASIDE = "set-aside.json"
 
 
 class Writer:
@@ -43,6 +47,7 @@ class Writer:
         self._urgent = False
         self.write_failures = 0
         self.journal_failures = 0
+        self.lost = 0
         self._thread = threading.Thread(target=self._run, name="breakeven-ledger", daemon=True)
 
     def start(self) -> None:
@@ -60,9 +65,11 @@ class Writer:
         """Take a record. Never raises and never waits for the database."""
         with self._changed:
             segment = self._append(record)
-            if len(self._queue) < _QUEUE:
+            if len(self._queue) < (_QUEUE if segment is not None else _QUEUE_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
-            elif segment is not None and segment not in self._overflowed:
+            elif segment is None:
+                self.lost += 1
+            elif segment not in self._overflowed:
                 self._overflowed.append(segment)
             self._changed.notify()
 
@@ -80,8 +87,9 @@ class Writer:
             self._changed.notify_all()
         self._thread.join(timeout)
         with self._changed:
-            for segment in {self._segment, *self._overflowed} - {None}:
-                segment.close()  # type: ignore[union-attr]
+            for segment in {self._segment, *self._overflowed, *(held for _, held in self._queue)}:
+                if segment is not None:
+                    segment.close()
             self._segment = None
 
     def _append(self, record: RequestRecord) -> Segment | None:
@@ -108,7 +116,7 @@ class Writer:
                 batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
             try:
                 if batch:
-                    store(self._engine, [record for record, _ in batch])
+                    self._store([record for record, _ in batch])
                     self._stored(batch)
                 elif self._overflowed:
                     self._reread()
@@ -149,9 +157,7 @@ class Writer:
             segment = self._overflowed[0]
             if segment is self._segment:
                 self._segment = None
-        records = segment.read()
-        for start in range(0, len(records), _BATCH):
-            store(self._engine, records[start : start + _BATCH])
+        self._store_all(segment.read())
         with self._changed:
             self._overflowed.remove(segment)
             segment.remove()
@@ -159,10 +165,28 @@ class Writer:
     def _bring_home(self) -> None:
         for path in orphans(self._folder):
             with orphan(path) as records:
-                for start in range(0, len(records or ()), _BATCH):
-                    store(self._engine, (records or [])[start : start + _BATCH])
+                self._store_all(records or [])
                 if records:
                     _log.warning("brought home %d records of a process that ended without a goodbye", len(records))
+
+    def _store_all(self, records: list[RequestRecord]) -> None:
+        for start in range(0, len(records), _BATCH):
+            self._store(records[start : start + _BATCH])
+
+    def _store(self, records: list[RequestRecord]) -> None:
+        """Store them. One that no database could ever take is set aside: it must not hold up the rest."""
+        try:
+            store(self._engine, records)
+        except (DataError, OverflowError) as error:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._store(records[:middle])
+                self._store(records[middle:])
+                return
+            with (self._folder / SET_ASIDE).open("ab") as file:
+                file.write(msgspec.json.encode(records[0]) + b"\n")
+            self.write_failures += 1
+            _log.error("a record cannot be stored (%s) and is in %s", type(error).__name__, SET_ASIDE)
 
 
 def store(engine: Engine, records: list[RequestRecord]) -> None:
