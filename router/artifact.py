@@ -55,7 +55,7 @@ def load(path: Path | None = None) -> Artifact:
         with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ARRAYS}
         numbers = {name: float(metadata[name]) for name in NUMBERS}
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile):
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
         raise ArtifactError(f"{folder}/weights.npz cannot be read; train it again") from None
     for name, (size, kind) in ARRAYS.items():
         if found[name].shape != (size,) or found[name].dtype != kind:

@@ -76,10 +76,12 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
     features = [extract(text) for text in texts(rows)]
     idf = _idf(features)
     matrix = _matrix(features, idf)
+    # A place that no row has would only cost time: its weight is zero.
+    used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
     shape = np.array([item.shape for item in features])
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
     factor = _SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-    design = hstack([matrix, csr_matrix((shape - mean) * factor)]).tocsr()
+    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor)]).tocsr()
 
     held_out = np.zeros((2, len(rows)))
     folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
@@ -93,10 +95,12 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
     both = _fit_both(design, worse, gap)
     weights = sum((w / s for (w, _), s in zip(both, spread, strict=True)), np.zeros(design.shape[1]))
     bias = sum(b / s for (_, b), s in zip(both, spread, strict=True))
+    grams = np.zeros(PLACES)
+    grams[used] = weights[: len(used)]
     return Fit(
         idf,
-        weights[:PLACES],
-        weights[PLACES:] * factor,
+        grams,
+        weights[len(used) :] * factor,
         mean,
         float(bias),
         float(platt.coef_[0, 0]),

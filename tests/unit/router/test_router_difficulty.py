@@ -1,0 +1,128 @@
+"""The classifier at serving speed: parity with scikit-learn, bit-identical everywhere, never raises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_rows
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import expit
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import StandardScaler, normalize
+
+from router.artifact import load
+from router.features import PLACES, extract
+from router.outcomes import OutcomeError, OutcomeRow
+from router.train import _ALPHA, _C, _FOLDS, _SEED, _SHAPE_SCALE, fit
+
+TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
+SHIPPED = load().difficulty
+
+
+def synthetic(count: int, seed: int = 0) -> list[OutcomeRow]:
+    return [
+        OutcomeRow(r["id"], r["prompt"], r["student_score"], r["teacher_score"], r["category"], r["split"], r)
+        for r in make_rows(count, seed)
+    ]
+
+
+def test_parity_with_a_scikit_learn_pipeline() -> None:
+    rows, unseen = synthetic(300), [row.text for row in synthetic(50, seed=9)] + ["", "!", "ganz andere W\u00f6rter"]
+    worse = np.array([row.teacher_score > row.student_score for row in rows])
+    gap = np.array([row.teacher_score - row.student_score for row in rows])
+
+    def counts(texts: list[str]) -> list[csr_matrix]:
+        features = [extract(text) for text in texts]
+        both = []
+        for family in ("words", "runs"):
+            places = [getattr(item, family) for item in features]
+            ends = np.concatenate([[0], np.cumsum([len(p) for p in places])])
+            where = np.concatenate(places).astype(np.int64)
+            both.append(csr_matrix((np.ones(len(where)), where, ends), shape=(len(texts), PLACES)))
+        return [*both, np.array([item.shape for item in features])]
+
+    words, runs, shape = counts([row.text for row in rows])
+    tfidf = TfidfTransformer(norm=None).fit(((words + runs) > 0).astype(float))
+    used = np.flatnonzero((words + runs).sum(axis=0))
+    scaler = StandardScaler().fit(shape)
+    scaler.scale_[scaler.var_ < 1e-18] = np.inf
+
+    def design(texts: list[str]) -> csr_matrix:
+        w, r, s = counts(texts)
+        grams = normalize(tfidf.transform(w)) + normalize(tfidf.transform(r))
+        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * _SHAPE_SCALE)]).tocsr()
+
+    train, test = design([row.text for row in rows]), design(unseen)
+    models = [LogisticRegression(C=_C, max_iter=500), Ridge(alpha=_ALPHA, solver="sparse_cg", tol=1e-3)]
+    folds = list(StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED).split(train, worse))
+    held_out = [
+        cross_val_predict(models[0], train, worse, cv=folds, method="decision_function"),
+        cross_val_predict(models[1], train, gap, cv=folds),
+    ]
+    spread = [part.std() for part in held_out]
+    platt = LogisticRegression(C=np.inf).fit(sum(p / s for p, s in zip(held_out, spread, strict=True))[:, None], worse)
+    margins = models[0].fit(train, worse).decision_function(test) / spread[0]
+    margins += models[1].fit(train, gap).predict(test) / spread[1]
+    expected = expit(platt.decision_function(margins[:, None]))
+
+    difficulty = fit(rows).difficulty()
+    assert [difficulty.score(text) for text in unseen] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@given(TEXT)
+def test_every_text_has_a_score(text: str) -> None:
+    assert 0.0 <= SHIPPED.score(text) <= 1.0
+    assert len(SHIPPED.explain(text)) == 8
+
+
+def test_it_learns() -> None:
+    difficulty = fit(synthetic(400)).difficulty()
+    hard = difficulty.score("What is the spectral theorem for hermitian operators under unbounded integrals?")
+    easy = difficulty.score("What is the color of the sky when a friendly visitor greets with name today?")
+    assert easy < 0.3 < 0.7 < hard
+    pushes = difficulty.explain("the spectral theorem")
+    assert {"word 'spectral'", "word 'theorem'"} & {push.feature for push in pushes if push.push > 0}
+
+
+def test_pushes_add_up_to_the_margin() -> None:
+    # Every n-gram that occurs once, and the shape: together with the bias they are the whole margin.
+    text = "spectral theorem"
+    difficulty = fit(synthetic(100)).difficulty()
+    every = difficulty.explain(text, count=10_000)
+    assert difficulty.margin(extract(text)) == pytest.approx(difficulty._bias + sum(p.push for p in every), abs=1e-4)
+
+
+def test_rows_that_teach_nothing_are_refused() -> None:
+    with pytest.raises(OutcomeError, match="20 rows"):
+        fit(synthetic(20))
+    equal = [row._replace(student_score=1.0, teacher_score=1.0) for row in synthetic(100)]
+    with pytest.raises(OutcomeError, match="on 0 of which the student is worse"):
+        fit(equal)
+
+
+def prompts(count: int) -> list[str]:
+    return [f"{row.text} \u4f60\u597d {number} " * (1 + number % 7) for number, row in enumerate(synthetic(count))]
+
+
+def test_threads_and_processes_agree_to_the_bit() -> None:
+    texts = prompts(250)
+    expected = [SHIPPED.score(text) for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(SHIPPED.score, texts * 5)) == expected * 5
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; from test_router_difficulty import SHIPPED, prompts; "
+        "print([SHIPPED.score(t).hex() for t in prompts(250)])"
+    )
+    here = Path(__file__)
+    command = [sys.executable, "-c", code, str(here.parent), str(here.parents[3])]
+    other = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert other.stdout.strip() == str([value.hex() for value in expected])

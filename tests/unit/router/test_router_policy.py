@@ -1,0 +1,87 @@
+"""The order of the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.policy import Capabilities, Policy, Reason, Route, decide
+from router.text import Conversation
+
+BOTH = frozenset(Route)
+SHARE = st.floats(0, 1)
+
+
+def run(**changes: Any) -> Any:
+    conversation = Conversation("Why?", 100, frozenset({"text"}), False)._replace(**changes.pop("seen", {}))
+    score = changes.pop("score", 0.2)
+    arguments: dict[str, Any] = {
+        "pin": None,
+        "policy": Policy(0.5, 1.0),
+        "student": Capabilities(frozenset({"text"}), False, 1000),
+        "max_output_tokens": 50,
+        "available": BOTH,
+        "scorer": lambda _: score,
+    }
+    return decide(conversation, **(arguments | changes))
+
+
+TROUBLES: list[tuple[Reason, Route, dict[str, Any]]] = [
+    (Reason.PINNED, Route.STUDENT, {"pin": Route.STUDENT}),
+    (Reason.MODALITY, Route.TEACHER, {"modalities": frozenset({"text", "image"})}),
+    (Reason.TOOLS, Route.TEACHER, {"tools": True}),
+    (Reason.CONTEXT, Route.TEACHER, {"tokens": 990}),
+    (Reason.UNAVAILABLE, Route.TEACHER, {"available": frozenset({Route.TEACHER})}),
+    (Reason.DIFFICULT, Route.TEACHER, {"score": 0.5}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(TROUBLES)))
+def test_the_first_rule_that_holds_ends_it(first: int) -> None:
+    seen, arguments = {}, {}
+    for _, _, change in TROUBLES[first:]:
+        for key, value in change.items():
+            (seen if key in Conversation._fields else arguments)[key] = value
+    decision = run(seen=seen, **arguments)
+    reason, route, _ = TROUBLES[first]
+    assert (decision.reason, decision.route) == (reason, route)
+
+
+def test_easy_goes_to_the_student_with_its_score() -> None:
+    decision = run()
+    assert (decision.route, decision.reason, decision.score, decision.threshold) == (
+        Route.STUDENT,
+        Reason.EASY,
+        0.2,
+        0.5,
+    )
+
+
+def test_the_score_is_only_taken_where_a_rule_needs_it() -> None:
+    def never(_: str) -> float:
+        raise AssertionError("scored")
+
+    assert run(pin=Route.TEACHER, scorer=never).score is None
+    assert run(seen={"tokens": 5000}, scorer=never).score is None
+
+
+def test_without_a_teacher_the_student_answers_what_it_can() -> None:
+    only = frozenset({Route.STUDENT})
+    assert run(available=only).route is Route.STUDENT
+    assert run(available=only).reason is Reason.UNAVAILABLE
+    assert run(available=only, seen={"tools": True}).route is Route.TEACHER
+
+
+def test_an_unknown_context_window_is_not_checked() -> None:
+    student = Capabilities(frozenset({"text"}), True, None)
+    assert run(student=student, seen={"tokens": 10**9}).reason is Reason.EASY
+
+
+@given(score=SHARE, low=SHARE, high=SHARE)
+def test_raising_the_threshold_never_lowers_the_students_share(score: float, low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    if run(score=score, policy=Policy(low, 1.0)).route is Route.STUDENT:
+        assert run(score=score, policy=Policy(high, 1.0)).route is Route.STUDENT

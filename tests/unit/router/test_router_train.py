@@ -1,0 +1,67 @@
+"""`breakeven train` and `evaluate` end to end, on synthetic rows and on real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import make_rows
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from router import outcomes
+from router.artifact import load
+from router.evaluate import measure
+from router.train import train
+
+run = CliRunner().invoke
+
+
+def test_train_then_evaluate_then_route(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+    rows, out, plot = write_rows(make_rows(600)), tmp_path / "art", tmp_path / "curve.png"
+    result = run(app, ["train", str(rows), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    digest = load(out).hash
+    assert f"artifact {digest}, trained on 300 rows of split train" in result.output
+
+    result = run(app, ["evaluate", str(rows), "--artifact", str(out), "--plot", str(plot), "--json"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.output)
+    assert figures["artifact"] == digest
+    assert figures["rows"] == 150
+    assert figures["measures"]["router"]["APGR"]["low"] > 0.6
+    assert plot.exists()
+
+    result = run(app, ["route", "Prove the spectral theorem for unbounded operators.", "--artifact", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "route      teacher" in result.output
+    assert "reason     difficult" in result.output
+
+
+def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+    rows = make_rows(100)
+    rows[41]["teacher_score"] = "high"
+    path = write_rows(rows)
+    result = run(app, ["train", str(path), "--out", str(tmp_path / "art")])
+    assert result.exit_code != 0
+    assert f"{path}: line 42: teacher_score" in str(result.exception)
+    assert not (tmp_path / "art").exists()
+
+
+def test_training_twice_gives_the_same_weights(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+    rows = outcomes.read([write_rows(make_rows(200))])
+    for name in ("one", "two"):
+        train(rows, tmp_path / name, sources=["s"])
+    assert (tmp_path / "one" / "weights.npz").read_bytes() == (tmp_path / "two" / "weights.npz").read_bytes()
+
+
+@pytest.mark.timeout(500)
+def test_mmlu_in_domain(data: Path, tmp_path: Path) -> None:
+    path = data / "routellm_mmlu.jsonl.gz"
+    train(outcomes.read([path], "train"), tmp_path / "art", sources=[path.name])
+    assert sum(item.stat().st_size for item in (tmp_path / "art").iterdir()) <= 10e6
+    figures = measure(outcomes.read([path], "test"), load(tmp_path / "art").difficulty).measures["router"]
+    assert figures["APGR"].value >= 0.68
+    assert figures["AUROC"].value >= 0.64
+    assert figures["ECE"].value <= 0.04
