@@ -20,11 +20,12 @@ class Result:
     gaps: list[float] = field(default_factory=list)
 
 
-def request(path: str, body: dict[str, object], key: str | None) -> bytes:
+def request(path: str, body: dict[str, object], key: str | None, headers: dict[str, str] | None = None) -> bytes:
     """The bytes of one POST."""
     data = json.dumps(body, separators=(",", ":")).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-    head += f"content-length: {len(data)}\r\n" + (f"authorization: Bearer {key}\r\n" if key else "") + "\r\n"
+    given = {"content-length": str(len(data)), **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+    head += "".join(f"{name}: {value}\r\n" for name, value in given.items()) + "\r\n"
     return head.encode() + data
 
 

@@ -1,6 +1,6 @@
-"""An upstream that costs little itself: it answers OpenAI requests instantly, or at a given pace.
+"""An upstream that costs little itself: it answers OpenAI requests instantly, or at a given pace where asked.
 
-`python -m tests.bench.upstream --port 9001 [--events 200] [--first-event-ms 0] [--interval-ms 0]`. A raw asyncio
+`python -m tests.bench.upstream --port 9001 [--events 200] [--first-event-ms 200] [--interval-ms 50]`. A raw asyncio
 protocol: it looks for the end of the request and for `"stream":true` in it, and writes prepared bytes.
 """
 
@@ -10,14 +10,21 @@ import argparse
 import asyncio
 import json
 import re
-
 from typing import cast
 
 import uvloop
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+# A request with this limit is answered at the given pace, any other at once.
+PACED_MAX_TOKENS = 777
+_PACED = re.compile(rb'"max_tokens" *: *%d' % PACED_MAX_TOKENS)
 _STREAM = re.compile(rb'"stream" *: *true')
-_USAGE = {"prompt_tokens": 200, "completion_tokens": 200, "total_tokens": 400, "prompt_tokens_details": {"cached_tokens": 128}}
+_USAGE = {
+    "prompt_tokens": 200,
+    "completion_tokens": 200,
+    "total_tokens": 400,
+    "prompt_tokens_details": {"cached_tokens": 128},
+}
 
 
 def _event(value: object) -> bytes:
@@ -91,7 +98,7 @@ class Upstream(asyncio.Protocol):
             write(answers.models)
         elif not _STREAM.search(request):
             write(answers.whole)
-        elif not self._interval and not self._first_event:
+        elif not _PACED.search(request):
             write(answers.head)
             # One segment an event, as a model server sends them.
             for event in answers.events:
@@ -125,8 +132,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", default="bench")
     parser.add_argument("--events", type=int, default=200)
-    parser.add_argument("--first-event-ms", type=float, default=0.0)
-    parser.add_argument("--interval-ms", type=float, default=0.0)
+    parser.add_argument("--first-event-ms", type=float, default=200.0)
+    parser.add_argument("--interval-ms", type=float, default=50.0)
     given = parser.parse_args()
     answers = Answers(given.model, given.events)
     uvloop.run(serve(given.port, answers, given.first_event_ms / 1000, given.interval_ms / 1000))

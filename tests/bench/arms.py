@@ -1,0 +1,200 @@
+"""The arms: every gateway in front of the same upstream, started by its own command, each as one process tree.
+
+Peers are found by environment variables and on the PATH; what is absent is left out and said so:
+BREAKEVEN_BENCH_LITELLM and BREAKEVEN_BENCH_VLLM_ROUTER (commands), BREAKEVEN_BENCH_PORTKEY (a start-server.js), nginx.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+KEY = "sk-bench-key-of-a-client-0123456789"
+_START_SECONDS = 90.0
+
+
+@dataclass
+class Arm:
+    """One way to the upstream. `headers` are what its client must send."""
+
+    name: str
+    does: str
+    command: list[str]
+    port: int
+    version: str
+    headers: dict[str, str] = field(default_factory=dict)
+    start_seconds: float = 0.0
+    rest_bytes: int = 0
+    process: psutil.Process | None = None
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process tree so far; 0 for direct."""
+        return sum(t.user + t.system for t in (p.cpu_times() for p in self._tree()))
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the process tree."""
+        return sum(p.memory_info().rss for p in self._tree())
+
+    def _tree(self) -> list[psutil.Process]:
+        if self.process is None:
+            return []
+        return [self.process, *self.process.children(recursive=True)]
+
+
+def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
+    """All arms that can be started here, and why the others cannot."""
+    arms = [Arm("direct", "no gateway", [], upstream, ""), _breakeven(upstream, folder)]
+    missing = []
+    for name, make in (("nginx", _nginx), ("vllm-router", _vllm_router), ("Portkey", _portkey), ("LiteLLM", _litellm)):
+        arm = make(upstream, folder)
+        if arm is None:
+            missing.append(f"{name}: not found")
+        else:
+            arms.append(arm)
+    return arms, missing
+
+
+@contextlib.contextmanager
+def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm]:
+    """The arm's process, ready; ended with the block."""
+    if not arm.command:
+        yield arm
+        return
+    log = (folder / f"{arm.name}.log").open("wb")
+    begun = time.monotonic()
+    process = subprocess.Popen(arm.command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    arm.process = psutil.Process(process.pid)
+    if cores is not None:
+        arm.process.cpu_affinity(list(cores))
+    try:
+        while not _listens(arm.port):
+            if process.poll() is not None or time.monotonic() - begun > _START_SECONDS:
+                raise RuntimeError(f"{arm.name} did not start; see {log.name}")
+            time.sleep(0.02)
+        arm.start_seconds = time.monotonic() - begun
+        time.sleep(1.0)
+        arm.rest_bytes = arm.memory_bytes()
+        yield arm
+    finally:
+        tree = arm._tree() if process.poll() is None else []
+        for one in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.terminate()
+        _, alive = psutil.wait_procs(tree, timeout=10)
+        for one in alive:
+            one.kill()
+        process.wait(10)
+        arm.process = None
+        log.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _breakeven(upstream: int, folder: Path) -> Arm:
+    port = free_port()
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    config = folder / "breakeven.yaml"
+    url = f"http://127.0.0.1:{upstream}/v1"
+    config.write_text(
+        f"server: {{port: {port}}}\n"
+        f"student: {{base_url: '{url}', model: bench, hosting_usd_per_hour: 1.2, max_concurrency: 2000}}\n"
+        f"teacher: {{base_url: '{url}', model: big, max_concurrency: 2000,\n"
+        "  usd_per_million: {input: 15, output: 60}}\n"
+        f"auth: {{keys: [{{name: bench, sha256: {digest}}}]}}\n"
+    )
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+    does = "authenticates, decides with the trained classifier and novelty, accounts to SQLite, exports, logs"
+    return Arm("Breakeven", does, command, port, _version([sys.executable, "-m", "pip", "show", "breakeven"], 1))
+
+
+def _nginx(upstream: int, folder: Path) -> Arm | None:
+    if shutil.which("nginx") is None:
+        return None
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; user root; worker_processes 1; error_log {folder}/nginx-error.log; pid {folder}/nginx.pid;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{ access_log off; client_max_body_size 64m; client_body_temp_path {folder}/body;\n"
+        f"proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;\n"
+        f"uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+        f"upstream u {{ server 127.0.0.1:{upstream}; keepalive 1024; }}\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://u; proxy_http_version 1.1;\n"
+        "proxy_set_header Connection ''; proxy_buffering off; } } }\n"
+    )
+    command = ["nginx", "-c", str(config), "-p", str(folder)]
+    return Arm("nginx", "passes bytes through", command, port, _version(["nginx", "-v"], 0))
+
+
+def _vllm_router(upstream: int, folder: Path) -> Arm | None:
+    program = os.environ.get("BREAKEVEN_BENCH_VLLM_ROUTER") or shutil.which("vllm-router")
+    if program is None:
+        return None
+    port = free_port()
+    command = [program, "--worker-urls", f"http://127.0.0.1:{upstream}", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--policy", "round_robin", "--prometheus-port", str(free_port()), "--log-level", "error"]
+    does = "balances over workers; no classifier, no accounting"
+    return Arm("vllm-router", does, command, port, _pip_version(program, "vllm-router"))
+
+
+def _portkey(upstream: int, folder: Path) -> Arm | None:
+    script = os.environ.get("BREAKEVEN_BENCH_PORTKEY")
+    if script is None or shutil.which("node") is None:
+        return None
+    port = free_port()
+    headers = {
+        "x-portkey-provider": "openai",
+        "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",
+    }
+    package = Path(script).parents[1] / "package.json"
+    version = package.read_text().split('"version": "', 1)[1].split('"', 1)[0]
+    command = ["node", script, f"--port={port}", "--headless"]
+    return Arm("Portkey", "translates and passes through", command, port, version, headers)
+
+
+def _litellm(upstream: int, folder: Path) -> Arm | None:
+    program = os.environ.get("BREAKEVEN_BENCH_LITELLM") or shutil.which("litellm")
+    if program is None:
+        return None
+    port = free_port()
+    config = folder / "litellm.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: auto\n    litellm_params:\n      model: openai/bench\n"
+        f"      api_base: http://127.0.0.1:{upstream}/v1\n      api_key: none\n"
+        f"general_settings:\n  master_key: {KEY}\n"
+    )
+    command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    does = "authenticates, routes by model name, counts cost in memory; no database"
+    return Arm("LiteLLM", does, command, port, _pip_version(program, "litellm"))
+
+
+def _pip_version(program: str, package: str) -> str:
+    return _version([str(Path(program).with_name("python")), "-m", "pip", "show", package], 1)
+
+
+def _version(command: list[str], line: int) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[line].replace("Version: ", "").replace("nginx version: nginx/", "") if len(lines) > line else "?"

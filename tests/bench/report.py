@@ -1,0 +1,87 @@
+"""The bench's figures as JSON, Markdown and a plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def write(figures: dict[str, Any], out: Path, command: str) -> None:
+    """bench.json, bench.md and bench.png in the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (out / "bench.md").write_text("\n".join(_lines(figures, command)) + "\n", encoding="utf-8")
+    _draw(figures, out / "bench.png")
+
+
+def _lines(figures: dict[str, Any], command: str) -> list[str]:
+    arms = figures["arms"]
+    lines = [
+        "# Bench",
+        "",
+        f"From one run of `{command}`: medians of {figures['rounds']} interleaved rounds",
+        f"of {figures['seconds']:g} s each.",
+        f"Machine: {figures['machine']}; every gateway as one worker on one core, load and upstream on the others.",
+        *(f"Left out: {reason}." for reason in figures["missing"]),
+        "",
+        "| arm | version | what it does per request |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {arm['version']} | {arm['does']} |" for name, arm in arms.items()),
+        "",
+    ]
+    kinds = list(next(iter(arms.values()))["workloads"])
+    for kind in kinds:
+        lines += [f"## {kind}", "", *_table(arms, kind), ""]
+    lines += ["## Latency at half of each arm's own ceiling, 200-token JSON", "", *_latency(arms), ""]
+    lines += ["## At rest", "", "| arm | start, s | memory, MB |", "| --- | ---: | ---: |"]
+    lines += [f"| {n} | {a['start_seconds']:.2f} | {a['rest_mb']:.0f} |" for n, a in arms.items() if n != "direct"]
+    return lines
+
+
+def _table(arms: dict[str, Any], kind: str) -> list[str]:
+    streamed = any("events" in arm["workloads"][kind] for arm in arms.values())
+    unit, count = ("event", "events_per_second") if streamed else ("request", "requests_per_second")
+    lines = [
+        f"| arm | {unit}s/s | CPU us per {unit} | memory, MB | longest gap p99, ms | failures |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, arm in arms.items():
+        of = arm["workloads"][kind]
+        speed, cpu = of.get(count, 0.0), of.get(f"cpu_us_per_{unit}", 0.0)
+        gap = f"{of['longest_gap_ms']:.0f}" if "longest_gap_ms" in of else ""
+        lines.append(f"| {name} | {speed:,.0f} | {cpu:,.1f} | {of['memory_mb']:.0f} | {gap} | {of['failures']:.0f} |")
+    return lines
+
+
+def _latency(arms: dict[str, Any]) -> list[str]:
+    lines = [
+        "| arm | rate, requests/s | p50, ms | p95, ms | p99, ms | added p50 | added p95 | added p99 |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, arm in arms.items():
+        of = arm["latency"]
+        plain = " | ".join(f"{of[f'p{p}_ms']:.2f}" for p in (50, 95, 99))
+        added = " | ".join(f"{of[f'added_p{p}_ms']:.2f}" if f"added_p{p}_ms" in of else "" for p in (50, 95, 99))
+        lines.append(f"| {name} | {of['rate']:,.0f} | {plain} | {added} |")
+    return lines
+
+
+def _draw(figures: dict[str, Any], path: Path) -> None:
+    arms = {name: arm for name, arm in figures["arms"].items() if name != "direct"}
+    figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, kind, unit in zip(
+        figure.subplots(1, 2), ("200-token JSON", "200 events"), ("request", "event"), strict=True
+    ):
+        values = [arm["workloads"][kind].get(f"cpu_us_per_{unit}", 0.0) for arm in arms.values()]
+        bars = axes.barh(list(arms), values, color="#0b6e4f")
+        axes.bar_label(bars, fmt="%.0f", padding=3)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"CPU microseconds per {unit} (log)")
+        axes.set_title(kind)
+        axes.invert_yaxis()
+    figure.savefig(path, format="png")

@@ -1,0 +1,221 @@
+"""The bench: all arms in one run on one machine, in interleaved rounds, as a table, JSON and a plot.
+
+`python -m tests.bench.run --out docs/bench [--seconds 5] [--rounds 3] [--only direct,Breakeven]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import uvloop
+
+from tests.bench import load
+from tests.bench.arms import KEY, Arm, available, free_port, started
+from tests.bench.report import write
+from tests.bench.upstream import PACED_MAX_TOKENS
+
+_TEXT = "Please explain in plain words how the settlement of this invoice is meant to work for a new customer. "
+Body = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One kind of traffic."""
+
+    name: str
+    body: Body
+    connections: int = 32
+    streamed: bool = False
+
+
+def workloads(streams: int) -> list[Workload]:
+    """What issue and docs call them."""
+
+    def chat(content: object, **more: object) -> Body:
+        system = {"role": "system", "content": "You are a helpful assistant."}
+        return {"model": "auto", "messages": [system, {"role": "user", "content": content}], **more}
+
+    turns = [{"role": ("user", "assistant")[number % 2], "content": f"{number}: " + _TEXT * 10} for number in range(31)]
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * (4 << 20)}}
+    question = _TEXT * 10
+    return [
+        Workload("200-token JSON", chat(question)),
+        Workload("200 events", chat(question, stream=True), streamed=True),
+        Workload("32 kB conversation", {"model": "auto", "messages": turns}),
+        Workload("4 MB image", chat([{"type": "text", "text": "What is this?"}, image]), connections=4),
+        Workload(
+            f"{streams} streams at 20 tokens/s",
+            chat(question, stream=True, max_tokens=PACED_MAX_TOKENS),
+            connections=streams,
+            streamed=True,
+        ),
+    ]
+
+
+def measure(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
+    """One run of one workload; CPU is that of the arm's process tree."""
+    before = arm.cpu_seconds()
+    data = request(arm, workload)
+    if not workload.streamed and shutil.which("wrk"):
+        figures = _wrk(arm, workload, seconds)
+    else:
+        result = uvloop.run(load.closed(arm.port, data, connections=workload.connections, seconds=seconds))
+        figures = {
+            "requests": result.requests,
+            "requests_per_second": result.requests / result.seconds,
+            "events": result.events,
+            "events_per_second": result.events / result.seconds,
+            "failures": result.failures,
+            "longest_gap_ms": 1000 * _quantile(result.gaps, 0.99) if result.gaps else 0.0,
+        }
+    cpu = arm.cpu_seconds() - before
+    if figures["requests"]:
+        figures["cpu_us_per_request"] = 1e6 * cpu / figures["requests"]
+    if figures.get("events"):
+        figures["cpu_us_per_event"] = 1e6 * cpu / figures["events"]
+    figures["memory_mb"] = arm.memory_bytes() / 1e6
+    return figures
+
+
+def latency(arm: Arm, workload: Workload, rate: float, seconds: float) -> dict[str, float]:
+    """Latencies in milliseconds at a fixed rate."""
+    result = uvloop.run(load.fixed(arm.port, request(arm, workload), rate=rate, seconds=seconds))
+    return {f"p{percent}_ms": 1000 * _quantile(result.latencies, percent / 100) for percent in (50, 95, 99)} | {
+        "rate": rate,
+        "failures": result.failures,
+    }
+
+
+def request(arm: Arm, workload: Workload) -> bytes:
+    """The bytes of one request as this arm's client sends it."""
+    return load.request("/v1/chat/completions", workload.body, KEY, arm.headers)
+
+
+def _wrk(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script, tempfile.NamedTemporaryFile("w") as body:
+        body.write(json.dumps(workload.body, separators=(",", ":")))
+        body.flush()
+        headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}", **arm.headers}
+        lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
+        script.write(f'wrk.method = "POST"\nwrk.body = io.open("{body.name}"):read("*a")\n' + "\n".join(lines))
+        script.flush()
+        url = f"http://127.0.0.1:{arm.port}/v1/chat/completions"
+        command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{max(1, round(seconds))}s", "-s", script.name, url]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout
+    requests = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec: *([\d.]+)", said)[1])  # type: ignore[index]
+    wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    return {"requests": requests, "requests_per_second": rate, "failures": int(wrong[1]) if wrong else 0}
+
+
+def _quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def _median(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(run[name] for run in runs if name in run) for name in runs[0]}
+
+
+def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, streams: int) -> dict[str, object]:
+    """All arms, all workloads; the medians over the rounds."""
+    cores = sorted(os.sched_getaffinity(0))
+    ours, theirs = (cores[:1], cores[1:]) if len(cores) > 1 else (None, None)
+    port = free_port()
+    upstream = subprocess.Popen([sys.executable, "-m", "tests.bench.upstream", "--port", str(port)])
+    if theirs:
+        psutil.Process(upstream.pid).cpu_affinity(theirs)
+        psutil.Process().cpu_affinity(theirs)
+    try:
+        arms, missing = available(port, folder)
+        arms = [arm for arm in arms if only is None or arm.name in only]
+        with contextlib.ExitStack() as stack:
+            for arm in arms:
+                stack.enter_context(started(arm, folder, ours))
+            table = _rounds(arms, workloads(streams), seconds, rounds)
+            speeds = _latencies(arms, workloads(streams)[0], table, seconds)
+    finally:
+        upstream.terminate()
+        upstream.wait()
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}",
+        "gateway_cores": ours,
+        "seconds": seconds,
+        "rounds": rounds,
+        "missing": missing,
+        "arms": {
+            arm.name: {
+                "version": arm.version,
+                "does": arm.does,
+                "start_seconds": arm.start_seconds,
+                "rest_mb": arm.rest_bytes / 1e6,
+                "workloads": table[arm.name],
+                "latency": speeds[arm.name],
+            }
+            for arm in arms
+        },
+    }
+
+
+def _rounds(
+    arms: list[Arm], kinds: list[Workload], seconds: float, rounds: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    runs: dict[str, dict[str, list[dict[str, float]]]] = {arm.name: {k.name: [] for k in kinds} for arm in arms}
+    for arm in arms:
+        measure(arm, kinds[0], 1.0)  # warm
+    for _ in range(rounds):
+        for kind in kinds:
+            for arm in arms:
+                runs[arm.name][kind.name].append(measure(arm, kind, seconds))
+    return {name: {kind: _median(of) for kind, of in by.items()} for name, by in runs.items()}
+
+
+def _latencies(
+    arms: list[Arm], kind: Workload, table: dict[str, dict[str, dict[str, float]]], seconds: float
+) -> dict[str, dict[str, float]]:
+    """Each arm at half its own ceiling, and direct at the same rate right after it."""
+    direct = next((arm for arm in arms if arm.name == "direct"), None)
+    found = {}
+    for arm in arms:
+        rate = min(4000.0, table[arm.name][kind.name]["requests_per_second"] / 2)
+        found[arm.name] = latency(arm, kind, rate, seconds)
+        if direct is not None and arm is not direct:
+            beside = latency(direct, kind, rate, seconds)
+            found[arm.name] |= {
+                f"added_p{p}_ms": found[arm.name][f"p{p}_ms"] - beside[f"p{p}_ms"] for p in (50, 95, 99)
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--streams", type=int, default=500)
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    only = set(given.only.split(",")) if given.only else None
+    with tempfile.TemporaryDirectory() as name:
+        figures = bench(Path(name), given.seconds, given.rounds, only, given.streams)
+    command = f"python -m tests.bench.run --out {given.out} --seconds {given.seconds:g} --rounds {given.rounds}"
+    write(figures, given.out, command)
+    print((given.out / "bench.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
