@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from gateway import money_cli
 from gateway.config import Config, check_environment, load_config
 from gateway.errors import BreakevenError, ConfigError
 
@@ -118,29 +117,8 @@ def evaluate(
     typer.echo(f"cost-quality curve: {plot}")
 
 
-@app.command()
-def report(
-    config: ConfigPath = _DEFAULT_CONFIG,
-    since: Annotated[str | None, typer.Option(help="Start, such as 2026-11-01 or 2026-11-01T12:00:00Z.")] = None,
-    until: Annotated[str | None, typer.Option(help="End, not included; default: now.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:
-    """Print spend by route, baseline, hosting, savings, payback and the student's effective price."""
-    from gateway import report as reporting
-    from gateway.checks import read_ledger
-    from gateway.money_metrics import current
-
-    settings = load_config(config)
-    start, end = _moment("--since", since), _moment("--until", until)
-    if start is not None and end is not None and start >= end:
-        raise ValueError("--since must be before --until")
-    with read_ledger(settings) as ledger:
-        statement = current(ledger, time.time_ns() // 1000, start, end)
-    if as_json:
-        typer.echo(json.dumps(reporting.to_dict(statement), indent=1))
-        return
-    for table in reporting.render(statement):
-        _console().print(table)
+app.command()(money_cli.report)
+app.command()(money_cli.plan)
 
 
 @app.command()
@@ -221,17 +199,6 @@ def student(
         say=typer.echo,
     )
     raise typer.Exit(code)
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    """ISO 8601, in UTC where it names no zone, as microseconds since the epoch."""
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{option}: not a date; write it as 2026-11-01 or 2026-11-01T12:00:00Z") from None
-    return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
 def _console() -> Console:

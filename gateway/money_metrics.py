@@ -14,27 +14,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.books import current
 from gateway.economics.prices import PICODOLLARS, usd
-from gateway.economics.statement import Statement, state, within
+from gateway.economics.statement import Statement
 from gateway.errors import LedgerError
 from gateway.ledger import Ledger
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.metrics")
-
-_BY = ("hour", "upstream", "pinned")
-
-
-def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
-    """The ledger's statement of a period; by default all of it until now. Raises LedgerError."""
-    end = now if until is None else min(until, now)
-    # Sums have no upper bound where the period ends now: a record of this very moment belongs to it.
-    bound = None if until is None or until >= now else until
-    rates, investment = ledger.rates(), ledger.investment()
-    history = state(ledger.sums(_BY, None, bound), rates, investment, since=None, until=end)
-    if since is None:
-        return history
-    return within(state(ledger.sums(_BY, since, bound), rates, investment, since=since, until=end), history)
 
 
 class MoneyCollector(Collector):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from rich.table import Table
 
 from gateway.economics.prices import PICODOLLARS, usd
+from gateway.economics.series import Projection
 from gateway.economics.statement import Statement
+from gateway.economics.sums import COUNTS, Sum
 from router.policy import Route
 
 
@@ -69,6 +74,81 @@ def render(statement: Statement) -> list[Table]:
     for name, value in _money(statement):
         money.add_row(name, value)
     return [traffic, money]
+
+
+def groups_to_rows(by: Sequence[str], groups: Sequence[Sum]) -> list[dict[str, Any]]:
+    """One flat mapping for each group: its names, counts, and USD as exact decimal strings."""
+    return [
+        {
+            **{name: label(name, value) for name, value in zip(by, total.group, strict=True)},
+            **{name: getattr(total, name) for name in COUNTS},
+            "cost_usd": exact(total.cost),
+            "baseline_usd": exact(total.baseline),
+        }
+        for total in groups
+    ]
+
+
+def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """The rows as CSV with a header line, also where there are none."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def group_columns(by: Sequence[str]) -> tuple[str, ...]:
+    """The names of the values in a row of `groups_to_rows`."""
+    return (*by, *COUNTS, "cost_usd", "baseline_usd")
+
+
+def render_groups(by: Sequence[str], groups: Sequence[Sum]) -> Table:
+    """The groups for people."""
+    table = Table(title=f"By {', '.join(by)}", title_justify="left")
+    for name in by:
+        table.add_column(name)
+    for name in ("requests", "attempts", "tokens", "spend", "baseline"):
+        table.add_column(name, justify="right")
+    for total in groups:
+        table.add_row(
+            *(str(label(name, value)) for name, value in zip(by, total.group, strict=True)),
+            *(f"{n:,}" for n in (total.requests, total.attempts, total.tokens)),
+            dollars(total.cost),
+            dollars(total.baseline),
+        )
+    return table
+
+
+def label(name: str, value: object) -> object:
+    """A group's value for people: days as dates, hours as moments, no key as a dash."""
+    if name in ("day", "hour"):
+        return moment(int(str(value)))[: 10 if name == "day" else None]
+    return value if value != "" else "-"
+
+
+def projection_to_dict(projection: Projection | None) -> dict[str, Any] | None:
+    """The projection as JSON values; None where there is none."""
+    if projection is None:
+        return None
+    moments = {name: getattr(projection, name) for name in ("expected", "early", "late")}
+    return {
+        "days": projection.days,
+        "savings_usd_per_day": exact(projection.per_day),
+        **{name: None if at is None else moment(at) for name, at in moments.items()},
+    }
+
+
+def describe(projection: Projection | None) -> str:
+    """The projection as a sentence."""
+    if projection is None:
+        return "No projection: it takes an investment that is not yet saved, and three whole days."
+    pace = f"At the pace of the last {projection.days} days ({dollars(projection.per_day)} a day)"
+    if projection.expected is None and projection.early is None:
+        return f"{pace} the investment is never paid back: never at this rate."
+    dates = [at if at is None else moment(at)[:10] for at in (projection.expected, projection.early, projection.late)]
+    expected, early, late = (date or "never" for date in dates)
+    return f"{pace} break-even is expected {expected}; between {early} and {late} in nine of ten draws of days."
 
 
 def moment(microseconds: int) -> str:

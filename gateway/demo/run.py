@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from gateway.books import current
 from gateway.demo.player import Played, play
 from gateway.demo.processes import DemoError, free_port, gateway, replay
 from gateway.demo.rows import DemoRow
 from gateway.economics.statement import Statement
 from gateway.ledger import Ledger
-from gateway.money_metrics import current
 from gateway.report import dollars, to_dict
 from router.artifact import load
 from router.policy import Route

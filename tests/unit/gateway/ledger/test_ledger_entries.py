@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from gateway.books import current
 from gateway.config import Config, load_config
 from gateway.economics.breakeven import Rate
 from gateway.ledger import Ledger
-from gateway.money_metrics import current
 
 HOUR = 3_600_000_000
 START = int(datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC).timestamp()) * 1_000_000
