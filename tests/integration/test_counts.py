@@ -1,0 +1,136 @@
+"""Tokens and money of real traffic: the SDK, /metrics, the ledger, the report and vLLM say the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import openai
+
+from tests.integration.asks import LONG_QUESTION, QUESTION, SCHEMA, TOOLS
+from tests.processes import PRICES, Gateway
+from tests.real import Vllm
+
+
+class Seen(NamedTuple):
+    """What the SDK said of one request."""
+
+    upstream: str
+    pinned: bool
+    prompt: int
+    cached: int
+    output: int
+
+
+SIDE = {"student": "student", "auto@1.0": "student", "teacher": "teacher", "auto@0.0": "teacher"}
+ASKS: list[dict[str, Any]] = [
+    {"messages": QUESTION},
+    {"messages": QUESTION, "stream": True},
+    {"messages": LONG_QUESTION},
+    {"messages": LONG_QUESTION, "stream": True},
+    {"messages": QUESTION, "tools": TOOLS, "tool_choice": "required", "max_tokens": 128},
+    {"messages": QUESTION, "response_format": SCHEMA, "max_tokens": 64, "stream": True},
+    {"messages": QUESTION, "logprobs": True, "max_tokens": 4},
+]
+
+
+def send(client: openai.OpenAI, model: str, ask: dict[str, Any]) -> Seen:
+    options = {"max_tokens": 12, "temperature": 0} | ask
+    if ask.get("stream"):
+        with client.chat.completions.create(model=model, stream_options={"include_usage": True}, **options) as stream:
+            usage = list(stream)[-1].usage
+    else:
+        usage = client.chat.completions.create(model=model, **options).usage
+    details = usage.prompt_tokens_details
+    cached = (details.cached_tokens or 0) if details else 0
+    return Seen(SIDE[model], model in SIDE.values(), usage.prompt_tokens, cached, usage.completion_tokens)
+
+
+def cost(seen: list[Seen]) -> dict[str, Decimal]:
+    """USD at the teacher's prices, by kind of token."""
+    prices = {kind: Decimal(str(value)) / 1_000_000 for kind, value in PRICES.items()}
+    return {
+        "input": prices["input"] * sum(s.prompt - s.cached for s in seen),
+        "cached_input": prices["cached_input"] * sum(s.cached for s in seen),
+        "output": prices["output"] * sum(s.output for s in seen),
+    }
+
+
+def moved(vllm: Vllm, before: tuple[int, int], expected: tuple[int, int]) -> tuple[int, int]:
+    """By how much vLLM's counters moved; it counts a moment after it answers."""
+    deadline = time.monotonic() + 5
+    while True:
+        now = vllm.tokens()
+        delta = now[0] - before[0], now[1] - before[1]
+        if delta == expected or time.monotonic() > deadline:
+            return delta
+        time.sleep(0.1)
+
+
+def test_all_counts_are_equal(vllm: Vllm, gateway: Callable[..., Gateway], sdk: Callable[..., openai.OpenAI]) -> None:
+    running = gateway(vllm.base_url, vllm.base_url)
+    client = sdk(running.base_url)
+    before = vllm.tokens()
+    seen = [send(client, model, ask) for model in SIDE for ask in ASKS]
+
+    # vLLM's own
+    everything = sum(s.prompt for s in seen), sum(s.output for s in seen)
+    assert moved(vllm, before, everything) == everything
+
+    metrics, report = running.metrics(), running.report()
+    for side in ("student", "teacher"):
+        here = [s for s in seen if s.upstream == side]
+        assert sum(s.cached for s in here) > 0, "no cached tokens: the test would show less than it says"
+        tokens = {
+            "input": sum(s.prompt - s.cached for s in here),
+            "cached_input": sum(s.cached for s in here),
+            "output": sum(s.output for s in here),
+        }
+        usd = cost(here) if side == "teacher" else dict.fromkeys(tokens, Decimal(0))
+        # the report
+        figures = report["upstreams"][side]
+        assert figures["tokens"] == tokens
+        assert {kind: Decimal(value) for kind, value in figures["cost_usd"].items()} == usd
+        assert (figures["requests"], figures["attempts"], figures["usage_missing"]) == (len(here), len(here), 0)
+        # /metrics
+        for kind, count in tokens.items():
+            labels = f'{{kind="{kind}",upstream="{side}"}}'
+            assert metrics[f"breakeven_tokens_total{labels}"] == count
+            assert metrics[f"breakeven_cost_usd_total{labels}"] == float(usd[kind])
+        # the ledger's rows
+        rows = running.sql(
+            "SELECT sum(prompt_tokens), sum(cached_tokens), sum(output_tokens), count(*), min(usage_complete) "
+            f"FROM attempts WHERE upstream = '{side}'"
+        )
+        assert rows == [(sum(s.prompt for s in here), tokens["cached_input"], tokens["output"], len(here), 1)]
+
+    routed = [s for s in seen if not s.pinned]
+    baseline = sum(cost(routed).values())
+    spent = sum(cost([s for s in routed if s.upstream == "teacher"]).values())
+    pinned = sum(cost([s for s in seen if s.pinned and s.upstream == "teacher"]).values())
+    assert Decimal(report["baseline_usd"]) == baseline
+    assert Decimal(report["teacher_spend_usd"]) == spent
+    assert Decimal(report["pinned_spend_usd"]) == pinned
+    assert Decimal(report["savings_usd"]) == baseline - spent - Decimal(report["hosting_usd"])
+    assert metrics["breakeven_baseline_usd_total"] == float(baseline)
+
+
+def test_a_stream_is_counted_though_the_client_did_not_ask(
+    vllm: Vllm, gateway: Callable[..., Gateway], sdk: Callable[..., openai.OpenAI]
+) -> None:
+    running = gateway(vllm.base_url, vllm.base_url)
+    client = sdk(running.base_url)
+    before = vllm.tokens()
+    with client.chat.completions.create(
+        model="auto@1.0",
+        messages=QUESTION,  # type: ignore[arg-type]
+        max_tokens=12,
+        stream=True,
+    ) as stream:
+        assert all(chunk.usage is None for chunk in stream)
+    running.metrics()  # settled requests are in the database after this
+    [(prompt, output)] = running.sql("SELECT prompt_tokens, output_tokens FROM attempts")
+    assert output > 0
+    assert moved(vllm, before, (prompt, output)) == (prompt, output)
