@@ -1,0 +1,103 @@
+"""Programs that score an answer against a reference: no judge, no model, always the same result.
+
+| checker    | reference                        | an answer is right where                                  |
+| ---------- | -------------------------------- | --------------------------------------------------------- |
+| `exact`    | the whole answer                 | it is the reference, apart from case, outer whitespace,   |
+|            |                                  | outer quotes and a final full stop                        |
+| `contains` | alternatives, between `\\|`       | one of them stands in it as whole words, in any case      |
+| `choice`   | options between `\\|`, right one  | the right option stands in it as whole words and none of  |
+|            | first                            | the others does                                           |
+| `number`   | a decimal number                 | the last number in it equals the reference                |
+| `json`     | a JSON value                     | the first JSON object or array in it equals the reference |
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+Checker = Literal["exact", "contains", "choice", "number", "json"]
+
+# A sign counts only where no digit or word stands before it: 7-3 holds 7 and 3.
+_NUMBER = re.compile(r"(?:(?<![\w).])-)?\d[\d,]*(?:\.\d+)?")
+
+
+def score(checker: str, reference: str, answer: str) -> float:
+    """1.0 where the answer is right by the reference, 0.0 where it is not.
+
+    Raises ValueError for an unknown checker and for a reference that the checker can't read.
+    """
+    check = _CHECKS.get(checker)
+    if check is None:
+        raise ValueError(f"unknown checker {checker!r}; one of {', '.join(get_args(Checker))}")
+    return 1.0 if check(reference, answer) else 0.0
+
+
+def _exact(reference: str, answer: str) -> bool:
+    return _bare(reference) == _bare(answer)
+
+
+def _contains(reference: str, answer: str) -> bool:
+    return any(_holds(answer, part) for part in _parts(reference))
+
+
+def _choice(reference: str, answer: str) -> bool:
+    right, *others = _parts(reference)
+    return _holds(answer, right) and not any(_holds(answer, other) for other in others)
+
+
+def _number(reference: str, answer: str) -> bool:
+    wanted = float(reference)
+    found = _NUMBER.findall(answer)
+    return bool(found) and math.isclose(float(found[-1].replace(",", "")), wanted, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _json(reference: str, answer: str) -> bool:
+    wanted = json.loads(reference)
+    decoder = json.JSONDecoder()
+    for start in re.finditer(r"[{\[]", answer):
+        try:
+            value, _ = decoder.raw_decode(answer, start.start())
+        except (ValueError, RecursionError):
+            continue
+        return _same(wanted, value)
+    return False
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality of JSON values; unlike Python's, true is not 1."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+def _parts(reference: str) -> list[str]:
+    parts = [part.strip() for part in reference.split("|")]
+    if not all(parts):
+        raise ValueError(f"reference {reference!r}: an alternative is empty")
+    return parts
+
+
+def _holds(answer: str, part: str) -> bool:
+    words = re.escape(" ".join(part.casefold().split()))
+    return re.search(rf"(?<!\w){words}(?!\w)", " ".join(answer.casefold().split())) is not None
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".").strip("\"'`“”").removesuffix(".").strip()
+
+
+_CHECKS: dict[str, Callable[[str, str], bool]] = {
+    "exact": _exact,
+    "contains": _contains,
+    "choice": _choice,
+    "number": _number,
+    "json": _json,
+}
