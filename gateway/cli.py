@@ -82,14 +82,19 @@ def train(
     outcomes: Annotated[list[Path], typer.Argument(help="Outcome rows: JSONL, or JSONL in gzip.")],
     out: Annotated[Path, typer.Option(help="Directory of the artifact to write.")],
     split: Annotated[str | None, typer.Option(help="Only rows with this split; default: train, if any.")] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="Prompts that the student was distilled on: JSONL; default: the rows.")
+    ] = None,
 ) -> None:
-    """Train the difficulty classifier on outcome rows and write an artifact."""
+    """Train the router on outcome rows, and its novelty signal on the reference set, and write an artifact."""
     from router import outcomes as rows
     from router.train import train as fit_and_write
 
     chosen = split or rows.default_split(outcomes, "train")
     read = rows.read(outcomes, chosen)
-    digest = fit_and_write(read, out, sources=[f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes])
+    known = rows.read_texts(reference) if reference else None
+    sources = [f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes]
+    digest = fit_and_write(read, out, sources=sources, reference=known)
     typer.echo(f"{out}: artifact {digest}, trained on {len(read)} rows{f' of split {chosen}' if chosen else ''}")
 
 
@@ -108,7 +113,7 @@ def evaluate(
 
     read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
     loaded = load(artifact)
-    evaluation = measure(read, loaded.difficulty)
+    evaluation = measure(read, loaded.assess)
     draw(evaluation, plot)
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict() | {"artifact": loaded.hash}, indent=1))

@@ -35,14 +35,15 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         student=student,
         max_output_tokens=None,
         available=frozenset(Route),
-        scorer=loaded.difficulty.score,
+        assess=loaded.assess,
     )
     # Also where a rule before the score decided: what the score would have been is worth knowing.
-    score = decision.score if decision.score is not None else loaded.difficulty.score(conversation.text)
+    seen = loaded.assess(conversation.text)
     yield f"route      {decision.route}"
     yield f"reason     {decision.reason}"
-    yield f"score      {score:.6f}"
+    yield f"score      {seen.score:.6f}"
     yield f"threshold  {threshold:g}"
+    yield f"novelty    {seen.novelty:.6f} (novel from {novelty_threshold:g} on)"
     yield f"tokens     about {conversation.tokens}"
     yield f"router     {loaded.hash}"
     yield "pushed most (+ to the teacher, - to the student):"

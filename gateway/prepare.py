@@ -98,7 +98,7 @@ def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
             student=services.student,
             max_output_tokens=limit,
             available=available,
-            scorer=services.artifact.difficulty.score,
+            assess=services.artifact.assess,
         )
     except Exception as error:  # a classifier that fails must not fail the request
         _log.error("the router failed with %s; the teacher answers", type(error).__name__)

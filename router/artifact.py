@@ -16,10 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from router.difficulty import ARRAYS, NUMBERS, Difficulty
-from router.features import VERSION
+from router.features import VERSION, extract
+from router.novelty import ARRAYS as NOVELTY_ARRAYS
+from router.novelty import Novelty, shrink
+from router.policy import Assessment
 
 SHIPPED = Path(__file__).parent / "shipped"
-FORMAT = 1
+FORMAT = 2
+_EVERY: dict[str, tuple[tuple[int | None, ...], str]] = {**ARRAYS, **NOVELTY_ARRAYS}
+# How often the student is worse: what a score shrinks to where the classifier knows nothing.
+_BASE = "student_worse"
 
 
 class ArtifactError(ValueError):
@@ -30,8 +36,16 @@ class Artifact(NamedTuple):
     """A loaded artifact. `hash` has 12 hex digits."""
 
     difficulty: Difficulty
+    novelty: Novelty
     hash: str
     metadata: dict[str, Any]
+
+    def assess(self, text: str) -> Assessment:
+        """Score and novelty of a text. Never raises for a string."""
+        features = extract(text)
+        novelty = self.novelty.of(features)
+        score = self.difficulty.calibrate(self.difficulty.margin(features))
+        return Assessment(shrink(score, novelty, self.metadata[_BASE]), novelty)
 
 
 def load(path: Path | None = None) -> Artifact:
@@ -53,14 +67,16 @@ def load(path: Path | None = None) -> Artifact:
         )
     try:
         with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ARRAYS}
-        numbers = {name: float(metadata[name]) for name in NUMBERS}
+            found = {name: arrays[name] for name in _EVERY}
+        numbers = {name: float(metadata[name]) for name in (*NUMBERS, _BASE)}
     except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
         raise ArtifactError(f"{folder}/weights.npz cannot be read; train it again") from None
-    for name, (size, kind) in ARRAYS.items():
-        if found[name].shape != (size,) or found[name].dtype != kind:
+    for name, (shape, kind) in _EVERY.items():
+        array = found[name]
+        fits = array.ndim == len(shape) and all(w is None or w == s for w, s in zip(shape, array.shape, strict=True))
+        if not fits or array.dtype != kind:
             raise ArtifactError(f"{folder}/weights.npz: {name} has the wrong shape; train it again")
-    return Artifact(Difficulty(found, numbers), digest, metadata)
+    return Artifact(Difficulty(found, numbers), Novelty(found), digest, metadata)
 
 
 def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: str) -> str:

@@ -31,11 +31,12 @@ from router.features import (
 # Fixed point: 2**-22 is far below what a weight can be estimated to, and 25,000 n-grams stay within int64.
 SCALE = float(1 << 22)
 
-ARRAYS = {
-    "weighted": (PLACES, "int32"),
-    "squared": (PLACES, "int32"),
-    "shape": (len(SHAPE), "float64"),
-    "mean": (len(SHAPE), "float64"),
+# Name: shape and kind.
+ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+    "weighted": ((PLACES,), "int32"),
+    "squared": ((PLACES,), "int32"),
+    "shape": ((len(SHAPE),), "float64"),
+    "mean": ((len(SHAPE),), "float64"),
 }
 NUMBERS = ("bias", "slope", "intercept")
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from router.difficulty import Difficulty
 from router.outcomes import OutcomeRow, scores, texts
+from router.policy import Assessment
 
 Array = NDArray[np.float64]
 
@@ -130,10 +130,10 @@ class Evaluation(NamedTuple):
         return table
 
 
-def measure(rows: Sequence[OutcomeRow], difficulty: Difficulty) -> Evaluation:
-    """Evaluate a classifier on outcome rows. Raises ValueError as `evaluate` does."""
+def measure(rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment]) -> Evaluation:
+    """Evaluate a router on outcome rows. Raises ValueError as `evaluate` does."""
     seen = texts(rows)
-    score = np.array([difficulty.score(text) for text in seen])
+    score = np.array([assess(text).score for text in seen])
     return evaluate(score, np.array([len(text) for text in seen], dtype=float), *scores(rows))
 
 

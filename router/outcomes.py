@@ -58,6 +58,29 @@ def read(paths: Sequence[Path], split: str | None = None) -> list[OutcomeRow]:
     return chosen
 
 
+def read_texts(paths: Sequence[Path]) -> list[str]:
+    """What the router sees of each line of JSONL files with `prompt` or `messages`, such as distillation data.
+
+    Raises OutcomeError as `read` does.
+    """
+    found: list[str] = []
+    for path in paths:
+        for number, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            messages = record.get("messages") if isinstance(record, dict) else None
+            if isinstance(record, dict) and isinstance(record.get("prompt"), str):
+                messages = [{"role": "user", "content": record["prompt"]}]
+            if not isinstance(messages, list):
+                raise OutcomeError(f"{path}: line {number}: must be a JSON object with prompt or messages")
+            found.append(read_chat(messages).text)
+    return found
+
+
 def default_split(paths: Sequence[Path], wanted: str) -> str | None:
     """`wanted` where any row has that split, None where rows have none: then all rows are used."""
     return wanted if any(row.split == wanted for row in read(paths)) else None

@@ -53,6 +53,13 @@ class Policy(NamedTuple):
     novelty_threshold: float
 
 
+class Assessment(NamedTuple):
+    """What the router makes of a text: the score, and the novelty where a reference set is known."""
+
+    score: float
+    novelty: float | None
+
+
 class Decision(NamedTuple):
     """Where a request goes and why. Score and novelty are None where no rule needed them."""
 
@@ -71,16 +78,16 @@ def decide(
     student: Capabilities,
     max_output_tokens: int | None,
     available: frozenset[Route],
-    scorer: Callable[[str], float],
+    assess: Callable[[str], Assessment],
 ) -> Decision:
-    """The ordered rules: pinned, modality, tools, context, unavailable, difficult, easy.
+    """The ordered rules: pinned, modality, tools, context, unavailable, novel, difficult, easy.
 
     The first rule that holds ends it. What only the teacher can take goes to the teacher even where the
     teacher is not available: a student that cannot read the request is no help.
     """
 
-    def to(route: Route, reason: Reason, score: float | None = None) -> Decision:
-        return Decision(route, reason, score, policy.threshold, None)
+    def to(route: Route, reason: Reason, score: float | None = None, novelty: float | None = None) -> Decision:
+        return Decision(route, reason, score, policy.threshold, novelty)
 
     if pin is not None:
         return to(pin, Reason.PINNED)
@@ -95,7 +102,10 @@ def decide(
         return to(Route.TEACHER, Reason.UNAVAILABLE)
     if Route.TEACHER not in available:
         return to(Route.STUDENT, Reason.UNAVAILABLE)
-    score = scorer(conversation.text)
+    score, novelty = assess(conversation.text)
+    # A novelty is below 1, so that a threshold of 1 never holds.
+    if novelty is not None and novelty >= policy.novelty_threshold:
+        return to(Route.TEACHER, Reason.NOVEL, score, novelty)
     if score >= policy.threshold:
-        return to(Route.TEACHER, Reason.DIFFICULT, score)
-    return to(Route.STUDENT, Reason.EASY, score)
+        return to(Route.TEACHER, Reason.DIFFICULT, score, novelty)
+    return to(Route.STUDENT, Reason.EASY, score, novelty)

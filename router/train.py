@@ -24,6 +24,7 @@ from router import artifact
 from router.difficulty import NUMBERS, SCALE, Difficulty
 from router.features import PLACES, Features, extract
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
+from router.reference import fit_novelty
 
 _FOLDS = 5
 _MIN_ROWS = 40
@@ -46,6 +47,7 @@ class Fit(NamedTuple):
     bias: float
     slope: float
     intercept: float
+    features: Sequence[Features]
 
     def tables(self) -> dict[str, NDArray[Any]]:
         """The arrays of an artifact, in fixed point."""
@@ -105,12 +107,25 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
         float(bias),
         float(platt.coef_[0, 0]),
         float(platt.intercept_[0]),
+        features,
     )
 
 
-def train(rows: Sequence[OutcomeRow], out: Path, *, sources: Sequence[str], card: str | None = None) -> str:
-    """Fit and write an artifact with its card. Returns the hash. Raises OutcomeError, OSError."""
+def train(
+    rows: Sequence[OutcomeRow],
+    out: Path,
+    *,
+    sources: Sequence[str],
+    reference: Sequence[str] | None = None,
+    card: str | None = None,
+) -> str:
+    """Fit and write an artifact with its card. Returns the hash. Raises OutcomeError, OSError.
+
+    `reference` are the texts that the student was distilled on, for novelty; None: the rows' own.
+    """
     fitted = fit(rows)
+    known = fitted.features if reference is None else [extract(text) for text in reference]
+    arrays = {**fitted.tables(), **fit_novelty(known)}
     student, teacher = scores(rows)
     categories: dict[str, int] = {}
     for row in rows:
@@ -121,6 +136,7 @@ def train(rows: Sequence[OutcomeRow], out: Path, *, sources: Sequence[str], card
         "slope": fitted.slope,
         "intercept": fitted.intercept,
         "rows": len(rows),
+        "reference": len(known),
         "sources": list(sources),
         "categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:50]),
         "student_mean": round(float(student.mean()), 6),
@@ -128,7 +144,7 @@ def train(rows: Sequence[OutcomeRow], out: Path, *, sources: Sequence[str], card
         "student_worse": round(float((student < teacher).mean()), 6),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    return artifact.write(out, fitted.tables(), metadata, card or _card(metadata))
+    return artifact.write(out, arrays, metadata, card or _card(metadata))
 
 
 def _fit_both(

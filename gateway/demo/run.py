@@ -100,9 +100,9 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
 
 def _solve(rows: Sequence[DemoRow], setup: Setup) -> float:
     """The threshold that sends `teacher_share` of these prompts to the teacher."""
-    difficulty = load(setup.artifact).difficulty
+    assess = load(setup.artifact).assess
     scores = sorted(
-        (difficulty.score(read_chat([{"role": "user", "content": row.prompt}]).text) for row in rows), reverse=True
+        (assess(read_chat([{"role": "user", "content": row.prompt}]).text).score for row in rows), reverse=True
     )
     count = min(len(scores), round(setup.teacher_share * len(scores)))
     return scores[count - 1] if count else min(1.0, float(np.nextafter(scores[0], 2.0)))

@@ -31,14 +31,14 @@ def tokens(text: str) -> int:
 
 def expected(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
     """The table's figures, from the rows alone, at the default prices of the demo."""
-    difficulty = load().difficulty
-    scored = sorted(rows, key=lambda row: difficulty.score(row["prompt"]), reverse=True)
-    threshold = difficulty.score(scored[round(share * len(rows)) - 1]["prompt"])
+    assess = load().assess
+    scored = sorted(rows, key=lambda row: assess(row["prompt"]).score, reverse=True)
+    threshold = assess(scored[round(share * len(rows)) - 1]["prompt"]).score
     spend = baseline = Decimal(0)
     counts = {"student": 0, "teacher": 0}
     quality = 0.0
     for row in rows:
-        side = "teacher" if difficulty.score(row["prompt"]) >= threshold else "student"
+        side = "teacher" if assess(row["prompt"]).score >= threshold else "student"
         output = row.get(f"{side}_tokens", tokens(row[f"{side}_response"]))
         cost = (Decimal(15) * tokens(row["prompt"]) + Decimal(60) * output) / 1_000_000
         baseline += cost

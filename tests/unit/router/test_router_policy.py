@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.policy import Capabilities, Policy, Reason, Route, decide
+from router.policy import Assessment, Capabilities, Policy, Reason, Route, decide
 from router.text import Conversation
 
 BOTH = frozenset(Route)
@@ -17,14 +17,14 @@ SHARE = st.floats(0, 1)
 
 def run(**changes: Any) -> Any:
     conversation = Conversation("Why?", 100, frozenset({"text"}), False)._replace(**changes.pop("seen", {}))
-    score = changes.pop("score", 0.2)
+    seen = Assessment(changes.pop("score", 0.2), changes.pop("novelty", 0.3))
     arguments: dict[str, Any] = {
         "pin": None,
         "policy": Policy(0.5, 1.0),
         "student": Capabilities(frozenset({"text"}), False, 1000),
         "max_output_tokens": 50,
         "available": BOTH,
-        "scorer": lambda _: score,
+        "assess": lambda _: seen,
     }
     return decide(conversation, **(arguments | changes))
 
@@ -35,6 +35,7 @@ TROUBLES: list[tuple[Reason, Route, dict[str, Any]]] = [
     (Reason.TOOLS, Route.TEACHER, {"tools": True}),
     (Reason.CONTEXT, Route.TEACHER, {"tokens": 990}),
     (Reason.UNAVAILABLE, Route.TEACHER, {"available": frozenset({Route.TEACHER})}),
+    (Reason.NOVEL, Route.TEACHER, {"novelty": 0.9, "policy": Policy(0.5, 0.9)}),
     (Reason.DIFFICULT, Route.TEACHER, {"score": 0.5}),
 ]
 
@@ -52,20 +53,15 @@ def test_the_first_rule_that_holds_ends_it(first: int) -> None:
 
 def test_easy_goes_to_the_student_with_its_score() -> None:
     decision = run()
-    assert (decision.route, decision.reason, decision.score, decision.threshold) == (
-        Route.STUDENT,
-        Reason.EASY,
-        0.2,
-        0.5,
-    )
+    assert decision == (Route.STUDENT, Reason.EASY, 0.2, 0.5, 0.3)
 
 
 def test_the_score_is_only_taken_where_a_rule_needs_it() -> None:
-    def never(_: str) -> float:
+    def never(_: str) -> Assessment:
         raise AssertionError("scored")
 
-    assert run(pin=Route.TEACHER, scorer=never).score is None
-    assert run(seen={"tokens": 5000}, scorer=never).score is None
+    assert run(pin=Route.TEACHER, assess=never).score is None
+    assert run(seen={"tokens": 5000}, assess=never).score is None
 
 
 def test_without_a_teacher_the_student_answers_what_it_can() -> None:
@@ -85,3 +81,15 @@ def test_raising_the_threshold_never_lowers_the_students_share(score: float, low
     low, high = sorted((low, high))
     if run(score=score, policy=Policy(low, 1.0)).route is Route.STUDENT:
         assert run(score=score, policy=Policy(high, 1.0)).route is Route.STUDENT
+
+
+@given(novelty=st.floats(0, 1, exclude_max=True), low=SHARE, high=SHARE)
+def test_raising_the_novelty_threshold_never_lowers_the_students_share(novelty: float, low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    if run(novelty=novelty, policy=Policy(0.5, low)).route is Route.STUDENT:
+        assert run(novelty=novelty, policy=Policy(0.5, high)).route is Route.STUDENT
+    assert run(novelty=novelty, policy=Policy(0.5, 1.0)).reason is Reason.EASY
+
+
+def test_without_a_reference_set_nothing_is_novel() -> None:
+    assert run(novelty=None, policy=Policy(0.5, 0.0)).reason is Reason.EASY

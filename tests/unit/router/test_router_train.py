@@ -34,7 +34,8 @@ def test_train_then_evaluate_then_route(write_rows: Callable[..., Path], tmp_pat
     assert figures["measures"]["router"]["APGR"]["low"] > 0.6
     assert plot.exists()
 
-    result = run(app, ["route", "Prove the spectral theorem for unbounded operators.", "--artifact", str(out)])
+    hard = next(row["prompt"] for row in make_rows(50, seed=3, noise=0.0) if row["category"] == "hard")
+    result = run(app, ["route", hard, "--artifact", str(out)])
     assert result.exit_code == 0, result.output
     assert "route      teacher" in result.output
     assert "reason     difficult" in result.output
@@ -62,7 +63,7 @@ def test_mmlu_in_domain(data: Path, tmp_path: Path) -> None:
     path = data / "routellm_mmlu.jsonl.gz"
     train(outcomes.read([path], "train"), tmp_path / "art", sources=[path.name])
     assert sum(item.stat().st_size for item in (tmp_path / "art").iterdir()) <= 10e6
-    figures = measure(outcomes.read([path], "test"), load(tmp_path / "art").difficulty).measures["router"]
+    figures = measure(outcomes.read([path], "test"), load(tmp_path / "art").assess).measures["router"]
     assert figures["APGR"].value >= 0.68
     assert figures["AUROC"].value >= 0.64
     assert figures["ECE"].value <= 0.04

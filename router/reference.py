@@ -1,0 +1,123 @@
+"""Fitting the novelty signal to a reference set of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.features import PLACES, Features
+from router.novelty import CLIP, RUN_STEP, STATISTICS, UNIT, Novelty, Strangeness
+from router.outcomes import OutcomeError
+
+MIN_TEXTS = 40
+# More of them cost time at each decision.
+MAX_TEXTS = 4096
+_FOLDS = 5
+# Texts with a cosine above this are one text in several forms, such as questions on one long passage.
+_NEARLY_THE_SAME = 0.5
+# A place that this share of the texts has says little and costs most.
+_COMMON = 0.3
+_SEED = 20261125
+
+Tables = dict[str, NDArray[Any]]
+
+
+def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:
+    """The arrays of a Novelty from the features of the reference texts; of many texts a random MAX_TEXTS.
+
+    Raises OutcomeError where there are fewer than MIN_TEXTS different ones.
+    """
+    distinct = list({item.words.tobytes() + b"|" + item.runs.tobytes(): item for item in features}.values())
+    if len(distinct) < MIN_TEXTS:
+        raise OutcomeError(
+            f"the reference set has {len(distinct)} different texts; at least {MIN_TEXTS} are needed, add more"
+        )
+    rng = np.random.default_rng(seed)
+    texts = [distinct[index] for index in rng.permutation(len(distinct))[:MAX_TEXTS]]
+    tables = _tables(texts)
+    folds = _folds(texts, _bare(tables), rng)
+    seen: list[Strangeness] = []
+    for fold in range(_FOLDS):
+        # Each text is measured against the set without it and what is nearly the same.
+        rest = _bare(_tables([text for text, at in zip(texts, folds, strict=True) if at != fold]))
+        seen += [rest.strangeness(text) for text, at in zip(texts, folds, strict=True) if at == fold]
+    tables["novelty_tables"] = np.sort(np.array(seen).T, axis=1)
+    ready = Novelty({**tables, "novelty_sums": np.zeros(1)})
+    tables["novelty_sums"] = np.sort(np.array([ready.surprise(item) for item in seen]))
+    return tables
+
+
+def _tables(texts: Sequence[Features]) -> Tables:
+    count = _count(texts)
+    return {**_idf(count, len(texts)), **_shape(texts), **_index(texts, count)}
+
+
+def _bare(tables: Tables) -> Novelty:
+    """A Novelty that gives statistics and has nothing yet to compare them with."""
+    return Novelty({**tables, "novelty_tables": np.zeros((len(STATISTICS), 1)), "novelty_sums": np.zeros(1)})
+
+
+def _folds(texts: Sequence[Features], novelty: Novelty, rng: np.random.Generator) -> list[int]:
+    """A fold for each text, the same for texts that are nearly the same."""
+    leaders = list(range(len(texts)))
+
+    def leader(index: int) -> int:
+        while leaders[index] != index:
+            leaders[index] = index = leaders[leaders[index]]
+        return index
+
+    for index, text in enumerate(texts):
+        for other in np.flatnonzero(novelty.cosines(text) > _NEARLY_THE_SAME):
+            leaders[leader(int(other))] = leader(index)
+    fold = rng.integers(0, _FOLDS, len(texts))
+    return [int(fold[leader(index)]) for index in range(len(texts))]
+
+
+def _count(features: Sequence[Features]) -> NDArray[np.int64]:
+    """In how many texts each place occurs."""
+    count = np.zeros(PLACES, dtype=np.int64)
+    for item in features:
+        count[np.union1d(item.words, item.runs)] += 1
+    return count
+
+
+def _idf(count: NDArray[np.int64], texts: int) -> Tables:
+    # A place of one text only is taken as unseen, so that there is no list for it.
+    idf = np.log((1 + texts) / (1 + np.where(count < 2, 0, count))) + 1
+    return {"novelty_idf": np.rint(idf * UNIT**0.5).astype(np.uint16)}
+
+
+def _index(features: Sequence[Features], count: NDArray[np.int64]) -> Tables:
+    """The inverted index; common and single places weigh in the norms alone."""
+    idf = _idf(count, len(features))["novelty_idf"].astype(np.float64)
+    useful = (count >= 2) & (count <= _COMMON * len(features))
+    places, owners, norms = [], [], []
+    for number, item in enumerate(features):
+        taken = np.concatenate([item.words, item.runs[item.runs % RUN_STEP == 0]])
+        norms.append(max(1.0, float(np.sqrt((idf[taken] ** 2).sum()))))
+        kept = np.unique(taken[useful[taken]])
+        places.append(kept)
+        owners.append(np.full(len(kept), number, dtype=np.uint16))
+    every, owner = np.concatenate(places), np.concatenate(owners)
+    order = np.argsort(every, kind="stable")
+    distinct, lengths = np.unique(every, return_counts=True)
+    return {
+        "novelty_places": distinct.astype(np.uint32),
+        "novelty_ends": np.cumsum(lengths).astype(np.uint32),
+        "novelty_texts": owner[order],
+        "novelty_norms": np.array(norms),
+    }
+
+
+def _shape(features: Sequence[Features]) -> Tables:
+    shape = np.array([item.shape for item in features])
+    mean, deviation = shape.mean(axis=0), np.maximum(shape.std(axis=0), 1e-3)
+    standard = np.clip((shape - mean) / deviation, -CLIP, CLIP)
+    # The more measures for each text, the more the estimate is pulled towards independent measures.
+    width = shape.shape[1]
+    covariance = np.cov(standard.T) + (0.02 + width / len(features)) * np.eye(width)
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    return {"novelty_mean": mean, "novelty_deviation": deviation, "novelty_whiten": whiten}
