@@ -124,6 +124,7 @@ def evaluate(
 
 app.command()(money_cli.report)
 app.command()(money_cli.plan)
+app.command()(money_cli.invest)
 
 
 @app.command()

@@ -7,6 +7,7 @@ and never become part of a model, so that no dump of the config can show a secre
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import ConfigError
 
@@ -26,6 +27,15 @@ Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 # Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.
 UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+
+
+def _with_a_zone(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("must carry a time zone, such as 2026-11-01T00:00:00Z")
+    return value.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
 
 
 class Section(BaseModel):
@@ -88,6 +98,19 @@ class Upstream(Section):
         return os.environ[self.api_key_env] if self.api_key_env else None
 
 
+def _in_order_of_time(value: list[Any]) -> list[Any]:
+    for earlier, later in itertools.pairwise(value):
+        if later.since <= earlier.since:
+            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} does not come after the change before it; sort them")
+    return value
+
+
+class HostingChange(Section):
+    since: Moment = Field(description="When it begins to hold.")
+    usd_per_hour: Usd = Field(description="What one replica costs by the hour from then on.")
+    replicas: int = Field(1, ge=0, description="How many replicas run from then on.")
+
+
 class Student(Upstream):
     context_window: int | None = Field(
         None,
@@ -97,8 +120,12 @@ class Student(Upstream):
     modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student reads.")
     tools: bool = Field(True, description="Whether the student can call tools.")
     hosting_usd_per_hour: Usd = Field(
-        Decimal("0"), description="What the student's machines cost by the hour, used or idle."
+        Decimal("0"), description="What one replica of the student costs by the hour, used or idle."
     )
+    hosting_replicas: int = Field(1, ge=0, description="How many replicas run; each costs the hour.")
+    hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
+
+    _in_order = field_validator("hosting_changes")(_in_order_of_time)
 
 
 class Prices(Section):
@@ -109,8 +136,15 @@ class Prices(Section):
     output: UsdPerMillion = Field(description="USD per million completion tokens, reasoning included.")
 
 
+class PriceChange(Prices):
+    since: Moment = Field(description="When these prices begin to hold.")
+
+
 class Teacher(Upstream):
     usd_per_million: Prices = Field(description="The teacher's prices.")
+    price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in order.")
+
+    _in_order = field_validator("price_changes")(_in_order_of_time)
 
 
 class Escalation(Section):
@@ -129,20 +163,18 @@ class Routing(Section):
 
 class Economics(Section):
     investment_usd: Usd = Field(Decimal("0"), description="One-time cost of distilling the student.")
-    hosting_since: datetime | None = Field(
+    hosting_since: Moment | None = Field(
         None, description="When hosting began to cost; null: when this ledger was first used."
     )
-
-    @field_validator("hosting_since")
-    @classmethod
-    def _with_a_zone(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("must carry a time zone, such as 2026-11-01T00:00:00Z")
-        return value.astimezone(UTC) if value is not None else None
 
 
 class LedgerConfig(Section):
     url: str = Field("sqlite:///breakeven.db", description="SQLAlchemy URL; a SQLite path is relative to this file.")
+    keep_days: int | None = Field(
+        None,
+        ge=1,
+        description="Days that single requests are kept; their hourly sums stay. null: everything stays.",
+    )
     journal: str | None = Field(
         None,
         description="Folder for records on their way to the database; null: beside the SQLite file, or this file.",
@@ -188,6 +220,13 @@ class Config(Section):
     shadow: Shadow = Field(Shadow(), description="Measuring quality on live traffic.")
     auth: Auth = Field(Auth(), description="Who may call the gateway.")
     admin: Admin = Field(Admin(), description="Who may change it.")
+
+    @model_validator(mode="after")
+    def _hosting_begins_before_it_changes(self) -> Config:
+        since, changes = self.economics.hosting_since, self.student.hosting_changes
+        if since is not None and changes and changes[0].since <= since:
+            raise ValueError("student.hosting_changes[0].since: must come after economics.hosting_since")
+        return self
 
     @model_validator(mode="after")
     def _upstreams_differ(self) -> Config:

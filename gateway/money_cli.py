@@ -50,6 +50,7 @@ def report(
         statement = current(ledger, now, start, end)
         points, projection = curve(ledger, now)
         groups = grouped(ledger, names, start, end) if names else []
+        invested, price_sets = ledger.investments(), ledger.contradictions(now)
     if png is not None:
         charts.draw(points, projection, statement.investment, png)
     rows = reporting.groups_to_rows(names, groups)
@@ -57,13 +58,22 @@ def report(
         typer.echo(reporting.to_csv(rows, reporting.group_columns(names)), nl=False)
         return
     if as_json:
-        more = {"projection": reporting.projection_to_dict(projection), **({"groups": rows} if names else {})}
+        more = {
+            "projection": reporting.projection_to_dict(projection),
+            "investments": reporting.investments_to_rows(invested),
+            "price_sets": price_sets,
+            **({"groups": rows} if names else {}),
+        }
         typer.echo(json.dumps(reporting.to_dict(statement) | more, indent=1))
         return
     for table in reporting.render(statement):
         console().print(table)
     if statement.investment:
+        for line in reporting.describe_investments(invested):
+            typer.echo(line)
         typer.echo(reporting.describe(projection))
+    if price_sets > 1:
+        typer.echo(f"Warning: gateways with {price_sets} different sets of prices write to this ledger.")
     if names:
         console().print(reporting.render_groups(names, groups))
     if chart:
@@ -71,6 +81,31 @@ def report(
             typer.echo(line)
     if png is not None:
         typer.echo(f"chart: {png}")
+
+
+def invest(
+    name: Annotated[str, typer.Argument(help="What for, such as data, training, evaluation or labour.")],
+    usd: Annotated[str, typer.Argument(help="How much, in USD; again with the same name corrects it.")],
+    config: Annotated[Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="The config file.")] = Path(
+        "breakeven.yaml"
+    ),
+    at: Annotated[str | None, typer.Option(help="When, such as 2026-11-01; default: now.")] = None,
+) -> None:
+    """Enter a one-time cost into the ledger, beside economics.investment_usd of the config."""
+    from gateway import planning
+    from gateway.checks import read_ledger
+    from gateway.ledger import Investment
+
+    if not 1 <= len(name) <= 128 or name == "config":
+        raise ValueError("the name must have 1 to 128 characters; config is the one of the config file")
+    when = moment("--at", at) if at is not None else time.time_ns() // 1000
+    assert when is not None
+    with read_ledger(load_config(config)) as ledger:
+        ledger.invest(Investment(name, when, planning.usd_option("USD", usd)))
+        total = ledger.investment()
+    from gateway.report import dollars
+
+    typer.echo(f"invested so far: {dollars(total)}")
 
 
 def plan(

@@ -6,6 +6,7 @@ same values (aggregate them with max, not sum).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,17 @@ class MoneyCollector(Collector):
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
         yield from families(self._last, pending=self._ledger.pending, write_failures=self._ledger.write_failures)
+        yield self._contradictions()
+
+    def _contradictions(self) -> Metric:
+        different = GaugeMetricFamily(
+            "breakeven_ledger_price_sets",
+            "Different sets of prices and hosting rates among the gateways that write to this ledger now; more than 1 "
+            "is a contradiction in their configs.",
+        )
+        with contextlib.suppress(LedgerError):
+            different.add_metric([], self._ledger.contradictions(self._clock()))
+        return different
 
 
 def families(statement: Statement | None, *, pending: int, write_failures: int) -> Iterator[Metric]:

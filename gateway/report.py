@@ -15,6 +15,7 @@ from gateway.economics.prices import PICODOLLARS, usd
 from gateway.economics.series import Projection
 from gateway.economics.statement import Statement
 from gateway.economics.sums import COUNTS, Sum
+from gateway.ledger import Investment
 from router.policy import Route
 
 
@@ -137,6 +138,17 @@ def projection_to_dict(projection: Projection | None) -> dict[str, Any] | None:
         "savings_usd_per_day": exact(projection.per_day),
         **{name: None if at is None else moment(at) for name, at in moments.items()},
     }
+
+
+def investments_to_rows(invested: Sequence[Investment]) -> list[dict[str, str]]:
+    """The investments as JSON values."""
+    return [{"name": one.name, "at": moment(one.at), "usd": exact(one.amount)} for one in invested]
+
+
+def describe_investments(invested: Sequence[Investment]) -> list[str]:
+    """One line for each, where there are several."""
+    lines = [f"invested {moment(one.at)[:10]}: {dollars(one.amount)} ({one.name})" for one in invested]
+    return lines if len(lines) > 1 else []
 
 
 def describe(projection: Projection | None) -> str:

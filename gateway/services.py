@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
 from gateway.config import Config
-from gateway.economics.prices import FREE, Cost, Price, cost, price
+from gateway.economics.prices import FREE, Cost, Price, cost
 from gateway.ledger import Ledger
+from gateway.ledger.entries import price_at
 from gateway.metrics import Metrics, UpstreamCollector
 from gateway.money_metrics import MoneyCollector
 from gateway.upstream import Upstream
@@ -30,7 +32,6 @@ class Services:
     metrics: Metrics
     upstreams: Mapping[Route, Upstream]
     policy: Policy
-    price: Price
     draining: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -45,7 +46,6 @@ class Services:
         metrics = Metrics(registry)
         registry.register(UpstreamCollector(upstreams))
         registry.register(MoneyCollector(ledger))
-        prices = config.teacher.usd_per_million
         return cls(
             config=config,
             artifact=artifact,
@@ -54,7 +54,6 @@ class Services:
             metrics=metrics,
             upstreams=upstreams,
             policy=Policy(config.routing.threshold, config.routing.novelty_threshold),
-            price=price(prices.input, prices.cached_input, prices.output),
         )
 
     @property
@@ -70,6 +69,11 @@ class Services:
     def available(self) -> frozenset[Route]:
         """The upstreams that may be called now."""
         return frozenset(route for route, upstream in self.upstreams.items() if upstream.available)
+
+    @property
+    def price(self) -> Price:
+        """The teacher's prices as they hold now."""
+        return price_at(self.config, time.time_ns() // 1000)
 
     def cost(self, route: Route, usage: Usage) -> Cost:
         """What one attempt's usage costs. The student is paid for by the hour, so its tokens are free."""

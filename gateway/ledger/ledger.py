@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.config import Config
-from gateway.economics.breakeven import Rate
-from gateway.economics.prices import picodollars
+from gateway.economics.breakeven import HOUR, Rate
 from gateway.economics.sums import Sum
 from gateway.errors import LedgerError
-from gateway.ledger.database import explain, migrate, open_engine, serialise, transaction
-from gateway.ledger.schema import hosting_rates, investments
+from gateway.ledger.database import explain, migrate, open_engine, transaction
+from gateway.ledger.entries import (
+    Investment,
+    contradictions,
+    enter,
+    hosting_schedule,
+    invest,
+    price_at,
+    read_investments,
+    read_rates,
+    register,
+    sign_off,
+)
+from gateway.ledger.entries import Writer as Registration
+from gateway.ledger.retention import prune
 from gateway.ledger.sums import read
 from gateway.ledger.writer import Writer
 from gateway.record import RequestRecord
 
+_log = logging.getLogger("breakeven.ledger")
+
+_T = TypeVar("_T")
 _CLOSE_SECONDS = 10.0
-# The investment that the config names; others have names of their own.
-_FROM_CONFIG = "config"
 
 
 class Ledger:
@@ -31,6 +48,10 @@ class Ledger:
     def __init__(self, engine: Engine, writer: Writer) -> None:
         self._engine = engine
         self._writer = writer
+        self._id = uuid.uuid4().hex
+        self._registered = False
+        self._contradicted = False
+        self._prune_at = 0
 
     @classmethod
     def open(cls, url: str, *, journal: Path, config: Config | None = None) -> Ledger:
@@ -46,6 +67,8 @@ class Ledger:
             ledger = cls(engine, writer)
             if config is not None:
                 ledger.enter(config, now=time.time_ns() // 1000)
+                ledger._registered = True
+                writer.upkeep = lambda: ledger.upkeep(config, time.time_ns() // 1000)
             writer.start()
         except SQLAlchemyError as error:
             engine.dispose()
@@ -69,6 +92,10 @@ class Ledger:
     def close(self) -> None:
         """Write what waits and close."""
         self._writer.close(_CLOSE_SECONDS)
+        if self._registered:
+            # Where the database is away, others take us for gone after a while.
+            with contextlib.suppress(SQLAlchemyError), transaction(self._engine, write=True) as connection:
+                sign_off(connection, self._id)
         self._engine.dispose()
 
     @property
@@ -83,55 +110,55 @@ class Ledger:
 
     def sums(self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None) -> list[Sum]:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
-        try:
-            with transaction(self._engine, write=False) as connection:
-                return read(connection, group_by, since, until)
-        except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+        return self._read(lambda connection: read(connection, group_by, since, until))
 
     def rates(self) -> list[Rate]:
         """Hosting rates in order of time. Raises LedgerError."""
+        return self._read(read_rates)
+
+    def investments(self) -> list[Investment]:
+        """What was invested, in order of time. Raises LedgerError."""
+        return self._read(read_investments)
+
+    def investment(self) -> int:
+        """Picodollars invested, all together. Raises LedgerError."""
+        return sum(one.amount for one in self.investments())
+
+    def invest(self, one: Investment) -> None:
+        """Enter an investment, or correct the one of that name. Raises LedgerError."""
         try:
-            with transaction(self._engine, write=False) as connection:
-                return _rates(connection)
+            with transaction(self._engine, write=True) as connection:
+                invest(connection, one)
         except SQLAlchemyError as error:
             raise LedgerError(explain(error)) from None
 
-    def investment(self, until: int | None = None) -> int:
-        """Picodollars invested, before `until` where given. Raises LedgerError."""
-        statement = select(investments.c.amount)
-        if until is not None:
-            statement = statement.where(investments.c.at < until)
-        try:
-            with transaction(self._engine, write=False) as connection:
-                return sum(connection.scalars(statement))
-        except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+    def contradictions(self, now: int) -> int:
+        """How many different sets of prices the gateways use that write here now. Raises LedgerError."""
+        return self._read(lambda connection: contradictions(connection, now))
 
     def enter(self, config: Config, now: int) -> None:
-        """Enter the config's hosting rate, from now on where it changed, and its investment."""
-        per_hour = picodollars(config.student.hosting_usd_per_hour)
-        since = config.economics.hosting_since
-        start = now if since is None else int(since.timestamp() * 1_000_000)
+        """Enter the config's hosting rates, prices and investment, from their dates or from now on."""
         with transaction(self._engine, write=True) as connection:
-            serialise(connection)
-            rates = _rates(connection)
-            if not rates:
-                connection.execute(insert(hosting_rates), {"since": start, "per_hour": per_hour})
-            else:
-                if since is not None and start != rates[0].since and (len(rates) == 1 or start < rates[1].since):
-                    first = hosting_rates.c.since == rates[0].since
-                    connection.execute(update(hosting_rates).where(first).values(since=start))
-                if per_hour != rates[-1].per_hour:
-                    moment = max(now, rates[-1].since + 1)
-                    connection.execute(insert(hosting_rates), {"since": moment, "per_hour": per_hour})
-            amount = picodollars(config.economics.investment_usd)
-            entry = investments.c.name == _FROM_CONFIG
-            if not connection.execute(update(investments).where(entry).values(amount=amount)).rowcount:
-                connection.execute(insert(investments), {"name": _FROM_CONFIG, "at": start, "amount": amount})
+            enter(connection, config, now)
 
+    def upkeep(self, config: Config, now: int) -> None:
+        """What is to be done now and then: say that we are here, see whether another gateway contradicts, and
+        remove raw rows after their time. Raises SQLAlchemyError.
+        """
+        per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
+        with transaction(self._engine, write=True) as connection:
+            register(connection, Registration(self._id, price_at(config, now), per_hour), now)
+            different = contradictions(connection, now)
+        if different > 1 and not self._contradicted:
+            _log.warning("gateways with %d different sets of prices write to this ledger; make them agree", different)
+        self._contradicted = different > 1
+        if config.ledger.keep_days is not None and now >= self._prune_at:
+            prune(self._engine, config.ledger.keep_days, now)
+            self._prune_at = now + HOUR
 
-def _rates(connection: Connection) -> list[Rate]:
-    columns = hosting_rates.c
-    rows = connection.execute(select(columns.since, columns.per_hour).order_by(columns.since, columns.id))
-    return [Rate(since, per_hour) for since, per_hour in rows]
+    def _read(self, what: Callable[[Connection], _T]) -> _T:
+        try:
+            with transaction(self._engine, write=False) as connection:
+                return what(connection)
+        except SQLAlchemyError as error:
+            raise LedgerError(explain(error)) from None

@@ -85,6 +85,38 @@ hosting_rates = Table(
     Column("per_hour", BigInteger, nullable=False),
 )
 
+# The teacher's prices as gateways came to use them: picodollars per token. Each attempt keeps its own cost.
+prices = Table(
+    "prices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("input", BigInteger, nullable=False),
+    Column("cached_input", BigInteger, nullable=False),
+    Column("output", BigInteger, nullable=False),
+)
+
+# The gateways that write here, each with what it calculates with, so that a contradiction can be reported.
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("started", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("input", BigInteger, nullable=False),
+    Column("cached_input", BigInteger, nullable=False),
+    Column("output", BigInteger, nullable=False),
+    Column("hosting_per_hour", BigInteger, nullable=False),
+)
+
+# Moments that hold for the whole ledger; `raw_since`: raw rows before it have been removed.
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
 investments = Table(
     "investments",
     metadata,

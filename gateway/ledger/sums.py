@@ -9,6 +9,7 @@ from sqlalchemy import Integer as SqlInteger
 
 from gateway.economics.breakeven import HOUR
 from gateway.economics.sums import COUNTS, MONEY, Sum, add
+from gateway.ledger.retention import raw_since
 from gateway.ledger.rows import KEYS
 from gateway.ledger.schema import attempts, hourly, requests
 from gateway.record import Outcome
@@ -27,6 +28,7 @@ def read(
     unknown = set(group_by) - set(KEYS)
     if unknown:
         raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(KEYS)}")
+    _require_raw_rows(connection, since, until)
     merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): [Sum()]}
     for statement in _parts(group_by, since, until):
         for row in connection.execute(statement):
@@ -52,6 +54,12 @@ def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Ite
         yield _from_rows(group_by, since, first * HOUR)
     if until is not None and last is not None and until > last * HOUR:
         yield _from_rows(group_by, last * HOUR, until)
+
+
+def _require_raw_rows(connection: Connection, since: int | None, until: int | None) -> None:
+    cut = [moment for moment in (since, until) if moment is not None and moment % HOUR]
+    if cut and min(cut) // HOUR * HOUR < raw_since(connection):
+        raise ValueError("a period so far back must begin and end at whole hours: only hourly sums are kept of it")
 
 
 def _order(value: object) -> object:

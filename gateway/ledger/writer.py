@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from gateway.economics.sums import COUNTS, MONEY
 from gateway.ledger.database import explain, transaction
 from gateway.ledger.journal import Segment, orphan, orphans
+from gateway.ledger.retention import raw_since
 from gateway.ledger.rows import KEYS, attempt_rows, hourly_rows, request_rows
 from gateway.ledger.schema import attempts, hourly, requests
 from gateway.record import RequestRecord
@@ -48,12 +50,15 @@ class Writer:
         self.write_failures = 0
         self.journal_failures = 0
         self.lost = 0
+        self.upkeep: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="breakeven-ledger", daemon=True)
 
     def start(self) -> None:
         """Bring home what a dead process left, and begin. Raises OSError, SQLAlchemyError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._bring_home()
+        if self.upkeep is not None:
+            self.upkeep()
         self._thread.start()
 
     @property
@@ -123,6 +128,8 @@ class Writer:
                 if time.monotonic() - looked > _ORPHANS_SECONDS:
                     looked = time.monotonic()
                     self._bring_home()
+                    if self.upkeep is not None:
+                        self.upkeep()
                 failures = 0
             except (SQLAlchemyError, OSError) as error:
                 self.write_failures += 1
@@ -176,31 +183,44 @@ class Writer:
     def _store(self, records: list[RequestRecord]) -> None:
         """Store them. One that no database could ever take is set aside: it must not hold up the rest."""
         try:
-            store(self._engine, records)
+            late = store(self._engine, records)
+            self._set_aside(late, "older than ledger.keep_days")
         except (DataError, OverflowError) as error:
             if len(records) > 1:
                 middle = len(records) // 2
                 self._store(records[:middle])
                 self._store(records[middle:])
                 return
+            self._set_aside(records, type(error).__name__)
+
+    def _set_aside(self, records: Sequence[RequestRecord], why: str) -> None:
+        for record in records:
             with (self._folder / SET_ASIDE).open("ab") as file:
-                file.write(msgspec.json.encode(records[0]) + b"\n")
+                file.write(msgspec.json.encode(record) + b"\n")
             self.write_failures += 1
-            _log.error("a record cannot be stored (%s) and is in %s", type(error).__name__, SET_ASIDE)
+            _log.error("a record cannot be stored (%s) and is in %s", why, SET_ASIDE)
 
 
-def store(engine: Engine, records: list[RequestRecord]) -> None:
-    """Insert those that are not there yet and add them to the hourly sums, in one transaction."""
+def store(engine: Engine, records: list[RequestRecord]) -> list[RequestRecord]:
+    """Insert those that are not there yet and add them to the hourly sums, in one transaction.
+
+    Returns those that it left out: raw rows of their time have been removed, so nobody can say whether they
+    were stored before.
+    """
     with transaction(engine, write=True) as connection:
+        limit = raw_since(connection)
+        late = [record for record in records if record.at < limit]
+        records = [record for record in records if record.at >= limit]
         ids = [record.id for record in records]
         known = set(connection.scalars(select(requests.c.id).where(requests.c.id.in_(ids))))
         fresh = list({record.id: record for record in records if record.id not in known}.values())
         if not fresh:
-            return
+            return late
         connection.execute(insert(requests), request_rows(fresh))
         connection.execute(insert(attempts), attempt_rows(fresh))
         upsert = _adding(hourly, engine.dialect.name)
-        connection.execute(upsert, hourly_rows(fresh))
+        connection.execute(upsert, sorted(hourly_rows(fresh), key=lambda row: [str(row[name]) for name in KEYS]))
+    return late
 
 
 def _adding(table: Table, dialect: str) -> Executable:

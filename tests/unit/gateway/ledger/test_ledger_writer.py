@@ -57,8 +57,7 @@ def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, 
     for _ in range(3):
         child = subprocess.Popen([sys.executable, str(CHILD), url, str(journal)], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
-        for _ in range(400):
-            settled.append(child.stdout.readline().strip())
+        settled += [child.stdout.readline().strip() for _ in range(400)]
         child.kill()
         # What it settled before it died, and could still say.
         settled += [line.strip() for line in child.stdout if line.endswith("\n") and len(line) == 33]

@@ -1,0 +1,218 @@
+"""A ledger on a real PostgreSQL: migrations, exact sums, and three gateways of which one is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from gateway.economics.breakeven import HOUR
+from gateway.ledger import Ledger
+from gateway.ledger.database import HEAD, migrate, open_engine, transaction
+from gateway.ledger.retention import prune
+from tests import processes
+
+pytest.importorskip("psycopg", reason="psycopg is absent; install the extra postgres")
+
+QUESTIONS = [f"What is {n} plus {n}?" for n in range(12)]
+
+
+def _binaries() -> Path:
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not folders or not (folders[-1] / "initdb").exists():
+        pytest.skip("PostgreSQL is absent (no initdb); install the Debian package postgresql")
+    return folders[-1]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A PostgreSQL of our own on a Unix socket; gives the URL of its database `postgres`."""
+    binaries = _binaries()
+    # It refuses to run as root; its package brings a user.
+    user = None
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam("postgres").pw_name
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    with tempfile.TemporaryDirectory(prefix="breakeven-pg-") as name:
+        if user is not None:
+            shutil.chown(name, user)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(binaries / program), "-D", f"{name}/data", *arguments]
+            subprocess.run(command, check=True, user=user, cwd=name, stdout=subprocess.DEVNULL, timeout=60)
+
+        run("initdb", "-U", "breakeven", "-A", "trust", "--no-sync")
+        settings = f"-c listen_addresses= -c unix_socket_directories={name} -c fsync=off -c max_connections=60"
+        run("pg_ctl", "-w", "-l", f"{name}/log", "-o", settings, "start")
+        try:
+            yield f"postgresql+psycopg://breakeven@/postgres?host={name}"
+        finally:
+            run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """A fresh database."""
+    engine = open_engine(server)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS books WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE books"))
+    engine.dispose()
+    return server.replace("/postgres?", "/books?")
+
+
+def test_the_migrations_make_what_the_tables_say(url: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from gateway.ledger.schema import metadata
+
+    engine = open_engine(url)
+    with ThreadPoolExecutor(3) as pool:  # replicas that start at once
+        list(pool.map(migrate, [engine] * 3))
+    with transaction(engine, write=False) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+    engine.dispose()
+
+
+@pytest.fixture
+def upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    rows = [
+        {"prompt": q, "answer": "It is some number.", "prompt_tokens": 400, "cached_tokens": 128, "output_tokens": 5}
+        for q in QUESTIONS
+    ]
+    with (
+        processes.replay(tmp_path, "student", rows) as student,
+        processes.replay(tmp_path, "teacher-model", rows) as teacher,
+    ):
+        yield student, teacher
+
+
+def _gateway(folder: Path, url: str, upstreams: tuple[str, str]) -> processes.Gateway:
+    folder.mkdir()
+    config = processes.make_config(*upstreams, ledger={"url": url, "journal": "journal"})
+    return processes.Gateway(folder, config)
+
+
+class Load:
+    """Clients that ask one gateway until they are told to stop; remembers whose answers came whole."""
+
+    def __init__(self, gateway: processes.Gateway, name: str) -> None:
+        self.gateway = gateway
+        self.answered: list[str] = []
+        self.name = name
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(index,)) for index in range(4)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, worker: int) -> None:
+        with httpx2.Client(timeout=20.0) as client:
+            for number in range(100_000):
+                if self._stop.is_set():
+                    return
+                id = f"{self.name}-{worker}-{number}"
+                body = {"model": "auto", "messages": [{"role": "user", "content": QUESTIONS[number % 12]}]}
+                with contextlib.suppress(httpx2.HTTPError):
+                    url = f"{self.gateway.base_url}/chat/completions"
+                    answer = client.post(url, json=body, headers={"x-request-id": id})
+                    if answer.status_code == 200:
+                        self.answered.append(id)
+                    continue
+                return  # the gateway was killed
+
+
+def test_three_gateways_one_killed_under_load(url: str, upstreams: tuple[str, str], tmp_path: Path) -> None:
+    gateways = [_gateway(tmp_path / f"gateway-{index}", url, upstreams) for index in range(3)]
+    with contextlib.ExitStack() as stack:
+        for gateway in gateways:
+            gateway.start()
+            stack.callback(gateway.stop, signal.SIGKILL)
+        loads = [Load(gateway, f"g{index}") for index, gateway in enumerate(gateways)]
+        for load in loads:
+            load.start()
+        threading.Event().wait(3.0)
+        gateways[0].stop(signal.SIGKILL)
+        threading.Event().wait(1.5)
+        for load in loads:
+            load.stop()
+        gateways[0].start()  # on the same machine: it brings home what its predecessor left
+        totals = [gateway.metrics() for gateway in gateways]
+        reported = gateways[1].report()
+        for gateway in gateways:
+            assert gateway.stop() == 0
+    answered = [id for load in loads for id in load.answered]
+    assert all(len(load.answered) > 20 for load in loads)
+    engine = open_engine(url)
+    with transaction(engine, write=False) as connection:
+        stored = Counter(connection.scalars(text("SELECT request_id FROM requests")))
+        raw = connection.execute(
+            text(
+                "SELECT count(*), sum(prompt_tokens), sum(cached_tokens), sum(output_tokens),"
+                " sum(cost_input + cost_cached_input + cost_output) FROM attempts"
+            )
+        ).one()
+    engine.dispose()
+    assert not set(answered) - set(stored)
+    assert set(stored.values()) == {1}
+    # Settled by the killed one, and killed before the client had the end: at most one for each connection.
+    assert len(stored) - len(answered) <= 4
+    count = len(stored)
+    assert [int(value) for value in raw[:4]] == [count, 400 * count, 128 * count, 5 * count]
+    ledger = Ledger.open(url, journal=tmp_path / "reader")
+    (total,) = ledger.sums()
+    assert ledger.sums((), 1, 10**16 + 1) == [total]  # hourly sums and raw rows agree
+    ledger.close()
+    assert (total.requests, total.attempts, total.cost) == (count, count, int(raw[4]))
+    assert reported["requests"] == count
+    # Every replica exports the same totals of the whole ledger.
+    for name in ("breakeven_baseline_usd_total", 'breakeven_tokens_total{kind="output",upstream="student"}'):
+        assert totals[0][name] == totals[1][name] == totals[2][name] > 0
+    assert totals[0]["breakeven_ledger_price_sets"] == 1
+
+
+def test_retention_and_periods(url: str, upstreams: tuple[str, str], tmp_path: Path) -> None:
+    gateway = _gateway(tmp_path / "gateway", url, upstreams)
+    gateway.start()
+    try:
+        for question in QUESTIONS:
+            body = {"model": "teacher", "messages": [{"role": "user", "content": question}]}
+            assert httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0).status_code == 200
+        before = gateway.metrics()
+    finally:
+        gateway.stop()
+    ledger = Ledger.open(url, journal=tmp_path / "reader")
+    by = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
+    hourly = ledger.sums(by)
+    assert hourly == ledger.sums(by, 1, 10**16 + 1)
+    assert hourly[0].group[1:] == ("teacher", True, "chat_completions", "teacher", "pinned", "")
+    engine = open_engine(url)
+    assert prune(engine, 1, 10**16 // HOUR * HOUR) == 12
+    engine.dispose()
+    assert ledger.sums(by) == hourly
+    assert before['breakeven_tokens_total{kind="output",upstream="teacher"}'] == 60
+    ledger.close()
