@@ -14,8 +14,6 @@ import pytest
 
 from router.artifact import load
 
-GSM8K = Path(__file__).parents[4] / "shared" / "data" / "routellm_gsm8k.jsonl.gz"
-
 
 def demo(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "gateway.cli", "demo", "--once", "--json", "--port", "0", *arguments]
@@ -78,12 +76,12 @@ def test_a_small_outcome_file(tmp_path: Path) -> None:
     check(demo("--outcomes", str(path), "--teacher-share", "0.5"), expected(rows, 0.5))
 
 
-@pytest.mark.skipif(not GSM8K.exists(), reason="the folder shared/data is not here")
-def test_recorded_answers_of_real_models() -> None:
-    with gzip.open(GSM8K, "rt", encoding="utf-8") as lines:
+def test_recorded_answers_of_real_models(shared: Path) -> None:
+    path = shared / "data" / "routellm_gsm8k.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [row for row in map(json.loads, lines) if row["split"] == "test"]
     assert len(rows) == 236
-    check(demo("--outcomes", str(GSM8K)), expected(rows, 0.25))
+    check(demo("--outcomes", str(path)), expected(rows, 0.25))
 
 
 def test_rows_without_responses_are_named(tmp_path: Path) -> None:
