@@ -82,10 +82,10 @@ def _add_readings(app: FastAPI, services: Services) -> None:
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
         upstreams = {route: not upstream.breaker.open for route, upstream in services.upstreams.items()}
-        ready = not services.draining and any(upstreams.values())
+        ready = not services.state.draining and any(upstreams.values())
         return JSONResponse(
             {
-                "status": "draining" if services.draining else "ready" if ready else "both upstreams are down",
+                "status": "draining" if services.state.draining else "ready" if ready else "both upstreams are down",
                 "student": "up" if upstreams[Route.STUDENT] else "down",
                 "teacher": "up" if upstreams[Route.TEACHER] else "down",
                 "router": services.artifact.hash,

@@ -1,12 +1,14 @@
 """A client's JSON body: the top level decoded, every value kept byte for byte.
 
 What is not edited goes upstream as it came (big integers, `1.0`, escapes, key order, unknown fields). What
-was checked is what is sent: with duplicate keys the last one counts, and only that one goes upstream.
+was checked is what is sent: a body in which a key comes twice is refused, since two readers may differ on
+which of the two counts.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +18,7 @@ from gateway.errors import RequestError
 T = TypeVar("T")
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_WHITE = b" \t\r\n"
+_GAP = re.compile(rb"[ \t\r\n]*")
 
 
 class Body:
@@ -40,6 +42,8 @@ class Body:
             ) from None
         self._raw = raw
         self._edited = False
+        if not self._plain() and self._has_duplicates():
+            raise RequestError(400, "A key comes twice in the body; send each key once.", code="duplicate_key")
 
     def __contains__(self, name: str) -> bool:
         return name in self._fields
@@ -83,16 +87,27 @@ class Body:
         return other
 
     def encode(self) -> bytes:
-        """The bytes to send: as received where nothing was edited and no key came twice."""
-        rebuilt = b"{%b}" % b",".join(b"%b:%b" % (_key(name), bytes(raw)) for name, raw in self._fields.items())
-        if self._edited or (len(rebuilt) != len(self._raw) and self._lost_a_key(rebuilt)):
-            return rebuilt
-        return self._raw
+        """The bytes to send: as received where nothing was edited."""
+        if not self._edited:
+            return self._raw
+        return b"{%b}" % b",".join(b"%b:%b" % (_key(name), bytes(raw)) for name, raw in self._fields.items())
 
-    def _lost_a_key(self, rebuilt: bytes) -> bool:
-        """Whether the body as received has more keys than were kept; white space and escapes may differ."""
-        if len(rebuilt.translate(None, _WHITE)) == len(self._raw.translate(None, _WHITE)):
-            return False
+    def _plain(self) -> bool:
+        """Whether the fields that were kept, in their order, are all there is in the body.
+
+        False for one with a duplicate, and for one with escapes in its keys.
+        """
+        raw, position = self._raw, _GAP.match(self._raw).end()  # type: ignore[union-attr]
+        mark = b"{"
+        for name, value in self._fields.items():
+            for part in (mark, _key(name), b":", bytes(value)):
+                if not raw.startswith(part, position):
+                    return False
+                position = _GAP.match(raw, position + len(part)).end()  # type: ignore[union-attr]
+            mark = b","
+        return not self._fields or raw[position : position + 1] == b"}"
+
+    def _has_duplicates(self) -> bool:
         pairs: list[tuple[str, Any]] = []
 
         def outermost(found: list[tuple[str, Any]]) -> None:

@@ -145,10 +145,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON at the end.")] = False,
 ) -> None:
     """Run everything on embedded parts: replayed upstreams, the gateway, traffic, and the savings table."""
-    from models.replay import estimate_tokens
-
     from gateway.demo import DemoRow, Setup, from_outcomes, from_recorded, run
     from models import checkers, recorded
+    from models.replay import estimate_tokens
 
     if live != bool(student_url or teacher_url):
         raise ValueError("--live goes with --student-url, --teacher-url or both")

@@ -61,6 +61,13 @@ class Timeouts(Section):
     total_seconds: Seconds = Field(600.0, description="For the whole attempt.")
 
 
+class Breaker(Section):
+    consecutive_failures: int = Field(5, ge=1, description="Failures in a row that open the circuit.")
+    failure_rate: Fraction = Field(0.5, description="Share of failures in the window that opens it.")
+    window_requests: int = Field(20, ge=1, description="How many of the last attempts the rate is taken over.")
+    pause_seconds: Seconds = Field(10.0, description="How long it stays open before one request may probe.")
+
+
 class Upstream(Section):
     """What both upstreams have in common."""
 
@@ -75,6 +82,7 @@ class Upstream(Section):
         description="The one spelling of the output limit that this upstream accepts; null: as the client sent it.",
     )
     timeouts: Timeouts = Field(Timeouts(), description="Limits in time.")
+    breaker: Breaker = Field(Breaker(), description="When the upstream is left alone.")
 
     @field_validator("base_url")
     @classmethod

@@ -29,6 +29,10 @@ class Deadline:
             self._timer.cancel()
             self._arm(when)
 
+    def extend(self, seconds: float) -> None:
+        """Leave at least this many seconds from now."""
+        self._when = max(self._when, min(self._loop.time() + seconds, self._last))
+
     def total(self) -> None:
         """Move to the last moment: what waits now is not the upstream."""
         self._when = self._last

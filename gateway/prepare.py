@@ -21,6 +21,10 @@ _log = logging.getLogger("breakeven.router")
 
 # The headers of a client that go upstream; all others, keys and cookies among them, stay here.
 _PASSED = ("openai-beta", "traceparent", "tracestate")
+_OFF = frozenset({"false", "0", "off", "no"})
+# Fields in which other gateways take an address or a key from the client; they end here.
+_NOT_HONOURED = ("api_key", "api_base", "base_url")
+_BOTH = frozenset(Route)
 _STUDENT_CANNOT = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
 
 
@@ -31,14 +35,8 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     """
     services = exchange.services
     exchange.key = client_name(services.config.auth.keys, client.headers.get("authorization"))
-    if services.draining:
-        raise RequestError(
-            503,
-            "The gateway is shutting down; try again.",
-            type="server_error",
-            code="draining",
-            headers={"retry-after": "1"},
-        )
+    if services.state.draining:
+        raise shutting_down()
     body = Body(await client.read_body(services.config.server.max_body_bytes))
     client.watch()
     exchange.body = body
@@ -48,16 +46,13 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     exchange.wants_usage = exchange.stream and options.get("include_usage") is True
     target = naming.resolve(body.get("model", str, "a string"), services.config)
     exchange.pinned = target.pin is not None
+    asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    exchange.may_fall_back = services.config.routing.fallback and asked
     started = time.perf_counter()
     exchange.decision = _decide(exchange, body, target)
     exchange.router_seconds = time.perf_counter() - started
-    asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in ("false", "0", "off", "no")
-    exchange.may_fall_back = (
-        services.config.routing.fallback
-        and asked
-        and not exchange.pinned
-        and exchange.decision.reason not in _STUDENT_CANNOT
-    )
+    if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
+        exchange.may_fall_back = False
 
 
 def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
@@ -65,6 +60,8 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     assert exchange.body is not None
     body = exchange.body.copy()
     body.set("model", upstream.config.model)
+    for name in _NOT_HONOURED:
+        body.remove(name)
     if exchange.stream and exchange.adapter.stream_options:
         options: dict[str, Any] = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
         if options.get("include_usage") != b"true":
@@ -97,7 +94,8 @@ def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
             policy=Policy(threshold, services.policy.novelty_threshold),
             student=services.student,
             max_output_tokens=limit,
-            available=available,
+            # Without fallback a request waits for its own upstream, and is refused where that is not there.
+            available=available if exchange.may_fall_back else _BOTH,
             assess=services.artifact.assess,
         )
     except Exception as error:  # a classifier that fails must not fail the request
@@ -106,6 +104,17 @@ def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
     if decision.route not in available:
         raise overloaded(exchange, decision.route)
     return decision
+
+
+def shutting_down() -> RequestError:
+    """The refusal of a gateway that ends."""
+    return RequestError(
+        503,
+        "The gateway is shutting down; try again.",
+        type="server_error",
+        code="draining",
+        headers={"retry-after": "1"},
+    )
 
 
 def overloaded(exchange: Exchange, route: Route) -> RequestError:

@@ -13,7 +13,7 @@ from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError, UpstreamFailure
 from gateway.exchange import Attempt, Exchange
-from gateway.prepare import prepare, upstream_body, upstream_headers
+from gateway.prepare import prepare, shutting_down, upstream_body, upstream_headers
 from gateway.record import Outcome
 from gateway.services import Services
 from gateway.stream import StreamRelay, shielded_close
@@ -41,10 +41,15 @@ class Relay:
             await client.finish(_reply(error, {"x-request-id": client.request_id}))
             return
         exchange = Exchange(self._services(), self._adapter, client.request_id)
+        task = asyncio.current_task()
+        assert task is not None
+        running = exchange.services.state.running
+        running.add(task)
         reply: Reply | None = None
         try:
             reply = await self._answer(exchange, client)
         finally:
+            running.discard(task)
             await client.unwatch()
             settle(exchange)
         if reply is not None:
@@ -64,22 +69,33 @@ class Relay:
             exchange.outcome, exchange.status = Outcome.REJECTED, error.status
             reply = _reply(error, exchange.headers())
         except asyncio.CancelledError:
-            if not client.gone:
-                exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 503
-                raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-            exchange.outcome, exchange.status = Outcome.CLIENT_CANCELLED, 499
-            return None
+            return self._cancelled(exchange, client)
         except Exception as error:  # the last net: nothing of the fault reaches the client
             _log.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=error)
             exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 500
             failure = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
-            if client.started:
-                return Reply(500, {}, self._adapter.error_tail(failure.body()))
-            reply = _reply(failure, exchange.headers())
+            reply = self._failed(failure, exchange, client)
         return reply
+
+    def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:
+        """The client went away, or the gateway shuts down; else the cancellation goes on."""
+        task = asyncio.current_task()
+        assert task is not None
+        if client.gone:
+            task.uncancel()
+            exchange.outcome, exchange.status = Outcome.CLIENT_CANCELLED, 499
+            return None
+        exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 503
+        if not exchange.services.state.aborting:
+            raise asyncio.CancelledError
+        task.uncancel()
+        return self._failed(shutting_down(), exchange, client)
+
+    def _failed(self, error: RequestError, exchange: Exchange, client: Client) -> Reply:
+        """An error as a whole answer, or as the end of a stream that has begun."""
+        if client.started:
+            return Reply(error.status, {}, self._adapter.error_tail(error.body()))
+        return _reply(error, exchange.headers())
 
     async def _attempts(self, exchange: Exchange, client: Client) -> Reply:
         assert exchange.decision is not None
@@ -108,16 +124,16 @@ async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
             deadline.within(timeouts.first_event_seconds)
         answer = await upstream.post(exchange.adapter.path, body, upstream_headers(exchange, client), deadline)
         attempt.status = answer.status
-        if answer.status >= 400:
+        if not 200 <= answer.status < 300:
             with failures(route, deadline):
-                raise await refusal(route, answer)
+                raise await refusal(upstream, answer)
         headers = {**answer.headers, **exchange.headers()}
         if exchange.stream and answer.streams:
             relay = StreamRelay(exchange, attempt, answer, client, deadline)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
             with failures(route, deadline):
-                reply = Reply(answer.status, headers, await _whole(exchange, attempt, answer))
+                reply = Reply(answer.status, headers, await _whole(exchange, attempt, answer, deadline))
         if attempt.outcome is Outcome.OK:
             upstream.breaker.succeeded()
         else:
@@ -137,23 +153,30 @@ async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
     finally:
         deadline.close()
         upstream.in_flight -= 1
+        attempt.end()
         if answer is not None:
             await shielded_close(answer)
-        attempt.end()
 
 
-async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer) -> bytes:
-    """A whole JSON answer. One that is an error in the clothes of a 200 is the failure that it is."""
-    body = await answer.read()
-    attempt.first_event()
+async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline: Deadline) -> bytes:
+    """A whole JSON answer. What is an error in the clothes of a 200, or no JSON, is the failure that it is."""
+    upstream = exchange.services.upstreams[attempt.route]
+    data = bytearray()
+    async for segment in answer.segments():
+        attempt.first_event()
+        data += segment
+        deadline.within(upstream.config.timeouts.idle_seconds)
+    body = bytes(data)
     usage = exchange.adapter.usage(body)
-    if usage is None:
+    if usage is None and not answer.streams:
         try:
             value = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError):
             value = None
-        if isinstance(value, dict) and value.get("error") and "choices" not in value and "object" not in value:
-            raise refused(attempt.route, 502, value["error"])
+        if not isinstance(value, dict):
+            raise refused(upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."})
+        if value.get("error") and "choices" not in value and "object" not in value:
+            raise refused(upstream, 502, value["error"])
     attempt.usage = usage or NO_USAGE
     attempt.outcome = Outcome.OK
     return body

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.services import State
 
 _POLL_SECONDS = 0.05
 
@@ -56,12 +57,10 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        stop, hurry = asyncio.Event(), asyncio.Event()
 
         def on_signal() -> None:
-            if stop.is_set():
-                server.should_exit = server.force_exit = True
-            stop.set()
+            (hurry if stop.is_set() else stop).set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
@@ -69,13 +68,12 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        services = app.state.services
-        services.draining = True
+        state: State = app.state.services.state
+        state.draining = True
         deadline = loop.time() + config.server.drain_seconds
-        while any(u.in_flight for u in services.upstreams.values()) and loop.time() < deadline:
-            if server.should_exit:
-                break
+        while state.running and loop.time() < deadline and not (hurry.is_set() or running.done()):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
+        state.abort()
         server.should_exit = True
         await running
 

@@ -22,8 +22,25 @@ from router.policy import Capabilities, Policy, Route
 
 
 @dataclass
+class State:
+    """What outlives a reload of the config."""
+
+    draining: bool = False
+    # Running requests were told to end: what is cancelled now is cancelled by the shutdown.
+    aborting: bool = False
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    config_faults: tuple[str, ...] = ()
+
+    def abort(self) -> None:
+        """End all running requests, each with an error that says so."""
+        self.aborting = True
+        for task in self.running:
+            task.cancel()
+
+
+@dataclass
 class Services:
-    """Everything that a request needs, and the state that outlives it."""
+    """Everything that a request needs. A reload makes another one; running requests keep theirs."""
 
     config: Config
     artifact: Artifact
@@ -32,8 +49,7 @@ class Services:
     metrics: Metrics
     upstreams: Mapping[Route, Upstream]
     policy: Policy
-    draining: bool = False
-    running: set[asyncio.Task[None]] = field(default_factory=set)
+    state: State = field(default_factory=State)
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.client import Client, Reply
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
@@ -15,6 +17,8 @@ from gateway.sse import Event, Scanner
 from gateway.upstream import Answer, failures, refused
 
 _DONE = b"data: [DONE]\n\n"
+# What may come before the first event with content, such as comments, and is held back until then.
+_HELD_BYTES = 1 << 16
 
 
 class StreamRelay:
@@ -36,6 +40,8 @@ class StreamRelay:
         self._deadline = deadline
         assert exchange.body is not None
         self._choices = exchange.adapter.choices(exchange.body)
+        self._upstream = exchange.services.upstreams[attempt.route]
+        self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._usage_event = b""
         self._held = bytearray()
@@ -55,18 +61,21 @@ class StreamRelay:
 
     async def _pump(self, headers: Mapping[str, str]) -> None:
         scanner = Scanner()
-        timeouts = self._exchange.services.upstreams[self._attempt.route].config.timeouts
+        idle = self._upstream.config.timeouts.idle_seconds
         segments = self._answer.segments()
         while not self._done:
             with failures(self._attempt.route, self._deadline):
                 segment = await anext(segments, None)
             if segment is None:
                 last = scanner.flush()
-                await self._relay([] if last is None else [_closed(last)], headers)
+                if last is not None and _whole(last):
+                    await self._relay([last._replace(raw=last.raw.rstrip(b"\r\n") + b"\n\n")], headers)
                 return
             await self._relay(scanner.feed(segment), headers)
             if self._client.started:
-                self._deadline.within(timeouts.idle_seconds)
+                self._deadline.within(idle)
+            else:
+                self._deadline.extend(idle)
 
     async def _relay(self, events: list[Event], headers: Mapping[str, str]) -> None:
         out = self._held
@@ -83,29 +92,47 @@ class StreamRelay:
                 continue
             if mark.error is not None:
                 if not (self._client.started or content):
-                    raise refused(self._attempt.route, _status(mark.error), mark.error)
+                    raise refused(self._upstream, _status(mark.error), mark.error)
                 self._error_seen = True
             if mark.done:
                 self._done = event.raw
                 break
-            self._finished.update(mark.finished)
+            if mark.finished:
+                self._finished.update(mark.finished)
+            if self._choices > 1:
+                self._seen.update(mark.seen)
             content = content or mark.content
             out += event.raw
         if content:
             self._attempt.first_event()
-        if out and (self._client.started or content):
-            # While the client does not read, it is not the upstream that is slow.
-            self._deadline.total()
+        if out and (self._client.started or content or len(out) > _HELD_BYTES):
+            await self._write(headers)
+
+    async def _write(self, headers: Mapping[str, str]) -> None:
+        # While the client does not read, it is not the upstream that is slow.
+        self._deadline.total()
+        try:
             if not self._client.started:
                 await self._client.start(200, headers)
-            await self._client.write(bytes(out))
-            out.clear()
+            await self._client.write(bytes(self._held))
+        except asyncio.CancelledError:
+            if self._deadline.take():
+                self._client.gone = True
+            raise
+        self._held.clear()
+
+    @property
+    def _complete(self) -> bool:
+        """Whether every choice finished: all that were seen where the upstream says that it is done."""
+        if self._done:
+            return bool(self._finished) and self._seen <= self._finished
+        return len(self._finished) >= self._choices
 
     def _tail(self, failure: RequestError | None) -> bytes:
         attempt = self._attempt
-        complete = bool(self._finished) if self._done else len(self._finished) >= self._choices
+        complete = self._complete
         usage = self._usage_event if self._exchange.wants_usage else b""
-        if not self._client.started and not complete and not self._done:
+        if not self._client.started and not complete:
             raise UpstreamFailure(
                 502,
                 f"The {attempt.route} ended its stream without an answer.",
@@ -134,11 +161,15 @@ class StreamRelay:
         return _DONE if self._adapter.stream_options else b""
 
 
-def _closed(event: Event) -> Event:
-    """An event whose empty line never came, with one."""
-    if event.data is None:
-        return event
-    return event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n")
+def _whole(event: Event) -> bool:
+    """Whether an event whose empty line never came has all its data; what was cut off is no event."""
+    if event.data is None or event.data.strip() == b"[DONE]":
+        return True
+    try:
+        msgspec.json.decode(event.data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _status(error: object) -> int:

@@ -25,6 +25,8 @@ _ANSWER_HEADERS = re.compile(
 )
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
+# Below the 5 seconds after which vLLM's server closes: a POST on a connection that is just being closed fails.
+_KEEP_ALIVE_SECONDS = 4.0
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
     r"|longer than the maximum",
@@ -75,7 +77,7 @@ class Upstream:
     def __init__(self, route: Route, config: UpstreamConfig) -> None:
         self.route = route
         self.config = config
-        self.breaker = Breaker()
+        self.breaker = Breaker(config.breaker)
         self.in_flight = 0
         self.context_window: int | None = getattr(config, "context_window", None)
         self._transport: AiohttpTransport | None = None
@@ -85,10 +87,18 @@ class Upstream:
         """Whether a request may be sent now: circuit closed or half open, and a place free."""
         return self.breaker.allows and self.in_flight < self.config.max_concurrency
 
+    def without_secrets(self, text: str) -> str:
+        """A text of the upstream without its key and its address."""
+        url = self.config.base_url
+        host = url.partition("//")[2].partition("/")[0]
+        for secret in filter(None, (self.config.api_key(), url, host, host.rpartition(":")[0])):
+            text = text.replace(secret, "[removed]")
+        return text
+
     async def start(self) -> None:
         """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -162,17 +172,22 @@ def failures(route: Route, deadline: Deadline) -> Iterator[None]:
         ) from None
 
 
-async def refusal(route: Route, answer: Answer) -> UpstreamFailure:
-    """An answer of 400 and above as the failure that the client gets, in OpenAI's shape."""
+async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:
+    """An answer that is no success as the failure that the client gets, in OpenAI's shape."""
     try:
         body = await answer.read(_ERROR_BODY_BYTES)
     except (httpx2.HTTPError, aiohttp.ClientError, OSError):
         body = b""
-    return refused(route, answer.status, _error_object(body), answer.headers)
+    return refused(upstream, answer.status, _error_object(body), answer.headers)
 
 
-def refused(route: Route, status: int, error: Any, headers: dict[str, str] | None = None) -> UpstreamFailure:
-    """An error object of an upstream, and its status, as the failure that the client gets."""
+def refused(upstream: Upstream, status: int, error: Any, headers: dict[str, str] | None = None) -> UpstreamFailure:
+    """An error object of an upstream, and its status, as the failure that the client gets.
+
+    Nothing in it tells the upstream's key or address. A status that is neither success nor error, such as a
+    redirect, is a bad gateway.
+    """
+    route = upstream.route
     if status in (401, 403):
         return UpstreamFailure(
             502,
@@ -184,17 +199,18 @@ def refused(route: Route, status: int, error: Any, headers: dict[str, str] | Non
         )
     fields = error if isinstance(error, dict) else {"message": error}
     message = fields.get("message")
-    if not isinstance(message, str) or not message:
+    if not isinstance(message, str) or not message or status < 400:
         message = f"The {route} answered with status {status}."
+    message = upstream.without_secrets(message)
     kind, param, code = fields.get("type"), fields.get("param"), fields.get("code")
     overflow = status == 400 and (code == "context_length_exceeded" or bool(_CONTEXT_OVERFLOW.search(message)))
     passed = {k: v for k, v in (headers or {}).items() if k != "content-type"}
     return UpstreamFailure(
-        status,
+        status if status >= 400 else 502,
         message,
         upstream_status=status,
-        retryable=status in _RETRYABLE or status >= 500 or overflow,
-        down=status >= 500 and status != 501,
+        retryable=status in _RETRYABLE or status >= 500 or status < 400 or overflow,
+        down=(status >= 500 and status != 501) or status < 400,
         type=kind if isinstance(kind, str) else "upstream_error",
         param=param if isinstance(param, str) else None,
         code="context_length_exceeded" if overflow else None if code is None else str(code),

@@ -16,12 +16,14 @@ from router.text import Conversation
 class Mark(msgspec.Struct):
     """What one event of a stream means.
 
-    `usage` as reported in it, if any; `usage_only` where it carries nothing else; `finished` are the
-    indices of the choices that it finishes; `done` where it ends the stream; `error` is an error object.
+    `usage` as reported in it, if any; `usage_only` where it carries nothing else; `seen` are the indices of
+    the choices in it and `finished` those that it finishes; `done` where it ends the stream; `error` is an
+    error object.
     """
 
     usage: Usage | None = None
     usage_only: bool = False
+    seen: tuple[int, ...] = ()
     finished: tuple[int, ...] = ()
     done: bool = False
     error: object = None

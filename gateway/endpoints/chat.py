@@ -15,12 +15,13 @@ from gateway.usage import Usage, read_usage
 from router.text import Conversation, read_chat, read_prompt
 
 _DONE = Mark(done=True)
-_CONTENT = Mark()
+_CONTENT = Mark(seen=(0,))
+_UNREAD = Mark()
 _NOTHING = Mark(content=False)
 
 
 class _Choice(msgspec.Struct):
-    index: int = 0
+    index: Any = 0
     finish_reason: Any = None
 
 
@@ -28,9 +29,14 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
+    object: Any = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+def _index(choice: _Choice) -> int:
+    return choice.index if isinstance(choice.index, int) else 0
 
 
 class Completions:
@@ -69,14 +75,22 @@ class Completions:
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return _CONTENT
+            return _UNREAD
+        choices = chunk.choices
         if chunk.error is not None:
             return Mark(error=chunk.error)
-        finished = tuple(c.index for c in chunk.choices or () if c.finish_reason is not None)
-        usage = read_usage(chunk.usage) if chunk.usage is not None else None
-        if not finished and usage is None:
-            return _CONTENT
-        return Mark(usage=usage, usage_only=usage is not None and chunk.choices == [], finished=finished)
+        if choices is None and chunk.object == "error":
+            return Mark(error=msgspec.json.decode(data))
+        if choices is not None and len(choices) == 1 and chunk.usage is None:
+            only = choices[0]
+            if only.finish_reason is None and only.index == 0:
+                return _CONTENT
+        return Mark(
+            usage=read_usage(chunk.usage),
+            usage_only=isinstance(chunk.usage, dict) and choices == [],
+            seen=tuple(_index(choice) for choice in choices or ()),
+            finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason is not None),
+        )
 
     def error_tail(self, error: bytes) -> bytes:
         return b"data: %b\n\ndata: [DONE]\n\n" % error

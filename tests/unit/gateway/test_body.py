@@ -37,10 +37,36 @@ def test_an_edit_keeps_every_other_value_and_the_order() -> None:
     )
 
 
-def test_of_duplicate_keys_only_the_last_is_read_and_sent() -> None:
-    body = Body(b'{"model":"a","model":"b"}')
-    assert body.get("model", str, "a string") == "b"
-    assert body.encode() == b'{"model":"b"}'
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"a","model":"b"}',
+        b'{"model":"a", "x":1, "model":"a"}',
+        b'{"":1,"a":1, "":2}',
+        rb'{"model":"a","\u006dodel":"b"}',
+        b'{"a":{"b":1},"a":{"b":1}}',
+    ],
+)
+def test_a_key_that_comes_twice_is_refused(raw: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        Body(raw)
+    assert (caught.value.status, caught.value.code) == (400, "duplicate_key")
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=2), st.integers()), max_size=5),
+    st.sampled_from([None, (",", ":"), (" , ", " : ")]),
+)
+def test_duplicates_are_found_whatever_the_spacing(
+    pairs: list[tuple[str, int]], separators: tuple[str, str] | None
+) -> None:
+    comma, colon = separators or (", ", ": ")
+    raw = "{" + comma.join(f"{json.dumps(key)}{colon}{value}" for key, value in pairs) + "}"
+    if len({key for key, _ in pairs}) == len(pairs):
+        assert Body(raw.encode()).encode() == raw.encode()
+    else:
+        with pytest.raises(RequestError, match="twice"):
+            Body(raw.encode())
 
 
 def test_a_copy_is_edited_alone() -> None:
