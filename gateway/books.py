@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.economics.breakeven import HOUR
+import msgspec
+
+from gateway.economics.breakeven import HOUR, Rate
 from gateway.economics.series import DAY, Point, Projection, points, project
 from gateway.economics.statement import Statement, state, within
-from gateway.economics.sums import Sum, add
+from gateway.economics.sums import Sum
 from gateway.ledger import Ledger
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one that was paid.
@@ -16,28 +18,32 @@ _BY = ("hour", "upstream", "pinned")
 _DAYS = 3  # a younger ledger is drawn by the hour
 
 
+class Books(msgspec.Struct, frozen=True):
+    """The statement of a period, the curve of the whole history, and where it goes."""
+
+    statement: Statement
+    curve: list[Point]
+    projection: Projection | None
+
+
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
-    """The ledger's statement of a period; by default all of it until now. Raises LedgerError."""
+    """The ledger's statement of a period; by default all of it until now. Raises LedgerError, ValueError."""
     end = now if until is None else min(until, now)
-    # Sums have no upper bound where the period ends now: a record of this very moment belongs to it.
-    bound = None if until is None or until >= now else until
-    rates, investment = ledger.rates(), ledger.investment()
-    history = state(ledger.sums(_BY, None, bound), rates, investment, since=None, until=end)
-    if since is None:
-        return history
-    return within(state(ledger.sums(_BY, since, bound), rates, investment, since=since, until=end), history)
+    return _statement(ledger, _history(ledger, until, now), since, until, end)
+
+
+def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
+    """All that a report shows; the curve ends with the period. Raises LedgerError, ValueError."""
+    end = now if until is None else min(until, now)
+    groups = _history(ledger, until, now)
+    statement = _statement(ledger, groups, since, until, end)
+    points, projection = _curve(groups, ledger.rates(), statement.investment, end)
+    return Books(statement, points, projection)
 
 
 def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:
     """Savings piled up from the beginning until now, by the day, and where they go. Raises LedgerError."""
-    groups, rates, investment = ledger.sums(_BY), ledger.rates(), ledger.investment()
-    begins = [rate.since for rate in rates[:1]] + [int(str(groups[0].group[0])) * HOUR] * bool(groups)
-    if not begins or min(begins) >= now:
-        return [], None
-    since = rates[0].since if rates else min(begins)
-    days = points(groups, rates, since, now)
-    projection = project(days, investment, since=min(begins), now=now)
-    return (days if len(days) >= _DAYS else points(groups, rates, since, now, HOUR)), projection
+    return _curve(ledger.sums(_BY), ledger.rates(), ledger.investment(), now)
 
 
 def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | None) -> list[Sum]:
@@ -49,19 +55,35 @@ def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | N
         raise ValueError("--by: names the same twice")
     if {"day", "hour"} <= set(by):
         raise ValueError("--by: choose day or hour")
-    merged: dict[tuple[object, ...], list[Sum]] = {}
-    for one in ledger.sums(["hour" if name == "day" else name for name in by], since, until):
-        merged.setdefault(tuple(_moment(*pair) for pair in zip(by, one.group, strict=True)), []).append(one)
-    groups = []
-    for group, parts in merged.items():
-        total = add(parts)
-        total.group = group
-        groups.append(total)
+    groups = ledger.sums(by, since, until)
+    scales = [{"day": DAY, "hour": HOUR}.get(name) for name in by]
+    for one in groups:
+        pairs = zip(scales, one.group, strict=True)
+        one.group = tuple(value if scale is None else int(str(value)) * scale for scale, value in pairs)
     return groups
 
 
-def _moment(name: str, value: object) -> object:
-    if name not in ("day", "hour"):
-        return value
-    at = int(str(value)) * HOUR
-    return at // DAY * DAY if name == "day" else at
+def _history(ledger: Ledger, until: int | None, now: int) -> list[Sum]:
+    # Sums have no upper bound where the period ends now: a record of this very moment belongs to it.
+    return ledger.sums(_BY, None, None if until is None or until >= now else until)
+
+
+def _statement(ledger: Ledger, groups: list[Sum], since: int | None, until: int | None, end: int) -> Statement:
+    rates, investment = ledger.rates(), ledger.investment()
+    history = state(groups, rates, investment, since=None, until=end)
+    if since is None:
+        return history
+    bound = until if until is not None and until == end else None
+    # One row for each upstream is enough for a period: payback comes from the history.
+    period = [msgspec.structs.replace(one, group=(0, *one.group)) for one in ledger.sums(_BY[1:], since, bound)]
+    return within(state(period, rates, investment, since=since, until=end), history)
+
+
+def _curve(groups: list[Sum], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:
+    begins = [rate.since for rate in rates[:1]] + [int(str(one.group[0])) * HOUR for one in groups[:1]]
+    if not begins or min(begins) >= now:
+        return [], None
+    since = rates[0].since if rates else min(begins)
+    days = points(groups, rates, since, now)
+    projection = project(days, investment, since=min(begins), now=now)
+    return (days if len(days) >= _DAYS else points(groups, rates, since, now, HOUR)), projection

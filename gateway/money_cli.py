@@ -38,7 +38,7 @@ def report(
     """Print spend by route, baseline, hosting, savings, payback and the student's effective price."""
     from gateway import chart as charts
     from gateway import report as reporting
-    from gateway.books import current, curve, grouped
+    from gateway.books import grouped, read
     from gateway.checks import read_ledger
 
     start, end = moment("--since", since), moment("--until", until)
@@ -47,19 +47,19 @@ def report(
     names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     now = time.time_ns() // 1000
     with read_ledger(load_config(config)) as ledger:
-        statement = current(ledger, now, start, end)
-        points, projection = curve(ledger, now)
+        books = read(ledger, now, start, end)
+        statement = books.statement
         groups = grouped(ledger, names, start, end) if names else []
         invested, price_sets = ledger.investments(), ledger.contradictions(now)
     if png is not None:
-        charts.draw(points, projection, statement.investment, png)
+        charts.draw(books.curve, books.projection, statement.investment, png)
     rows = reporting.groups_to_rows(names, groups)
     if as_csv:
         typer.echo(reporting.to_csv(rows, reporting.group_columns(names)), nl=False)
         return
     if as_json:
         more = {
-            "projection": reporting.projection_to_dict(projection),
+            "projection": reporting.projection_to_dict(books.projection),
             "investments": reporting.investments_to_rows(invested),
             "price_sets": price_sets,
             **({"groups": rows} if names else {}),
@@ -71,13 +71,13 @@ def report(
     if statement.investment:
         for line in reporting.describe_investments(invested):
             typer.echo(line)
-        typer.echo(reporting.describe(projection))
+        typer.echo(reporting.describe(books.projection))
     if price_sets > 1:
         typer.echo(f"Warning: gateways with {price_sets} different sets of prices write to this ledger.")
     if names:
         console().print(reporting.render_groups(names, groups))
     if chart:
-        for line in charts.text(points, statement.investment):
+        for line in charts.text(books.curve, statement.investment):
             typer.echo(line)
     if png is not None:
         typer.echo(f"chart: {png}")

@@ -86,7 +86,8 @@ def payback_moment(
     for hour, difference in hourly:
         gross += difference
         end = min((hour + 1) * HOUR, now)
-        if gross - hosting(rates, 0, end) >= investment:
+        # Hosting only takes away from it, and is slow to add up for each hour.
+        if gross >= investment and gross - hosting(rates, 0, end) >= investment:
             return end
     saved = gross - hosting(rates, 0, now)
     return start + (now - start) * investment // saved if saved > 0 else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 import msgspec
 
 COUNTS = ("requests", "attempts", "usage_missing", "input_tokens", "cached_input_tokens", "output_tokens")
 MONEY = ("cost_input", "cost_cached_input", "cost_output", "baseline")
+
+_VALUES = tuple(attrgetter(name) for name in COUNTS + MONEY)
 
 
 class Sum(msgspec.Struct):
@@ -36,10 +39,7 @@ class Sum(msgspec.Struct):
         return self.input_tokens + self.cached_input_tokens + self.output_tokens
 
 
-def add(parts: Iterable[Sum]) -> Sum:
-    """The sum of sums, without a group."""
-    total = Sum()
-    for part in parts:
-        for name in COUNTS + MONEY:
-            setattr(total, name, getattr(total, name) + getattr(part, name))
-    return total
+def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:
+    """The sum of sums, as `group`."""
+    listed = list(parts)
+    return Sum(group, *(sum(map(value, listed)) for value in _VALUES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from sqlalchemy import Boolean, Connection, Select, and_, case, cast, func, literal_column, select
 from sqlalchemy import Integer as SqlInteger
@@ -16,30 +17,28 @@ from gateway.record import Outcome
 
 # A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
 _HALF = 10**9
+# A `day` is the number of days since the epoch in UTC, an `hour` likewise.
+GROUPS = ("day", *KEYS)
 
 
 def read(
     connection: Connection, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None
 ) -> list[Sum]:
-    """Sums over [since, until), microseconds, in the order of the groups; names in KEYS may be grouped by.
+    """Sums over [since, until), microseconds, in the order of the groups; names in GROUPS may be grouped by.
 
     Whole hours come from the hourly sums; what a period cuts off an hour is read from the raw rows.
     """
-    unknown = set(group_by) - set(KEYS)
+    unknown = set(group_by) - set(GROUPS)
     if unknown:
-        raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(KEYS)}")
+        raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(GROUPS)}")
     _require_raw_rows(connection, since, until)
-    merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): [Sum()]}
+    merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): []}
     for statement in _parts(group_by, since, until):
         for row in connection.execute(statement):
             one = _sum(row, len(group_by))
             merged.setdefault(one.group, []).append(one)
-    groups = []
-    for group in sorted(merged, key=lambda group: tuple(map(_order, group))):
-        total = add(merged[group])
-        total.group = group
-        groups.append(total)
-    return groups
+    totals = [parts[0] if len(parts) == 1 else add(parts, group) for group, parts in merged.items()]
+    return sorted(totals, key=attrgetter("group"))
 
 
 def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[Select[tuple[object, ...]]]:
@@ -62,10 +61,6 @@ def _require_raw_rows(connection: Connection, since: int | None, until: int | No
         raise ValueError("a period so far back must begin and end at whole hours: only hourly sums are kept of it")
 
 
-def _order(value: object) -> object:
-    return value if isinstance(value, int) else str(value)
-
-
 def _sum(row: Sequence[object], groups: int) -> Sum:
     values = [int(value or 0) for value in row[groups:]]  # type: ignore[call-overload]
     counts, halves = values[: len(COUNTS)], values[len(COUNTS) :]
@@ -74,7 +69,7 @@ def _sum(row: Sequence[object], groups: int) -> Sum:
 
 
 def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) -> Select[tuple[object, ...]]:
-    keys = [hourly.c[name] for name in group_by]
+    keys = [hourly.c.hour // 24 if name == "day" else hourly.c[name] for name in group_by]
     wanted: list[object] = [*keys, *(func.sum(hourly.c[name]) for name in COUNTS)]
     for name in MONEY:
         wanted += [func.sum(hourly.c[name] // _HALF), func.sum(hourly.c[name] % _HALF)]
@@ -84,12 +79,13 @@ def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) ->
     if last is not None:
         period.append(hourly.c.hour < last)
     statement = select(*wanted).where(and_(True, *period))  # type: ignore[call-overload]
-    return statement.group_by(*keys) if keys else statement  # type: ignore[no-any-return]
+    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
 
 
 def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[object, ...]]:
     a, r = attempts.c, requests.c
     columns = {
+        "day": r.at // (24 * HOUR),
         "hour": r.at // HOUR,
         "upstream": a.upstream,
         **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key")},
@@ -110,7 +106,8 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
         wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
     statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
     statement = statement.where(r.at >= since, r.at < until)
-    if not keys:
-        return statement  # type: ignore[no-any-return]
-    places: list[object] = [literal_column(str(index + 1)) for index in range(len(keys))]
-    return statement.group_by(*places)  # type: ignore[no-any-return]
+    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
+
+
+def _places(keys: Sequence[object]) -> list[object]:
+    return [literal_column(str(index + 1)) for index in range(len(keys))]

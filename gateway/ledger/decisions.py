@@ -1,0 +1,78 @@
+"""Reading decisions out of the ledger: the last ones, and the scored ones of a period. No prompt text is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, func, select
+
+from gateway.ledger.schema import attempts, requests
+
+# Enough for any share to a tenth of a percent; the newest count.
+MAX_SCORED = 200_000
+_SHOWN = (
+    "id",
+    "request_id",
+    "at",
+    "endpoint",
+    "key",
+    "stream",
+    "route",
+    "reason",
+    "pinned",
+    "score",
+    "threshold",
+    "novelty",
+    "artifact",
+    "outcome",
+    "status",
+    "baseline",
+    "seconds",
+)
+
+
+class Scored(NamedTuple):
+    """One scored request: what the teacher took for it, or would have, is `baseline` in picodollars."""
+
+    at: int
+    score: float
+    novelty: float | None
+    baseline: int
+
+
+def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    """The newest requests first, those before `before` (microseconds) where given, with what their attempts cost."""
+    columns = [requests.c[name] for name in _SHOWN]
+    cost = attempts.c.cost_input + attempts.c.cost_cached_input + attempts.c.cost_output
+    statement = (
+        select(
+            *columns,
+            func.count().label("attempts"),
+            func.sum(attempts.c.prompt_tokens).label("prompt_tokens"),
+            func.sum(attempts.c.output_tokens).label("output_tokens"),
+            func.sum(cost).label("cost"),
+        )
+        .join_from(requests, attempts, attempts.c.request == requests.c.id)
+        .group_by(*columns)
+        .order_by(requests.c.at.desc(), requests.c.id)
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(requests.c.at < before)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def scored(
+    connection: Connection, artifact: str, since: int | None = None, until: int | None = None
+) -> Sequence[Scored]:
+    """Requests that this artifact scored, the newest MAX_SCORED of [since, until), microseconds."""
+    c = requests.c
+    wanted = [c.artifact == artifact, c.score.is_not(None), c.pinned.is_(False)]
+    if since is not None:
+        wanted.append(c.at >= since)
+    if until is not None:
+        wanted.append(c.at < until)
+    statement = select(c.at, c.score, c.novelty, c.baseline).where(and_(*wanted))
+    rows = connection.execute(statement.order_by(c.at.desc()).limit(MAX_SCORED))
+    return [Scored(*row) for row in rows]
