@@ -1,0 +1,44 @@
+"""The recorded set that ships: prompts of our own, a small student's real answers, checked references."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import msgspec
+
+from models.checkers import Checker
+
+
+class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One prompt, the check of its answers, and both answers with their scores and token counts.
+
+    Scores are in [0, 1] and what `models.checkers.score` says of the answer. Token counts are the
+    student's tokenizer's for both sides, the chat template's and the end token among them.
+    """
+
+    id: str
+    category: str
+    prompt: str
+    checker: Checker
+    reference: str
+    student: str
+    student_score: float
+    student_prompt_tokens: int
+    student_tokens: int
+    teacher: str
+    teacher_score: float
+    teacher_prompt_tokens: int
+    teacher_tokens: int
+
+
+def load() -> list[Recorded]:
+    """All rows, in the file's order: mixed over the categories, the same each time."""
+    lines = files().joinpath("answers.jsonl").read_bytes().splitlines()
+    decoder = msgspec.json.Decoder(Recorded)
+    return [decoder.decode(line) for line in lines if line]
+
+
+def files() -> Traversable:
+    """The folder of the set: answers.jsonl and its README.md."""
+    return resources.files(__name__)

@@ -1,0 +1,101 @@
+"""Record the set: ask a running vLLM every prompt, check the answers, write answers.jsonl.
+
+`python -m models.recorded.make --base-url http://127.0.0.1:8000 --model student --out answers.jsonl`.
+The same server counts the tokens of the reference answers, so that both sides have one tokenizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+
+from models.checkers import score
+from models.recorded import Recorded
+from models.recorded.prompts import Prompt, prompts
+
+
+class Recorder:
+    """One vLLM server, asked at temperature 0."""
+
+    def __init__(self, client: httpx2.Client, model: str, max_tokens: int) -> None:
+        self._client = client
+        self._model = model
+        self._max_tokens = max_tokens
+
+    def record(self, numbered: tuple[str, Prompt]) -> Recorded:
+        """The row of one prompt. Raises ValueError where the reference answer fails its own check."""
+        row, prompt = numbered
+        if score(prompt.checker, prompt.reference, prompt.teacher) != 1.0:
+            raise ValueError(f"{row}: the reference answer {prompt.teacher!r} fails its check")
+        messages = [{"role": "user", "content": prompt.prompt}]
+        body = self._post(
+            "/v1/chat/completions", {"messages": messages, "temperature": 0, "max_tokens": self._max_tokens}
+        )
+        answer, usage = body["choices"][0]["message"]["content"], body["usage"]
+        return Recorded(
+            id=row,
+            category=prompt.category,
+            prompt=prompt.prompt,
+            checker=prompt.checker,
+            reference=prompt.reference,
+            student=answer,
+            student_score=score(prompt.checker, prompt.reference, answer),
+            student_prompt_tokens=usage["prompt_tokens"],
+            student_tokens=usage["completion_tokens"],
+            teacher=prompt.teacher,
+            teacher_score=1.0,
+            teacher_prompt_tokens=usage["prompt_tokens"],
+            # One more than the text: the end token, which servers count as well.
+            teacher_tokens=self._count(prompt.teacher) + 1,
+        )
+
+    def _count(self, text: str) -> int:
+        return int(self._post("/tokenize", {"prompt": text, "add_special_tokens": False})["count"])
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self._client.post(path, json={"model": self._model, **body})
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m models.recorded.make`; prints the student's share right by category."""
+    parser = argparse.ArgumentParser(prog="python -m models.recorded.make", description=__doc__)
+    parser.add_argument("--base-url", required=True, help="the vLLM server, without /v1")
+    parser.add_argument("--model", required=True, help="name that the server gives the student")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument("--max-tokens", type=int, default=160)
+    parser.add_argument("--concurrency", type=int, default=8)
+    options = parser.parse_args(arguments)
+    with httpx2.Client(base_url=options.base_url, timeout=300.0) as client:
+        recorder = Recorder(client, options.model, options.max_tokens)
+        with ThreadPoolExecutor(options.concurrency) as pool:
+            rows = list(pool.map(recorder.record, prompts()))
+    half = options.out.with_name(options.out.name + ".part")
+    half.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    os.replace(half, options.out)
+    print(summary(rows))
+    return 0
+
+
+def summary(rows: Sequence[Recorded]) -> str:
+    """A Markdown table: category, prompts, the student's share right."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        scores[row.category].append(row.student_score)
+    lines = ["| category | prompts | student right |", "| --- | --- | --- |"]
+    for name, values in [*sorted(scores.items()), ("all", [row.student_score for row in rows])]:
+        lines.append(f"| {name} | {len(values)} | {sum(values) / len(values):.0%} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
