@@ -15,7 +15,9 @@ from starlette.routing import Route as Path
 from gateway import naming
 from gateway.auth import client_name
 from gateway.config import Config
-from gateway.endpoints.chat import ChatCompletions
+from gateway.endpoints.chat import ChatCompletions, Completions
+from gateway.endpoints.embeddings import Embeddings
+from gateway.endpoints.responses import Responses
 from gateway.errors import RequestError
 from gateway.ledger import Ledger
 from gateway.relay import Relay
@@ -55,7 +57,7 @@ def create_app(config: Config, artifact: Artifact, ledger: Ledger) -> FastAPI:
         exception_handlers={HTTPException: _http_error, RequestError: _request_error},
     )
     app.state.services = services
-    for adapter in (ChatCompletions(),):
+    for adapter in (ChatCompletions(), Completions(), Responses(), Embeddings()):
         app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter, lambda: services)))
     _add_readings(app, services)
     return app

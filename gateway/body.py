@@ -18,6 +18,8 @@ from gateway.errors import RequestError
 T = TypeVar("T")
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A Raw equals another Raw, never bytes.
+_NULL = msgspec.Raw(b"null")
 _GAP = re.compile(rb"[ \t\r\n]*")
 
 
@@ -51,7 +53,7 @@ class Body:
     def get(self, name: str, type: type[T] | Any, wanted: str) -> T | None:
         """The field as `type`, None where absent or null; `wanted` names the type in the 400."""
         raw = self._fields.get(name)
-        if raw is None or raw == b"null":
+        if raw is None or raw == _NULL:
             return None
         try:
             return msgspec.json.decode(raw, type=type, strict=True)

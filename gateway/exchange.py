@@ -60,9 +60,11 @@ class Exchange:
         self.body: Body | None = None
         self.stream = False
         self.wants_usage = False
+        self.choices = 1
         self.pinned = False
         self.decision: Decision | None = None
         self.may_fall_back = False
+        self.previous: str | None = None
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
@@ -92,6 +94,11 @@ class Exchange:
         attempt = Attempt(route)
         self.attempts.append(attempt)
         return attempt
+
+    def keeps(self, response_id: str | None) -> None:
+        """The upstream of this attempt keeps its answer under this id."""
+        if response_id is not None:
+            self.services.state.responses.put(response_id, self.attempts[-1].route)
 
     def headers(self) -> dict[str, str]:
         """The x-breakeven-* headers, as far as they are known now."""

@@ -21,6 +21,7 @@ _log = logging.getLogger("breakeven.router")
 
 # The headers of a client that go upstream; all others, keys and cookies among them, stay here.
 _PASSED = ("openai-beta", "traceparent", "tracestate")
+_TRUE = msgspec.Raw(b"true")
 _OFF = frozenset({"false", "0", "off", "no"})
 # Fields in which other gateways take an address or a key from the client; they end here.
 _NOT_HONOURED = ("api_key", "api_base", "base_url")
@@ -41,10 +42,13 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     client.watch()
     exchange.body = body
     exchange.adapter.check(body)
-    exchange.stream = body.get("stream", bool, "true or false") or False
+    exchange.stream = exchange.adapter.streams and (body.get("stream", bool, "true or false") or False)
+    exchange.choices = exchange.adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
     exchange.wants_usage = exchange.stream and options.get("include_usage") is True
     target = naming.resolve(body.get("model", str, "a string"), services.config)
+    if target.pin is None and exchange.adapter.unrouted is not None:
+        target = naming.Target(exchange.adapter.unrouted, None)
     exchange.pinned = target.pin is not None
     asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
     exchange.may_fall_back = services.config.routing.fallback and asked
@@ -64,9 +68,10 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
         body.remove(name)
     if exchange.stream and exchange.adapter.stream_options:
         options: dict[str, Any] = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
-        if options.get("include_usage") != b"true":
+        if options.get("include_usage") != _TRUE:
             body.set("stream_options", {**options, "include_usage": True})
-    _one_output_limit(body, upstream.config.max_tokens_field)
+    if exchange.adapter.renames_limit:
+        _one_output_limit(body, upstream.config.max_tokens_field)
     return body.encode()
 
 
@@ -87,6 +92,14 @@ def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
     if not available:
         raise overloaded(exchange, Route.TEACHER)
     limit = exchange.adapter.max_output_tokens(body)
+    exchange.previous = exchange.adapter.previous(body)
+    holder = services.state.responses.get(exchange.previous)
+    if holder is not None and target.pin is None:
+        # No other upstream knows the conversation.
+        exchange.may_fall_back = False
+        if holder not in available:
+            raise overloaded(exchange, holder)
+        return Decision(holder, Reason.STICKY, None, threshold, None)
     try:
         decision = decide(
             exchange.adapter.conversation(body),
@@ -140,7 +153,7 @@ def overloaded(exchange: Exchange, route: Route) -> RequestError:
 
 def _one_output_limit(body: Body, field: str | None) -> None:
     older, newer = "max_tokens", "max_completion_tokens"
+    if older in body and newer in body:
+        body.remove(older)
     if field is not None:
         body.rename(older if field == newer else newer, field)
-    elif older in body and newer in body:
-        body.remove(older)

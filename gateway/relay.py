@@ -104,7 +104,11 @@ class Relay:
             return await _attempt(exchange, client, route)
         except UpstreamFailure as failure:
             other = route.other
-            if not (failure.retryable and exchange.may_fall_back and other in exchange.services.available):
+            # A stored response that this process does not know of may be kept by the other upstream.
+            elsewhere = exchange.previous is not None and failure.upstream_status == 404
+            if not (failure.retryable or elsewhere):
+                raise
+            if not (exchange.may_fall_back and other in exchange.services.available):
                 raise
         return await _attempt(exchange, client, other)
 
@@ -177,6 +181,7 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
             raise refused(upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."})
         if value.get("error") and "choices" not in value and "object" not in value:
             raise refused(upstream, 502, value["error"])
+    exchange.keeps(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.outcome = Outcome.OK
     return body

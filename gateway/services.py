@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,24 @@ from router.artifact import Artifact
 from router.policy import Capabilities, Policy, Route
 
 
+class Holders:
+    """Which upstream keeps which stored response: the last `size` of them."""
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = size
+        self._routes: OrderedDict[str, Route] = OrderedDict()
+
+    def put(self, response_id: str, route: Route) -> None:
+        """Remember; the oldest is forgotten where there are too many."""
+        self._routes[response_id] = route
+        if len(self._routes) > self._size:
+            self._routes.popitem(last=False)
+
+    def get(self, response_id: str | None) -> Route | None:
+        """None for one that is not known."""
+        return None if response_id is None else self._routes.get(response_id)
+
+
 @dataclass
 class State:
     """What outlives a reload of the config."""
@@ -30,6 +49,7 @@ class State:
     aborting: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
+    responses: Holders = field(default_factory=Holders)
 
     def abort(self) -> None:
         """End all running requests, each with an error that says so."""

@@ -38,8 +38,7 @@ class StreamRelay:
         self._answer = answer
         self._client = client
         self._deadline = deadline
-        assert exchange.body is not None
-        self._choices = exchange.adapter.choices(exchange.body)
+        self._choices = exchange.choices
         self._upstream = exchange.services.upstreams[attempt.route]
         self._seen: set[int] = set()
         self._finished: set[int] = set()
@@ -101,6 +100,8 @@ class StreamRelay:
                 self._finished.update(mark.finished)
             if self._choices > 1:
                 self._seen.update(mark.seen)
+            if mark.response_id is not None:
+                self._exchange.keeps(mark.response_id)
             content = content or mark.content
             out += event.raw
         if content:

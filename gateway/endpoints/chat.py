@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.body import Body
-from gateway.endpoints.base import Mark, answer_usage
+from gateway.endpoints.base import Adapter, Mark, answer_usage
 from gateway.errors import RequestError
 from gateway.record import Endpoint
 from gateway.sse import Event
@@ -39,7 +39,7 @@ def _index(choice: _Choice) -> int:
     return choice.index if isinstance(choice.index, int) else 0
 
 
-class Completions:
+class Completions(Adapter):
     """The legacy text endpoint."""
 
     endpoint = Endpoint.COMPLETIONS
@@ -47,9 +47,8 @@ class Completions:
     stream_options = True
 
     def check(self, body: Body) -> None:
-        if "prompt" not in body:
+        if body.get("prompt", str | list[Any], "a string or an array") is None:
             raise RequestError(400, "'prompt' is missing.", param="prompt", code="missing_required_parameter")
-        body.get("prompt", str | list[Any], "a string or an array")
 
     def conversation(self, body: Body) -> Conversation:
         return read_prompt(body.get("prompt", Any, "a string or an array"))
@@ -101,6 +100,7 @@ class ChatCompletions(Completions):
 
     endpoint = Endpoint.CHAT_COMPLETIONS
     path = "/chat/completions"
+    renames_limit = True
 
     def check(self, body: Body) -> None:
         messages = body.get("messages", list[Any], "an array of messages")

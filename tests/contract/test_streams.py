@@ -145,13 +145,17 @@ def test_usage_chunk_not_asked_for_is_counted_and_not_sent(
 
 def test_other_stream_options_survive_the_injection_as_sent(gateway: Gateway, student: ScriptedUpstream) -> None:
     options = b'{"x":1.0,"chunk":[1e-7, 12345678901234567890]}'
-    gateway.post(b'{"messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":%b}' % options)
+    body = b'{"model":"student","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":%b}'
+    gateway.post(body % options)
     assert b'"stream_options":{"x":1.0,"chunk":[1e-7, 12345678901234567890],"include_usage":true}' in student.last.body
+    asked = b'{ "include_usage" : true, "x" : 1.0 }'
+    gateway.post(body % asked)
+    assert asked in student.last.body
 
 
 def test_no_injection_without_stream(gateway: Gateway, student: ScriptedUpstream) -> None:
     for fields in ({}, {"stream": False}, {"stream": None}):
-        gateway.post(chat(**fields))
+        assert gateway.post(chat(**fields)).status == 200
         assert b"stream_options" not in student.last.body
 
 

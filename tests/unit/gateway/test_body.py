@@ -99,6 +99,12 @@ def test_a_hundred_thousand_levels_are_refused() -> None:
         Body(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}").get("a", list, "an array")
 
 
+def test_null_is_the_same_as_absent() -> None:
+    body = Body(b'{"stream": null}')
+    assert body.get("stream", bool, "true or false") is None
+    assert body.encode() == b'{"stream": null}'
+
+
 def test_a_wrong_type_names_the_field() -> None:
     with pytest.raises(RequestError) as caught:
         Body(b'{"stream":"yes"}').get("stream", bool, "true or false")

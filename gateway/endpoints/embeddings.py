@@ -1,0 +1,42 @@
+"""POST /v1/embeddings: student or teacher by name. Vectors of two models do not mix, so nothing falls back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.body import Body
+from gateway.endpoints.base import Adapter, Mark, answer_usage
+from gateway.errors import RequestError
+from gateway.record import Endpoint
+from gateway.sse import Event
+from gateway.usage import Usage
+from router.policy import Route
+from router.text import Conversation, read_prompt
+
+_CONTENT = Mark()
+
+
+class Embeddings(Adapter):
+    """The embeddings endpoint; `auto` is the student."""
+
+    endpoint = Endpoint.EMBEDDINGS
+    path = "/embeddings"
+    stream_options = False
+    streams = False
+    unrouted = Route.STUDENT
+
+    def check(self, body: Body) -> None:
+        if body.get("input", str | list[Any], "a string or an array") is None:
+            raise RequestError(400, "'input' is missing.", param="input", code="missing_required_parameter")
+
+    def conversation(self, body: Body) -> Conversation:
+        return read_prompt(body.get("input", Any, "a string or an array"))
+
+    def usage(self, answer: bytes) -> Usage | None:
+        return answer_usage(answer)
+
+    def mark(self, event: Event) -> Mark:  # noqa: ARG002
+        return _CONTENT
+
+    def error_tail(self, error: bytes) -> bytes:
+        return b"data: %b\n\n" % error

@@ -1,0 +1,115 @@
+"""POST /v1/responses: typed events, usage in the response object, conversations kept by their upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.body import Body
+from gateway.endpoints.base import Adapter, Mark, answer_usage
+from gateway.errors import RequestError
+from gateway.record import Endpoint
+from gateway.sse import Event
+from gateway.usage import Usage, read_usage
+from router.text import Conversation, read_chat
+
+_CONTENT = Mark()
+_NOTHING = Mark(content=False)
+_DONE = Mark(done=True)
+_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
+_INPUT = "a string or an array"
+
+
+class _Response(msgspec.Struct):
+    id: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Typed(msgspec.Struct):
+    type: Any = None
+    response: Any = None
+    error: Any = None
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+_RESPONSE = msgspec.json.Decoder(_Response)
+
+
+class Responses(Adapter):
+    """The responses endpoint. Its streams end with a typed event, not with `[DONE]`."""
+
+    endpoint = Endpoint.RESPONSES
+    path = "/responses"
+    stream_options = False
+
+    def check(self, body: Body) -> None:
+        for index, item in enumerate(self._items(body)):
+            if not isinstance(item, dict):
+                raise RequestError(
+                    400, f"'input[{index}]' must be an object.", param=f"input[{index}]", code="invalid_type"
+                )
+        body.get("instructions", str | list[Any], _INPUT)
+        self.previous(body)
+
+    def conversation(self, body: Body) -> Conversation:
+        items = [
+            {"role": "tool", "content": item.get("output")} if item.get("type") in _CALLS else item
+            for item in self._items(body)
+        ]
+        instructions = body.get("instructions", Any, _INPUT)
+        if instructions:
+            items.insert(0, {"role": "system", "content": instructions})
+        return read_chat(items, body.get("tools", Any, "an array"))
+
+    def max_output_tokens(self, body: Body) -> int | None:
+        return body.get("max_output_tokens", int, "an integer")
+
+    def previous(self, body: Body) -> str | None:
+        return body.get("previous_response_id", str, "a string")
+
+    def response_id(self, answer: bytes) -> str | None:
+        try:
+            found = _RESPONSE.decode(answer).id
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def usage(self, answer: bytes) -> Usage | None:
+        return answer_usage(answer)
+
+    def mark(self, event: Event) -> Mark:
+        data = event.data
+        if not data:
+            return _NOTHING
+        if data.strip() == b"[DONE]":
+            return _DONE
+        try:
+            typed = _TYPED.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return _CONTENT
+        kind = typed.type
+        if typed.error is not None or kind == "error":
+            return Mark(error=typed.error or msgspec.json.decode(data))
+        if not isinstance(typed.response, dict):
+            return _CONTENT
+        response = typed.response
+        found = response.get("id")
+        known = found if isinstance(found, str) else None
+        if kind not in _ENDINGS:
+            return Mark(response_id=known)
+        failed = kind == "response.failed"
+        error = (response.get("error") or {"message": "The response failed."}) if failed else None
+        return Mark(usage=read_usage(response.get("usage")), finished=(0,), error=error, response_id=known)
+
+    def error_tail(self, error: bytes) -> bytes:
+        fields = msgspec.json.decode(error)["error"]
+        # Typed clients read the fields beside the type; those that only know `error` must fail as well.
+        event = {"type": "error", **{name: fields[name] for name in ("code", "message", "param")}, "error": fields}
+        return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)
+
+    def _items(self, body: Body) -> list[Any]:
+        given = body.get("input", str | list[Any], _INPUT)
+        return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
