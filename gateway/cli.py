@@ -13,6 +13,7 @@ from rich.console import Console
 from gateway import money_cli
 from gateway.config import Config, check_environment, load_config
 from gateway.errors import BreakevenError, ConfigError
+from models.distill import cli as distill
 
 app = typer.Typer(
     name="breakeven",
@@ -125,6 +126,14 @@ def evaluate(
 app.command()(money_cli.report)
 app.command()(money_cli.plan)
 app.command()(money_cli.invest)
+
+
+def _with_ledger(context: typer.Context) -> None:
+    """Make a student from a teacher's answers."""
+    context.obj = money_cli.enter_investment
+
+
+app.add_typer(distill.app, name="distill", callback=_with_ledger)
 
 
 @app.command()

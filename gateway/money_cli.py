@@ -92,20 +92,24 @@ def invest(
     at: Annotated[str | None, typer.Option(help="When, such as 2026-11-01; default: now.")] = None,
 ) -> None:
     """Enter a one-time cost into the ledger, beside economics.investment_usd of the config."""
+    if not 1 <= len(name) <= 128 or name == "config":
+        raise ValueError("the name must have 1 to 128 characters; config is the one of the config file")
+    when = moment("--at", at)
+    typer.echo(enter_investment(config, name, usd, when))
+
+
+def enter_investment(config: Path, name: str, usd: str, when: int | None = None) -> str:
+    """Enter an investment, or correct the one of that name; what to say. `when` in microseconds; None: now."""
     from gateway import planning
     from gateway.checks import read_ledger
     from gateway.ledger import Investment
-
-    if not 1 <= len(name) <= 128 or name == "config":
-        raise ValueError("the name must have 1 to 128 characters; config is the one of the config file")
-    when = moment("--at", at) if at is not None else time.time_ns() // 1000
-    assert when is not None
-    with read_ledger(load_config(config)) as ledger:
-        ledger.invest(Investment(name, when, planning.usd_option("USD", usd)))
-        total = ledger.investment()
     from gateway.report import dollars
 
-    typer.echo(f"invested so far: {dollars(total)}")
+    at = time.time_ns() // 1000 if when is None else when
+    with read_ledger(load_config(config)) as ledger:
+        ledger.invest(Investment(name, at, planning.usd_option("USD", usd)))
+        total = ledger.investment()
+    return f"invested so far: {dollars(total)}"
 
 
 def plan(

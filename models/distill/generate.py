@@ -1,0 +1,242 @@
+"""Prompts in, a teacher's answers out: the dataset that a student learns from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from models.distill import dataset
+from models.distill.chat import Call, Chat, Reply
+from models.distill.errors import DistillError
+from models.distill.journal import Journal
+from models.distill.pool import Pool, Stop
+from models.distill.prompts import Prompt, Prompts
+from models.distill.session import Meter, stopped_by_signals, write_atomically
+from models.distill.spend import PICODOLLARS, Budget, Prices, usd
+from models.distill.synthesize import Synthesized, coverage, synthesize
+
+CONSENT = (
+    "many providers forbid training competing models on their outputs: check the teacher's terms, and give "
+    "--i-may-train-on-these-outputs once for this dataset"
+)
+
+
+class Settings(NamedTuple):
+    """How to ask and how much to spend. `max_usd` is a hard limit over all runs into the same folder."""
+
+    base_url: str
+    model: str
+    api_key: str | None
+    prices: Prices
+    max_usd: Decimal
+    out: Path
+    consent: bool = False
+    concurrency: int = 16
+    eval_share: float = 0.1
+    synthesize: int = 0
+    top_logprobs: int = 0
+    max_tokens: int = 1024
+    temperature: float | None = None
+    limit_field: str = "max_tokens"
+    keep_refusals: bool = False
+    timeout_seconds: float = 120.0
+    patience_seconds: float = 300.0
+
+
+class Generated(NamedTuple):
+    """The facts of the card, and why the run stopped before its end, if it did."""
+
+    facts: dict[str, Any]
+    stop: Stop | None
+
+
+def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
+    """Ask the teacher for what the folder does not hold yet, and write the dataset and its card.
+
+    Whatever ends the run, what was paid for is in the folder. Raises DistillError.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    with Journal(settings.out / "journal.jsonl") as journal:
+        terms = _terms(settings)
+        budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
+        prompts = list(read.prompts)
+        run = _Run(settings, journal, budget, console)
+        more, stop = asyncio.run(run.ask_all(prompts))
+        prompts += more.prompts
+        answered = by_prompt(journal.replies)
+        answers = {key: known[limit] for key, known in answered.items() if (limit := best(known)) is not None}
+        written = dataset.write(
+            settings.out, prompts, answers, eval_share=settings.eval_share, keep_refusals=settings.keep_refusals
+        )
+        facts = _facts(settings, read, more, written, journal, terms, run.failures)
+        write_atomically(settings.out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(settings.out / "README.md", dataset.card(facts))
+        return Generated(facts, stop)
+
+
+def by_prompt(replies: Mapping[str, Reply]) -> dict[str, dict[int, Reply]]:
+    """Prompt key -> output limit -> reply: one that was cut off may have been asked for again."""
+    found: dict[str, dict[int, Reply]] = {}
+    for key, reply in replies.items():
+        name, _, limit = key.rpartition("@")
+        if limit.isdigit():
+            found.setdefault(name, {})[int(limit)] = reply
+    return found
+
+
+def best(answers: Mapping[int, Reply]) -> int | None:
+    """The limit of the answer to use: a whole one before one that was cut off; None where there is none."""
+    whole = [limit for limit, reply in answers.items() if dataset.state_of(reply) != "truncated"]
+    return max(whole or answers, default=None)
+
+
+def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
+    """What to say at the end of a run."""
+    splits, money = facts["splits"], facts["cost"]
+    states = ", ".join(f"{count} {name}" for name, count in sorted(facts["answers"].items())) or "none"
+    lines = [f"{out}: {splits['train']} training and {splits['eval']} held-out rows; answers: {states}"]
+    if facts["prompts"]["synthetic"]:
+        found = facts["synthesis"]
+        lines.append(
+            f"{facts['prompts']['synthetic']} synthetic prompts; {found['too_alike']} proposals too much alike"
+        )
+        lines += [
+            f"  cluster {', '.join(row['terms'])}: {row['seeds']} seeds, {row['synthetic']} synthetic"
+            for row in found["coverage"]
+        ]
+    if facts["answers"].get("truncated"):
+        lines.append("truncated answers are left out; a run with a higher --max-tokens asks for those again")
+    lines.append(f"cost: {money['usd']} USD for {money['replies']} replies")
+    if money["possibly_usd"] != "0":
+        lines.append(f"perhaps paid besides, at most: {money['possibly_usd']} USD (no answer or no usage came)")
+    return lines
+
+
+class _Run:
+    """The asking of one run."""
+
+    def __init__(self, settings: Settings, journal: Journal, budget: Budget, console: Console) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._budget = budget
+        self._meter = Meter(console)
+        self.failures: dict[str, int] = {}
+
+    async def ask_all(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
+        s = self._settings
+        more = Synthesized([], 0, 0, None)
+        async with Chat(
+            s.base_url, s.model, api_key=s.api_key, timeout_seconds=s.timeout_seconds, limit_field=s.limit_field
+        ) as chat:
+            pool = Pool(
+                chat,
+                self._journal,
+                s.prices,
+                self._budget,
+                concurrency=s.concurrency,
+                patience_seconds=s.patience_seconds,
+                changed=lambda: self._meter.show(self._journal, self._budget),
+            )
+            with stopped_by_signals(pool):
+                if s.synthesize:
+                    more = await synthesize(pool, self._journal, prompts, s.synthesize, eval_share=s.eval_share)
+                stop = more.stop
+                if stop is None:
+                    calls = self._calls([*prompts, *more.prompts])
+                    with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
+                        stop = await pool.run(calls)
+            self.failures = dict(pool.failures)
+        return more, stop
+
+    def _calls(self, prompts: Sequence[Prompt]) -> list[Call]:
+        s = self._settings
+        more: dict[str, Any] = {} if s.temperature is None else {"temperature": s.temperature}
+        if s.top_logprobs:
+            more |= {"logprobs": True, "top_logprobs": s.top_logprobs}
+        answered = by_prompt(self._journal.replies)
+        calls = []
+        for prompt in prompts:
+            known = answered.get(prompt.key, {})
+            limit = best(known)
+            if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
+                limit = s.max_tokens
+            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, more))
+        return calls
+
+
+def _terms(settings: Settings) -> dict[str, Any]:
+    """What holds for the whole folder; written by its first run, checked by the others."""
+    path = settings.out / "settings.json"
+    fixed = {"model": settings.model, "temperature": settings.temperature, "top_logprobs": settings.top_logprobs}
+    if path.exists():
+        try:
+            terms: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise DistillError(f"{path} is damaged; delete it and run again with the same options") from None
+        for name, value in fixed.items():
+            if terms.get(name) != value:
+                raise DistillError(
+                    f"{settings.out} holds answers with {name} {terms.get(name)!r}, not {value!r}; "
+                    "give that one, or another --out"
+                )
+        return terms
+    if not settings.consent:
+        raise DistillError(CONSENT)
+    terms = {**fixed, "consent": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_atomically(path, json.dumps(terms, indent=1) + "\n")
+    return terms
+
+
+def _facts(
+    settings: Settings,
+    read: Prompts,
+    more: Synthesized,
+    written: dataset.Dataset,
+    journal: Journal,
+    terms: Mapping[str, Any],
+    failures: Mapping[str, int],
+) -> dict[str, Any]:
+    usages = [reply.usage for reply in journal.replies.values()]
+    tokens = {
+        "prompt": sum(usage.prompt for usage in usages),
+        "cached": sum(usage.cached for usage in usages),
+        "output": sum(usage.output for usage in usages),
+        "calls_without_usage": sum(not usage.complete for usage in usages),
+    }
+    spread: list[dict[str, Any]] = []
+    if more.prompts:
+        spread = coverage([one.text() for one in read.prompts], [one.text() for one in more.prompts])
+    return {
+        "teacher": {"model": settings.model, "base_url": settings.base_url, "temperature": settings.temperature},
+        "consent": terms["consent"],
+        "prompts": {
+            "rows": read.rows,
+            "different": len(read.prompts) + len(more.prompts),
+            "duplicates": read.duplicates,
+            "bad_rows": len(read.bad),
+            "synthetic": len(more.prompts),
+            "unanswered": written.unanswered,
+        },
+        "synthesis": {"too_alike": more.dropped, "unreadable_answers": more.unreadable, "coverage": spread},
+        "splits": written.splits,
+        "eval_share": settings.eval_share,
+        "answers": written.states,
+        "keep_refusals": settings.keep_refusals,
+        "categories": written.categories,
+        "tokens": tokens,
+        "top_logprobs": settings.top_logprobs,
+        "failed_attempts_of_last_run": dict(failures),
+        "cost": {
+            "usd": usd(journal.spent),
+            "possibly_usd": usd(journal.possible),
+            "calls_cut_off_by_a_kill": journal.lost,
+            "replies": len(journal.replies),
+        },
+    }
