@@ -41,21 +41,20 @@ class MoneyCollector(Collector):
             self._last = current(self._ledger, self._now)
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
-        yield from families(self._last, pending=self._ledger.pending, write_failures=self._ledger.write_failures)
-        yield self._contradictions()
-
-    def _contradictions(self) -> Metric:
-        different = GaugeMetricFamily(
-            "breakeven_ledger_price_sets",
-            "Different sets of prices and hosting rates among the gateways that write to this ledger now; more than 1 "
-            "is a contradiction in their configs.",
-        )
+        price_sets: int | None = None
         with contextlib.suppress(LedgerError):
-            different.add_metric([], self._ledger.contradictions(self._clock()))
-        return different
+            price_sets = self._ledger.contradictions(self._clock())
+        yield from families(
+            self._last,
+            pending=self._ledger.pending,
+            write_failures=self._ledger.write_failures,
+            price_sets=price_sets,
+        )
 
 
-def families(statement: Statement | None, *, pending: int, write_failures: int) -> Iterator[Metric]:
+def families(
+    statement: Statement | None, *, pending: int, write_failures: int, price_sets: int | None
+) -> Iterator[Metric]:
     """All metrics that come from the ledger; without a statement only those of the ledger itself."""
     if statement is not None:
         yield from _traffic(statement)
@@ -70,6 +69,14 @@ def families(statement: Statement | None, *, pending: int, write_failures: int) 
     failures.add_metric([], write_failures)
     yield waiting
     yield failures
+    if price_sets is not None:
+        different = GaugeMetricFamily(
+            "breakeven_ledger_price_sets",
+            "Different sets of prices and hosting rates among the gateways that write to this ledger now; more than 1 "
+            "is a contradiction in their configs.",
+        )
+        different.add_metric([], price_sets)
+        yield different
 
 
 def _traffic(statement: Statement) -> Iterator[Metric]:

@@ -37,6 +37,7 @@ HEADERS = (
 SENT = (
     ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: kept, sent upstream and echoed; anything else is replaced."),
     ("x-breakeven-fallback", "`false`: this request is not tried at the other upstream."),
+    ("x-breakeven-conversation", "Any id: requests with the same one are turns of one conversation and stay together."),
 )
 REASONS = (
     ("pinned", "The model's name says which upstream."),
@@ -194,7 +195,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1))
     for family in registry.collect():
         yield family, labels.get(family.name, [])
-    for family in (*UpstreamCollector({}).collect(), *families(statement, pending=0, write_failures=0)):
+    for family in (*UpstreamCollector({}).collect(), *families(statement, pending=0, write_failures=0, price_sets=0)):
         yield family, list(getattr(family, "_labelnames", ()))
 
 

@@ -1,0 +1,54 @@
+"""The rules and alerts in deploy/prometheus, by Prometheus's own tool, and against the metrics that there are."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import yaml
+
+from gateway.reference import pages
+from tests.processes import ROOT
+from tests.real import program
+
+FOLDER = ROOT / "deploy/prometheus"
+
+
+def promtool(*arguments: str) -> str:
+    done = subprocess.run([program("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_rules_and_alerts_are_valid() -> None:
+    assert "15 rules found" in promtool("check", "rules", "rules.yml")
+    assert "13 rules found" in promtool("check", "rules", "alerts.yml")
+    promtool("check", "config", "prometheus.yml")
+
+
+def test_each_alert_fires_when_it_should_and_only_then() -> None:
+    assert "SUCCESS" in promtool("test", "rules", "tests/alerts_test.yml")
+
+
+def test_every_alert_is_tested_and_explained() -> None:
+    alerts = {rule["alert"] for group in _groups("alerts.yml") for rule in group["rules"]}
+    tests = yaml.safe_load((FOLDER / "tests/alerts_test.yml").read_text())["tests"]
+    fired = {check["alertname"] for test in tests for check in test.get("alert_rule_test", ()) if check["exp_alerts"]}
+    assert fired == alerts
+    explained = set(re.findall(r"^\| `(Breakeven\w+)`", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE))
+    assert explained == alerts
+
+
+def test_they_use_metrics_that_there_are() -> None:
+    known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
+    recorded = {rule["record"] for group in _groups("rules.yml") for rule in group["rules"]}
+    for name in ("rules.yml", "alerts.yml"):
+        for group in _groups(name):
+            for rule in group["rules"]:
+                assert set(re.findall(r"\bbreakeven_\w+", rule["expr"])) <= known, rule
+                assert set(re.findall(r"\bbreakeven:[\w:]+", rule["expr"])) <= recorded, rule
+
+
+def _groups(name: str) -> list[dict[str, list[dict[str, str]]]]:
+    groups: list[dict[str, list[dict[str, str]]]] = yaml.safe_load((FOLDER / name).read_text())["groups"]
+    return groups
