@@ -30,9 +30,9 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., processes.Gateway]]:
 
 
 @pytest.fixture(scope="session")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Vllm]:
+def vllm() -> Iterator[real.Vllm]:
     """A real vLLM with SmolLM2-135M-Instruct, one for the whole run."""
-    with real.vllm(tmp_path_factory.mktemp("vllm")) as server:
+    with real.vllm() as server:
         yield server
 
 
@@ -41,7 +41,7 @@ def shared() -> Path:
     """The folder with the outcome data, beside the checkout."""
     folder = processes.ROOT.parent / "shared"
     if not folder.is_dir():
-        pytest.skip(real.NO_SHARED)
+        pytest.skip(f"{real.SHARED} with the outcome data is not there")
     return folder
 
 
@@ -59,7 +59,7 @@ def _without_skips(report: Any) -> Any:
     """In CI everything that a test needs has been installed: a test that does not run hides a fault."""
     if os.environ.get("BREAKEVEN_CI") == "1" and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if real.NO_SHARED not in reason:
+        if real.SHARED not in reason:
             report.outcome = "failed"
             report.longrepr = f"BREAKEVEN_CI=1 allows no skip. {reason}"
     return report

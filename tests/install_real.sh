@@ -4,6 +4,7 @@
 #   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be there)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
+# and, where it is absent and this runs as root, the Debian package postgresql, without starting its service.
 # Run it again at any time: it does only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name
 # a Python with vLLM and a model folder that are there already. pip, npm and apt are used as configured.
 set -euo pipefail
@@ -74,6 +75,7 @@ install_prometheus() {
   rm -rf "$work"
   mkdir "$work"
   # Unpacked and not installed: that needs no root, and Debian's package would start a service on port 9090.
+  # _apt, the user that apt downloads as, may not be let into this folder: apt then says so and does it as root.
   if ! (cd "$work" && apt-get download -qq prometheus); then
     [[ $EUID -eq 0 ]] || fail "apt-get knows no package prometheus; run 'apt-get update' as root, then this again"
     apt-get update -qq
@@ -81,6 +83,25 @@ install_prometheus() {
   fi
   dpkg -x "$work"/prometheus_*.deb "$REAL/debian"
   rm -rf "$work"
+}
+
+# PostgreSQL hangs on too many packages and on a user of its own to be unpacked like that.
+install_postgresql() {
+  [[ $EUID -eq 0 ]] || fail "PostgreSQL is absent; install it as root: apt-get install postgresql"
+  command -v apt-get > /dev/null || fail "PostgreSQL and apt-get are absent; install PostgreSQL yourself"
+  local policy=/usr/sbin/policy-rc.d ours=
+  if [[ ! -e $policy ]]; then
+    # Debian asks this program whether a package may start its service; 101 is no.
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod +x "$policy"
+    ours=$policy
+  fi
+  local result=0
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql ||
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql; } ||
+    result=$?
+  [[ -z $ours ]] || rm -f "$ours"
+  [[ $result -eq 0 ]] || fail "apt-get cannot install the package postgresql"
 }
 
 mkdir -p "$REAL"
@@ -100,4 +121,10 @@ if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
 else
   step prometheus debian install_prometheus
 fi
-say "all of it is in $REAL"
+if command -v initdb > /dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null; then
+  say "postgresql: using the one that is installed"
+else
+  say "installing postgresql"
+  install_postgresql
+fi
+say "done; the rest is in $REAL"

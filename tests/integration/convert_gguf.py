@@ -11,8 +11,8 @@ import os
 import shutil
 from pathlib import Path
 
-# Set before transformers is imported: nothing here may ask a model hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
+# Set before transformers is imported: nothing here may ask a model hub, and bars fill a log.
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
 def convert(source: Path, out: Path) -> int:
@@ -22,9 +22,7 @@ def convert(source: Path, out: Path) -> int:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
     if not tokenizer.chat_template:
         raise ValueError(f"{source} holds no chat template; take an instruct model")

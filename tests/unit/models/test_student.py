@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from models.student import Student, StudentError, check_python, command, config_section, environment, run_student
+from tests import real
 
 # A package called vllm that serves /v1/models, with a worker process that in one test ignores SIGTERM.
 SCRIPTED = """
@@ -196,12 +197,11 @@ def test_run_student_stays_until_a_signal(
         assert section["context_window"] == 2048
 
 
+@pytest.mark.timeout(900)
 def test_a_real_vllm_serves_and_ends() -> None:
-    model, python = os.environ.get("BREAKEVEN_STUDENT_MODEL"), os.environ.get("BREAKEVEN_VLLM_PYTHON")
-    if not model or not python:
-        pytest.skip("needs BREAKEVEN_VLLM_PYTHON (an interpreter with vllm) and BREAKEVEN_STUDENT_MODEL (a folder)")
+    model, python = real.smollm2(), check_python(str(real.vllm_python()))
     port = free_port()
-    argv = command(Path(model), name="s", port=port, cpu=True, max_model_len=1024, python=check_python(python))
+    argv = command(model, name="s", port=port, cpu=True, max_model_len=1024, python=python)
     with Student(argv, environment(True), host="127.0.0.1", port=port) as student:
         assert student.max_model_len == 1024
         body = {"model": "s", "prompt": "Hello", "max_tokens": 3}
