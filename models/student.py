@@ -35,6 +35,8 @@ __all__ = ["Student", "StudentError", "check_python", "command", "config_section
 
 READY_SECONDS = 900.0
 STOP_SECONDS = 20.0
+# A killed process takes a moment to go.
+_KILLED_SECONDS = 5.0
 
 
 class Student:
@@ -98,11 +100,10 @@ class Student:
             return
         self._process = None
         _signal_group(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace_seconds
-        while time.monotonic() < deadline and _group_lives(process):
-            time.sleep(0.05)
+        _wait_group(process, grace_seconds)
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        _wait_group(process, _KILLED_SECONDS)
         if self._reader is not None:
             self._reader.join(5)
         if process.stdout is not None:
@@ -239,6 +240,13 @@ def _reachable(host: str) -> str:
 def _signal_group(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _wait_group(process: subprocess.Popen[str], seconds: float) -> None:
+    """Until no process of the group is left, at most that long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and _group_lives(process):
+        time.sleep(0.02)
 
 
 def _group_lives(process: subprocess.Popen[str]) -> bool:
