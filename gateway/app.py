@@ -7,12 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.routing import Route as Path
 
 from gateway import naming
+from gateway.admin import admin_router
 from gateway.auth import client_name
 from gateway.config import Config
 from gateway.endpoints.chat import ChatCompletions, Completions
@@ -54,12 +56,17 @@ def create_app(config: Config, artifact: Artifact, ledger: Ledger) -> FastAPI:
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        exception_handlers={HTTPException: _http_error, RequestError: _request_error},
+        exception_handlers={
+            HTTPException: _http_error,
+            RequestError: _request_error,
+            RequestValidationError: _invalid,
+        },
     )
     app.state.services = services
     for adapter in (ChatCompletions(), Completions(), Responses(), Embeddings()):
         app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter, lambda: services)))
     _add_readings(app, services)
+    app.include_router(admin_router(lambda: services))
     return app
 
 
@@ -114,6 +121,15 @@ async def _learn_context_window(services: Services) -> None:
 async def _request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     return Response(error.body(), error.status, {"content-type": "application/json", **error.headers})
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    name = str(fault["loc"][-1])
+    return await _request_error(
+        request, RequestError(400, f"{name}: {fault['msg']}", param=name, code="invalid_parameter")
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

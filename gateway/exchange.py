@@ -64,6 +64,8 @@ class Exchange:
         self.pinned = False
         self.decision: Decision | None = None
         self.may_fall_back = False
+        # Which conversation this is a turn of, None where it is none.
+        self.conversation: bytes | None = None
         self.previous: str | None = None
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR

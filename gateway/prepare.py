@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,10 +13,14 @@ from gateway import naming
 from gateway.auth import client_name
 from gateway.body import Body
 from gateway.client import Client
+from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
+from gateway.services import Services
 from gateway.upstream import Upstream
 from router.policy import Decision, Policy, Reason, Route, decide
+from router.sticky import conversation_key, replayed
+from router.text import Conversation
 
 _log = logging.getLogger("breakeven.router")
 
@@ -53,7 +58,7 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
     exchange.may_fall_back = services.config.routing.fallback and asked
     started = time.perf_counter()
-    exchange.decision = _decide(exchange, body, target)
+    exchange.decision = _decide(exchange, body, client.headers.get("x-breakeven-conversation"))
     exchange.router_seconds = time.perf_counter() - started
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
@@ -85,38 +90,77 @@ def upstream_headers(exchange: Exchange, client: Client) -> dict[str, str]:
     return headers
 
 
-def _decide(exchange: Exchange, body: Body, target: naming.Target) -> Decision:
-    services = exchange.services
-    threshold = services.policy.threshold if target.threshold is None else target.threshold
-    available = services.available
+def _decide(exchange: Exchange, body: Body, named: str | None) -> Decision:
+    available = exchange.services.available
     if not available:
         raise overloaded(exchange, Route.TEACHER)
-    limit = exchange.adapter.max_output_tokens(body)
     exchange.previous = exchange.adapter.previous(body)
-    holder = services.state.responses.get(exchange.previous)
-    if holder is not None and target.pin is None:
+    holder = exchange.services.state.responses.get(exchange.previous)
+    if holder is not None and not exchange.pinned:
         # No other upstream knows the conversation.
         exchange.may_fall_back = False
         if holder not in available:
             raise overloaded(exchange, holder)
-        return Decision(holder, Reason.STICKY, None, threshold, None)
-    try:
-        decision = decide(
-            exchange.adapter.conversation(body),
-            pin=target.pin,
-            policy=Policy(threshold, services.policy.novelty_threshold),
-            student=services.student,
-            max_output_tokens=limit,
-            # Without fallback a request waits for its own upstream, and is refused where that is not there.
-            available=available if exchange.may_fall_back else _BOTH,
-            assess=services.artifact.assess,
-        )
-    except Exception as error:  # a classifier that fails must not fail the request
-        _log.error("the router failed with %s; the teacher answers", type(error).__name__)
-        decision = Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, threshold, None)
+        return Decision(holder, Reason.STICKY, None, exchange.services.policy.threshold, None)
+    # Without fallback a request waits for its own upstream, and is refused where that is not there.
+    decision = decision_for(
+        exchange.services,
+        exchange.adapter,
+        body,
+        available=available if exchange.may_fall_back else None,
+        held=lambda conversation, policy: _held(exchange, named, conversation, policy),
+    )
     if decision.route not in available:
         raise overloaded(exchange, decision.route)
     return decision
+
+
+def _held(exchange: Exchange, named: str | None, conversation: Conversation, policy: Policy) -> Route | None:
+    """The upstream that this conversation is on; None for its first turn and where steadiness is off."""
+    services = exchange.services
+    if not services.config.routing.sticky or exchange.pinned or not (named or conversation.opening):
+        return None
+    exchange.conversation = conversation_key(exchange.key, named, conversation.opening)
+    if not (named or conversation.earlier):
+        return None
+    known = services.state.conversations.recall(exchange.conversation, time.monotonic())
+    return known or replayed(conversation.earlier, services.artifact.assess, policy)
+
+
+def decision_for(
+    services: Services,
+    adapter: Adapter,
+    body: Body,
+    available: frozenset[Route] | None,
+    held: Callable[[Conversation, Policy], Route | None] = lambda *_: None,
+) -> Decision:
+    """Where this body goes and why, without a call; an `available` of None is both upstreams.
+
+    Raises RequestError for a model name that means nothing.
+    """
+    target = naming.resolve(body.get("model", str, "a string"), services.config)
+    if target.pin is None and adapter.unrouted is not None:
+        target = naming.Target(adapter.unrouted, None)
+    policy = services.policy
+    if target.threshold is not None:
+        policy = policy._replace(threshold=target.threshold)
+    limit = adapter.max_output_tokens(body)
+    try:
+        conversation = adapter.conversation(body)
+        return decide(
+            conversation,
+            pin=target.pin,
+            policy=policy,
+            student=services.student,
+            max_output_tokens=limit,
+            available=_BOTH if available is None else available,
+            assess=services.artifact.assess,
+            held=held(conversation, policy),
+            band=services.artifact.noise,
+        )
+    except Exception as error:  # a classifier that fails must not fail the request
+        _log.error("the router failed with %s; the teacher answers", type(error).__name__)
+        return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
 
 
 def shutting_down() -> RequestError:

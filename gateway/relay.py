@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -193,6 +194,8 @@ def settle(exchange: Exchange) -> None:
     exchange.services.metrics.settle(record)
     if record.attempts:
         exchange.services.ledger.settle(record)
+    if exchange.conversation is not None and record.route is not None and record.outcome is Outcome.OK:
+        exchange.services.state.conversations.remember(exchange.conversation, record.route, time.monotonic())
     _requests.info("", extra={"record": record})
 
 

@@ -16,10 +16,12 @@ from gateway.ledger import Ledger
 from gateway.ledger.entries import price_at
 from gateway.metrics import Metrics, UpstreamCollector
 from gateway.money_metrics import MoneyCollector
+from gateway.policies import Policies
 from gateway.upstream import Upstream
 from gateway.usage import Usage
 from router.artifact import Artifact
 from router.policy import Capabilities, Policy, Route
+from router.sticky import Conversations
 
 
 class Holders:
@@ -49,6 +51,7 @@ class State:
     aborting: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
+    conversations: Conversations = field(default_factory=Conversations)
     responses: Holders = field(default_factory=Holders)
 
     def abort(self) -> None:
@@ -68,7 +71,7 @@ class Services:
     registry: CollectorRegistry
     metrics: Metrics
     upstreams: Mapping[Route, Upstream]
-    policy: Policy
+    policies: Policies
     state: State = field(default_factory=State)
 
     @classmethod
@@ -89,8 +92,13 @@ class Services:
             registry=registry,
             metrics=metrics,
             upstreams=upstreams,
-            policy=Policy(config.routing.threshold, config.routing.novelty_threshold),
+            policies=Policies.beside_ledger(config, artifact.hash),
         )
+
+    @property
+    def policy(self) -> Policy:
+        """The thresholds in force: the config's, or what an operator put over them."""
+        return self.policies.active.policy
 
     @property
     def student(self) -> Capabilities:

@@ -40,6 +40,11 @@ class Artifact(NamedTuple):
     hash: str
     metadata: dict[str, Any]
 
+    @property
+    def noise(self) -> float:
+        """The standard error of a score: how much another draw of training rows would move it."""
+        return float(self.metadata.get("noise", 0.02))
+
     def assess(self, text: str) -> Assessment:
         """Score and novelty of a text. Never raises for a string."""
         features = extract(text)

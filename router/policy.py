@@ -79,8 +79,14 @@ def decide(
     max_output_tokens: int | None,
     available: frozenset[Route],
     assess: Callable[[str], Assessment],
+    held: Route | None = None,
+    band: float = 0.0,
 ) -> Decision:
-    """The ordered rules: pinned, modality, tools, context, unavailable, novel, difficult, easy.
+    """The ordered rules: pinned, modality, tools, context, unavailable, sticky, novel, difficult, easy.
+
+    `held` is the upstream that the conversation was on before. The teacher keeps it; the student keeps it where
+    a tool's result comes back to it, and where the score is less than `band`, its own uncertainty, above the
+    threshold.
 
     The first rule that holds ends it. What only the teacher can take goes to the teacher even where the
     teacher is not available: a student that cannot read the request is no help.
@@ -102,10 +108,14 @@ def decide(
         return to(Route.TEACHER, Reason.UNAVAILABLE)
     if Route.TEACHER not in available:
         return to(Route.STUDENT, Reason.UNAVAILABLE)
+    if held is Route.TEACHER or (held is Route.STUDENT and conversation.answers_tool):
+        return to(held, Reason.STICKY)
     score, novelty = assess(conversation.text)
     # A novelty is below 1, so that a threshold of 1 never holds.
     if novelty is not None and novelty >= policy.novelty_threshold:
         return to(Route.TEACHER, Reason.NOVEL, score, novelty)
+    if held is Route.STUDENT and policy.threshold <= score < policy.threshold + band:
+        return to(Route.STUDENT, Reason.STICKY, score, novelty)
     if score >= policy.threshold:
         return to(Route.TEACHER, Reason.DIFFICULT, score, novelty)
     return to(Route.STUDENT, Reason.EASY, score, novelty)

@@ -33,6 +33,10 @@ _MEDIA = {
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 _TEXT_ONLY = frozenset({"text"})
 _FOLLOW_UP_CHARACTERS = 40
+_EARLIER = 4
+_SYSTEM = ("system", "developer")
+_TOOL_RESULTS = ("tool", "function")
+_TOOL_OUTPUT = "function_call_output"
 
 
 class Conversation(NamedTuple):
@@ -40,21 +44,28 @@ class Conversation(NamedTuple):
 
     `text` is what the last user turn asks, at most MAX_CHARACTERS; `tokens` an estimate of all prompt
     tokens, on the long side; `modalities` holds "text" and what else the request contains; `tools` is True
-    where tools are offered or were used.
+    where tools are offered or were used. `earlier` are the texts of turns before this one, at most
+    _EARLIER; `opening` is the system prompt and the first user message; `answers_tool` is True where the last
+    message is the result of a tool.
     """
 
     text: str
     tokens: int
     modalities: frozenset[str]
     tools: bool
+    earlier: tuple[str, ...] = ()
+    opening: str = ""
+    answers_tool: bool = False
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
     """A chat's messages, or the input items of a response. Never raises."""
-    question, context = "", ""
+    asked: list[str] = []
+    opening: list[str] = []
     size = 0.0
     media: list[str] = []
     used_tools = bool(tools)
+    answers_tool = False
     turns = messages if isinstance(messages, list) else []
     for message in turns:
         if not isinstance(message, dict):
@@ -62,17 +73,36 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
         text, length, found = _content(message.get("content"))
         size += length + _TOKENS_PER_MESSAGE * _BYTES_PER_TOKEN
         media += found
-        used_tools = used_tools or bool(message.get("tool_calls")) or message.get("role") in ("tool", "function")
-        if message.get("role") == "user" and text.strip():
-            context, question = question, text
+        role = message.get("role")
+        answers_tool = role in _TOOL_RESULTS if isinstance(role, str) else message.get("type") == _TOOL_OUTPUT
+        used_tools = used_tools or bool(message.get("tool_calls")) or answers_tool
+        if not asked and isinstance(role, str) and (role in _SYSTEM or role == "user"):
+            opening.append(text)
+        if role == "user" and text.strip():
+            asked.append(text)
         calls = message.get("tool_calls")
         if calls:
             size += _length(calls)
     if tools:
         size += _length(tools)
-    # A short follow-up ("and the second one?") is only understood with the turn before it.
-    text = question if len(question) >= _FOLLOW_UP_CHARACTERS or not context else f"{context}\n{question}"
-    return Conversation(cut(text), _tokens(size, media), frozenset({"text", *media}), used_tools)
+    *earlier, text = [_turn(asked, index) for index in range(max(0, len(asked) - 1 - _EARLIER), len(asked))] or [""]
+    return Conversation(
+        text,
+        _tokens(size, media),
+        frozenset({"text", *media}),
+        used_tools,
+        tuple(earlier),
+        "\n".join(opening),
+        answers_tool,
+    )
+
+
+def _turn(asked: list[str], index: int) -> str:
+    """A user's turn as the router reads it: a short follow-up is only understood with the turn before it."""
+    question = asked[index]
+    if index == 0 or len(question) >= _FOLLOW_UP_CHARACTERS:
+        return cut(question)
+    return cut(f"{asked[index - 1]}\n{question}")
 
 
 def read_prompt(prompt: object) -> Conversation:

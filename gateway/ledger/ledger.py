@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +18,7 @@ from gateway.economics.breakeven import HOUR, Rate
 from gateway.economics.sums import Sum
 from gateway.errors import LedgerError
 from gateway.ledger.database import explain, migrate, open_engine, transaction
+from gateway.ledger.decisions import Scored, last, scored
 from gateway.ledger.entries import (
     Investment,
     contradictions,
@@ -131,6 +132,14 @@ class Ledger:
                 invest(connection, one)
         except SQLAlchemyError as error:
             raise LedgerError(explain(error)) from None
+
+    def decisions(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+        """The newest requests with what they cost. See `decisions.last`. Raises LedgerError."""
+        return self._read(lambda connection: last(connection, limit, before))
+
+    def scored(self, artifact: str, since: int | None = None, until: int | None = None) -> Sequence[Scored]:
+        """Requests that this artifact scored. See `decisions.scored`. Raises LedgerError."""
+        return self._read(lambda connection: scored(connection, artifact, since, until))
 
     def contradictions(self, now: int) -> int:
         """How many different sets of prices the gateways use that write here now. Raises LedgerError."""

@@ -91,5 +91,32 @@ def test_raising_the_novelty_threshold_never_lowers_the_students_share(novelty: 
     assert run(novelty=novelty, policy=Policy(0.5, 1.0)).reason is Reason.EASY
 
 
+@pytest.mark.parametrize("score", [0.1, 0.5, 0.9])
+def test_a_conversation_on_the_teacher_stays_there(score: float) -> None:
+    assert run(held=Route.TEACHER, score=score)[:2] == (Route.TEACHER, Reason.STICKY)
+
+
+def test_a_conversation_on_the_student_goes_up_only_beyond_the_noise() -> None:
+    held = {"held": Route.STUDENT, "band": 0.05}
+    assert run(score=0.52, **held)[:3] == (Route.STUDENT, Reason.STICKY, 0.52)
+    assert run(score=0.56, **held)[:2] == (Route.TEACHER, Reason.DIFFICULT)
+    assert run(score=0.4, **held)[:2] == (Route.STUDENT, Reason.EASY)
+    assert run(score=0.52, band=0.05)[:2] == (Route.TEACHER, Reason.DIFFICULT)
+    assert run(novelty=0.95, policy=Policy(0.5, 0.9), **held)[:2] == (Route.TEACHER, Reason.NOVEL)
+
+
+@pytest.mark.parametrize("route", list(Route))
+def test_a_tools_result_goes_back_to_where_the_call_came_from(route: Route) -> None:
+    student = Capabilities(frozenset({"text"}), True, None)
+    decision = run(held=route, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
+    assert (decision.route, decision.reason) == (route, Reason.STICKY)
+
+
+def test_stickiness_keeps_no_conversation_on_an_upstream_that_cannot() -> None:
+    only = frozenset({Route.STUDENT})
+    assert run(held=Route.TEACHER, available=only)[:2] == (Route.STUDENT, Reason.UNAVAILABLE)
+    assert run(held=Route.STUDENT, seen={"tools": True})[:2] == (Route.TEACHER, Reason.TOOLS)
+
+
 def test_without_a_reference_set_nothing_is_novel() -> None:
     assert run(novelty=None, policy=Policy(0.5, 0.0)).reason is Reason.EASY
