@@ -58,6 +58,22 @@ def read(paths: Sequence[Path], split: str | None = None) -> list[OutcomeRow]:
     return chosen
 
 
+def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write outcome rows as JSONL; a reader sees the old file or the new one.
+
+    Raises OutcomeError for a record that `read` would not take; nothing is written then.
+    """
+    made: list[str] = []
+    for number, record in enumerate(records, 1):
+        fault = _fault(record)
+        if fault is not None:
+            raise OutcomeError(f"{path}: row {number}: {fault}; nothing was written")
+        made.append(json.dumps(record, ensure_ascii=False) + "\n")
+    half = path.with_name(path.name + ".part")
+    half.write_text("".join(made), encoding="utf-8")
+    half.replace(path)
+
+
 def read_texts(paths: Sequence[Path]) -> list[str]:
     """What the router sees of each line of JSONL files with `prompt` or `messages`, such as distillation data.
 

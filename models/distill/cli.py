@@ -94,3 +94,67 @@ def enter_investment(context: typer.Context, config: Path | None, name: str, usd
         typer.echo(invest(config, name, usd))
     else:
         typer.echo(f"to count it as an investment: breakeven invest {name} {usd}")
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    rows: Annotated[list[Path], typer.Argument(help="Held-out rows with the teacher's answers: eval.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report and the outcome rows; the same again goes on.")],
+    student_url: Annotated[str, typer.Option(help="The student's API, with its /v1.")],
+    student_model: Annotated[str, typer.Option(help="The student's name there.")],
+    scorer: Annotated[
+        str, typer.Option(help="exact, numeric, json, contains, choice, row (its checker), judge, or module:function.")
+    ],
+    student_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
+    teacher_url: Annotated[str | None, typer.Option(help="Ask the teacher anew; default: the rows' answers.")] = None,
+    teacher_model: Annotated[str | None, typer.Option(help="The teacher's name there.")] = None,
+    teacher_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
+    input_usd: Annotated[str, typer.Option(help="Teacher: USD per million prompt tokens.")] = "0",
+    output_usd: Annotated[str, typer.Option(help="Teacher: USD per million output tokens.")] = "0",
+    judge_url: Annotated[str | None, typer.Option(help="The judge's API, with its /v1.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    judge_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
+    judge_input_usd: Annotated[str, typer.Option(help="Judge: USD per million prompt tokens.")] = "0",
+    judge_output_usd: Annotated[str, typer.Option(help="Judge: USD per million output tokens.")] = "0",
+    rubric: Annotated[Path | None, typer.Option(help="File with a rubric in place of the judge's own.")] = None,
+    max_usd: Annotated[str | None, typer.Option(help="Hard limit of what teacher and judge cost.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Output limit of an answer.")] = 1024,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="Of student and teacher.")] = 0.0,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Calls at once, at most.")] = 8,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst answers to show.")] = 10,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without bad rows.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Enter the cost into this config's ledger.")
+    ] = None,
+) -> None:
+    """Measure the student against the teacher and write outcome rows. Exits 3 where it stopped before the end."""
+    from models.distill import evaluate as evaluating
+    from models.distill.rows import read
+    from models.distill.session import api_key
+    from models.distill.spend import amount, prices
+    from models.judge import RUBRIC
+
+    teacher_prices, judge_prices = prices(input_usd, output_usd), prices(judge_input_usd, judge_output_usd)
+
+    settings = evaluating.Settings(
+        student=evaluating.Endpoint(student_url, student_model, api_key(student_key_env), prices("0", "0")),
+        out=out,
+        scorer=scorer,
+        teacher=evaluating.endpoint("teacher", teacher_url, teacher_model, api_key(teacher_key_env), teacher_prices),
+        judge=evaluating.endpoint("judge", judge_url, judge_model, api_key(judge_key_env), judge_prices),
+        teacher_prices=teacher_prices,
+        rubric=rubric.read_text(encoding="utf-8") if rubric else RUBRIC,
+        max_usd=None if max_usd is None else amount("--max-usd", max_usd),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        concurrency=concurrency,
+        worst=worst,
+    )
+    report, stop = evaluating.evaluate(settings, read(rows, skip_bad=skip_bad), Console(stderr=True))
+    typer.echo((out / "report.md").read_text(encoding="utf-8"), nl=False)
+    typer.echo(f"\noutcome rows: {out / 'outcomes.jsonl'}; next: breakeven train {out / 'outcomes.jsonl'} --out ROUTER")
+    enter_investment(context, config, f"evaluation:{out.name}", report["cost"]["usd"])
+    if stop is not None:
+        typer.echo(f"breakeven: stopped: {stop.message}", err=True)
+        raise typer.Exit(INCOMPLETE)

@@ -108,8 +108,7 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
             f"{facts['prompts']['synthetic']} synthetic prompts; {found['too_alike']} proposals too much alike"
         )
         lines += [
-            f"  cluster {', '.join(row['terms'])}: {row['seeds']} seeds, {row['synthetic']} synthetic"
-            for row in found["coverage"]
+            f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
         ]
     if facts["answers"].get("truncated"):
         lines.append("truncated answers are left out; a run with a higher --max-tokens asks for those again")

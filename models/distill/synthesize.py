@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from models.distill.chat import Call
+from models.distill.clusters import cluster
 from models.distill.journal import Journal
 from models.distill.pool import Pool, Stop
 from models.distill.prompts import Prompt, key_of
@@ -84,33 +85,14 @@ def read_list(text: str) -> list[str]:
     return [line.strip() for line in _NUMBERED.findall(text)]
 
 
-def coverage(seeds: Sequence[str], made: Sequence[str], *, seed: int = 1) -> list[dict[str, Any]]:
-    """How seeds and new prompts spread over clusters of the seeds: [{"terms", "seeds", "synthetic"}].
-
-    TF-IDF of words and k-means; the terms are the three heaviest of a cluster's centre.
-    """
-    from sklearn.cluster import KMeans
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if len(seeds) < 2:
+def coverage(seeds: Sequence[str], made: Sequence[str]) -> list[dict[str, Any]]:
+    """How seeds and new prompts spread over clusters of the seeds: [{"terms", "seeds", "synthetic"}]."""
+    found = cluster(seeds, made)
+    if found is None:
         return []
-    vectors = TfidfVectorizer(sublinear_tf=True, stop_words="english")
-    try:
-        matrix = vectors.fit_transform(seeds)
-    except ValueError:  # No words but stop words.
-        return []
-    count = min(max(2, len(seeds) // 20), 12, len(set(seeds)))
-    means = KMeans(count, n_init=3, random_state=seed).fit(matrix)
-    of_made = list(means.predict(vectors.transform(made))) if made else []
-    names = vectors.get_feature_names_out()
-    heaviest = means.cluster_centers_.argsort(axis=1)[:, ::-1][:, :3]
     return [
-        {
-            "terms": [str(names[i]) for i in heaviest[cluster]],
-            "seeds": int((means.labels_ == cluster).sum()),
-            "synthetic": sum(int(label) == cluster for label in of_made),
-        }
-        for cluster in range(count)
+        {"terms": name, "seeds": found.labels.count(number), "synthetic": found.others.count(number)}
+        for number, name in enumerate(found.names)
     ]
 
 

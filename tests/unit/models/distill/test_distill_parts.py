@@ -184,7 +184,7 @@ def test_coverage_counts_seeds_and_new_prompts_by_cluster() -> None:
     seeds = [f"refund for order {i}" for i in range(30)] + [f"password reset for account {i}" for i in range(30)]
     rows = coverage(seeds, ["another refund order please", "reset another password account", "refund order now"])
     assert sum(row["seeds"] for row in rows) == 60
-    refunds = [row["synthetic"] for row in rows if {"refund", "order"} & set(row["terms"])]
+    refunds = [row["synthetic"] for row in rows if "refund" in row["terms"]]
     assert sum(refunds) == 2
     assert coverage(["one"], []) == []
 
