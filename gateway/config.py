@@ -158,6 +158,13 @@ class Teacher(Upstream):
 class Escalation(Section):
     probe_tokens: int = Field(24, ge=1, description="Tokens of the student's answer to look at.")
     min_mean_logprob: float = Field(-1.2, le=0.0, description="Below this mean log-probability the teacher answers.")
+    min_low_logprob: float | None = Field(
+        None, le=0.0, description="Below this 20% quantile of the log-probabilities too; null: not looked at."
+    )
+    max_hold_seconds: Seconds = Field(
+        2.0,
+        description="Longest time that a stream is held back from its first event on; then what is there is judged.",
+    )
 
 
 class Routing(Section):

@@ -8,6 +8,7 @@ import uuid
 from gateway.body import Body
 from gateway.economics.breakeven import baseline
 from gateway.endpoints.base import Adapter
+from gateway.escalation import Probe
 from gateway.record import AttemptRecord, Outcome, RequestRecord
 from gateway.services import Services
 from gateway.usage import NO_USAGE, Usage
@@ -67,6 +68,9 @@ class Exchange:
         # Which conversation this is a turn of, None where it is none.
         self.conversation: bytes | None = None
         self.previous: str | None = None
+        # Watches the student's answer; None where nothing is to be judged.
+        self.probe: Probe | None = None
+        self.escalated = False
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
@@ -85,6 +89,8 @@ class Exchange:
     @property
     def reason(self) -> Reason | None:
         """Why that one."""
+        if self.escalated and self.route is Route.TEACHER:
+            return Reason.ESCALATED
         if len(self.attempts) > 1:
             return Reason.FALLBACK
         return self.decision.reason if self.decision else None
@@ -143,4 +149,5 @@ class Exchange:
             router_seconds=self.router_seconds,
             overhead_seconds=self.overhead_seconds,
             seconds=time.perf_counter() - self._started,
+            probe_seconds=self.probe.seconds if self.probe is not None else None,
         )

@@ -65,6 +65,13 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.probe = Histogram(
+            "breakeven_probe_seconds",
+            "Time that the start of the student's answer was held back to be judged: what escalation adds to the first "
+            "event.",
+            buckets=_SLOW,
+            registry=registry,
+        )
         self.first_event = Histogram(
             "breakeven_first_event_seconds",
             "From an attempt's start to the first event or body byte of its answer.",
@@ -106,6 +113,8 @@ class Metrics:
             self.novelty.observe(record.novelty)
         if record.router_seconds is not None:
             self.router.observe(record.router_seconds)
+        if record.probe_seconds is not None:
+            self.probe.observe(record.probe_seconds)
         if record.overhead_seconds is not None:
             self.overhead.observe(record.overhead_seconds)
         if record.route is not None:

@@ -15,6 +15,8 @@ from gateway.body import Body
 from gateway.client import Client
 from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError
+from gateway.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
+from gateway.escalation import Probe
 from gateway.exchange import Exchange
 from gateway.services import Services
 from gateway.upstream import Upstream
@@ -31,6 +33,7 @@ _OFF = frozenset({"false", "0", "off", "no"})
 # Fields in which other gateways take an address or a key from the client; they end here.
 _NOT_HONOURED = ("api_key", "api_base", "base_url")
 _BOTH = frozenset(Route)
+_JUDGED = frozenset({Reason.EASY, Reason.STICKY})
 _STUDENT_CANNOT = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
 
 
@@ -62,6 +65,17 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     exchange.router_seconds = time.perf_counter() - started
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
+    exchange.probe = _probe(exchange, body)
+
+
+def _probe(exchange: Exchange, body: Body) -> Probe | None:
+    """What judges the student's answer, where the config wants that and the teacher could answer instead."""
+    services, decision = exchange.services, exchange.decision
+    rule = services.policies.active.escalation
+    if rule is None or decision is None or exchange.adapter.endpoint not in ESCALATED_ENDPOINTS:
+        return None
+    judged = decision.route is Route.STUDENT and decision.reason in _JUDGED and exchange.choices == 1
+    return Probe(rule, exchange.adapter.endpoint, body) if judged and Route.TEACHER in services.available else None
 
 
 def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
@@ -77,6 +91,8 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
             body.set("stream_options", {**options, "include_usage": True})
     if exchange.adapter.renames_limit:
         _one_output_limit(body, upstream.config.max_tokens_field)
+    if exchange.probe is not None and upstream.route is Route.STUDENT:
+        exchange.probe.ask(body)
     return body.encode()
 
 

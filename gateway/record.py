@@ -56,7 +56,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     answer: after a fallback the other upstream's, with reason `fallback`; None where the request was
     rejected before a decision. `baseline` is in picodollars, 0 for a pinned request. `key` is the name of
     the client's key. `router_seconds` is the time the decision took, `overhead_seconds` all that the
-    gateway itself took before the first attempt was sent.
+    gateway itself took before the first attempt was sent; `probe_seconds` how long the student's answer was
+    held back to be judged, None where it was not.
     """
 
     id: str
@@ -79,3 +80,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     router_seconds: float | None
     overhead_seconds: float | None
     seconds: float
+    probe_seconds: float | None = None

@@ -13,6 +13,7 @@ from gateway.client import Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError, UpstreamFailure
+from gateway.escalation import Escalated
 from gateway.exchange import Attempt, Exchange
 from gateway.prepare import prepare, shutting_down, upstream_body, upstream_headers
 from gateway.record import Outcome
@@ -103,6 +104,9 @@ class Relay:
         route = exchange.decision.route
         try:
             return await _attempt(exchange, client, route)
+        except Escalated:
+            exchange.escalated = True
+            return await self._escalate(exchange, client)
         except UpstreamFailure as failure:
             other = route.other
             # A stored response that this process does not know of may be kept by the other upstream.
@@ -112,6 +116,16 @@ class Relay:
             if not (exchange.may_fall_back and other in exchange.services.available):
                 raise
         return await _attempt(exchange, client, other)
+
+    async def _escalate(self, exchange: Exchange, client: Client) -> Reply:
+        """The teacher answers; where it cannot after all, the student does, as it is."""
+        try:
+            return await _attempt(exchange, client, Route.TEACHER)
+        except UpstreamFailure as failure:
+            if not (failure.retryable and exchange.may_fall_back and Route.STUDENT in exchange.services.available):
+                raise
+        exchange.probe = None
+        return await _attempt(exchange, client, Route.STUDENT)
 
 
 async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
@@ -144,6 +158,11 @@ async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
         else:
             upstream.breaker.failed()
         return reply
+    except Escalated:
+        # A stream was cut off by us; a whole answer had come to its end.
+        attempt.outcome = Outcome.TRUNCATED if exchange.stream else Outcome.OK
+        upstream.breaker.succeeded()
+        raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
         if failure.down:
@@ -185,7 +204,10 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
     exchange.keeps(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.outcome = Outcome.OK
-    return body
+    if exchange.probe is None or attempt.route is not Route.STUDENT:
+        return body
+    exchange.probe.look(body, finished=True)
+    return exchange.probe.strip(body)
 
 
 def settle(exchange: Exchange) -> None:

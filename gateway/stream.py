@@ -9,12 +9,14 @@ import msgspec
 
 from gateway.client import Client, Reply
 from gateway.deadline import Deadline
-from gateway.endpoints.base import Adapter
+from gateway.endpoints.base import Adapter, Mark
 from gateway.errors import RequestError, UpstreamFailure
+from gateway.escalation import Probe
 from gateway.exchange import Attempt, Exchange
 from gateway.record import Outcome
 from gateway.sse import Event, Scanner
 from gateway.upstream import Answer, failures, refused
+from router.policy import Route
 
 _DONE = b"data: [DONE]\n\n"
 # What may come before the first event with content, such as comments, and is held back until then.
@@ -46,6 +48,7 @@ class StreamRelay:
         self._held = bytearray()
         self._done = b""
         self._error_seen = False
+        self._probe = exchange.probe if attempt.route is Route.STUDENT else None
 
     async def run(self, headers: Mapping[str, str]) -> Reply:
         """Relay to the end. Raises UpstreamFailure only where nothing was sent to the client yet."""
@@ -56,6 +59,8 @@ class StreamRelay:
             if not self._client.started:
                 raise
             failure = error
+        if self._probe is not None:
+            self._probe.look(None, finished=True)
         return Reply(200, headers, self._tail(failure))
 
     async def _pump(self, headers: Mapping[str, str]) -> None:
@@ -103,11 +108,22 @@ class StreamRelay:
             if mark.response_id is not None:
                 self._exchange.keeps(mark.response_id)
             content = content or mark.content
-            out += event.raw
+            out += event.raw if self._probe is None else self._probed(self._probe, event, mark)
         if content:
             self._attempt.first_event()
+        if self._probe is not None and self._probe.waiting:
+            if len(out) <= _HELD_BYTES and not self._done:
+                return
+            self._probe.look(None, finished=True)
         if out and (self._client.started or content or len(out) > _HELD_BYTES):
             await self._write(headers)
+
+    def _probed(self, probe: Probe, event: Event, mark: Mark) -> bytes:
+        """The event as the client may see it. Raises Escalated where the answer so far is not good enough."""
+        probe.look(event.data, finished=bool(mark.finished))
+        data = event.data or b""
+        stripped = probe.strip(data)
+        return event.raw if stripped is data else b"data: %b\n\n" % stripped
 
     async def _write(self, headers: Mapping[str, str]) -> None:
         # While the client does not read, it is not the upstream that is slow.
