@@ -24,8 +24,8 @@ from router.features import (
     extract,
     normalise,
     run_places,
-    split_words,
     word_places,
+    word_spans,
 )
 
 # Fixed point: 2**-22 is far below what a weight can be estimated to, and 25,000 n-grams stay within int64.
@@ -83,15 +83,15 @@ class Difficulty:
         pushes: dict[str, float] = {}
         pushes.update(zip(SHAPE, self._of_shape(features.shape), strict=True))
         plain = normalise(text)
-        words = split_words(plain)
-        singles, pairs = word_places(words)
+        words = [plain[start:end].decode("utf-8", "replace") for start, end in zip(*word_spans(plain), strict=True)]
+        singles, pairs = word_places(plain)
         norm = self._norm(features.words)
         for index, place in enumerate(singles):
             pushes[f"word {words[index]!r}"] = self._of(place, norm)
         for index, place in enumerate(pairs):
             pushes[f"words {words[index] + ' ' + words[index + 1]!r}"] = self._of(place, norm)
         norm = self._norm(features.runs)
-        data = f" {plain} ".encode("utf-8", "surrogatepass")
+        data = b" %b " % plain
         for n, places in run_places(plain):
             for index, place in enumerate(places):
                 piece = data[index : index + n].decode("utf-8", "replace")

@@ -7,9 +7,9 @@ the same features on every platform.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 BITS = 18
 PLACES = 1 << BITS
 # A change of anything below changes what the weights mean: artifacts name the version they were trained for.
-VERSION = 1
+VERSION = 2
 
-_WORD = re.compile(r"\w+|[^\w\s]")
-_SPACES = re.compile(r"\s+")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+# Quotation marks, dashes, ideographic and full-width punctuation: no part of the word beside them.
+_PUNCTUATION = re.compile("([\u00a1-\u00bf\u2010-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20])")
 _U = np.uint32
 _SHIFT = _U(32 - BITS)
-_PRIME = _U(0x01000193)
-_NGRAM_BYTES = (3, 4, 5)
+_PRIME = 0x01000193
+# Set apart what is hashed: words, and runs of each length, from everything else.
+_WORDS, _RUNS = _U(77), {3: _U(0xDAA66D2B), 4: _U(0x78DDE6C4), 5: _U(0x1715609D)}
 
 Places = NDArray[np.uint32]
 
@@ -63,42 +64,67 @@ class Features(NamedTuple):
 def extract(text: str) -> Features:
     """Features of one text. Never raises."""
     plain = normalise(text)
-    words, pairs = word_places(split_words(plain))
-    runs = run_places(plain)
-    return Features(_distinct([words, pairs]), _distinct([places for _, places in runs]), _shape(text))
+    return Features(
+        _distinct(np.concatenate(word_places(plain))),
+        _distinct(np.concatenate([places for _, places in run_places(plain)] or [_NOTHING])),
+        _shape(text),
+    )
 
 
-def word_places(words: list[str]) -> tuple[Places, Places]:
-    """The place of each word, and of each pair of neighbours."""
-    hashes = np.array([zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words], dtype=np.uint32)
+def normalise(text: str) -> bytes:
+    """The text as n-grams are taken from it, UTF-8: lower case, one space wherever there is white space."""
+    if not text.isascii():
+        text = _PUNCTUATION.sub(r" \1 ", text)
+    return " ".join(text.lower().split()).encode("utf-8", "surrogatepass")
+
+
+def word_spans(plain: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end of each word, and of each single symbol, of a normalised text."""
+    kinds = _WORD_KIND[np.frombuffer(plain, dtype=np.uint8)]
+    inner = (kinds[1:] == _LETTER) & (kinds[:-1] == _LETTER)
+    edge = np.ones(min(1, len(kinds)), dtype=bool)
+    seen = kinds != _SPACE
+    starts = np.flatnonzero(seen & np.concatenate([edge, ~inner]))
+    ends = np.flatnonzero(seen & np.concatenate([~inner, edge])) + 1
+    return starts, ends
+
+
+def word_places(plain: bytes) -> tuple[Places, Places]:
+    """The place of each word of a normalised text, and of each pair of neighbours."""
+    starts, ends = word_spans(plain)
+    powers, inverses = _powers(1 << len(plain).bit_length())
+    # Differences of one running sum: the polynomial hash of every word at once, modulo 2**32.
+    sums = np.zeros(len(plain) + 1, dtype=np.uint32)
+    data = np.frombuffer(plain, dtype=np.uint8) + _U(1)
+    np.cumsum(data * inverses[: len(plain)], out=sums[1:], dtype=np.uint32)
+    hashes = (sums[ends] - sums[starts]) * powers[ends]
     pairs = hashes[:-1] * _U(0x85EBCA6B) + hashes[1:]
-    return _place(hashes + _U(77)), _place(pairs)
+    return _place(hashes + _WORDS), _place(pairs)
 
 
-def run_places(plain: str) -> list[tuple[int, Places]]:
+def run_places(plain: bytes) -> list[tuple[int, Places]]:
     """(n, the place of the run of n bytes that starts at each offset) of the text between two spaces."""
-    data = np.frombuffer(f" {plain} ".encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.uint32)
+    data = np.frombuffer(b" %b " % plain, dtype=np.uint8).astype(np.uint32)
     found = []
-    for n in _NGRAM_BYTES:
-        count = len(data) - n + 1
-        if count < 1:
+    hashes = data
+    for n in range(2, max(_RUNS) + 1):
+        if len(data) < n:
             break
-        hashes = np.full(count, (n * 0x9E3779B1) & 0xFFFFFFFF, dtype=np.uint32)
-        for offset in range(n):
-            hashes *= _PRIME
-            hashes += data[offset : offset + count]
-        found.append((n, _place(hashes)))
+        hashes = hashes[:-1] * _U(_PRIME) + data[n - 1 :]
+        if n in _RUNS:
+            found.append((n, _place(hashes ^ _RUNS[n])))
     return found
 
 
-def normalise(text: str) -> str:
-    """The text as n-grams are taken from it: lower case, one space wherever there is white space."""
-    return _SPACES.sub(" ", text.lower())
-
-
-def split_words(plain: str) -> list[str]:
-    """Words and single symbols of a normalised text."""
-    return _WORD.findall(plain)
+@functools.lru_cache(maxsize=32)
+def _powers(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Powers of the prime and of its inverse, modulo 2**32."""
+    tables = []
+    for base in (_PRIME, pow(_PRIME, -1, 1 << 32)):
+        factors = np.full(count, base, dtype=np.uint32)
+        factors[0] = 1
+        tables.append(np.multiply.accumulate(factors, dtype=np.uint32))
+    return tables[0], tables[1]
 
 
 def _place(hashes: NDArray[np.uint32]) -> Places:
@@ -112,10 +138,7 @@ def _place(hashes: NDArray[np.uint32]) -> Places:
     return mixed >> _SHIFT
 
 
-def _distinct(parts: list[Places]) -> Places:
-    if not parts:
-        return np.zeros(0, dtype=np.uint32)
-    places = np.concatenate(parts)
+def _distinct(places: Places) -> Places:
     places.sort()
     if len(places) < 2:
         return places
@@ -131,46 +154,52 @@ def _shape(text: str) -> list[float]:
     per = 5.0 / max(1, length)
     words = text.split()
     count = max(1, len(words))
-    lengths = [len(word) for word in words]
-    long_words = sum(size > 8 for size in lengths)
-    data = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
-    kinds = np.bincount(_KIND[data], minlength=5)
+    lengths = list(map(len, words))
+    long_words = sum(map(_is_long, lengths))
+    bytes_ = np.bincount(np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8), minlength=256)
+    seen = bytes_.tolist()
     return [
         math.log1p(length),
         math.log1p(count),
         length / count / 10,
-        int(kinds[1]) * per,
-        int(kinds[2]) * per,
-        int(kinds[3]) * per,
-        math.log1p(text.count("\n")),
-        math.log1p(text.count("?")),
+        sum(seen[48:58]) * per,
+        sum(seen[65:91]) * per,
+        int(bytes_ @ _SYMBOL) * per,
+        math.log1p(seen[10]),
+        math.log1p(seen[63]),
         math.log1p(len(_NUMBER.findall(text))),
         math.log1p(max(lengths, default=0)),
-        float("$" in text or "\\" in text),
-        float("_" in text),
+        float(bool(seen[36] or seen[92])),
+        float(bool(seen[95])),
         len(set(words)) / count,
         float(text.isascii()),
-        math.log1p(text.count(",")),
-        math.log1p(text.count(".")),
+        math.log1p(seen[44]),
+        math.log1p(seen[46]),
         math.log1p(long_words),
         long_words / count,
     ]
 
 
-def _kinds() -> NDArray[np.int64]:
-    """Of each byte: 1 digit, 2 upper case, 3 symbol, 4 part of a character beyond ASCII, 0 anything else."""
-    kinds = np.zeros(256, dtype=np.int64)
-    for byte in range(256):
-        character = chr(byte)
-        if byte >= 128:
-            kinds[byte] = 4
-        elif character.isdigit():
-            kinds[byte] = 1
-        elif character.isupper():
-            kinds[byte] = 2
-        elif not character.isalnum() and not character.isspace():
-            kinds[byte] = 3
+_is_long = (8).__lt__
+_SPACE, _LETTER, _OTHER = 0, 1, 2
+_NOTHING = np.zeros(0, dtype=np.uint32)
+
+
+def _word_kinds() -> NDArray[np.uint8]:
+    """Of each byte of a normalised text: space, part of a word (all beyond ASCII are), or a symbol alone."""
+    kinds = np.full(256, _OTHER, dtype=np.uint8)
+    kinds[32] = _SPACE
+    kinds[128:] = _LETTER
+    for byte in b"0123456789_abcdefghijklmnopqrstuvwxyz":
+        kinds[byte] = _LETTER
     return kinds
 
 
-_KIND = _kinds()
+def _symbols() -> NDArray[np.int64]:
+    """1 for each byte that is a symbol of ASCII."""
+    symbols = [not chr(byte).isalnum() and not chr(byte).isspace() for byte in range(128)]
+    return np.array([*symbols, *[False] * 128], dtype=np.int64)
+
+
+_WORD_KIND = _word_kinds()
+_SYMBOL = _symbols()

@@ -31,7 +31,7 @@ _MIN_ROWS = 40
 _C = 0.5
 _ALPHA = 12.0
 # The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.
-_SHAPE_SCALE = 0.2
+_SHAPE_SCALE = 0.1
 _SEED = 20261125
 
 
