@@ -24,6 +24,7 @@ from gateway.books import current
 from gateway.demo.player import Played, play
 from gateway.demo.processes import DemoError, free_port, gateway, replay
 from gateway.demo.rows import DemoRow
+from gateway.economics.prices import picodollars
 from gateway.economics.statement import Statement
 from gateway.ledger import Ledger
 from gateway.report import dollars, to_dict
@@ -82,7 +83,7 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
         console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
         played = _play(url, rows, console)
         httpx2.get(f"{url}/metrics", timeout=30.0)  # brings every settled request into the ledger
-        figures = _figures(folder, played, check, live=bool(setup.student or setup.teacher))
+        figures = _figures(folder, played, setup.prices, check, live=bool(setup.student or setup.teacher))
         console.print(_table(figures))
         if setup.once:
             return figures
@@ -141,7 +142,9 @@ def _play(url: str, rows: Sequence[DemoRow], console: Console) -> list[Played]:
         return play(url, rows, done)
 
 
-def _figures(folder: Path, played: Sequence[Played], check: Checker | None, *, live: bool) -> dict[str, object]:
+def _figures(
+    folder: Path, played: Sequence[Played], prices: Prices, check: Checker | None, *, live: bool
+) -> dict[str, object]:
     """What the table shows: the ledger's own figures, and the quality of the answers."""
     ledger = Ledger.open(f"sqlite:///{folder / 'breakeven.db'}", journal=folder / "reading")
     try:
@@ -162,6 +165,9 @@ def _figures(folder: Path, played: Sequence[Played], check: Checker | None, *, l
     best = sum(p.row.teacher.score for p in answered)
     alone = sum(p.row.student.score for p in answered)
     share = sum(p.route == Route.TEACHER for p in answered) / len(answered)
+    by_teacher = sum(
+        prices.input * p.row.teacher.prompt_tokens + prices.output * p.row.teacher.output_tokens for p in answered
+    )
     return {
         **to_dict(statement),
         "failed": len(played) - len(answered),
@@ -170,7 +176,10 @@ def _figures(folder: Path, played: Sequence[Played], check: Checker | None, *, l
         "student_quality": alone / len(answered),
         "quality_kept": kept / best if best and math.isfinite(kept) else None,
         "quality_kept_by_chance": (alone + share * (best - alone)) / best if best else None,
+        # A student that talks more than its teacher makes the baseline too high: here both answers are known.
+        "baseline_by_teacher_answers_usd": format(by_teacher / 1_000_000, "f"),
         "shown": {
+            "by_teacher": dollars(picodollars(by_teacher / 1_000_000)),
             "baseline": dollars(statement.baseline),
             "spend": dollars(statement.routed_spend),
             "hosting": dollars(statement.hosting),
@@ -198,6 +207,7 @@ def _table(figures: dict[str, object]) -> Table:
     table.add_row("spend", f"{shown['hosting']} hosting", shown["spend"], "")
     table.add_section()
     table.add_row("baseline: all at the teacher", "", "", shown["baseline"])
+    table.add_row("  had the teacher given its own answers", "", "", shown["by_teacher"])
     table.add_row("savings", "", "", shown["savings"])
     table.add_row("quality kept, of all-teacher", "", "", _percent(figures["quality_kept"]))
     table.add_row("the same share, chosen by chance", "", "", _percent(figures["quality_kept_by_chance"]))
