@@ -165,8 +165,15 @@ def _figures(
     best = sum(p.row.teacher.score for p in answered)
     alone = sum(p.row.student.score for p in answered)
     share = sum(p.route == Route.TEACHER for p in answered) / len(answered)
-    by_teacher = sum(
-        prices.input * p.row.teacher.prompt_tokens + prices.output * p.row.teacher.output_tokens for p in answered
+    by_teacher = (
+        sum(
+            (
+                prices.input * p.row.teacher.prompt_tokens + prices.output * p.row.teacher.output_tokens
+                for p in answered
+            ),
+            start=Decimal(0),
+        )
+        / 1_000_000
     )
     return {
         **to_dict(statement),
@@ -177,9 +184,9 @@ def _figures(
         "quality_kept": kept / best if best and math.isfinite(kept) else None,
         "quality_kept_by_chance": (alone + share * (best - alone)) / best if best else None,
         # A student that talks more than its teacher makes the baseline too high: here both answers are known.
-        "baseline_by_teacher_answers_usd": format(by_teacher / 1_000_000, "f"),
+        "baseline_by_teacher_answers_usd": format(by_teacher, "f"),
         "shown": {
-            "by_teacher": dollars(picodollars(by_teacher / 1_000_000)),
+            "by_teacher": dollars(picodollars(by_teacher)),
             "baseline": dollars(statement.baseline),
             "spend": dollars(statement.routed_spend),
             "hosting": dollars(statement.hosting),
