@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path as File
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
 from gateway import naming
@@ -22,32 +24,45 @@ from gateway.endpoints.embeddings import Embeddings
 from gateway.endpoints.responses import Responses
 from gateway.errors import RequestError
 from gateway.ledger import Ledger
+from gateway.reference import HEADERS
 from gateway.relay import Relay
+from gateway.reload import Current
 from gateway.services import Services
 from router.artifact import Artifact
 from router.policy import Route
 
-_WINDOW_RETRY_SECONDS = 10.0
+_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings)
 
 
-def create_app(config: Config, artifact: Artifact, ledger: Ledger) -> FastAPI:
-    """The gateway as an ASGI app. The ledger is closed when the app ends."""
-    services = Services.build(config, artifact, ledger)
+def create_app(
+    config: Config,
+    artifact: Artifact,
+    ledger: Ledger,
+    read: Callable[[], Config] | None = None,
+    path: File | None = None,
+) -> FastAPI:
+    """The gateway as an ASGI app. The ledger is closed when the app ends.
+
+    With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called.
+    """
+    current = Current(Services.build(config, artifact, ledger), read, path)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = services
-        for upstream in services.upstreams.values():
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for upstream in current().upstreams.values():
             await upstream.start()
-        window = asyncio.create_task(_learn_context_window(services))
+        beside = [current.watch(), current.learn_context_window()]
+        publisher = current().publisher
+        if publisher is not None:
+            beside.append(publisher.run())
+        tasks = [asyncio.create_task(work) for work in beside]
         try:
             yield
         finally:
-            window.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await window
-            for upstream in services.upstreams.values():
-                await upstream.aclose()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await current.aclose()
             await asyncio.to_thread(ledger.close)
 
     app = FastAPI(
@@ -62,26 +77,34 @@ def create_app(config: Config, artifact: Artifact, ledger: Ledger) -> FastAPI:
             RequestValidationError: _invalid,
         },
     )
-    app.state.services = services
-    for adapter in (ChatCompletions(), Completions(), Responses(), Embeddings()):
-        app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter, lambda: services)))
-    _add_readings(app, services)
-    app.include_router(admin_router(lambda: services))
+    app.state.current = current
+    for adapter in _ADAPTERS:
+        app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter(), current)))
+    _add_readings(app, current)
+    app.include_router(admin_router(current))
+    if config.server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.server.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=[name for name, _ in HEADERS],
+        )
     return app
 
 
-def _add_readings(app: FastAPI, services: Services) -> None:
+def _add_readings(app: FastAPI, current: Current) -> None:
     """The routes that read the gateway's state and call no upstream."""
 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
-        client_name(services.config.auth.keys, request.headers.get("authorization"))
-        return JSONResponse(naming.listing(services.config))
+        client_name(current().config.auth.keys, request.headers.get("authorization"))
+        return JSONResponse(naming.listing(current().config))
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> JSONResponse:
-        client_name(services.config.auth.keys, request.headers.get("authorization"))
-        naming.resolve(name, services.config)
+        client_name(current().config.auth.keys, request.headers.get("authorization"))
+        naming.resolve(name, current().config)
         return JSONResponse({"id": name, "object": "model", "created": 0, "owned_by": "breakeven"})
 
     @app.get("/healthz")
@@ -90,6 +113,7 @@ def _add_readings(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
+        services = current()
         upstreams = {route: not upstream.breaker.open for route, upstream in services.upstreams.items()}
         ready = not services.state.draining and any(upstreams.values())
         return JSONResponse(
@@ -98,24 +122,19 @@ def _add_readings(app: FastAPI, services: Services) -> None:
                 "student": "up" if upstreams[Route.STUDENT] else "down",
                 "teacher": "up" if upstreams[Route.TEACHER] else "down",
                 "router": services.artifact.hash,
+                "config": "in force" if not services.state.config_faults else "wrong, the one before stays",
+                "config_faults": services.state.config_faults,
             },
             200 if ready else 503,
         )
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
+        services = current()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Settled requests that are still on their way to the database belong in the numbers.
         body = await asyncio.to_thread(lambda: (services.ledger.flush(2.0), encode(services.registry))[1])
         return Response(body, media_type=content_type)
-
-
-async def _learn_context_window(services: Services) -> None:
-    """Ask the student's server for its context window until it says one, unless the config does."""
-    student = services.upstreams[Route.STUDENT]
-    while student.context_window is None:
-        student.context_window = await student.fetch_context_window()
-        await asyncio.sleep(_WINDOW_RETRY_SECONDS)
 
 
 async def _request_error(_: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,20 +35,26 @@ def serve(
     config: ConfigPath = _DEFAULT_CONFIG,
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Overrides server.port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Overrides server.workers.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the gateway."""
     from gateway import log, server
     from gateway.app import create_app
     from gateway.checks import open_services
+    from gateway.workers import Supervisor
 
     log.configure(log_level)
-    settings = _load(config, host, port)
+    read = partial(_load, config, host, port, workers)
+    settings = read()
     listener = server.bind(settings)
     artifact, ledger = open_services(settings)
     address, bound = listener.getsockname()[:2]
     Console(stderr=True).print(f"breakeven listens on http://{address}:{bound}", highlight=False)
-    raise typer.Exit(server.serve(create_app(settings, artifact, ledger), settings, listener))
+    if settings.server.workers > 1:
+        ledger.close()
+        raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())
+    raise typer.Exit(server.serve(create_app(settings, artifact, ledger, read, config), settings, listener))
 
 
 @app.command()
@@ -57,7 +64,7 @@ def check(config: ConfigPath = _DEFAULT_CONFIG) -> None:
 
     from gateway.checks import check_services
 
-    settings = _load(config, None, None)
+    settings = _load(config)
     check_services(settings)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
 
@@ -219,9 +226,10 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
-def _load(path: Path, host: str | None, port: int | None) -> Config:
+def _load(path: Path, host: str | None = None, port: int | None = None, workers: int | None = None) -> Config:
     config = load_config(path)
-    changes = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
+    given = (("host", host), ("port", port), ("workers", workers))
+    changes = {name: value for name, value in given if value is not None}
     if changes:
         config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
     check_environment(config)

@@ -49,9 +49,20 @@ class Server(Section):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body; above it: 413.")
+    cors_origins: list[str] = Field(
+        [], description="Origins of browsers that may call, such as https://app.example.com; empty: none."
+    )
     drain_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
         60.0, description="How long running answers may go on after SIGTERM."
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^\s/?#@*]+", origin):
+                raise ValueError("must be exact origins without a path, such as https://app.example.com")
+        return value
 
 
 class Timeouts(Section):

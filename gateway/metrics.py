@@ -90,6 +90,7 @@ class Metrics:
             "breakeven_config_last_reload_successful",
             "1 when the config that was read last is in force, 0 when it was wrong and the one before stays.",
             registry=registry,
+            multiprocess_mode="livemin",
         )
         self.reload_successful.set(1)
         for route in Route:

@@ -28,6 +28,8 @@ _log = logging.getLogger("breakeven.router")
 
 # The headers of a client that go upstream; all others, keys and cookies among them, stay here.
 _PASSED = ("openai-beta", "traceparent", "tracestate")
+# The text that the router reads is bounded, and so is its time: well below this, a few milliseconds.
+_ROUTER_DEADLINE_SECONDS = 0.25
 _TRUE = msgspec.Raw(b"true")
 _OFF = frozenset({"false", "0", "off", "no"})
 # Fields in which other gateways take an address or a key from the client; they end here.
@@ -63,6 +65,8 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     started = time.perf_counter()
     exchange.decision = _decide(exchange, body, client.headers.get("x-breakeven-conversation"))
     exchange.router_seconds = time.perf_counter() - started
+    if exchange.router_seconds > _ROUTER_DEADLINE_SECONDS and exchange.decision.score is not None:
+        exchange.decision = _too_late(exchange.decision)
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
     exchange.probe = _probe(exchange, body)
@@ -177,6 +181,12 @@ def decision_for(
     except Exception as error:  # a classifier that fails must not fail the request
         _log.error("the router failed with %s; the teacher answers", type(error).__name__)
         return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
+
+
+def _too_late(decision: Decision) -> Decision:
+    """A classifier that takes this long is not to be relied on: the teacher, as where it fails."""
+    _log.error("the router took longer than %g s; the teacher answers", _ROUTER_DEADLINE_SECONDS)
+    return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, decision.threshold, None)
 
 
 def shutting_down() -> RequestError:

@@ -64,11 +64,12 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGHUP, app.state.current.ask)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        state: State = app.state.services.state
+        state: State = app.state.current().state
         state.draining = True
         deadline = loop.time() + config.server.drain_seconds
         while state.running and loop.time() < deadline and not (hurry.is_set() or running.done()):  # noqa: ASYNC110

@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
 from gateway.config import Config
 from gateway.economics.prices import FREE, Cost, Price, cost
+from gateway.exposition import Publisher, exposed, shared_by_workers
 from gateway.ledger import Ledger
 from gateway.ledger.entries import price_at
-from gateway.metrics import Metrics, UpstreamCollector
-from gateway.money_metrics import MoneyCollector
+from gateway.metrics import Metrics
 from gateway.policies import Policies
 from gateway.upstream import Upstream
 from gateway.usage import Usage
@@ -52,6 +52,8 @@ class State:
     running: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
+    # The upstreams that the metrics show.
+    shown: dict[Route, Upstream] = field(default_factory=dict)
     responses: Holders = field(default_factory=Holders)
 
     def abort(self) -> None:
@@ -72,6 +74,7 @@ class Services:
     metrics: Metrics
     upstreams: Mapping[Route, Upstream]
     policies: Policies
+    publisher: Publisher | None = None
     state: State = field(default_factory=State)
 
     @classmethod
@@ -83,15 +86,31 @@ class Services:
             Route.TEACHER: Upstream(Route.TEACHER, config.teacher),
         }
         metrics = Metrics(registry)
-        registry.register(UpstreamCollector(upstreams))
-        registry.register(MoneyCollector(ledger))
+        shown = dict(upstreams)
+        publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
         return cls(
             config=config,
             artifact=artifact,
             ledger=ledger,
-            registry=registry,
+            registry=exposed(registry, shown, ledger),
             metrics=metrics,
             upstreams=upstreams,
+            policies=Policies.beside_ledger(config, artifact.hash),
+            publisher=publisher,
+            state=State(shown=shown),
+        )
+
+    def renewed(self, config: Config, artifact: Artifact) -> Services:
+        """The same gateway with another config; an upstream whose section did not change is kept as it is."""
+        sections = {Route.STUDENT: config.student, Route.TEACHER: config.teacher}
+        return replace(
+            self,
+            config=config,
+            artifact=artifact,
+            upstreams={
+                route: self.upstreams[route] if self.upstreams[route].config == section else Upstream(route, section)
+                for route, section in sections.items()
+            },
             policies=Policies.beside_ledger(config, artifact.hash),
         )
 
