@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,13 +74,26 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
 @pytest.fixture
 def upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A replayed student and teacher whose token counts are known."""
+    with replayed(tmp_path, "--speed", "10") as urls:
+        yield urls
+
+
+@pytest.fixture
+def slow_upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The same, half a second for an answer."""
+    with replayed(tmp_path, "--tokens-per-second", "10") as urls:
+        yield urls
+
+
+@contextlib.contextmanager
+def replayed(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
     rows = [
         {"prompt": q, "answer": "It is some number.", "prompt_tokens": 400, "cached_tokens": 128, "output_tokens": 5}
         for q in QUESTIONS
     ]
     with (
-        processes.replay(tmp_path, "student", rows, "--speed", "10") as student,
-        processes.replay(tmp_path, "teacher-model", rows, "--speed", "10") as teacher,
+        processes.replay(folder, "student", rows, *options) as student,
+        processes.replay(folder, "teacher-model", rows, *options) as teacher,
     ):
         yield student, teacher
 
@@ -142,6 +156,49 @@ def test_prometheus_scrapes_and_the_money_goes_on_after_a_restart(
             for labels, values in server.history(name).items():
                 assert values == sorted(values), f"{name} {labels} went down"
                 assert len(values) > 4
+
+
+def test_a_stop_under_traffic_loses_no_request(
+    gateway: Callable[..., Gateway], slow_upstreams: tuple[str, str], tmp_path: Path
+) -> None:
+    """Whoever was being answered at the SIGTERM gets all of the answer, and it is in the ledger."""
+    running = gateway(*slow_upstreams)
+    body = {"model": "auto@0.0", "stream": True, "messages": [{"role": "user", "content": QUESTIONS[0]}]}
+    stop = threading.Event()
+
+    def ask(_: int) -> tuple[int, int]:
+        """(whole answers, answers that broke off) of one client that asks until it is refused."""
+        whole = 0
+        while not stop.is_set():
+            began = False
+            try:
+                with httpx2.stream("POST", f"{running.base_url}/chat/completions", json=body, timeout=30.0) as answer:
+                    if answer.status_code != 200:
+                        break
+                    began = True
+                    if not answer.read().endswith(b"data: [DONE]\n\n"):
+                        return whole, 1
+                    whole += 1
+            except (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError):
+                return whole, int(began)
+        return whole, 0
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(ask, number) for number in range(8)]
+        time.sleep(2)
+        assert running.stop() == 0
+        stop.set()
+        results = [client.result() for client in clients]
+    assert sum(broken for _, broken in results) == 0
+    whole = sum(whole for whole, _ in results)
+    assert whole >= 8
+    report = running.report()
+    assert report["requests"] == whole
+    assert report["upstreams"]["teacher"]["tokens"] == {
+        "input": 272 * whole,
+        "cached_input": 128 * whole,
+        "output": 5 * whole,
+    }
 
 
 def test_promtool_finds_the_metrics_clean(gateway: Callable[..., Gateway], upstreams: tuple[str, str]) -> None:
