@@ -25,7 +25,6 @@ from gateway.policies import Active, PolicyUpdate
 from gateway.prepare import decision_for
 from gateway.services import Services
 
-_HOURS = 365.25 / 12 * 24
 _MAX_BODY = 1 << 20
 Share = Annotated[float | None, Query(ge=0.0, le=1.0)]
 Moment = Annotated[int | None, Query(ge=0, le=1 << 62)]
@@ -131,7 +130,7 @@ def _what_if(
     scored = now.ledger.scored(now.artifact.hash, since, until)
     seen = whatif.traffic(scored, novelty)
     rates = now.ledger.rates()
-    hosting = rates[-1].per_hour / PICODOLLARS * _HOURS if rates else 0.0
+    hosting = rates[-1].per_hour / PICODOLLARS * whatif.HOURS_PER_MONTH if rates else 0.0
     investment = now.ledger.investment() / PICODOLLARS
     span = whatif.months(scored, since, until)
     return {

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway import money_cli
+from gateway import money_cli, tune_cli
 from gateway.config import Config, check_environment, load_config
 from gateway.errors import BreakevenError, ConfigError
 from models.distill import cli as distill
@@ -130,6 +130,7 @@ def evaluate(
     typer.echo(f"cost-quality curve: {plot}")
 
 
+app.command()(tune_cli.tune)
 app.command()(money_cli.report)
 app.command()(money_cli.plan)
 app.command()(money_cli.invest)

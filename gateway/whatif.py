@@ -11,7 +11,8 @@ from gateway.economics.prices import PICODOLLARS
 from gateway.ledger.decisions import Scored
 from router.tune import Traffic
 
-MONTH = 365.25 / 12 * 86_400_000_000  # microseconds
+HOURS_PER_MONTH = 365.25 / 12 * 24
+MONTH = HOURS_PER_MONTH * 3_600_000_000  # microseconds
 # A shorter record says nothing about a month.
 _LEAST = 3_600_000_000
 POINTS = tuple(i / 20 for i in range(21))
