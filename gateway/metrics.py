@@ -6,7 +6,7 @@ are enums; nothing that a client sends becomes a label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from gateway.record import Outcome, RequestRecord
 from gateway.upstream import Upstream
-from router.policy import Route
+from router.policy import Policy, Route
 
 _SHARES = tuple(i / 20 for i in range(1, 21))
 _FAST = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -141,3 +141,20 @@ class UpstreamCollector(Collector):
             in_flight.add_metric([route], upstream.in_flight)
             circuit.add_metric([route], int(upstream.breaker.open))
         return (in_flight, circuit)
+
+
+class PolicyCollector(Collector):
+    """The thresholds in force, read at the scrape."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self._policy = policy
+
+    def collect(self) -> Iterable[Metric]:
+        policy = self._policy()
+        threshold = GaugeMetricFamily("breakeven_threshold", "A score at or above it goes to the teacher.")
+        threshold.add_metric([], policy.threshold)
+        novelty = GaugeMetricFamily(
+            "breakeven_novelty_threshold", "A novelty at or above it goes to the teacher; 1 is never."
+        )
+        novelty.add_metric([], policy.novelty_threshold)
+        return (threshold, novelty)

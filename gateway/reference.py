@@ -185,9 +185,9 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
     from gateway.economics.statement import Statement
     from gateway.economics.sums import Sum
-    from gateway.metrics import Metrics, UpstreamCollector
+    from gateway.metrics import Metrics, PolicyCollector, UpstreamCollector
     from gateway.money_metrics import families
-    from router.policy import Route
+    from router.policy import Policy, Route
 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
@@ -195,7 +195,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1))
     for family in registry.collect():
         yield family, labels.get(family.name, [])
-    for family in (*UpstreamCollector({}).collect(), *families(statement, pending=0, write_failures=0, price_sets=0)):
+    read = (*UpstreamCollector({}).collect(), *PolicyCollector(lambda: Policy(0.5, 1.0)).collect())
+    for family in (*read, *families(statement, pending=0, write_failures=0, price_sets=0)):
         yield family, list(getattr(family, "_labelnames", ()))
 
 

@@ -15,7 +15,7 @@ from gateway.economics.prices import FREE, Cost, Price, cost
 from gateway.exposition import Publisher, exposed, shared_by_workers
 from gateway.ledger import Ledger
 from gateway.ledger.entries import price_at
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, PolicyCollector
 from gateway.policies import Policies
 from gateway.upstream import Upstream
 from gateway.usage import Usage
@@ -46,6 +46,8 @@ class Holders:
 class State:
     """What outlives a reload of the config."""
 
+    # The policies of the config in force, for the metrics.
+    policies: Policies
     draining: bool = False
     # Running requests were told to end: what is cancelled now is cancelled by the shutdown.
     aborting: bool = False
@@ -74,8 +76,8 @@ class Services:
     metrics: Metrics
     upstreams: Mapping[Route, Upstream]
     policies: Policies
+    state: State
     publisher: Publisher | None = None
-    state: State = field(default_factory=State)
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
@@ -88,16 +90,20 @@ class Services:
         metrics = Metrics(registry)
         shown = dict(upstreams)
         publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
+        shown_to_scrapes = exposed(registry, shown, ledger)
+        policies = Policies.beside_ledger(config, artifact.hash)
+        state = State(policies, shown=shown)
+        shown_to_scrapes.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,
             artifact=artifact,
             ledger=ledger,
-            registry=exposed(registry, shown, ledger),
+            registry=shown_to_scrapes,
             metrics=metrics,
             upstreams=upstreams,
-            policies=Policies.beside_ledger(config, artifact.hash),
+            policies=policies,
             publisher=publisher,
-            state=State(shown=shown),
+            state=state,
         )
 
     def renewed(self, config: Config, artifact: Artifact) -> Services:

@@ -1,0 +1,174 @@
+"""What the dashboards have in common: one datasource variable, a job variable, and panels with their units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import heatmap as heatmap_models
+from grafana_foundation_sdk.models import prometheus as queries
+
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+# The money is the whole ledger's on each replica: max. What a process counted itself: sum.
+JOB = '{job=~"$job"}'
+GREEN, RED, BLUE, ORANGE, GREY = "green", "red", "blue", "orange", "#8e8e8e"
+Target = tuple[str, str]  # expression, legend
+
+
+def job(*matchers: str) -> str:
+    """A selector with the job variable and more matchers."""
+    return "{" + ", ".join(['job=~"$job"', *matchers]) + "}"
+
+
+def start(uid: str, title: str, description: str, *, jobs: str = "breakeven_requests_total") -> dashboard.Dashboard:
+    """An empty dashboard with its variables."""
+    return (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags(["breakeven"])
+        .timezone("browser")
+        .refresh("30s")
+        .time("now-24h", "now")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(
+            dashboard.QueryVariable("job")
+            .label("Job")
+            .query(f"label_values({jobs}, job)")
+            .datasource(SOURCE)
+            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .include_all(True)
+            .multi(True)
+            .all_value(".+")
+            .current(models.VariableOption(text="All", value="$__all"))
+        )
+    )
+
+
+def figure(
+    title: str, description: str, expression: str, unit: str, *, steps: Sequence[tuple[float | None, str]] = (),
+    none: str = "no data yet", width: int = 4, decimals: float | None = None,
+) -> Builder[models.Panel]:  # fmt: skip
+    """One number of now."""
+    panel = (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .no_value(none)
+        .height(4)
+        .span(width)
+        .graph_mode(shapes.BigValueGraphMode.NONE)
+        .color_mode(shapes.BigValueColorMode.VALUE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(_steps(steps or [(None, BLUE)]))
+        .with_target(_query("A", expression, "", instant=True))
+    )
+    return panel if decimals is None else panel.decimals(decimals)
+
+
+def lines(
+    title: str, description: str, targets: Sequence[Target], unit: str, *, colors: dict[str, str] | None = None,
+    width: int = 12, height: int = 8, stack: str | None = None, fill: int = 0, low: float | None = None,
+    high: float | None = None, dashed: Sequence[str] = (), dots: Sequence[str] = (),
+) -> Builder[models.Panel]:  # fmt: skip
+    """Series over time; `stack` is normal or percent; `dots` are drawn as points."""
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .span(width)
+        .height(height)
+        .line_width(2)
+        .fill_opacity(70 if stack else fill)
+        .show_points(shapes.VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(shapes.LegendDisplayMode.LIST)
+            .placement(shapes.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI))
+    )
+    if stack:
+        panel = panel.stacking(common.StackingConfig().mode(shapes.StackingMode(stack)).group("A"))
+    if low is not None:
+        panel = panel.min(low)
+    if high is not None:
+        panel = panel.max(high)
+    for name, color in (colors or {}).items():
+        panel = panel.override_by_name(name, [_value("color", {"mode": "fixed", "fixedColor": color})])
+    for name in dashed:
+        panel = panel.override_by_name(name, [_value("custom.lineStyle", {"fill": "dash", "dash": [10, 6]})])
+    for name in dots:
+        points = [_value("custom.drawStyle", "points"), _value("custom.pointSize", 12)]
+        panel = panel.override_by_name(name, points)
+    for index, (expression, legend) in enumerate(targets):
+        panel = panel.with_target(_query(chr(ord("A") + index), expression, legend))
+    return panel
+
+
+def heat(title: str, description: str, metric: str, *, width: int = 12) -> Builder[models.Panel]:
+    """A histogram over time."""
+    expression = f"sum by (le) (increase({metric}_bucket{JOB}[$__rate_interval]))"
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .span(width)
+        .height(8)
+        .calculate(False)
+        .color(heatmap.HeatmapColorOptions().mode(heatmap_models.HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
+        .y_axis(heatmap.YAxisConfig().unit("none").min(0).max(1))
+        .with_target(_query("A", expression, "{{le}}", heat=True))
+    )
+
+
+def states(title: str, description: str, expression: str, legend: str, *, width: int = 12) -> Builder[models.Panel]:
+    """0 and 1 over time."""
+    mapping = models.ValueMap(
+        options={
+            "0": models.ValueMappingResult(text="closed", color=GREEN),
+            "1": models.ValueMappingResult(text="open", color=RED),
+        }
+    )
+    return (
+        statetimeline.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .span(width)
+        .height(6)
+        .mappings([mapping])
+        .with_target(_query("A", expression, legend))
+    )
+
+
+def row(title: str) -> dashboard.Row:
+    """A heading."""
+    return dashboard.Row(title)
+
+
+def _query(
+    ref: str, expression: str, legend: str, *, instant: bool = False, heat: bool = False
+) -> prometheus.Dataquery:
+    query = prometheus.Dataquery().ref_id(ref).datasource(SOURCE).expr(expression).legend_format(legend)
+    query = query.instant() if instant else query.range()
+    return query.format(queries.PromQueryFormat.HEATMAP) if heat else query
+
+
+def _steps(steps: Sequence[tuple[float | None, str]]) -> dashboard.ThresholdsConfig:
+    values = [models.Threshold(value=value, color=color) for value, color in steps]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(values)
+
+
+def _value(id: str, value: object) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue(id_val=id, value=value)

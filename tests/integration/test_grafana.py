@@ -1,0 +1,200 @@
+"""The dashboards: as the code builds them, well formed, and every query answered by a real Prometheus."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from gateway.reference import pages
+from tests import panels, processes
+from tests.processes import ROOT, Child, Gateway, answers, free_port
+from tests.real import Vllm, program
+
+QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
+INTERVAL = "5s"
+NAMES = ("money", "operations", "routing")
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    return {name: json.loads((panels.DASHBOARDS / f"{name}.json").read_text()) for name in NAMES}
+
+
+def test_the_committed_json_is_what_the_code_builds() -> None:
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is absent; install the extra test")
+    spec = importlib.util.spec_from_file_location("dashboards_build", ROOT / "deploy/grafana/build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    for name, text in build.documents().items():
+        committed = (panels.DASHBOARDS / name).read_text(encoding="utf-8")
+        assert committed == text, "run: python deploy/grafana/build.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_dashboard_by_grafanas_own_schema(name: str) -> None:
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="install the extra test")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+    document = documents()[name]
+    again = json.loads(JSONEncoder().encode(models.Dashboard.from_json(document)))
+    assert again["panels"] == document["panels"]
+    assert again["templating"] == document["templating"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_explain_themselves(name: str) -> None:
+    document = documents()[name]
+    shown = [panel for panel in document["panels"] if panel["type"] != "row"]
+    assert len({panel["id"] for panel in document["panels"]}) == len(document["panels"])
+    assert [variable["name"] for variable in document["templating"]["list"]] == ["datasource", "job"]
+    for panel in shown:
+        assert panel["title"]
+        assert len(panel["description"]) > 15, panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        if panel["type"] in ("stat", "timeseries"):
+            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        if panel["type"] == "stat":
+            assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+    spots = [
+        (x, y)
+        for panel in document["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(spots) == len(set(spots)), "panels overlap"
+
+
+def test_queries_use_metrics_that_there_are() -> None:
+    known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
+    for query in panels.queries():
+        for name in re.findall(r"\bbreakeven_\w+", query.expression):
+            if not name.startswith(panels.ONLY_WITH_SHADOW):
+                assert re.sub(r"_bucket$", "", name) in known, query
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, **targets: str) -> Iterator[str]:
+    """A Prometheus that scrapes each target as a job of that name; gives its URL."""
+    binary, url = program("prometheus"), f"http://127.0.0.1:{free_port()}"
+    jobs = [{"job_name": name, "static_configs": [{"targets": [target]}]} for name, target in targets.items()]
+    config = folder / "prometheus.yml"
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    config.write_text(yaml.safe_dump({"global": every, "scrape_configs": jobs}))
+    command = [binary, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+    child = Child([*command, f"--web.listen-address={url.removeprefix('http://')}"], folder / "prometheus.log")
+    try:
+        child.wait_until(lambda: answers(f"{url}/-/ready"))
+        yield url
+    finally:
+        child.stop()
+
+
+def traffic(gateway: Gateway, seconds: float) -> None:
+    """Routed and pinned requests, some of them wrong."""
+    end = time.monotonic() + seconds
+
+    def ask(worker: int) -> None:
+        with httpx2.Client(timeout=20.0) as client:
+            for number in range(100_000):
+                if time.monotonic() > end:
+                    return
+                model = ("auto", "auto@0", "auto@1", "teacher", "auto@1", "nobody")[(worker + number) % 6]
+                body = {"model": model, "messages": [{"role": "user", "content": QUESTIONS[number % 8]}]}
+                with contextlib.suppress(httpx2.HTTPError):
+                    client.post(f"{gateway.base_url}/chat/completions", json=body)
+                time.sleep(0.1)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(ask, range(3)))
+
+
+def wait_for_scrape(url: str) -> float:
+    """Until the first sample of the gateway is there; gives the time of now."""
+    deadline = time.monotonic() + 20
+    while not panels.ask(url, "breakeven_savings_usd", time.time() - 5, time.time()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return time.time()
+
+
+def ours(query: panels.Query) -> bool:
+    return "vllm:" not in query.expression and panels.ONLY_WITH_SHADOW not in query.expression
+
+
+def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": q, "answer": "It is some number.", "prompt_tokens": 400, "cached_tokens": 128, "output_tokens": 5}
+        for q in QUESTIONS
+    ]
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    with (
+        processes.replay(tmp_path, "student", rows) as student,
+        processes.replay(tmp_path, "teacher-model", rows) as teacher,
+        # What the traffic saves crosses the investment while Prometheus looks on.
+        processes.gateway(
+            folder, processes.make_config(student, teacher, economics={"investment_usd": "0.15"})
+        ) as running,
+        prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,
+    ):
+        begin = wait_for_scrape(url)
+        time.sleep(2.5)
+        empty = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
+        traffic(running, 12.0)
+        running.stop()
+        running.start()
+        traffic(running, 8.0)
+        time.sleep(2.0)
+        found = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
+    for query, series in empty.items():
+        if query.panel == "Savings so far":
+            assert series, "an empty system has savings, of less than nothing"
+    without = [(query.dashboard, query.panel, query.legend) for query in found if ours(query) and not found[query]]
+    assert without == []
+    for query, series in found.items():
+        # A restart must not look like spending; what may fall below zero are savings.
+        if not re.search("[Ss]av", query.panel) and query.panel != "Paid back":
+            assert all(value >= 0 for _, points in series for _, value in points), query
+    spend = [query for query in found if query.panel == "Spend an hour, measured"]
+    assert all(value < 1000 for query in spend for _, points in found[query] for _, value in points)
+    (dot,) = (query for query in found if query.legend == "break-even" and query.panel.startswith("Savings"))
+    ((_, crossing),) = found[dot]
+    assert all(value >= 0.15 for _, value in crossing)
+    assert len(crossing) <= 8, "the break-even point is a point"
+    if folder_for_pictures := os.environ.get("BREAKEVEN_DRAW"):
+        for name in NAMES:
+            panels.draw(name, found, Path(folder_for_pictures) / f"dashboard-{name}.png")
+
+
+def test_the_panels_of_vllm_have_data_of_a_real_one(vllm: Vllm, tmp_path: Path) -> None:
+    target = vllm.base_url.removeprefix("http://").removesuffix("/v1")
+    with prometheus(tmp_path, vllm=target) as url:
+        begin = time.time()
+        with httpx2.Client(base_url=vllm.base_url, timeout=120.0) as client:
+            for number in range(6):
+                content = f"Tell a short story about the number {number}. " * 8
+                body = {"model": "student", "messages": [{"role": "user", "content": content}], "max_tokens": 12}
+                assert client.post("/chat/completions", json=body).status_code == 200
+                time.sleep(0.7)
+        time.sleep(1.5)
+        asked = [query for query in panels.queries() if "vllm:" in query.expression]
+        without = [
+            (query.panel, query.legend)
+            for query in asked
+            if not panels.ask(url, query.filled("10s"), begin, time.time())
+        ]
+    assert len(asked) >= 9
+    assert without == []
