@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -41,7 +42,10 @@ class Writer:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self._folder = folder
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._work = threading.Condition(lock)
+        self._done = threading.Condition(lock)
+        self._asleep = False
         self._queue: deque[tuple[RequestRecord, Segment | None]] = deque()
         self._segment: Segment | None = None
         self._overflowed: list[Segment] = []
@@ -68,7 +72,7 @@ class Writer:
 
     def put(self, record: RequestRecord) -> None:
         """Take a record. Never raises and never waits for the database."""
-        with self._changed:
+        with self._work:
             segment = self._append(record)
             if len(self._queue) < (_QUEUE if segment is not None else _QUEUE_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
@@ -76,22 +80,25 @@ class Writer:
                 self.lost += 1
             elif segment not in self._overflowed:
                 self._overflowed.append(segment)
-            self._changed.notify()
+            # While the thread gathers a batch it need not be woken for each record.
+            if self._asleep:
+                self._asleep = False
+                self._work.notify()
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was taken so far is in the database; False where that took too long."""
-        with self._changed:
+        with self._work:
             self._urgent = True
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: self.pending == 0, timeout)
+            self._work.notify()
+            return self._done.wait_for(lambda: self.pending == 0, timeout)
 
     def close(self, timeout: float) -> None:
         """Write what waits and end. What the database does not take stays in the journal."""
-        with self._changed:
+        with self._work:
             self._closing = self._urgent = True
-            self._changed.notify_all()
+            self._work.notify()
         self._thread.join(timeout)
-        with self._changed:
+        with self._work:
             for segment in {self._segment, *self._overflowed, *(held for _, held in self._queue)}:
                 if segment is not None:
                     segment.close()
@@ -114,11 +121,7 @@ class Writer:
         failures = 0
         looked = time.monotonic()
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing or self._overflowed, _ORPHANS_SECONDS)
-                if not self._urgent and not self._closing:
-                    self._changed.wait_for(lambda: self._urgent or self._closing, _GATHER_SECONDS)
-                batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+            batch = self._gather()
             try:
                 if batch:
                     self._store([record for record, _ in batch])
@@ -140,32 +143,45 @@ class Writer:
                 failures += 1
                 if self._closing:
                     return
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closing, pause)
+                with self._work:
+                    self._work.wait_for(lambda: self._closing, pause)
                 continue
-            with self._changed:
+            with self._work:
                 if self.pending == 0:
                     self._urgent = False
-                    self._changed.notify_all()
+                    self._done.notify_all()
                     if self._closing:
                         return
 
+    def _gather(self) -> list[tuple[RequestRecord, Segment | None]]:
+        """What waits, after there is something and, unless it is urgent, a moment more."""
+
+        def something() -> bool:
+            self._asleep = not (self._queue or self._closing or self._overflowed or self._urgent)
+            return not self._asleep
+
+        with self._work:
+            self._work.wait_for(something, _ORPHANS_SECONDS)
+            self._asleep = False
+            if len(self._queue) < _BATCH:
+                self._work.wait_for(lambda: self._urgent or self._closing, _GATHER_SECONDS)
+            return list(itertools.islice(self._queue, _BATCH))
+
     def _stored(self, batch: list[tuple[RequestRecord, Segment | None]]) -> None:
-        with self._changed:
+        with self._work:
             for _, segment in batch:
                 self._queue.popleft()
                 if segment is not None and segment not in self._overflowed:
                     segment.stored(1, keep=segment is self._segment)
-            self._changed.notify_all()
 
     def _reread(self) -> None:
         """Records that only the journal holds; those of them that are stored already do no harm."""
-        with self._changed:
+        with self._work:
             segment = self._overflowed[0]
             if segment is self._segment:
                 self._segment = None
         self._store_all(segment.read())
-        with self._changed:
+        with self._work:
             self._overflowed.remove(segment)
             segment.remove()
 
