@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
         }
         settled = getattr(record, "record", None)
         if isinstance(settled, RequestRecord):
-            line["request"] = msgspec.to_builtins(settled)
+            line["request"] = msgspec.Raw(msgspec.json.encode(settled))
         else:
             line["message"] = record.getMessage()
         if record.exc_info and record.exc_info[0] is not None:
