@@ -19,6 +19,7 @@ from gateway import naming
 from gateway.admin import admin_router
 from gateway.auth import client_name
 from gateway.config import Config
+from gateway.console import console_router
 from gateway.endpoints.chat import ChatCompletions, Completions
 from gateway.endpoints.embeddings import Embeddings
 from gateway.endpoints.responses import Responses
@@ -78,10 +79,13 @@ def create_app(
         },
     )
     app.state.current = current
-    for adapter in _ADAPTERS:
-        app.router.routes.append(Path(f"/v1{adapter.path}", Relay(adapter(), current)))
+    relays = {f"/v1{adapter.path}": Relay(adapter(), current) for adapter in _ADAPTERS}
+    app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
+    # A server may take these paths straight to their relay, past the layers that only other paths need.
+    app.state.relays = {} if config.server.cors_origins else relays
     _add_readings(app, current)
     app.include_router(admin_router(current))
+    app.include_router(console_router())
     if config.server.cors_origins:
         app.add_middleware(
             CORSMiddleware,

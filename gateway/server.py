@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.client import Receive, Scope, Send
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.relay import Relay
 from gateway.services import State
 
 _POLL_SECONDS = 0.05
@@ -39,17 +41,29 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _straight(app: FastAPI) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Relayed requests go straight to their relay, everything else through the app's layers."""
+    relays: Mapping[str, Relay] = app.state.relays
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        relay = relays.get(scope["path"]) if scope["type"] == "http" else None
+        await (app if relay is None else relay)(scope, receive, send)
+
+    return dispatch
+
+
 def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
     """Serve until SIGTERM or SIGINT, then drain. Returns the exit code."""
     server = _Server(
         uvicorn.Config(
-            app,
+            _straight(app),
             http="httptools",
             loop="auto",
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
         )

@@ -42,6 +42,9 @@ class Holders:
         return None if response_id is None else self._routes.get(response_id)
 
 
+_BOTH = frozenset(Route)
+
+
 @dataclass
 class State:
     """What outlives a reload of the config."""
@@ -137,7 +140,10 @@ class Services:
     @property
     def available(self) -> frozenset[Route]:
         """The upstreams that may be called now."""
-        return frozenset(route for route, upstream in self.upstreams.items() if upstream.available)
+        student, teacher = self.upstreams[Route.STUDENT].available, self.upstreams[Route.TEACHER].available
+        if student and teacher:
+            return _BOTH
+        return frozenset(route for route, there in ((Route.STUDENT, student), (Route.TEACHER, teacher)) if there)
 
     @property
     def price(self) -> Price:

@@ -5,6 +5,7 @@ A price of up to six decimals of USD per million tokens is a whole number of pic
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal
 
 import msgspec
@@ -38,6 +39,7 @@ class Cost(msgspec.Struct, frozen=True):
 FREE = Cost()
 
 
+@functools.lru_cache(maxsize=64)
 def price(input: Decimal, cached_input: Decimal | None, output: Decimal) -> Price:
     """USD per million tokens as picodollars per token; without a cached price, cached costs as input.
 
