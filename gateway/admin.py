@@ -14,9 +14,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from gateway import report, whatif
+from gateway import books, report, whatif
 from gateway.body import Body
-from gateway.books import current
 from gateway.economics.prices import PICODOLLARS
 from gateway.endpoints.base import Adapter
 from gateway.endpoints.chat import ChatCompletions, Completions
@@ -87,7 +86,7 @@ def admin_router(services: Callable[[], Services]) -> APIRouter:
 
         def read() -> dict[str, Any]:
             now.ledger.flush(2.0)
-            return report.to_dict(current(now.ledger, time.time_ns() // 1000, since, until))
+            return report.books_to_dict(books.read(now.ledger, time.time_ns() // 1000, since, until))
 
         return JSONResponse(await _from_ledger(read))
 

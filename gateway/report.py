@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from gateway.books import Books
 from gateway.economics.prices import PICODOLLARS, usd
 from gateway.economics.series import Projection
 from gateway.economics.statement import Statement
@@ -54,6 +55,12 @@ def to_dict(statement: Statement) -> dict[str, Any]:
         "payback_at": None if statement.payback_at is None else moment(statement.payback_at),
         "student_usd_per_million_tokens": None if per_million is None else float(per_million) / PICODOLLARS,
     }
+
+
+def books_to_dict(books: Books) -> dict[str, Any]:
+    """The figures with the curve of savings and where it goes, as JSON values."""
+    curve = [{"until": moment(point.end), "savings_usd": exact(point.total)} for point in books.curve]
+    return to_dict(books.statement) | {"curve": curve, "projection": projection_to_dict(books.projection)}
 
 
 def render(statement: Statement) -> list[Table]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.economics.prices import PICODOLLARS
 from gateway.ledger.decisions import Scored
@@ -15,6 +16,7 @@ HOURS_PER_MONTH = 365.25 / 12 * 24
 MONTH = HOURS_PER_MONTH * 3_600_000_000  # microseconds
 # A shorter record says nothing about a month.
 _LEAST = 3_600_000_000
+Array = NDArray[np.float64]
 POINTS = tuple(i / 20 for i in range(21))
 
 
@@ -52,6 +54,7 @@ def what_if(
         "novel_share": float(seen.novel.sum()) / count,
         # Scores are calibrated probabilities: their sum over the student's requests is a number to expect.
         "expected_worse_share": float(seen.score[~up].sum()) / count,
+        "expected_worse_interval": _interval(seen.score[~up], count),
         "baseline_usd": baseline,
         "teacher_usd": teacher,
         "monthly_cost_usd": None,
@@ -64,3 +67,9 @@ def what_if(
         found["monthly_savings_usd"] = savings
         found["payback_months"] = investment_usd / savings if savings > 0 else None
     return found
+
+
+def _interval(scores: Array, count: int) -> list[float]:
+    """Nine of ten samples of such requests fall between: independent trials, nearly normal."""
+    mean, deviation = float(scores.sum()), float(np.sqrt((scores * (1 - scores)).sum()))
+    return [max(0.0, mean - 1.645 * deviation) / count, min(float(count), mean + 1.645 * deviation) / count]

@@ -1,0 +1,92 @@
+// The page: sign in, load, refresh.
+
+import { Api } from "/console/api.js";
+import { money } from "/console/charts.js";
+import { compare } from "/console/compare.js";
+import { count, moment, percent, usd } from "/console/format.js";
+import { Tuning } from "/console/tune.js";
+
+const $ = (id) => document.getElementById(id);
+
+function say(text, fault = false) {
+  $("status").textContent = text;
+  $("status").classList.toggle("fault", fault);
+}
+
+async function loadMoney(api) {
+  const report = await api.admin("GET", "report");
+  const facts = [
+    ["savings so far", usd(report.savings_usd), Number(report.savings_usd)],
+    ["investment", usd(report.investment_usd)],
+    ["paid back", percent(report.payback_ratio)],
+    ["break-even", report.payback_at ? report.payback_at.slice(0, 10) : Number(report.investment_usd) ? "never at this rate" : "nothing invested"],
+    ["baseline", usd(report.baseline_usd)],
+    ["teacher spend", usd(report.teacher_spend_usd)],
+    ["hosting", usd(report.hosting_usd)],
+    ["student per million tokens", usd(report.student_usd_per_million_tokens)],
+  ];
+  $("money").replaceChildren(
+    ...facts.map(([name, value, sign]) => {
+      const [pair, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      text.textContent = value;
+      if (sign !== undefined) text.className = sign < 0 ? "loss" : "gain";
+      pair.append(term, text);
+      return pair;
+    }),
+  );
+  if (report.curve?.length) money($("money-chart"), report.curve, Number(report.investment_usd));
+}
+
+const WHY = {
+  pinned: () => "the client named the model",
+  easy: (row) => `score ${fixed(row.score)} below ${fixed(row.threshold, 2)}`,
+  difficult: (row) => `score ${fixed(row.score)} at or above ${fixed(row.threshold, 2)}`,
+  novel: (row) => `novelty ${percent(row.novelty)}: unlike what the student learnt`,
+  fallback: () => "the first upstream failed",
+  escalated: () => "the student's start was not good enough",
+  sticky: () => "the conversation stays where it was",
+  unavailable: () => "the other upstream is down or full",
+  modality: () => "the student cannot read such input",
+  tools: () => "the student cannot call tools",
+  context: () => "too long for the student",
+  router_error: () => "the router failed",
+};
+
+const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+
+async function loadDecisions(api) {
+  const { decisions } = await api.admin("GET", "decisions?limit=25");
+  $("decisions").tBodies[0].replaceChildren(
+    ...decisions.map((row) => {
+      const line = document.createElement("tr");
+      const tokens = `${count(row.prompt_tokens)} + ${count(row.output_tokens)}`;
+      const why = `${row.reason}: ${WHY[row.reason]?.(row) ?? ""}`;
+      const cells = [moment(row.at / 1000), row.route, why, tokens, usd(row.cost_usd), fixed(row.seconds, 2), row.outcome];
+      for (const cell of cells) line.insertCell().textContent = cell;
+      return line;
+    }),
+  );
+}
+
+$("sign-in").onsubmit = async (event) => {
+  event.preventDefault();
+  const api = new Api($("admin-key").value);
+  const tuning = new Tuning(api, say);
+  const refresh = () => Promise.all([tuning.load(), loadMoney(api), loadDecisions(api)]);
+  say("Loading …");
+  try {
+    await api.admin("GET", "policy");
+    $("content").hidden = false;
+    await refresh();
+    say("");
+  } catch (fault) {
+    $("content").hidden = true;
+    say(fault.message, true);
+    return;
+  }
+  $("admin-key").value = "";
+  $("refresh").onclick = () => Promise.all([loadMoney(api), loadDecisions(api)]).catch((fault) => say(fault.message, true));
+  compare(api, say);
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => refresh().catch((fault) => say(fault.message, true));
+};
