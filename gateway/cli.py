@@ -93,16 +93,19 @@ def train(
     reference: Annotated[
         list[Path] | None, typer.Option(help="Prompts that the student was distilled on: JSONL; default: the rows.")
     ] = None,
+    prior: Annotated[Path | None, typer.Option(help="Artifact to start from where rows are few, or `shipped`.")] = None,
 ) -> None:
     """Train the router on outcome rows, and its novelty signal on the reference set, and write an artifact."""
     from router import outcomes as rows
+    from router.artifact import load
     from router.train import train as fit_and_write
 
     chosen = split or rows.default_split(outcomes, "train")
     read = rows.read(outcomes, chosen)
     known = rows.read_texts(reference) if reference else None
     sources = [f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes]
-    digest = fit_and_write(read, out, sources=sources, reference=known)
+    start = load(None if prior == Path("shipped") else prior) if prior is not None else None
+    digest = fit_and_write(read, out, sources=sources, reference=known, prior=start)
     typer.echo(f"{out}: artifact {digest}, trained on {len(read)} rows{f' of split {chosen}' if chosen else ''}")
 
 

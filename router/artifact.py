@@ -22,10 +22,10 @@ from router.novelty import Novelty, shrink
 from router.policy import Assessment
 
 SHIPPED = Path(__file__).parent / "shipped"
-FORMAT = 2
+FORMAT = 3
 _EVERY: dict[str, tuple[tuple[int | None, ...], str]] = {**ARRAYS, **NOVELTY_ARRAYS}
 # How often the student is worse: what a score shrinks to where the classifier knows nothing.
-_BASE = "student_worse"
+_BASE, _NOISE = "student_worse", "noise"
 
 
 class ArtifactError(ValueError):
@@ -43,7 +43,7 @@ class Artifact(NamedTuple):
     @property
     def noise(self) -> float:
         """The standard error of a score: how much another draw of training rows would move it."""
-        return float(self.metadata.get("noise", 0.02))
+        return float(self.metadata[_NOISE])
 
     def assess(self, text: str) -> Assessment:
         """Score and novelty of a text. Never raises for a string."""
@@ -73,7 +73,7 @@ def load(path: Path | None = None) -> Artifact:
     try:
         with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in _EVERY}
-        numbers = {name: float(metadata[name]) for name in (*NUMBERS, _BASE)}
+        numbers = {name: float(metadata[name]) for name in (*NUMBERS, _BASE, _NOISE)}
     except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
         raise ArtifactError(f"{folder}/weights.npz cannot be read; train it again") from None
     for name, (shape, kind) in _EVERY.items():

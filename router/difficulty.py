@@ -48,6 +48,15 @@ class Push(NamedTuple):
     push: float
 
 
+class Weights(NamedTuple):
+    """What the margin is made of: `grams` by place, `shape` and `mean` of the measures, and the bias."""
+
+    grams: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    bias: float
+
+
 class Difficulty:
     """Estimated probability, calibrated, that the student's answer is worse than the teacher's."""
 
@@ -62,6 +71,18 @@ class Difficulty:
         self._shape = [float(weight) for weight in arrays["shape"]]
         self._mean = [float(value) for value in arrays["mean"]]
         self._bias, self._slope, self._intercept = (float(numbers[name]) for name in NUMBERS)
+
+    @property
+    def idf(self) -> NDArray[np.float64]:
+        """Inverse document frequency by place."""
+        idf: NDArray[np.float64] = np.sqrt(self._squared / 65536.0)
+        return idf
+
+    @property
+    def weights(self) -> Weights:
+        """The fitted weights."""
+        grams = self._weighted / SCALE / np.maximum(self.idf, 1e-9)
+        return Weights(grams, np.array(self._shape), np.array(self._mean), self._bias)
 
     def score(self, text: str) -> float:
         """In [0, 1]. Never raises for a string."""

@@ -22,22 +22,26 @@ from sklearn.model_selection import StratifiedKFold
 
 from router import artifact
 from router.difficulty import NUMBERS, SCALE, Difficulty
-from router.features import PLACES, Features, extract
+from router.features import PLACES, SHAPE, Features, extract
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
 
 _FOLDS = 5
 _MIN_ROWS = 40
-_C = 0.5
+_C = 1.0
 _ALPHA = 12.0
 # The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.
 _SHAPE_SCALE = 0.1
+# The prior's margin beside the n-grams: standardised, then scaled so that regularisation hardly holds it back.
+_PRIOR_SCALE = 3.0
 _SEED = 20261125
 
 
 class Fit(NamedTuple):
     """A fitted pipeline. `weights` (PLACES,) and `shape` (len(SHAPE),) on features before standardisation,
-    `mean` (len(SHAPE),) what the shape measures are on average.
+    `mean` (len(SHAPE),) what the shape measures are on average. `base`: how often the student is worse;
+    `noise`: how much another draw of the rows would move a score, as a standard deviation. `features` are the
+    rows' own.
     """
 
     idf: NDArray[np.float64]
@@ -47,6 +51,8 @@ class Fit(NamedTuple):
     bias: float
     slope: float
     intercept: float
+    base: float
+    noise: float
     features: Sequence[Features]
 
     def tables(self) -> dict[str, NDArray[Any]]:
@@ -64,8 +70,12 @@ class Fit(NamedTuple):
         return Difficulty(self.tables(), dict(zip(NUMBERS, numbers, strict=True)))
 
 
-def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
-    """Train and calibrate. Raises OutcomeError where the rows cannot teach anything."""
+def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
+    """Train and calibrate. Raises OutcomeError where the rows cannot teach anything.
+
+    With a `prior`, such as the shipped artifact's, its margin is one more feature, whose weight the rows decide:
+    a few hundred of them are then enough.
+    """
     student, teacher = scores(rows)
     gap = teacher - student
     worse = gap > 0
@@ -76,14 +86,15 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
             "needed, with some of either kind; add outcome rows"
         )
     features = [extract(text) for text in texts(rows)]
-    idf = _idf(features)
+    idf = _idf(features) if prior is None else prior.idf
     matrix = _matrix(features, idf)
     # A place that no row has would only cost time: its weight is zero.
     used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
     shape = np.array([item.shape for item in features])
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
     factor = _SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor)]).tocsr()
+    known = _Prior(prior, features)
+    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor), known.column]).tocsr()
 
     held_out = np.zeros((2, len(rows)))
     folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
@@ -99,16 +110,66 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED) -> Fit:
     bias = sum(b / s for (_, b), s in zip(both, spread, strict=True))
     grams = np.zeros(PLACES)
     grams[used] = weights[: len(used)]
-    return Fit(
-        idf,
-        grams,
-        weights[len(used) :] * factor,
-        mean,
-        float(bias),
-        float(platt.coef_[0, 0]),
-        float(platt.intercept_[0]),
-        features,
-    )
+    own = weights[len(used) : len(used) + len(SHAPE)] * factor
+    grams, own, bias = known.into(weights[-1], grams, own, float(bias), mean)
+    slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    noise = _noise(design, worse, gap, spread, slope, intercept, seed)
+    return Fit(idf, grams, own, mean, bias, slope, intercept, float(worse.mean()), noise, features)
+
+
+class _Prior:
+    """Another classifier's margin as a column of the design, and its weights in the result."""
+
+    def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
+        self._prior = prior
+        margins = np.zeros(len(features))
+        if prior is not None:
+            margins = np.array([prior.margin(item) for item in features])
+        self._mean, deviation = float(margins.mean()), float(margins.std())
+        self._scale = _PRIOR_SCALE / deviation if deviation > 1e-9 else 0.0
+        self.column = csr_matrix(((margins - self._mean) * self._scale)[:, None])
+
+    def into(
+        self,
+        weight: float,
+        grams: NDArray[np.float64],
+        shape: NDArray[np.float64],
+        bias: float,
+        mean: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """The column's `weight` spread over what the prior is made of: one set of weights serves both."""
+        if self._prior is None:
+            return grams, shape, bias
+        weight *= self._scale
+        of = self._prior.weights
+        # The prior's shape measures are around its own averages.
+        bias += weight * (of.bias - self._mean + float(of.shape @ (mean - of.mean)))
+        return grams + weight * of.grams, shape + weight * of.shape, bias
+
+
+def _noise(
+    design: csr_matrix,
+    worse: NDArray[np.bool_],
+    gap: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    slope: float,
+    intercept: float,
+    seed: int,
+) -> float:
+    """The standard error of a score: two models of a third of the rows each differ on the last third by the
+    square root of 2 * 3 times as much as one of all rows would from another.
+    """
+    third = np.random.default_rng(seed).integers(0, 3, len(worse))
+    rated = []
+    for part in (0, 1):
+        taken = third == part
+        if len(np.unique(worse[taken])) < 2:
+            return 0.0
+        margin = np.zeros(int((third == 2).sum()))
+        for (weights, bias), scale in zip(_fit_both(design[taken], worse[taken], gap[taken]), spread, strict=True):
+            margin += (design[third == 2] @ weights + bias) / scale
+        rated.append(1.0 / (1.0 + np.exp(-(slope * margin + intercept))))
+    return float((rated[0] - rated[1]).std() / 6**0.5) if len(rated[0]) else 0.0
 
 
 def train(
@@ -117,13 +178,14 @@ def train(
     *,
     sources: Sequence[str],
     reference: Sequence[str] | None = None,
-    card: str | None = None,
+    prior: artifact.Artifact | None = None,
 ) -> str:
     """Fit and write an artifact with its card. Returns the hash. Raises OutcomeError, OSError.
 
-    `reference` are the texts that the student was distilled on, for novelty; None: the rows' own.
+    `reference` are the texts that the student was distilled on, for novelty; None: the rows' own. See `fit` for
+    the `prior`.
     """
-    fitted = fit(rows)
+    fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
     known = fitted.features if reference is None else [extract(text) for text in reference]
     arrays = {**fitted.tables(), **fit_novelty(known)}
     student, teacher = scores(rows)
@@ -141,10 +203,12 @@ def train(
         "categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:50]),
         "student_mean": round(float(student.mean()), 6),
         "teacher_mean": round(float(teacher.mean()), 6),
-        "student_worse": round(float((student < teacher).mean()), 6),
+        "student_worse": fitted.base,
+        "noise": fitted.noise,
+        "prior": prior.hash if prior is not None else None,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    return artifact.write(out, arrays, metadata, card or _card(metadata))
+    return artifact.write(out, arrays, metadata, _card(metadata))
 
 
 def _fit_both(
@@ -179,7 +243,8 @@ def _matrix(features: Sequence[Features], idf: NDArray[np.float64]) -> csr_matri
 
 
 def _card(metadata: dict[str, Any]) -> str:
-    sources = "\n".join(f"- {name}" for name in metadata["sources"])
+    sources = "\n".join(f"  - {name}" for name in metadata["sources"])
+    prior = f"- It started from the artifact {metadata['prior']}.\n" if metadata["prior"] else ""
     return f"""# Router artifact {{hash}}
 
 Estimates the probability that the student's answer to a prompt is worse than the teacher's.
@@ -188,6 +253,6 @@ Estimates the probability that the student's answer to a prompt is worse than th
   student was worse (mean score: student {metadata["student_mean"]:.3f}, teacher {metadata["teacher_mean"]:.3f}).
 - Sources:
 {sources}
-- It holds for prompts like these and for this student. On other traffic its probabilities may be wrong.
+{prior}- It holds for prompts like these and for this student. On other traffic its probabilities may be wrong.
 - How good it is: `breakeven evaluate` on rows that it was not trained on.
 """

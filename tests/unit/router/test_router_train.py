@@ -51,6 +51,31 @@ def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path]
     assert not (tmp_path / "art").exists()
 
 
+def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+    out, few = tmp_path / "prior", write_rows(make_rows(40, seed=7), "few.jsonl")
+    train(outcomes.read([write_rows(make_rows(600, seed=8))]), out, sources=["s"])
+    tests = outcomes.read([write_rows(make_rows(300, seed=9), "test.jsonl")])
+    found = []
+    for name, options in (("alone", []), ("with", ["--prior", str(out)])):
+        result = run(app, ["train", str(few), "--split", "train", "--out", str(tmp_path / name), *options])
+        # 20 rows of split train are too few: all are used.
+        assert result.exit_code != 0
+        result = run(app, ["train", str(all_of(few)), "--out", str(tmp_path / name), *options])
+        assert result.exit_code == 0, result.output
+        found.append(measure(tests, load(tmp_path / name).assess).measures["router"]["AUROC"].value)
+    assert found[1] > found[0]
+    assert load(tmp_path / "with").metadata["prior"] == load(out).hash
+    assert load(out).hash in (tmp_path / "with" / "MODEL_CARD.md").read_text()
+
+
+def all_of(path: Path) -> Path:
+    """The same rows without a split."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    whole = path.with_name("all.jsonl")
+    whole.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "split"}) + "\n" for row in rows))
+    return whole
+
+
 def test_training_twice_gives_the_same_weights(write_rows: Callable[..., Path], tmp_path: Path) -> None:
     rows = outcomes.read([write_rows(make_rows(200))])
     for name in ("one", "two"):
