@@ -17,7 +17,7 @@ from starlette.routing import Route as Path
 
 from gateway import naming
 from gateway.admin import admin_router
-from gateway.auth import client_name
+from gateway.auth import client_key
 from gateway.config import Config
 from gateway.console import console_router
 from gateway.endpoints.chat import ChatCompletions, Completions
@@ -52,7 +52,12 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for upstream in current().upstreams.values():
             await upstream.start()
-        beside = [current.watch(), current.learn_context_window()]
+        quotas = current().state.quotas
+        beside = [
+            current.watch(),
+            current.learn_context_window(),
+            quotas.run(lambda: current().config.auth.keys),
+        ]
         publisher = current().publisher
         if publisher is not None:
             beside.append(publisher.run())
@@ -64,6 +69,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await current.aclose()
+            quotas.close()
             await asyncio.to_thread(ledger.close)
 
     app = FastAPI(
@@ -102,12 +108,12 @@ def _add_readings(app: FastAPI, current: Current) -> None:
 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
-        client_name(current().config.auth.keys, request.headers.get("authorization"))
+        client_key(current().config.auth.keys, request.headers.get("authorization"))
         return JSONResponse(naming.listing(current().config))
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> JSONResponse:
-        client_name(current().config.auth.keys, request.headers.get("authorization"))
+        client_key(current().config.auth.keys, request.headers.get("authorization"))
         naming.resolve(name, current().config)
         return JSONResponse({"id": name, "object": "model", "created": 0, "owned_by": "breakeven"})
 

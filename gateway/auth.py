@@ -10,8 +10,8 @@ from gateway.config import ClientKey
 from gateway.errors import RequestError
 
 
-def client_name(keys: Sequence[ClientKey], authorization: str | None) -> str | None:
-    """The name of the key that a request carries, None where no keys are configured.
+def client_key(keys: Sequence[ClientKey], authorization: str | None) -> ClientKey | None:
+    """The configured key that a request carries, None where no keys are configured.
 
     Raises RequestError 401, the same for every wrong key.
     """
@@ -23,7 +23,7 @@ def client_name(keys: Sequence[ClientKey], authorization: str | None) -> str | N
     for key in keys:
         # No early end: the time taken must not tell which key was nearly right.
         if hmac.compare_digest(digest, key.sha256):
-            found = key.name
+            found = key
     if found is None:
         raise RequestError(
             401,

@@ -214,6 +214,20 @@ class Shadow(Section):
 class ClientKey(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in the ledger and the log.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
+    requests_per_minute: int | None = Field(None, ge=1, description="Requests a minute; above it: 429.")
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="Tokens a minute, prompt and answer; once they are used: 429."
+    )
+    monthly_budget_usd: Usd | None = Field(None, description="USD a calendar month in UTC, as the ledger has them.")
+    over_budget: Literal["refuse", "student"] = Field(
+        "refuse", description="What a key gets whose budget is spent: 429, or the student only."
+    )
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything to count."""
+        limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)
+        return any(limit is not None for limit in limits)
 
 
 class Auth(Section):

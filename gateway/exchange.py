@@ -6,6 +6,7 @@ import time
 import uuid
 
 from gateway.body import Body
+from gateway.config import ClientKey
 from gateway.economics.breakeven import baseline
 from gateway.endpoints.base import Adapter
 from gateway.escalation import Probe
@@ -58,6 +59,8 @@ class Exchange:
         self.id = uuid.uuid4().hex
         self.request_id = request_id
         self.key: str | None = None
+        self.client_key: ClientKey | None = None
+        self.student_only = False
         self.body: Body | None = None
         self.stream = False
         self.wants_usage = False

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway import naming
-from gateway.auth import client_name
+from gateway.auth import client_key
 from gateway.body import Body
 from gateway.client import Client
 from gateway.endpoints.base import Adapter
@@ -35,6 +35,7 @@ _OFF = frozenset({"false", "0", "off", "no"})
 # Fields in which other gateways take an address or a key from the client; they end here.
 _NOT_HONOURED = ("api_key", "api_base", "base_url")
 _BOTH = frozenset(Route)
+_STUDENT = frozenset({Route.STUDENT})
 _JUDGED = frozenset({Reason.EASY, Reason.STICKY})
 _STUDENT_CANNOT = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
 
@@ -45,11 +46,13 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     Raises RequestError; the exchange then ends as rejected.
     """
     services = exchange.services
-    exchange.key = client_name(services.config.auth.keys, client.headers.get("authorization"))
+    exchange.client_key = client_key(services.config.auth.keys, client.headers.get("authorization"))
+    exchange.key = exchange.client_key.name if exchange.client_key is not None else None
     if services.state.draining:
         raise shutting_down()
     body = Body(await client.read_body(services.config.server.max_body_bytes))
     client.watch()
+    exchange.student_only = services.state.quotas.admit(exchange.client_key)
     exchange.body = body
     exchange.adapter.check(body)
     exchange.stream = exchange.adapter.streams and (body.get("stream", bool, "true or false") or False)
@@ -65,7 +68,8 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     started = time.perf_counter()
     exchange.decision = _decide(exchange, body, client.headers.get("x-breakeven-conversation"))
     exchange.router_seconds = time.perf_counter() - started
-    if exchange.router_seconds > _ROUTER_DEADLINE_SECONDS and exchange.decision.score is not None:
+    scored = exchange.decision.score is not None and not exchange.student_only
+    if scored and exchange.router_seconds > _ROUTER_DEADLINE_SECONDS and Route.TEACHER in services.available:
         exchange.decision = _too_late(exchange.decision)
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
@@ -112,6 +116,8 @@ def upstream_headers(exchange: Exchange, client: Client) -> dict[str, str]:
 
 def _decide(exchange: Exchange, body: Body, named: str | None) -> Decision:
     available = exchange.services.available
+    if exchange.student_only:
+        return _student_only(exchange, body, available)
     if not available:
         raise overloaded(exchange, Route.TEACHER)
     exchange.previous = exchange.adapter.previous(body)
@@ -181,6 +187,17 @@ def decision_for(
     except Exception as error:  # a classifier that fails must not fail the request
         _log.error("the router failed with %s; the teacher answers", type(error).__name__)
         return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
+
+
+def _student_only(exchange: Exchange, body: Body, available: frozenset[Route]) -> Decision:
+    """The decision for a key that has no money left for the teacher. Raises RequestError where only it would do."""
+    exchange.may_fall_back = False
+    decision = decision_for(exchange.services, exchange.adapter, body, available=_STUDENT)
+    if decision.route is not Route.STUDENT:
+        raise exchange.services.state.quotas.over_budget()
+    if Route.STUDENT not in available:
+        raise overloaded(exchange, Route.STUDENT)
+    return decision
 
 
 def _too_late(decision: Decision) -> Decision:

@@ -213,6 +213,7 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
 def settle(exchange: Exchange) -> None:
     """Once for each request: metrics, log line and ledger from one record."""
     record = exchange.record()
+    exchange.services.state.quotas.settle(exchange.client_key, record)
     exchange.services.metrics.settle(record)
     if record.attempts:
         exchange.services.ledger.settle(record)

@@ -74,6 +74,7 @@ class Current:
             return False
         self.services = new
         new.state.shown.update(new.upstreams)
+        new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         _log.info("the config was reloaded")

@@ -17,6 +17,7 @@ from gateway.ledger import Ledger
 from gateway.ledger.entries import price_at
 from gateway.metrics import Metrics, PolicyCollector
 from gateway.policies import Policies
+from gateway.quotas import Quotas
 from gateway.upstream import Upstream
 from gateway.usage import Usage
 from router.artifact import Artifact
@@ -51,6 +52,7 @@ class State:
 
     # The policies of the config in force, for the metrics.
     policies: Policies
+    quotas: Quotas
     draining: bool = False
     # Running requests were told to end: what is cancelled now is cancelled by the shutdown.
     aborting: bool = False
@@ -95,7 +97,7 @@ class Services:
         publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
         shown_to_scrapes = exposed(registry, shown, ledger)
         policies = Policies.beside_ledger(config, artifact.hash)
-        state = State(policies, shown=shown)
+        state = State(policies, Quotas(ledger), shown=shown)
         shown_to_scrapes.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,

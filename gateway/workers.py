@@ -84,7 +84,8 @@ class Supervisor:
             del self._workers[pid]
             mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call]
             if self._stopping:
-                self._code = self._code or code
+                # One that was still starting had no handler yet; it had no request either.
+                self._code = self._code or (0 if code in (-signal.SIGTERM, -signal.SIGINT) else code)
                 continue
             early = time.monotonic() - started < _STARTED_SECONDS
             self._failed_starts = self._failed_starts + 1 if early else 0
