@@ -59,7 +59,9 @@ def to_dict(statement: Statement) -> dict[str, Any]:
 
 def books_to_dict(books: Books) -> dict[str, Any]:
     """The figures with the curve of savings and where it goes, as JSON values."""
-    curve = [{"until": moment(point.end), "savings_usd": exact(point.total)} for point in books.curve]
+    ends = [(point.end, point.total) for point in books.curve]
+    begin = [(books.curve[0].start, 0)] if ends else []
+    curve = [{"until": moment(at), "savings_usd": exact(total)} for at, total in (*begin, *ends)]
     return to_dict(books.statement) | {"curve": curve, "projection": projection_to_dict(books.projection)}
 
 

@@ -102,8 +102,8 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Reasons",
-                "Why it was that one.",
-                [(f"sum by (reason) ({PER_SECOND.format(selector=JOB)})", "{{reason}}")],
+                "Why it was that one. Requests that were rejected before a decision are left out.",
+                [(f"sum by (reason) ({PER_SECOND.format(selector=ANSWERED)})", "{{reason}}")],
                 "reqps",
                 stack="normal",
                 low=0,

@@ -14,16 +14,17 @@ function draw(element, options, data) {
   const width = Math.max(240, element.clientWidth);
   const plot = new uPlot({ ...options, axes, width, height: 240 }, data, element);
   drawn.set(element, plot);
+  resized.observe(element);
 }
 
-new ResizeObserver((entries) => {
+const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     const plot = drawn.get(target);
     if (plot && plot.width !== Math.max(240, target.clientWidth)) {
       plot.setSize({ width: Math.max(240, target.clientWidth), height: 240 });
     }
   }
-}).observe(document.getElementById("quality-chart"));
+});
 
 // points: what-ifs in order of the teacher's share; now and chosen: one of them each.
 export function quality(element, points, now, chosen) {
@@ -38,7 +39,7 @@ export function quality(element, points, now, chosen) {
       scales: { x: { time: false, range: [0, 1] } },
       axes: [
         { label: "requests that the teacher answers", values: (_, values) => percentage(values) },
-        { label: "answers expected as good as the teacher's", size: 60, values: (_, values) => percentage(values) },
+        { label: "as good as the teacher's", size: 60, values: (_, values) => percentage(values) },
       ],
       series: [
         { label: "teacher share", value: (_, value) => (value === null ? "–" : percentage([value])[0]) },

@@ -1,0 +1,221 @@
+"""The console in a real Chromium: what a user sees, applies and takes back, and that it asks nobody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from tests import processes
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
+
+KEY = "the-admin-key"
+QUESTIONS = [f"What is {n} plus {n}?" for n in range(12)]
+PROMPT = "Prove that there are infinitely many primes, and give the history of the proof."
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway with a little traffic in its ledger."""
+    folder = tmp_path_factory.mktemp("console")
+    rows = [
+        {
+            "prompt": q,
+            "answer": "It is <b>some</b> number.",
+            "prompt_tokens": 400,
+            "cached_tokens": 0,
+            "output_tokens": 5,
+        }
+        for q in (*QUESTIONS, PROMPT)
+    ]
+    with (
+        processes.replay(folder, "student", rows) as student,
+        processes.replay(folder, "teacher-model", rows) as teacher,
+    ):
+        config = processes.make_config(
+            student, teacher, economics={"investment_usd": 5}, routing={"novelty_threshold": 1.0, "sticky": False}
+        )
+        (folder / "gateway").mkdir()
+        with processes.gateway(folder / "gateway", config, {"BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+            for question in (*QUESTIONS, PROMPT):
+                assert ask(gateway, question).status_code == 200
+            yield gateway
+
+
+def ask(gateway: processes.Gateway, text: str) -> httpx2.Response:
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    return httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("Chromium is absent; install the Debian package chromium")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Page:
+    """One open console, with what went wrong in it and whom it asked."""
+
+    def __init__(self, browser: Any, url: str, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.goto(f"{url}/console")
+
+    def sign_in(self, key: str = KEY) -> None:
+        self.page.get_by_label("Admin key").fill(key)
+        self.page.get_by_role("button", name="Open").click()
+
+    def cell(self, name: str, column: int) -> str:
+        row = self.page.locator("#figures tbody tr", has_text=name)
+        return str(row.locator("td").nth(column).inner_text())
+
+
+@pytest.fixture
+def console(browser: Any, running: processes.Gateway) -> Iterator[Page]:
+    opened = Page(browser, running.url, viewport={"width": 1200, "height": 900})
+    opened.sign_in()
+    opened.page.locator("#content").wait_for(state="visible")
+    opened.page.locator("#figures tbody tr").first.wait_for()
+    yield opened
+    faults, hosts = opened.faults, opened.hosts
+    opened.context.close()
+    assert faults == []
+    assert hosts == {urlsplit(running.url).netloc}
+
+
+def policy(gateway: processes.Gateway) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {KEY}"}
+    answer: dict[str, Any] = httpx2.get(f"{gateway.url}/admin/policy", headers=headers, timeout=10.0).json()
+    return answer
+
+
+def test_moving_the_slider_changes_nothing_and_applying_changes_the_next_request(
+    console: Page, running: processes.Gateway
+) -> None:
+    page = console.page
+    assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
+    slider = page.get_by_role("slider", name="Threshold")
+    slider.focus()
+    page.keyboard.press("Home")  # by the keyboard alone: to 0, where everything is difficult
+    page.locator("#figures tbody tr", has_text="share of the teacher").locator("td", has_text="100.0 %").wait_for()
+    assert console.cell("threshold", 0) == "0.50"
+    assert console.cell("threshold", 1) == "0.00"
+    assert policy(running)["threshold"] == 0.5
+    assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_text("Applied: 0.00 holds").wait_for()
+    assert policy(running)["threshold"] == 0.0
+    changed = ask(running, QUESTIONS[0])
+    assert (changed.headers["x-breakeven-route"], changed.headers["x-breakeven-reason"]) == ("teacher", "difficult")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Taken back.").wait_for()
+    assert policy(running)["threshold"] == 0.5
+    assert policy(running)["source"] == "config"
+    assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
+    assert page.get_by_role("button", name="Undo").is_disabled()
+
+
+def test_the_figures_are_those_of_the_admin_api(console: Page, running: processes.Gateway) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    report = httpx2.get(f"{running.url}/admin/report", headers=headers, timeout=10.0).json()
+    shown = console.page.locator("#money").inner_text()
+    assert f"${float(report['investment_usd']):.2f}" in shown
+    assert "savings so far" in shown
+    point = httpx2.get(f"{running.url}/admin/whatif?threshold=0.5", headers=headers, timeout=10.0).json()["points"][0]
+    assert console.cell("share of the teacher", 0) == f"{100 * point['teacher_share']:.1f} %"
+    assert f"{100 * point['expected_worse_interval'][1]:.1f} %" in console.cell("expected worse", 0)
+    for chart in ("#quality-chart", "#money-chart"):
+        assert console.page.locator(f"{chart} canvas").count() == 1
+        assert console.page.locator(chart).get_attribute("aria-label")
+
+
+def test_decisions_are_explained(console: Page) -> None:
+    rows = console.page.locator("#decisions tbody tr")
+    assert rows.count() >= 12
+    text = rows.first.inner_text()
+    assert "easy: score" in text or "difficult: score" in text
+    assert "400 + 5" in text
+
+
+def test_both_models_side_by_side(console: Page) -> None:
+    page = console.page
+    page.get_by_label("Prompt, sent to both").fill(PROMPT)
+    page.get_by_role("button", name="Ask both").click()
+    page.locator("#teacher-facts", has_text="$").wait_for()
+    for side in ("student", "teacher"):
+        # Markup in an answer is text, never part of the page.
+        assert page.locator(f"#{side}-answer").inner_text() == "It is <b>some</b> number."
+        assert "400 + 5 tokens" in page.locator(f"#{side}-facts").inner_text()
+    assert "paid for by the hour" in page.locator("#student-facts").inner_text()
+    assert "$0.0063" in page.locator("#teacher-facts").inner_text()
+    assert "The router sends it to the" in page.locator("#decision").inner_text()
+
+
+def test_a_wrong_key_shows_nothing(browser: Any, running: processes.Gateway) -> None:
+    opened = Page(browser, running.url)
+    opened.sign_in("wrong")
+    opened.page.get_by_text("Send the admin key").wait_for()
+    assert opened.page.locator("#content").is_hidden()
+    assert opened.page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+    opened.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_and_either_scheme(browser: Any, running: processes.Gateway, scheme: str) -> None:
+    opened = Page(
+        browser, running.url, viewport={"width": 360, "height": 740}, color_scheme=scheme, device_scale_factor=1
+    )
+    opened.sign_in()
+    opened.page.locator("#quality-chart canvas").wait_for()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    if folder := os.environ.get("BREAKEVEN_DRAW"):
+        opened.page.screenshot(path=str(Path(folder) / f"console-phone-{scheme}.png"))
+        opened.page.get_by_role("slider", name="Threshold").fill("0.2")
+        opened.page.set_viewport_size({"width": 1100, "height": 1560})
+        opened.page.wait_for_timeout(500)
+        opened.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))
+    opened.context.close()
+    assert opened.faults == []
+
+
+def test_every_control_has_a_name(console: Page) -> None:
+    nameless = console.page.evaluate(
+        """() => [...document.querySelectorAll("input, textarea, button")].filter((element) =>
+             !(element.labels?.length || element.textContent.trim() || element.ariaLabel)).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_files_are_served_with_a_strict_policy(running: processes.Gateway) -> None:
+    for path in (
+        "/console",
+        "/console/main.js",
+        "/console/uplot.esm.js",
+        "/console/console.css",
+        "/console/uplot.LICENSE.txt",
+    ):
+        answer = httpx2.get(running.url + path, timeout=10.0)
+        assert answer.status_code == 200
+        rules = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in rules
+        assert "unsafe" not in rules
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for path in ("/console/", "/console/__init__.py", "/console/..%2f__init__.py", "/console/nothing.js"):
+        assert httpx2.get(running.url + path, timeout=10.0).status_code == 404
