@@ -1,0 +1,70 @@
+"""What a finished training leaves beside the model: its card, and a plot of its losses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def card(facts: Mapping[str, Any]) -> str:
+    """The model card in Markdown, with all facts as JSON."""
+    stages = facts["stages"]
+    last = stages[-1]
+    taught = f" by `{facts['teacher']}`" if facts["teacher"] else ""
+    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation", "tags:", "- distillation", "---", ""]
+    lines += [
+        "# Distilled student",
+        "",
+        f"`{facts['student']}` taught{taught} with the method `{facts['method']}` on {facts['rows']['train']} rows; "
+        f"{last['parameters'] / 1e6:.1f} million parameters.",
+        "",
+        "| stage | layers | steps | eval loss before | eval loss after |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for number, stage in enumerate(stages, 1):
+        before, best = _loss(stage["eval_loss_before"]), _loss(stage["eval_loss"])
+        lines.append(f"| {number} | {stage['layers']} | {stage['steps']} | {before} | {best} |")
+    lines += [
+        "",
+        "Eval loss is the cross-entropy of the teacher's answers to held-out prompts, in nats a token, whatever the "
+        "method. Losses over time: `loss.png`.",
+        "",
+        "How good its answers are, `breakeven distill evaluate` says. Serve it: `breakeven student --model` with this "
+        "directory. The terms of the teacher and of the model that it started from hold for it too.",
+        "",
+        "```json",
+        json.dumps(facts, indent=1, ensure_ascii=False),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def draw(stages: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Training and eval loss over the steps of all stages, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    start = 0
+    for number, stage in enumerate(stages):
+        for name, color, label in (("train", "#b36b00", "training loss"), ("eval", "#0b6e4f", "eval loss")):
+            points = stage["history"][name]
+            steps, values = [start + step for step, _ in points], [value for _, value in points]
+            axes.plot(steps, values, "o-", markersize=3, color=color, label=label if number == 0 else None)
+        start += stage["steps"]
+        if number + 1 < len(stages):
+            axes.axvline(start, color="#777777", linestyle=":")
+    axes.set_xlabel("steps")
+    axes.set_ylabel("loss, nats a token")
+    axes.grid(alpha=0.25)
+    axes.legend()
+    figure.savefig(path, format="png")
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
