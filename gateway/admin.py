@@ -26,7 +26,8 @@ from gateway.services import Services
 
 _MAX_BODY = 1 << 20
 Share = Annotated[float | None, Query(ge=0.0, le=1.0)]
-Moment = Annotated[int | None, Query(ge=0, le=1 << 62)]
+# Microseconds; the last ones of the year 9999, beyond which no date can be written.
+Moment = Annotated[int | None, Query(ge=0, le=253_402_300_799_999_999)]
 
 
 def admin_router(services: Callable[[], Services]) -> APIRouter:
@@ -192,6 +193,8 @@ async def _stored(change: Callable[[], Active]) -> Active:
 async def _from_ledger(read: Callable[[], Any]) -> Any:
     try:
         return await asyncio.to_thread(read)
+    except ValueError as error:  # a period that the ledger cannot cut
+        raise RequestError(400, str(error), code="invalid_period") from None
     except LedgerError:
         raise RequestError(
             503, "The ledger cannot be read now; try again.", type="server_error", code="ledger_unavailable"

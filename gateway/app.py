@@ -9,7 +9,7 @@ from pathlib import Path as File
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -25,6 +25,7 @@ from gateway.endpoints.embeddings import Embeddings
 from gateway.endpoints.responses import Responses
 from gateway.errors import RequestError
 from gateway.ledger import Ledger
+from gateway.openapi import document
 from gateway.reference import HEADERS
 from gateway.relay import Relay
 from gateway.reload import Current
@@ -82,6 +83,7 @@ def create_app(
             HTTPException: _http_error,
             RequestError: _request_error,
             RequestValidationError: _invalid,
+            Exception: _failed,
         },
     )
     app.state.current = current
@@ -89,6 +91,7 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
+    app.openapi = lambda: document(app, _ADAPTERS)  # type: ignore[method-assign]
     _add_readings(app, current)
     app.include_router(admin_router(current))
     app.include_router(console_router())
@@ -138,7 +141,7 @@ def _add_readings(app: FastAPI, current: Current) -> None:
             200 if ready else 503,
         )
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         services = current()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -150,6 +153,11 @@ def _add_readings(app: FastAPI, current: Current) -> None:
 async def _request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     return Response(error.body(), error.status, {"content-type": "application/json", **error.headers})
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    error = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
+    return await _request_error(request, error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
