@@ -234,8 +234,10 @@ def train(
             usd_per_hour=usd_per_hour,
             quiet=not sys.stderr.isatty(),
         ),
-        lambda line: typer.echo(line, err=True),
+        lambda line: typer.echo(line, err=True) if training.is_first_process() else None,
     )
+    if not training.is_first_process():
+        return
     for line in training.summary(facts, out):
         typer.echo(line)
     enter_investment(context, config, f"training:{out.name}", facts["usd"])

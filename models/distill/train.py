@@ -59,7 +59,7 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
     stages = _stages(settings, tokenizer, data, say)
     facts = _facts(settings, data, stages)
-    if _first():
+    if is_first_process():
         _write(settings.out, facts, stages)
     return facts
 
@@ -115,7 +115,7 @@ def _begin(settings: Settings) -> dict[str, Any] | None:
         if other:
             shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
             raise DistillError(f"{settings.out} holds a run with {shown}; give the same, or another --out")
-    elif _first():
+    elif is_first_process():
         write_atomically(path, json.dumps(wanted, indent=1) + "\n")
     finished = settings.out / FINISHED
     return json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else None
@@ -215,6 +215,6 @@ def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> No
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _first() -> bool:
+def is_first_process() -> bool:
     """Whether this is the process that writes, where `accelerate launch` started several."""
     return os.environ.get("RANK", "0") == "0"

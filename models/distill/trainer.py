@@ -70,6 +70,7 @@ class DistillTrainer(Trainer):
         """The loss of one batch, and with `return_outputs` the student's outputs too."""
         seen = {name: value for name, value in inputs.items() if name not in _OWN}
         features = model.training and self.objective.method == "feature"
+        # With a cache transformers would not keep packed rows apart.
         outputs = model(**seen, use_cache=False, output_hidden_states=features)
         logits, labels, mask = losses.select(outputs.logits, inputs["labels"])
         loss = losses.cross_entropy(logits, labels)
