@@ -50,7 +50,7 @@ class Ledger:
         self._engine = engine
         self._writer = writer
         self._id = uuid.uuid4().hex
-        self._registered = False
+        self._config: Config | None = None
         self._contradicted = False
         self._prune_at = 0
 
@@ -68,8 +68,7 @@ class Ledger:
             ledger = cls(engine, writer)
             if config is not None:
                 ledger.enter(config, now=time.time_ns() // 1000)
-                ledger._registered = True
-                writer.upkeep = lambda: ledger.upkeep(config, time.time_ns() // 1000)
+                writer.upkeep = lambda: ledger.upkeep(time.time_ns() // 1000)
             writer.start()
         except SQLAlchemyError as error:
             engine.dispose()
@@ -93,7 +92,7 @@ class Ledger:
     def close(self) -> None:
         """Write what waits and close."""
         self._writer.close(_CLOSE_SECONDS)
-        if self._registered:
+        if self._config is not None:
             # Where the database is away, others take us for gone after a while.
             with contextlib.suppress(SQLAlchemyError), transaction(self._engine, write=True) as connection:
                 sign_off(connection, self._id)
@@ -146,14 +145,24 @@ class Ledger:
         return self._read(lambda connection: contradictions(connection, now))
 
     def enter(self, config: Config, now: int) -> None:
-        """Enter the config's hosting rates, prices and investment, from their dates or from now on."""
-        with transaction(self._engine, write=True) as connection:
-            enter(connection, config, now)
+        """Enter the config's hosting rates, prices and investment, from their dates or from now on.
 
-    def upkeep(self, config: Config, now: int) -> None:
-        """What is to be done now and then: say that we are here, see whether another gateway contradicts, and
-        remove raw rows after their time. Raises SQLAlchemyError.
+        From here on this gateway calculates with this config. Raises LedgerError.
         """
+        try:
+            with transaction(self._engine, write=True) as connection:
+                enter(connection, config, now)
+        except SQLAlchemyError as error:
+            raise LedgerError(explain(error)) from None
+        self._config = config
+
+    def upkeep(self, now: int) -> None:
+        """What is to be done now and then: say that we are here, see whether another gateway contradicts, and
+        remove raw rows after their time. Nothing for a reader. Raises SQLAlchemyError.
+        """
+        config = self._config
+        if config is None:
+            return
         per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
         with transaction(self._engine, write=True) as connection:
             register(connection, Registration(self._id, price_at(config, now), per_hour), now)

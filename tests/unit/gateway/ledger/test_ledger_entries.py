@@ -132,11 +132,13 @@ def test_gateways_with_different_prices_are_reported(
     ledger: Ledger, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = Ledger.open(url, journal=tmp_path / "other")
-    ledger.upkeep(config(tmp_path), START)
-    other.upkeep(config(tmp_path), START)
+    for one in (ledger, other):
+        one.enter(config(tmp_path), now=START)
+        one.upkeep(START)
     assert ledger.contradictions(START) == 1
-    other.upkeep(config(tmp_path, hosting="9"), START + 1)
-    other.upkeep(config(tmp_path, hosting="9"), START + 2)
+    other.enter(config(tmp_path, hosting="9"), now=START + 1)  # as a reload of its config does
+    other.upkeep(START + 1)
+    other.upkeep(START + 2)
     assert ledger.contradictions(START + 2) == 2
     assert caplog.text.count("2 different sets of prices") == 1
     assert ledger.contradictions(START + 10 * 60 * 10**6) == 0  # both are gone by then
