@@ -144,6 +144,7 @@ def _add_readings(app: FastAPI, current: Current) -> None:
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         services = current()
+        services.metrics.tasks.set(len(asyncio.all_tasks()))
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Settled requests that are still on their way to the database belong in the numbers.
         body = await asyncio.to_thread(lambda: (services.ledger.flush(2.0), encode(services.registry))[1])

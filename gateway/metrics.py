@@ -93,6 +93,12 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.reload_successful.set(1)
+        self.tasks = Gauge(
+            "breakeven_tasks",
+            "Tasks of the event loop, running requests among them; at rest a handful, and always the same.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         for route in Route:
             self.usage_missing.labels(route)
             self.first_event.labels(route)
