@@ -129,7 +129,7 @@ def config(student: str, teacher: str, **hosting: Any) -> dict[str, Any]:
     made = processes.make_config(
         student,
         teacher,
-        economics={"investment_usd": 300, "hosting_since": START.isoformat()},
+        economics={"investment_usd": 100, "hosting_since": START.isoformat()},
         routing={"sticky": False, "novelty_threshold": 1.0},
     )
     made["student"] |= hosting
@@ -207,7 +207,7 @@ def expected(asked: list[Asked], since: datetime.datetime, until: datetime.datet
         "pinned_spend_usd": sum((sum(one.parts) for one in inside if one.pinned and one.teacher), Decimal(0)),
         "hosting_usd": accrued,
         "savings_usd": baseline - spend - accrued,
-        "investment_usd": Decimal("400.5"),
+        "investment_usd": Decimal("200.5"),
     }
 
 
@@ -244,12 +244,12 @@ def test_the_report_is_exact(played: Played) -> None:
 
 
 def test_break_even_is_where_it_was_reached(played: Played) -> None:
-    moment = reached(played.asked, Decimal("400.5"))
+    moment = reached(played.asked, Decimal("200.5"))
     assert START < moment < END
     for report in (played.report, played.admin):
         assert report["payback_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         savings = expected(played.asked, START, END)["savings_usd"]
-        assert report["payback_ratio"] == pytest.approx(float(savings / Decimal("400.5")), rel=1e-15)
+        assert report["payback_ratio"] == pytest.approx(float(savings / Decimal("200.5")), rel=1e-15)
     assert played.metrics["breakeven_payback_timestamp_seconds"] == moment.timestamp()
 
 
