@@ -36,22 +36,32 @@ class Upstream:
         self.count = Count()
         self._pause = pause
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         if self._server is not None:
             self._server.close()
+        for task in tuple(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self._request(reader, writer):
-                pass
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-            await writer.wait_closed()
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while await self._request(reader, writer):
+                    pass
+        finally:
+            self._connections.discard(task)
+            with contextlib.suppress(ConnectionError):
+                writer.close()
+                await writer.wait_closed()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
