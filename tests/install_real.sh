@@ -4,7 +4,8 @@
 #   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be there)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
-# and, where it is absent and this runs as root, the Debian package postgresql, without starting its service.
+# and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
+# chromium and kubernetes-client (for kubectl).
 # Run it again at any time: it does only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name
 # a Python with vLLM and a model folder that are there already. pip, npm and apt are used as configured.
 set -euo pipefail
@@ -85,10 +86,11 @@ install_prometheus() {
   rm -rf "$work"
 }
 
-# PostgreSQL hangs on too many packages and on a user of its own to be unpacked like that.
-install_postgresql() {
-  [[ $EUID -eq 0 ]] || fail "PostgreSQL is absent; install it as root: apt-get install postgresql"
-  command -v apt-get > /dev/null || fail "PostgreSQL and apt-get are absent; install PostgreSQL yourself"
+# These hang on too many packages, and PostgreSQL on a user of its own, to be unpacked like that.
+install_debian() {
+  local package=$1
+  [[ $EUID -eq 0 ]] || fail "$package is absent; install it as root: apt-get install $package"
+  command -v apt-get > /dev/null || fail "$package and apt-get are absent; install $package yourself"
   local policy=/usr/sbin/policy-rc.d ours=
   if [[ ! -e $policy ]]; then
     # Debian asks this program whether a package may start its service; 101 is no.
@@ -97,11 +99,11 @@ install_postgresql() {
     ours=$policy
   fi
   local result=0
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql ||
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql; } ||
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" ||
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package"; } ||
     result=$?
   [[ -z $ours ]] || rm -f "$ours"
-  [[ $result -eq 0 ]] || fail "apt-get cannot install the package postgresql"
+  [[ $result -eq 0 ]] || fail "apt-get cannot install the package $package"
 }
 
 mkdir -p "$REAL"
@@ -125,6 +127,14 @@ if command -v initdb > /dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb
   say "postgresql: using the one that is installed"
 else
   say "installing postgresql"
-  install_postgresql
+  install_debian postgresql
 fi
+for program in chromium kubectl; do
+  if command -v "$program" > /dev/null; then
+    say "$program: using the one on the PATH"
+  else
+    say "installing $program"
+    install_debian "$([[ $program == kubectl ]] && echo kubernetes-client || echo "$program")"
+  fi
+done
 say "done; the rest is in $REAL"

@@ -1,0 +1,173 @@
+"""What is under deploy/: by schema validators, by the gateway's own config check, and the demo's parts by hand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config import load_config
+from tests import processes
+from tests.processes import ROOT, Child, free_port
+
+DEPLOY = ROOT / "deploy"
+CONFIGS = ["compose/breakeven.yaml", "compose/breakeven.demo.yaml", "kubernetes/breakeven.yaml"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_configs_are_valid(name: str) -> None:
+    config = load_config(DEPLOY / name)
+    # In a container the gateway listens to others, so a client key is a must.
+    assert config.server.host == "0.0.0.0"
+    assert config.auth.keys
+
+
+class Loader(yaml.SafeLoader):
+    """Compose's own tags: `!override VALUE` stands for the value, `!reset` for nothing."""
+
+
+Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+Loader.add_constructor("!reset", lambda loader, node: None)
+
+
+def composed(*names: str) -> dict[str, Any]:
+    """The files over each other, as compose merges what these use of it."""
+    services: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    for name in names:
+        document = yaml.load((DEPLOY / name).read_text(), Loader)
+        whole |= {key: value for key, value in document.items() if key != "services"}
+        for service, keys in document["services"].items():
+            merged = services.setdefault(service, {})
+            for key, value in keys.items():
+                merged[key] = {**merged[key], **value} if isinstance(merged.get(key), dict) and value else value
+                if merged[key] is None:
+                    del merged[key]
+    return {**whole, "services": services}
+
+
+@pytest.mark.parametrize("names", [("compose.yaml",), ("compose.yaml", "compose.demo.yaml")])
+def test_compose_is_valid_and_mounts_what_there_is(names: tuple[str, ...]) -> None:
+    compose_spec = pytest.importorskip("compose_spec", reason="compose-spec is absent; install the extra test")
+    document = composed(*names)
+    compose_spec.ComposeSpecification.model_validate(document)
+    for service in document["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (DEPLOY / source).exists(), volume
+            elif not source.startswith("$"):
+                assert source in document["volumes"]
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:")
+    gateway = document["services"]["gateway"]
+    assert gateway["read_only"] is True
+    assert float(gateway["stop_grace_period"].rstrip("s")) > 60
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/breakeven.yml").read_text())["providers"][0]
+    assert any(
+        volume.split(":")[1] == provider["options"]["path"] for volume in document["services"]["grafana"]["volumes"]
+    )
+
+
+def test_the_image_is_small_where_it_can_be_and_not_root() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    assert "USER 10001" in lines
+    assert [line for line in lines if line.startswith("ENTRYPOINT")] == ['ENTRYPOINT ["breakeven"]']
+    copied = [line.split()[1] for line in lines if re.match(r"COPY \w", line)]
+    for name in (*copied, "pyproject.toml", "README.md"):
+        assert (ROOT / name).exists()
+        assert f"!{name}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def resources() -> list[dict[str, Any]]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is absent; install it to build the kustomization")
+    built = subprocess.run(
+        [kubectl, "kustomize", str(DEPLOY / "kubernetes")], capture_output=True, text=True, timeout=60
+    )
+    assert built.returncode == 0, built.stderr
+    return [document for document in yaml.safe_load_all(built.stdout) if document]
+
+
+def test_kubernetes_resources_are_valid(resources: list[dict[str, Any]]) -> None:
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is absent; install extra test")
+    kinds = {resource["kind"] for resource in resources}
+    assert kinds >= {"StatefulSet", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ServiceMonitor", "ConfigMap"}
+    assert "Secret" not in kinds, "secrets are by reference"
+    for resource in resources:
+        if resource["kind"] != "ServiceMonitor":  # of the Prometheus operator, not of Kubernetes
+            validator.validate(resource, validator.latest_version(), strict=True)
+
+
+def test_kubernetes_parts_fit_together(resources: list[dict[str, Any]]) -> None:
+    of = {resource["kind"]: resource for resource in resources}
+    pod = of["StatefulSet"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    config = load_config(DEPLOY / "kubernetes/breakeven.yaml")
+    assert pod["spec"]["terminationGracePeriodSeconds"] > config.server.drain_seconds
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    secrets = {env["name"] for env in container["env"] if "valueFrom" in env}
+    assert secrets == {config.teacher.api_key_env, config.admin.key_env, "PGPASSWORD"}
+    assert config.ledger.journal is not None
+    assert any(config.ledger.journal.startswith(mount["mountPath"]) for mount in container["volumeMounts"])
+    labels = pod["metadata"]["labels"].items()
+    services = [resource for resource in resources if resource["kind"] == "Service"]
+    assert all(service["spec"]["selector"].items() <= labels for service in services)
+    assert of["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels
+    scraped = of["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items()
+    assert len([service for service in services if scraped <= service["metadata"]["labels"].items()]) == 1
+
+
+def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is absent; install the Debian package systemd")
+    unit = tmp_path / "breakeven.service"
+    unit.write_text(
+        (DEPLOY / "systemd/breakeven.service").read_text().replace("/opt/breakeven/bin/breakeven", "/bin/true")
+    )
+    checked = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[processes.Gateway]:
+    """The demo's containers as processes: the same config but for ports and paths, the same script."""
+    config = yaml.safe_load((DEPLOY / "compose/breakeven.demo.yaml").read_text())
+    ports = [free_port(), free_port()]
+    for side, port in zip(("student", "teacher"), ports, strict=True):
+        config[side]["base_url"] = f"http://127.0.0.1:{port}/v1"
+    config["server"] = {"host": "127.0.0.1"}
+    config["ledger"] = {"url": "sqlite:///breakeven.db"}
+    with processes.gateway(tmp_path, config) as gateway:
+        command = [sys.executable, str(DEPLOY / "compose/parts.py"), "--gateway", gateway.url, "--key", "demo"]
+        command += ["--student-port", str(ports[0]), "--teacher-port", str(ports[1]), "--per-second", "15"]
+        child = Child(command, tmp_path / "parts.log", {"PYTHONPATH": str(ROOT)})
+        try:
+            yield gateway
+        finally:
+            assert child.stop() == 0
+
+
+def test_the_demos_parts_fill_the_ledger(demo: processes.Gateway) -> None:
+    served = 'breakeven_tokens_total{kind="output",upstream="%s"}'
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        metrics = demo.metrics()
+        if metrics[served % "student"] > 0 and metrics[served % "teacher"] > 0:
+            break
+        time.sleep(0.5)
+    assert metrics[served % "student"] > 0
+    assert metrics[served % "teacher"] > 0
+    assert metrics["breakeven_baseline_usd_total"] > 0
