@@ -42,6 +42,7 @@ class Load:
 
     port: int
     rate: float
+    upstreams: dict[str, Upstream]
     seed: int = 7
     sent: int = 0
     ended: Counter[str] = field(default_factory=Counter)
@@ -66,7 +67,7 @@ class Load:
         if draw < _ABORTS:
             plan = "abort"
         elif draw < _ABORTS + _FAULTS:
-            plan = ("500", "reset", "cut" if stream else "500")[number % 3]
+            plan = ("500", "reset", "cut" if stream else "500")[int((draw - _ABORTS) / _FAULTS * 3)]
         name = "teacher" if teacher else "student"
         body = {
             "model": "auto@0" if teacher else "auto@1",
@@ -74,21 +75,24 @@ class Load:
             "user": f"{plan}:{name}:{number}",
             "stream": stream,
         }
+        arrived = self.upstreams[name].arrived[number] = asyncio.Event()
         try:
-            self.ended[await self._ask(json.dumps(body).encode(), plan, stream)] += 1
+            async with asyncio.timeout(30):
+                self.ended[await self._ask(json.dumps(body).encode(), plan, stream, arrived)] += 1
         except (OSError, asyncio.IncompleteReadError, ValueError, TimeoutError):
             self.ended["broken"] += 1
+        finally:
+            del self.upstreams[name].arrived[number]
 
-    async def _ask(self, body: bytes, plan: str, stream: bool) -> str:
+    async def _ask(self, body: bytes, plan: str, stream: bool, arrived: asyncio.Event) -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
         try:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
             writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
             if plan == "abort" and not stream:
-                await asyncio.sleep(0.3)
+                await arrived.wait()
                 return "aborted"
-            async with asyncio.timeout(30):
-                answer = await reader.readuntil(b"data: ") if plan == "abort" else await reader.read()
+            answer = await reader.readuntil(b"data: ") if plan == "abort" else await reader.read()
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
@@ -177,7 +181,7 @@ async def soak(minutes: float, rate: float, folder: Path) -> Outcome:
         await gateway.ready()
         started = time.monotonic()
         at_rest = await gateway.sample(started)
-        load = Load(gateway.port, rate)
+        load = Load(gateway.port, rate, upstreams)
         running = asyncio.create_task(load.run(minutes * 60))
         samples = []
         every = min(5.0, minutes * 3)

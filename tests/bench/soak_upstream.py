@@ -34,6 +34,8 @@ class Upstream:
     def __init__(self, name: str, pause: float) -> None:
         self.name = name
         self.count = Count()
+        # Set once a request that is to be aborted is here.
+        self.arrived: dict[int, asyncio.Event] = {}
         self._pause = pause
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -91,6 +93,7 @@ class Upstream:
         if body.get("stream"):
             return await self._stream(reader, writer, plan, tokens, usage)
         if plan == "abort":
+            self.arrived[int(number)].set()
             return await self._until_gone(reader)
         await asyncio.sleep(self._pause)
         message = {"role": "assistant", "content": "word " * tokens}
