@@ -28,7 +28,8 @@ from models.distill.session import Meter, stopped_by_signals, write_atomically
 from models.distill.spend import PICODOLLARS, Budget, Prices
 from router import outcomes
 
-_TEST_SHARE = 0.3
+# Splits of the outcome rows: for the router's training, for its threshold, for measuring it.
+_TEST_BELOW, _DEV_BELOW = 0.2, 0.4
 
 
 class Endpoint(NamedTuple):
@@ -246,7 +247,7 @@ def _outcome(one: evaluation.Scored) -> dict[str, Any]:
     part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
     row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt}
     row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
-    row["split"] = "test" if part < _TEST_SHARE else "train"
+    row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"
     if one.example.category is not None:
         row["category"] = one.example.category
     if one.student.usage.complete:

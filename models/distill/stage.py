@@ -68,6 +68,7 @@ def run_stage(
         data.held_out,
         tokenizer.pad_token_id,
         folder / "checkpoints",
+        say,
     )
     checkpoint = last_checkpoint(folder / "checkpoints")
     if checkpoint is not None:

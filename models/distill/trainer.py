@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from models.distill import losses
 from models.distill.encode import Row, collator
@@ -123,6 +123,19 @@ class Clock(TrainerCallback):
             write_atomically(self._path, json.dumps({"seconds": self.seconds()}) + "\n")
 
 
+class Speaker(TrainerCallback):
+    """Says each logged loss in a line, where no progress bar shows it."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:  # noqa: ARG002
+        """Losses were logged."""
+        for name, title in (("loss", "loss"), ("eval_loss", "eval loss")):
+            if name in (logs or {}):
+                self._say(f"step {state.global_step} of {state.max_steps}: {title} {float(logs[name]):.4f}")
+
+
 def freeze(model: Any) -> None:
     """No gradients, no dropout."""
     model.eval()
@@ -148,6 +161,7 @@ def build(
     held_out: list[Row],
     pad_id: int,
     folder: Path,
+    say: Callable[[str], None],
 ) -> tuple[DistillTrainer, Clock]:
     """A trainer that keeps its checkpoints in `folder`."""
     evaluated = bool(held_out)
@@ -198,6 +212,9 @@ def build(
         data_collator=collator(pad_id),
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)
+    if schedule.quiet:
+        trainer.add_callback(Speaker(say))
     return trainer, clock
 
 

@@ -82,7 +82,7 @@ def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows
     assert "**75.0% (" in done.stdout
     rows = outcomes.read([out / "outcomes.jsonl"])
     assert sum(row.student_score for row in rows) == 30
-    assert {row.split for row in rows} == {"train", "test"}
+    assert {row.split for row in rows} == {"train", "dev", "test"}
     assert rows[0].record["student_tokens"] == 5
     assert rows[0].record["teacher_tokens"] == 6
 

@@ -264,7 +264,7 @@ def test_a_teacher_is_frozen_and_projections_learn(parts: Path, tmp_path: Path) 
     data = encode(read([parts / "train.jsonl"]), made, 64).rows
     schedule = Schedule(1.0, 1, 4, 1, 0.01, 10, 0, 1, False, True, True)
     objective = Objective("feature", pairs=((2, 4),))
-    trainer, _ = build(student, teacher, objective, schedule, data, [], made.pad_token_id, tmp_path / "c")
+    trainer, _ = build(student, teacher, objective, schedule, data, [], made.pad_token_id, tmp_path / "c", print)
     batch = trainer.data_collator(data[:4])
     student.train()
     loss = trainer.compute_loss(student, batch)

@@ -1,0 +1,1 @@
+"""Examples that run from end to end on a CPU."""

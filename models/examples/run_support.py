@@ -1,0 +1,274 @@
+"""The whole chain on the support desk of `support.py`: a program is the teacher, SmolLM2 becomes the student.
+
+`python -m models.examples.run_support OUT --base SMOLLM2_DIR --vllm-python PYTHON` runs generate, train,
+evaluate, the router's train and tune, and the gateway on test prompts; prints a table in Markdown and writes
+OUT/result.json. Each step leaves its files in OUT, and a rerun goes on from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models import checkers
+from models.examples.support import Case, cases, is_common
+from models.student import Student, command, environment
+
+_PRICES = ("--input-usd", "15", "--output-usd", "60")
+_TEACHER_SHARE = 0.25
+
+
+def main() -> None:
+    """Run the chain."""
+    parser = argparse.ArgumentParser(description="Distil, serve, evaluate, route: a support desk on a CPU.")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--base", type=Path, required=True, help="directory of SmolLM2-135M-Instruct")
+    parser.add_argument("--vllm-python", default=sys.executable, help="interpreter that has vLLM")
+    parser.add_argument("--train-python", default=sys.executable, help="interpreter that has the extra distill")
+    parser.add_argument("--cases", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=16)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = run(options)
+    (options.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(table(result))
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """All steps; what was found."""
+    out: Path = options.out
+    known = cases(options.cases, seed=7)
+    _write_inputs(out, known)
+    seconds: dict[str, float] = {}
+    with _replay(out) as teacher_url, _timed(seconds, "generate"):
+        _breakeven(
+            *("distill", "generate", out / "prompts.jsonl", "--out", out / "data", "--base-url", teacher_url),
+            *("--model", "oracle", "--max-usd", "20", *_PRICES, "--i-may-train-on-these-outputs"),
+            *("--eval-share", "0.15", "--concurrency", "8", "--max-tokens", "64"),
+        )
+    with _timed(seconds, "train"):
+        _breakeven(
+            *("distill", "train", out / "data/train.jsonl", "--out", out / "model", "--student", options.base, "--cpu"),
+            *("--max-steps", options.steps, "--batch-size", options.batch, "--learning-rate", "3e-4"),
+            *("--max-length", "192", "--dtype", "bfloat16", "--eval-every", "50", "--seed", "1"),
+            python=options.train_python,
+        )
+    port = _free_port()
+    argv = command(out / "model", name="support", port=port, cpu=True, max_model_len=512, python=options.vllm_python)
+    with Student(argv, environment(cpu=True), host="127.0.0.1", port=port) as student:
+        with _timed(seconds, "evaluate"):
+            _breakeven(
+                *("distill", "evaluate", out / "data/eval.jsonl", "--out", out / "eval", "--scorer", "row"),
+                *("--student-url", student.base_url, "--student-model", "support", "--max-tokens", "64", *_PRICES),
+            )
+        outcomes = out / "eval/outcomes.jsonl"
+        with _timed(seconds, "router"):
+            _breakeven("train", outcomes, "--out", out / "router")
+            tuned = json.loads(
+                _breakeven(
+                    *("tune", outcomes, "--config", _config(out, student.base_url, "http://127.0.0.1:9/v1", 0.5)),
+                    *("--artifact", out / "router", "--teacher-share", _TEACHER_SHARE, "--json"),
+                    *("--plot", out / "tune.png"),
+                )
+            )
+        threshold = _threshold(tuned)
+        with _replay(out) as teacher_url, _timed(seconds, "gateway"):
+            routed = _routed(out, _config(out, student.base_url, teacher_url, threshold), outcomes, known)
+    report = json.loads((out / "eval/report.json").read_text(encoding="utf-8"))
+    training = json.loads((out / "model/training.json").read_text(encoding="utf-8"))
+    return {
+        "cases": options.cases,
+        "training": {**training["rows"], **training["stages"][0]},
+        "alone": {"all": report["overall"], **_grouped(outcomes)},
+        "student": report["student"],
+        "threshold": threshold,
+        "routed": routed,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    alone, routed = result["alone"], result["routed"]
+    lines = [
+        "| | all | common | unusual |",
+        "| --- | --- | --- | --- |",
+        f"| student alone, held-out prompts | {alone['all']['student']:.1%} | {alone['common']['student']:.1%} | "
+        f"{alone['unusual']['student']:.1%} |",
+        f"| routed, test prompts | {routed['all']:.1%} | {routed['common']:.1%} | {routed['unusual']:.1%} |",
+        f"| student alone, the same test prompts | {routed['student_alone']:.1%} | | |",
+        "",
+        f"Teacher share {routed['teacher_share']:.1%}; teacher spend {routed['teacher_usd']:.4f} USD against "
+        f"{routed['baseline_usd']:.4f} USD for all to the teacher. Seconds: {result['seconds']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _write_inputs(out: Path, known: Sequence[Case]) -> None:
+    prompts = [
+        {"id": f"case-{i}", "prompt": c.prompt, "category": c.kind, "checker": c.checker, "reference": _reference(c)}
+        for i, c in enumerate(known, 1)
+    ]
+    answers = [
+        {
+            "prompt": c.prompt,
+            "answer": c.answer,
+            "prompt_tokens": -(-len(c.prompt) // 4),
+            "output_tokens": -(-len(c.answer) // 4),
+        }
+        for c in known
+    ]
+    for name, rows in (("prompts", prompts), ("answers", answers)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+def _reference(case: Case) -> str:
+    return case.answer.split()[-2] if case.checker == "number" else case.answer
+
+
+def _grouped(outcomes: Path) -> dict[str, dict[str, float]]:
+    rows = _read(outcomes)
+    groups = {"common": True, "unusual": False}
+    found = {}
+    for name, common in groups.items():
+        scores = [row["student_score"] for row in rows if is_common(row["category"]) is common]
+        found[name] = {"rows": len(scores), "student": sum(scores) / len(scores)}
+    return found
+
+
+def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> dict[str, Any]:
+    """The gateway's answers to the test rows, scored; and what its ledger says."""
+    by_prompt = {case.prompt: case for case in known}
+    rows = [row for row in _read(outcomes) if row["split"] == "test"]
+    port = _free_port()
+    log = (out / "gateway.log").open("wb")
+    line = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port)]
+    with log, _process(line, log, lambda: _alive(f"http://127.0.0.1:{port}/healthz")):
+        scored = []
+        for row in rows:
+            case = by_prompt[row["messages"][-1]["content"]]
+            answer, route = _ask(f"http://127.0.0.1:{port}/v1", case.prompt)
+            scored.append((case, checkers.score(case.checker, _reference(case), answer), route))
+    report = json.loads(_breakeven("report", "--json", "--config", config))
+    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    def mean(common: bool | None) -> float:
+        chosen = [score for case, score, _ in scored if common is None or is_common(case.kind) is common]
+        return sum(chosen) / len(chosen)
+
+    return {
+        "rows": len(rows),
+        "all": mean(None),
+        "common": mean(True),
+        "unusual": mean(False),
+        "student_alone": sum(row["student_score"] for row in rows) / len(rows),
+        "teacher_share": sum(route == "teacher" for _, _, route in scored) / len(scored),
+        "teacher_usd": float(report["teacher_usd"]),
+        "baseline_usd": float(report["baseline_usd"]),
+    }
+
+
+def _ask(base_url: str, prompt: str) -> tuple[str, str]:
+    body = {"model": "auto", "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0}
+    request = urllib.request.Request(  # noqa: S310
+        f"{base_url}/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        content = json.load(answer)["choices"][0]["message"]["content"]
+        return content or "", answer.headers["x-breakeven-route"]
+
+
+def _config(out: Path, student: str, teacher: str, threshold: float) -> Path:
+    prices = {"input": 15.0, "cached_input": 1.5, "output": 60.0}
+    config = {
+        "student": {"base_url": student, "model": "support", "hosting_usd_per_hour": 0.1},
+        "teacher": {"base_url": teacher, "model": "oracle", "usd_per_million": prices},
+        "routing": {"artifact": "router", "threshold": threshold, "novelty_threshold": 1.0, "sticky": False},
+        "ledger": {"url": "sqlite:///ledger.db"},
+    }
+    path = out / "breakeven.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML.
+    return path
+
+
+def _threshold(tuned: dict[str, Any]) -> float:
+    point = tuned.get("point", tuned)
+    return float(point["threshold"])
+
+
+def _breakeven(*arguments: object, python: str = sys.executable) -> str:
+    """Run a verb; its output. What it says on the way goes to this terminal."""
+    line = [python, "-m", "gateway.cli", *map(str, arguments)]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"breakeven {arguments[0]} {arguments[1]} ended with code {done.returncode}")
+    return done.stdout
+
+
+@contextmanager
+def _replay(out: Path) -> Iterator[str]:
+    """The teacher: the program's answers, over the OpenAI API."""
+    port_file = out / "teacher.port"
+    port_file.unlink(missing_ok=True)
+    line = [sys.executable, "-m", "models.replay", "--answers", str(out / "answers.jsonl"), "--model", "oracle"]
+    line += ["--port-file", str(port_file), "--speed", "inf"]
+    with (out / "teacher.log").open("wb") as log, _process(line, log, port_file.exists):
+        yield f"http://127.0.0.1:{int(port_file.read_text())}/v1"
+
+
+@contextmanager
+def _process(line: list[str], log: Any, ready: Callable[[], bool]) -> Iterator[None]:
+    process = subprocess.Popen(line, stdout=log, stderr=log, env=dict(os.environ))
+    try:
+        for _ in range(600):
+            if ready():
+                break
+            if process.poll() is not None:
+                raise SystemExit(f"{line[2]} ended with code {process.returncode}")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(90)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - start
+
+
+def _alive(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    main()
