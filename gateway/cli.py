@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from gateway import money_cli, tune_cli
-from gateway.config import Config, check_environment, load_config
+from gateway.config import Config
 from gateway.errors import BreakevenError, ConfigError
+from gateway.loading import check_environment, load_config
 from models.distill import cli as distill
 
 app = typer.Typer(

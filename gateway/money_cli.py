@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.config import load_config
+from gateway.loading import load_config
 
 
 def report(

@@ -46,7 +46,7 @@ def tune(
 ) -> None:
     """Solve the threshold for a teacher share, a quality floor with a guarantee, or a monthly budget."""
     from gateway import tuning
-    from gateway.config import load_config
+    from gateway.loading import load_config
     from router.artifact import load
 
     if sum(goal is not None for goal in (teacher_share, quality, monthly_usd)) != 1:

@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> int:
     from gateway import log, server
     from gateway.app import create_app
     from gateway.checks import open_services
-    from gateway.config import check_environment, load_config
+    from gateway.loading import check_environment, load_config
 
     path, host, port, log_level, number, parent, workers = arguments
     log.configure(log_level)

@@ -10,7 +10,7 @@ from typing import Any
 from gateway import log, server
 from gateway.app import create_app
 from gateway.checks import open_services
-from gateway.config import load_config
+from gateway.loading import load_config
 from router.artifact import Artifact
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.config import load_config
 from gateway.economics.prices import Cost
 from gateway.ledger import Ledger
+from gateway.loading import load_config
 from gateway.record import AttemptRecord, Endpoint, Outcome, RequestRecord
 from gateway.usage import Usage
 from router.policy import Reason, Route

@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from gateway.books import current
-from gateway.config import Config, load_config
+from gateway.config import Config
 from gateway.economics.breakeven import Rate
 from gateway.economics.prices import Price
 from gateway.errors import ConfigError
 from gateway.ledger import Investment, Ledger
 from gateway.ledger.entries import price_at
+from gateway.loading import load_config
 
 HOUR = 3_600_000_000
 START = int(datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC).timestamp()) * 1_000_000
