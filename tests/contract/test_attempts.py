@@ -333,6 +333,21 @@ def test_a_client_that_stops_reading_slows_the_upstream_down(gateway: Gateway, s
     eventually(lambda: gateway.metric("in_flight") == 0)
 
 
+def test_a_client_that_never_reads_again_is_cut_at_the_total_timeout(
+    gateway: Gateway, student: ScriptedUpstream
+) -> None:
+    count = len(gateway.settled())
+    student.script(Head(200, SSE), Flood(delta("x" * 65000), 200 << 20), ExpectDisconnect(5))
+    with gateway.connect(receive_buffer=16384) as client:
+        client.request("POST", "/v1/chat/completions", json.dumps(chat(stream=True)).encode())
+        client.head()
+        record = eventually(lambda: gateway.settled()[count:], 8)[0]
+    assert record["outcome"] == "client_cancelled"
+    assert 3.8 < record["seconds"] < 6
+    eventually(lambda: student.last.disconnected_after)
+    assert gateway.metric("in_flight") == 0
+
+
 def test_500_streams_at_once_all_progress(tmp_path: Path) -> None:
     # All at once is the point here, not how fast one core brings up 500 connections.
     patient = {**TIMEOUTS, "first_event_seconds": 20, "idle_seconds": 20, "total_seconds": 60}

@@ -246,6 +246,26 @@ def test_a_locked_database_holds_up_no_request_and_loses_nothing(tmp_path: Path)
         assert gateway.rows("select count(*) from requests") == [(21,)]
 
 
+def test_a_full_disk_holds_up_no_request_and_loses_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.post(chat())
+        gateway.rows("select 1 from requests")
+        assert gateway.process is not None
+        process = psutil.Process(gateway.process.pid)
+        unlimited = process.rlimit(psutil.RLIMIT_FSIZE)
+        # No file may grow any more: to the process that is a disk without room.
+        process.rlimit(psutil.RLIMIT_FSIZE, (0, unlimited[1]))
+        try:
+            for number in range(20):
+                assert gateway.post(chat(stream=number % 2 == 0)).status == 200
+            assert gateway.metric("ledger_pending") == 20
+            assert gateway.metric("ledger_write_failures_total") >= 1
+        finally:
+            process.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+        eventually(lambda: gateway.metric("ledger_pending") == 0, 15)
+        assert gateway.rows("select count(*), count(distinct id) from requests") == [(21, 21)]
+
+
 def test_two_instances_on_one_host_do_not_disturb_each_other(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
@@ -262,7 +282,9 @@ def test_two_instances_on_one_host_do_not_disturb_each_other(tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running(tmp_path_factory.mktemp("four"), arguments=("--workers", "4")) as gateway:
+    folder = tmp_path_factory.mktemp("four")
+    admin = {"BREAKEVEN_ADMIN_KEY": "admin"}
+    with running(folder, arguments=("--workers", "4"), environment=admin) as gateway:
         eventually(lambda: len(workers(gateway)) == 4, 20)
         yield gateway
 
@@ -299,6 +321,12 @@ def test_workers_all_take_a_changed_config(four: Gateway) -> None:
     four.write_config({"routing": {"threshold": 0.25}})
     seen = eventually(lambda: {four.post(chat()).headers["x-breakeven-threshold"] for _ in range(30)} == {"0.25"}, 10)
     assert seen
+
+
+def test_workers_all_take_a_changed_policy(four: Gateway) -> None:
+    put = ask(four.port, "/admin/policy", {"threshold": 0.75}, {"authorization": "Bearer admin"}, "PUT")
+    assert put.status == 200
+    assert eventually(lambda: {four.post(chat()).headers["x-breakeven-threshold"] for _ in range(30)} == {"0.75"}, 10)
 
 
 def test_workers_drain_and_exit_0(tmp_path: Path) -> None:
