@@ -15,8 +15,6 @@ import httpx2
 from tests.processes import ROOT
 
 DASHBOARDS = ROOT / "deploy/grafana/dashboards"
-# What no gateway exports before there is shadow traffic to measure quality on.
-ONLY_WITH_SHADOW = "breakeven_quality_retention"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
-from panels import BLUE, GREEN, JOB, ORANGE, RED, figure, heat, job, lines, row, start
+from panels import BLUE, JOB, ORANGE, RED, figure, heat, job, lines, row, start
 
 ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
 ANSWERED = job('route=~"student|teacher"')
@@ -27,11 +27,6 @@ def spread(metric: str, limit: str, name: str) -> list[tuple[str, str]]:
 
 def build() -> dashboard.Dashboard:
     """The dashboard."""
-    quality = [
-        (f"max(breakeven_quality_retention{JOB})", "kept"),
-        (f"max(breakeven_quality_retention_lower{JOB})", "lower"),
-        (f"max(breakeven_quality_retention_upper{JOB})", "upper"),
-    ]
     return (
         start("breakeven-routing", "Breakeven: Routing", "Which upstream answers, why, and what the router sees.")
         .with_row(row("The last hour"))
@@ -159,16 +154,6 @@ def build() -> dashboard.Dashboard:
                 ],
                 "reqps",
                 low=0,
-            )
-        )
-        .with_panel(
-            lines(
-                "Quality kept",
-                "The student's answers on live traffic relative to the teacher's, from shadow pairs, with its interval. Empty without shadow traffic.",
-                quality,
-                "percentunit",
-                colors={"kept": GREEN},
-                dashed=["lower", "upper"],
             )
         )
     )

@@ -34,7 +34,7 @@ def read(
     _require_raw_rows(connection, since, until)
     merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): []}
     for statement in _parts(group_by, since, until):
-        for row in connection.execute(statement):
+        for row in connection.execute(statement).all():
             one = _sum(row, len(group_by))
             merged.setdefault(one.group, []).append(one)
     totals = [parts[0] if len(parts) == 1 else add(parts, group) for group, parts in merged.items()]

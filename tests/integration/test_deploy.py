@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config import load_config
+from gateway.loading import load_config
 from tests import processes
 from tests.processes import ROOT, Child, free_port
 

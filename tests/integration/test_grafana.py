@@ -81,8 +81,7 @@ def test_queries_use_metrics_that_there_are() -> None:
     known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
     for query in panels.queries():
         for name in re.findall(r"\bbreakeven_\w+", query.expression):
-            if not name.startswith(panels.ONLY_WITH_SHADOW):
-                assert re.sub(r"_bucket$", "", name) in known, query
+            assert re.sub(r"_bucket$", "", name) in known, query
 
 
 @contextlib.contextmanager
@@ -131,7 +130,7 @@ def wait_for_scrape(url: str) -> float:
 
 
 def ours(query: panels.Query) -> bool:
-    return "vllm:" not in query.expression and panels.ONLY_WITH_SHADOW not in query.expression
+    return "vllm:" not in query.expression
 
 
 def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> None:
