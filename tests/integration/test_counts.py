@@ -134,3 +134,38 @@ def test_a_stream_is_counted_though_the_client_did_not_ask(
     [(prompt, output)] = running.sql("SELECT prompt_tokens, output_tokens FROM attempts")
     assert output > 0
     assert moved(vllm, before, (prompt, output)) == (prompt, output)
+
+
+def test_the_other_endpoints_are_counted_too(
+    vllm: Vllm, gateway: Callable[..., Gateway], sdk: Callable[..., openai.OpenAI]
+) -> None:
+    """Completions and responses, whole and streamed, on either route."""
+    running = gateway(vllm.base_url, vllm.base_url)
+    client = sdk(running.base_url)
+    before = vllm.tokens()
+    question = str(QUESTION[0]["content"])
+    seen: list[tuple[int, int]] = []
+    for model in ("auto@1.0", "auto@0.0"):
+        completion = client.completions.create(model=model, prompt=question, max_tokens=8)
+        assert completion.usage is not None
+        seen.append((completion.usage.prompt_tokens, completion.usage.completion_tokens))
+        with client.completions.create(
+            model=model, prompt=question, max_tokens=8, stream=True, stream_options={"include_usage": True}
+        ) as stream:
+            last = list(stream)[-1].usage
+        assert last is not None
+        seen.append((last.prompt_tokens, last.completion_tokens))
+        response = client.responses.create(model=model, input=question, max_output_tokens=8)
+        assert response.usage is not None
+        seen.append((response.usage.input_tokens, response.usage.output_tokens))
+        with client.responses.stream(model=model, input=question, max_output_tokens=8) as events:
+            final = list(events)[-1].response.usage  # type: ignore[union-attr]
+        assert final is not None
+        seen.append((final.input_tokens, final.output_tokens))
+    everything = sum(prompt for prompt, _ in seen), sum(output for _, output in seen)
+    assert moved(vllm, before, everything) == everything
+    running.metrics()  # settled requests are in the database after this
+    counted = "SELECT sum(prompt_tokens), sum(output_tokens), count(*), min(usage_complete) FROM attempts"
+    assert running.sql(counted) == [(*everything, len(seen), 1)]
+    kinds = running.sql("SELECT endpoint, route, count(*) FROM requests GROUP BY 1, 2 ORDER BY 1, 2")
+    assert kinds == [(e, r, 2) for e in ("completions", "responses") for r in ("student", "teacher")]

@@ -100,6 +100,40 @@ def test_two_choices_in_a_stream(client: openai.OpenAI, model: str) -> None:
     assert sorted(finished) == [0, 1]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_completions(client: openai.OpenAI, model: str) -> None:
+    options: dict[str, Any] = {"model": model, "prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
+    answer = client.completions.create(**options)
+    assert answer.object == "text_completion"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+    with client.completions.create(**options, stream=True) as stream:
+        chunks = list(stream)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == answer.choices[0].text
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_responses(client: openai.OpenAI, model: str) -> None:
+    options: dict[str, Any] = {"input": QUESTION[0]["content"], "max_output_tokens": 16, "temperature": 0}
+    answer = client.responses.create(model=model, **options)
+    assert answer.output_text != ""
+    with client.responses.stream(model=model, **options) as stream:
+        events = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert events[0] == "response.created"
+    assert events[-1] in ("response.completed", "response.incomplete")
+    assert final.output_text == answer.output_text
+    assert final.usage is not None
+    assert answer.usage is not None
+    assert final.usage.output_tokens == answer.usage.output_tokens
+
+
+def test_embeddings_that_vllm_does_not_serve(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.embeddings.create(model="student", input="Hello")
+
+
 @pytest.mark.parametrize(
     ("model", "route", "reason"),
     [
