@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from tests.bench.soak_report import Outcome, Sample, page
+from tests.bench.soak_report import SPARE, Outcome, Sample, page
 from tests.bench.soak_upstream import Count, Upstream
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +164,15 @@ class Gateway:
             metrics["breakeven_tasks"],
         )
 
+    async def rests(self, since: float, before: Sample) -> Sample:
+        """The sample once it is as at rest, or after a while; an idle connection to an upstream lives for 4 to 8 s."""
+        for _ in range(40):
+            await asyncio.sleep(0.5)
+            sample = await self.sample(since)
+            if sample.fds <= before.fds + SPARE and sample.tasks <= before.tasks and not sample.in_flight:
+                break
+        return sample
+
     def stop(self) -> int:
         if self._process.poll() is None:
             self._process.terminate()
@@ -190,8 +199,7 @@ async def soak(minutes: float, rate: float, folder: Path) -> Outcome:
             if not running.done():
                 samples.append(await gateway.sample(started))
         await running
-        await asyncio.sleep(10)  # an idle connection to an upstream is closed after 4 to 8 s
-        at_end = await gateway.sample(started)
+        at_end = await gateway.rests(started, at_rest)
     finally:
         code = gateway.stop()
         for upstream in upstreams.values():

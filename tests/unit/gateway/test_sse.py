@@ -106,6 +106,7 @@ lines = st.one_of(
 streams = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r\n", "\r"])), max_size=12)
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(streams, st.lists(st.integers(0, 400), max_size=8))
 def test_any_stream_in_any_segments_is_read_as_specified_and_kept_as_sent(
@@ -119,6 +120,7 @@ def test_any_stream_in_any_segments_is_read_as_specified_and_kept_as_sent(
     assert decoded(events) == reference(text)
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
 def test_any_bytes_come_out_as_they_went_in(data: bytes, cuts: list[int]) -> None:
