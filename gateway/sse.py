@@ -34,6 +34,9 @@ class Scanner:
     def feed(self, segment: bytes) -> list[Event]:
         """The events that this segment completes."""
         buffer = self._buffer
+        # Nearly every segment of a model server is one whole event.
+        if not buffer and self._started and segment.find(b"\n\n") == len(segment) - 2 >= 1 and b"\r" not in segment:
+            return [_parse(segment, segment)]
         buffer += segment
         events: list[Event] = []
         start = 0
