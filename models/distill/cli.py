@@ -51,10 +51,10 @@ def generate(
     """Ask the teacher for answers to your prompts and write a dataset. Exits 3 where it stopped before the end."""
     from models.distill import generate as generating
     from models.distill.prompts import read
-    from models.distill.session import api_key
+    from models.distill.session import api_key, read_text
     from models.distill.spend import amount, prices
 
-    found = read(prompts, system=system.read_text(encoding="utf-8") if system else None, skip_bad=skip_bad)
+    found = read(prompts, system=read_text("--system", system) if system else None, skip_bad=skip_bad)
     settings = generating.Settings(
         base_url=base_url,
         model=model,
@@ -131,7 +131,7 @@ def evaluate(
     """Measure the student against the teacher and write outcome rows. Exits 3 where it stopped before the end."""
     from models.distill import evaluate as evaluating
     from models.distill.rows import read
-    from models.distill.session import api_key
+    from models.distill.session import api_key, read_text
     from models.distill.spend import amount, prices
     from models.judge import RUBRIC
 
@@ -144,7 +144,7 @@ def evaluate(
         teacher=evaluating.endpoint("teacher", teacher_url, teacher_model, api_key(teacher_key_env), teacher_prices),
         judge=evaluating.endpoint("judge", judge_url, judge_model, api_key(judge_key_env), judge_prices),
         teacher_prices=teacher_prices,
-        rubric=rubric.read_text(encoding="utf-8") if rubric else RUBRIC,
+        rubric=read_text("--rubric", rubric) if rubric else RUBRIC,
         max_usd=None if max_usd is None else amount("--max-usd", max_usd),
         max_tokens=max_tokens,
         temperature=temperature,

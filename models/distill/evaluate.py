@@ -5,7 +5,6 @@ Also writes the outcome rows that the router learns from.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from models import judge as judging
-from models.distill import evaluation
+from models.distill import evaluation, session
 from models.distill.chat import Call, Chat, Message, Reply
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
@@ -94,7 +93,7 @@ def evaluate(settings: Settings, examples: Sequence[Example], console: Console) 
     if score is None and settings.judge is None:
         raise DistillError("--scorer judge needs --judge-url and --judge-model")
     settings.out.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(_evaluate(settings, examples, score, console))
+    return session.run(_evaluate(settings, examples, score, console))
 
 
 async def _evaluate(

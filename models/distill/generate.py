@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from models.distill import dataset
+from models.distill import dataset, session
 from models.distill.chat import Call, Chat, Reply
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
@@ -68,14 +68,14 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
         budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
         prompts = list(read.prompts)
         run = _Run(settings, journal, budget, console)
-        more, stop = asyncio.run(run.ask_all(prompts))
+        more, stop = session.run(run.ask_all(prompts))
         prompts += more.prompts
         answered = by_prompt(journal.replies)
         answers = {key: known[limit] for key, known in answered.items() if (limit := best(known)) is not None}
         written = dataset.write(
             settings.out, prompts, answers, eval_share=settings.eval_share, keep_refusals=settings.keep_refusals
         )
-        facts = _facts(settings, read, more, written, journal, terms, run.failures)
+        facts = _facts(settings, read, more, written, journal, terms, run)
         write_atomically(settings.out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         write_atomically(settings.out / "README.md", dataset.card(facts))
         return Generated(facts, stop)
@@ -112,6 +112,8 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
         ]
     if facts["answers"].get("truncated"):
         lines.append("truncated answers are left out; a run with a higher --max-tokens asks for those again")
+    for reason, count in facts["given_up_in_last_run"].items():
+        lines.append(f"given up in this run: {count} calls: {reason}")
     lines.append(f"cost: {money['usd']} USD for {money['replies']} replies")
     if money["possibly_usd"] != "0":
         lines.append(f"perhaps paid besides, at most: {money['possibly_usd']} USD (no answer or no usage came)")
@@ -127,6 +129,7 @@ class _Run:
         self._budget = budget
         self._meter = Meter(console)
         self.failures: dict[str, int] = {}
+        self.given_up: dict[str, str] = {}
 
     async def ask_all(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
         s = self._settings
@@ -151,7 +154,7 @@ class _Run:
                     calls = self._calls([*prompts, *more.prompts])
                     with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
                         stop = await pool.run(calls)
-            self.failures = dict(pool.failures)
+            self.failures, self.given_up = dict(pool.failures), dict(pool.given_up)
         return more, stop
 
     def _calls(self, prompts: Sequence[Prompt]) -> list[Call]:
@@ -200,7 +203,7 @@ def _facts(
     written: dataset.Dataset,
     journal: Journal,
     terms: Mapping[str, Any],
-    failures: Mapping[str, int],
+    run: _Run,
 ) -> dict[str, Any]:
     usages = [reply.usage for reply in journal.replies.values()]
     tokens = {
@@ -231,7 +234,8 @@ def _facts(
         "categories": written.categories,
         "tokens": tokens,
         "top_logprobs": settings.top_logprobs,
-        "failed_attempts_of_last_run": dict(failures),
+        "failed_attempts_of_last_run": run.failures,
+        "given_up_in_last_run": dict(Counter(run.given_up.values()).most_common(5)),
         "cost": {
             "usd": usd(journal.spent),
             "possibly_usd": usd(journal.possible),

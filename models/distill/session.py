@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,6 +27,28 @@ def api_key(variable: str | None) -> str | None:
     if not key:
         raise DistillError(f"the environment variable {variable} is not set or empty; put the API key there")
     return key
+
+
+T = TypeVar("T")
+
+
+def read_text(option: str, path: Path) -> str:
+    """The text of a file that an option names. Raises DistillError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DistillError(f"{option} {path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end. Raises DistillError where a second signal cut it off."""
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise DistillError(
+            "interrupted twice: the calls under way were cut off and count as possibly paid; "
+            "all answers are kept, the same command goes on from there"
+        ) from None
 
 
 @contextlib.contextmanager

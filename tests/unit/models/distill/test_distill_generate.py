@@ -346,3 +346,42 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
         assert skipped.returncode == 0
         assert "skipped 1 of 3 rows" in skipped.stderr
         assert facts(tmp_path / "data")["prompts"]["bad_rows"] == 1
+
+
+def test_a_second_signal_cuts_off_calls_under_way_and_counts_them(tmp_path: Path) -> None:
+    file, out = prompts(tmp_path, 4), tmp_path / "data"
+    with serve(answer, delay=8.0) as teacher:
+        line = command(teacher, file, out)
+        process = subprocess.Popen(line, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(1000):
+            if len(teacher.bodies) == 4:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None, "the first signal waits for the calls under way"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert b"interrupted twice" in said
+        assert b"Traceback" not in said
+        teacher.delay = 0.0
+        assert run(teacher, file, out).returncode == 0
+        assert facts(out)["cost"]["calls_cut_off_by_a_kill"] == 4
+
+
+def test_a_prompt_that_the_api_refuses_is_given_up_and_named(tmp_path: Path) -> None:
+    def script(body: dict[str, Any]) -> Response | str:
+        too_long = body["messages"][-1]["content"] == "question 3"
+        return error(400, "maximum context length is 5 tokens") if too_long else answer(body)
+
+    file, out = prompts(tmp_path, 12), tmp_path / "data"
+    with serve(script) as teacher:
+        done = run(teacher, file, out)
+        assert done.returncode == 0, done.stderr
+        assert facts(out)["prompts"]["unanswered"] == 1
+        assert "given up in this run: 1 calls" in done.stdout
+        assert "maximum context length" in done.stdout
+        absent = run(teacher, file, out, "--system", str(tmp_path / "absent.txt"))
+        assert absent.returncode == 2
+        assert "--system" in absent.stderr
