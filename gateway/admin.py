@@ -181,10 +181,11 @@ async def _read(request: Request) -> bytes:
 async def _stored(change: Callable[[], Active]) -> Active:
     try:
         return await asyncio.to_thread(change)
-    except OSError as error:
+    except (OSError, LedgerError) as error:
+        why = error.strerror if isinstance(error, OSError) else "the ledger does not take it"
         raise RequestError(
             500,
-            f"The policy cannot be stored ({error.strerror}); nothing was changed.",
+            f"The policy cannot be stored ({why}); nothing was changed.",
             type="server_error",
             code="policy_not_stored",
         ) from None

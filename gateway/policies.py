@@ -1,7 +1,8 @@
 """The policy in force: the config's, or what an operator put over it, which survives a restart.
 
 It is kept in one small file beside the ledger's journal, which the processes of one machine share: each looks
-at most once a second whether it changed. Gateways on several machines are set one by one.
+at most once a second whether it changed. Where gateways on several machines share a ledger it is in the ledger
+too, and `sync` brings it to the machine's file; a decision never waits for the database.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field, ValidationError
 
 from gateway.config import Config, Escalation, Fraction, Section
+from gateway.errors import LedgerError
 from router.policy import Policy
 
 _log = logging.getLogger("breakeven.policy")
@@ -48,11 +50,30 @@ class PolicyUpdate(Section):
     artifact: str | None = Field(None, description="Hash of the artifact that the thresholds were tuned for.")
 
 
+class Shared(Protocol):
+    """Where gateways on several machines keep the policy: a version that grows, and a document or none."""
+
+    def policy(self) -> tuple[int, str | None]:
+        """Raises LedgerError."""
+
+    def put_policy(self, document: str | None) -> int:
+        """Raises LedgerError."""
+
+
 class Policies:
     """The policy in force, and the one place that changes it."""
 
-    def __init__(self, config: Config, artifact: str, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        artifact: str,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        shared: Shared | None = None,
+    ) -> None:
         """`artifact`: hash of the running one; a stored policy for another one is left aside."""
+        self._shared = shared
+        self._version = 0
         routing = config.routing
         self._configured = Active(
             threshold=routing.threshold,
@@ -68,12 +89,12 @@ class Policies:
         self._active = self._configured
 
     @classmethod
-    def beside_ledger(cls, config: Config, artifact: str) -> Policies:
+    def beside_ledger(cls, config: Config, artifact: str, shared: Shared | None = None) -> Policies:
         """With the file at its place."""
         assert config.ledger.journal is not None, "load_config resolves it"
         journal = Path(config.ledger.journal)
         name = journal.name.removesuffix(".d").removesuffix("-journal")
-        return cls(config, artifact, journal.with_name(f"{name}-policy.json"))
+        return cls(config, artifact, journal.with_name(f"{name}-policy.json"), shared=shared)
 
     @property
     def active(self) -> Active:
@@ -85,20 +106,41 @@ class Policies:
         return self._active
 
     def put(self, update: PolicyUpdate) -> Active:
-        """Change it, here and for the other processes. Raises OSError where it cannot be stored."""
+        """Change it, here and for the others. Raises OSError, LedgerError where it cannot be stored."""
         changes = update.model_dump(exclude_unset=True, exclude={"artifact"})
         kept = {name: value for name, value in changes.items() if value is not None or name == "escalation"}
         active = Active.model_validate({**self.active.model_dump(), **kept, "source": "admin"})
-        self._write(active.model_dump_json())
+        document = active.model_dump_json()
+        if self._shared is not None:
+            self._version = self._shared.put_policy(document)
+        self._write(document)
         self._looked = self._clock()
         self._look()
         return self._active
 
     def clear(self) -> Active:
-        """Back to the config's. Raises OSError."""
+        """Back to the config's. Raises OSError, LedgerError."""
+        if self._shared is not None:
+            self._version = self._shared.put_policy(None)
         self._path.unlink(missing_ok=True)
         self._look()
         return self._active
+
+    def sync(self) -> None:
+        """Bring what another machine put to this one's file. Waits for the database; never raises."""
+        if self._shared is None:
+            return
+        try:
+            version, document = self._shared.policy()
+            if version == self._version:
+                return
+            if document is None:
+                self._path.unlink(missing_ok=True)
+            else:
+                self._write(document)
+            self._version = version
+        except (LedgerError, OSError) as error:
+            _log.warning("the shared policy cannot be brought here, the one before holds: %s", error)
 
     def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

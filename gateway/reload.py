@@ -20,6 +20,7 @@ from router.policy import Route
 _log = logging.getLogger("breakeven.reload")
 
 _LOOK_SECONDS = 1.0
+_SHARE_SECONDS = 2.0
 _RETIRE_SECONDS = 0.5
 _WINDOW_RETRY_SECONDS = 10.0
 
@@ -44,7 +45,10 @@ class Current:
         self._asked.set()
 
     async def watch(self) -> None:
-        """Reload whenever it was asked for or the file changed; until cancelled."""
+        """Reload whenever it was asked for or the file changed, and follow a policy that another machine put; until
+        cancelled.
+        """
+        shared_at = -_SHARE_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -54,6 +58,9 @@ class Current:
                 self._asked.clear()
                 self._seen = stamp
                 await self.reload()
+            if self.services.ledger.shared and time.monotonic() - shared_at >= _SHARE_SECONDS:
+                shared_at = time.monotonic()
+                await asyncio.to_thread(self.services.policies.sync)
 
     async def reload(self) -> bool:
         """Whether the config as it is now is in force. Never raises for a config that is wrong."""

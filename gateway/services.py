@@ -96,7 +96,7 @@ class Services:
         shown = dict(upstreams)
         publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
         shown_to_scrapes = exposed(registry, shown, ledger)
-        policies = Policies.beside_ledger(config, artifact.hash)
+        policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         state = State(policies, Quotas(ledger), shown=shown)
         shown_to_scrapes.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
@@ -122,7 +122,7 @@ class Services:
                 route: self.upstreams[route] if self.upstreams[route].config == section else Upstream(route, section)
                 for route, section in sections.items()
             },
-            policies=Policies.beside_ledger(config, artifact.hash),
+            policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
 
     @property

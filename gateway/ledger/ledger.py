@@ -32,6 +32,7 @@ from gateway.ledger.entries import (
     sign_off,
 )
 from gateway.ledger.entries import Writer as Registration
+from gateway.ledger.policy import put_policy, read_policy
 from gateway.ledger.retention import prune
 from gateway.ledger.sums import read
 from gateway.ledger.writer import Writer
@@ -143,6 +144,23 @@ class Ledger:
     def contradictions(self, now: int) -> int:
         """How many different sets of prices the gateways use that write here now. Raises LedgerError."""
         return self._read(lambda connection: contradictions(connection, now))
+
+    @property
+    def shared(self) -> bool:
+        """Whether gateways on several machines may write here."""
+        return self._engine.dialect.name != "sqlite"
+
+    def policy(self) -> tuple[int, str | None]:
+        """Version and document of the shared policy. See `policy.read_policy`. Raises LedgerError."""
+        return self._read(read_policy)
+
+    def put_policy(self, document: str | None) -> int:
+        """Replace the shared policy and return its version. Raises LedgerError."""
+        try:
+            with transaction(self._engine, write=True) as connection:
+                return put_policy(connection, document)
+        except SQLAlchemyError as error:
+            raise LedgerError(explain(error)) from None
 
     def enter(self, config: Config, now: int) -> None:
         """Enter the config's hosting rates, prices and investment, from their dates or from now on.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -115,6 +115,15 @@ marks = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("at", BigInteger, nullable=False),
+)
+
+# The policy that an operator put over the config's, for gateways on several machines; no document: taken back.
+policies = Table(
+    "policies",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text),
 )
 
 investments = Table(

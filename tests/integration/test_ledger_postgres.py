@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from tests import processes
 
 pytest.importorskip("psycopg", reason="psycopg is absent; install the extra postgres")
 
+KEY = "the-admin-key"
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(12)]
 
 
@@ -108,7 +110,7 @@ def upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
 def _gateway(folder: Path, url: str, upstreams: tuple[str, str]) -> processes.Gateway:
     folder.mkdir()
     config = processes.make_config(*upstreams, ledger={"url": url, "journal": "journal"})
-    return processes.Gateway(folder, config)
+    return processes.Gateway(folder, config, {"BREAKEVEN_ADMIN_KEY": KEY})
 
 
 class Load:
@@ -216,3 +218,32 @@ def test_retention_and_periods(url: str, upstreams: tuple[str, str], tmp_path: P
     assert ledger.sums(by) == hourly
     assert before['breakeven_tokens_total{kind="output",upstream="teacher"}'] == 60
     ledger.close()
+
+
+def test_a_policy_put_at_one_gateway_holds_at_another(url: str, upstreams: tuple[str, str], tmp_path: Path) -> None:
+    gateways = [_gateway(tmp_path / f"gateway-{index}", url, upstreams) for index in range(2)]
+    headers = {"authorization": f"Bearer {KEY}"}
+    with contextlib.ExitStack() as stack:
+        for gateway in gateways:
+            gateway.start()
+            stack.callback(gateway.stop)
+
+        def route(gateway: processes.Gateway) -> str:
+            body = {"model": "auto", "messages": [{"role": "user", "content": QUESTIONS[0]}]}
+            answer = httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0)
+            return str(answer.headers["x-breakeven-route"])
+
+        def until(gateway: processes.Gateway, wanted: str) -> None:
+            deadline = time.monotonic() + 15
+            while route(gateway) != wanted:
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+
+        httpx2.put(f"{gateways[0].url}/admin/policy", json={"threshold": 0.0}, headers=headers, timeout=10.0)
+        assert route(gateways[0]) == "teacher"
+        until(gateways[1], "teacher")
+        httpx2.put(
+            f"{gateways[1].url}/admin/policy", json={"threshold": 1.0, "novelty_threshold": 1.0}, headers=headers,
+            timeout=10.0,
+        )  # fmt: skip
+        until(gateways[0], "student")

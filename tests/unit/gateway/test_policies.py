@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.config import Config, Escalation
+from gateway.errors import LedgerError
+from gateway.ledger import Ledger
 from gateway.policies import Policies, PolicyUpdate
 from tests.processes import make_config
 
@@ -84,3 +87,57 @@ def test_where_it_cannot_be_stored_nothing_changes(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"."):
         policies.put(PolicyUpdate(threshold=0.9))
     assert policies.active.threshold == 0.4
+
+
+class Machine:
+    """A gateway's policies on a machine of its own, which share a ledger."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self.clock = Clock()
+        self.policies = Policies(CONFIG, "a" * 12, folder / "policy.json", self.clock, ledger)
+
+    def threshold(self) -> float:
+        self.policies.sync()
+        self.clock.now += 1.0
+        return self.policies.active.threshold
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", journal=tmp_path / "journal")
+    yield opened
+    opened.close()
+
+
+def test_machines_that_share_a_ledger_share_the_policy(tmp_path: Path, ledger: Ledger) -> None:
+    one, other = Machine(tmp_path / "one", ledger), Machine(tmp_path / "other", ledger)
+    one.policies.put(PolicyUpdate(threshold=0.7))
+    assert (one.threshold(), other.threshold()) == (0.7, 0.7)
+    other.policies.put(PolicyUpdate(threshold=0.2))
+    assert (one.threshold(), other.threshold()) == (0.2, 0.2)
+    assert Machine(tmp_path / "third", ledger).threshold() == 0.2
+    one.policies.clear()
+    assert (one.threshold(), other.threshold()) == (0.4, 0.4)
+    assert other.policies.active.source == "config"
+
+
+def test_a_machine_that_was_away_gets_what_holds_now(tmp_path: Path, ledger: Ledger) -> None:
+    Machine(tmp_path / "one", ledger).policies.put(PolicyUpdate(threshold=0.7))
+    Machine(tmp_path / "other", ledger).policies.put(PolicyUpdate(threshold=0.2))
+    assert Machine(tmp_path / "one", ledger).threshold() == 0.2
+
+
+def test_a_ledger_that_is_away_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Away:
+        def policy(self) -> tuple[int, str | None]:
+            raise LedgerError("the database cannot be used")
+
+        def put_policy(self, document: str | None) -> int:
+            raise LedgerError("the database cannot be used")
+
+    policies = Policies(CONFIG, "a" * 12, tmp_path / "policy.json", Clock(), Away())
+    policies.sync()
+    with pytest.raises(LedgerError):
+        policies.put(PolicyUpdate(threshold=0.7))
+    assert policies.active.threshold == 0.4
+    assert "the one before holds" in caplog.text
