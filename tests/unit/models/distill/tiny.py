@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-ABSENT = [name for name in ("torch", "transformers", "accelerate", "peft") if importlib.util.find_spec(name) is None]
-needs_training = pytest.mark.skipif(
-    bool(ABSENT), reason=f"{', '.join(ABSENT)} not installed: pip install 'breakeven[distill]'"
-)
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
