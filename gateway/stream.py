@@ -160,7 +160,7 @@ class StreamRelay:
             )
         if self._error_seen:
             attempt.outcome = Outcome.UPSTREAM_ERROR
-            return usage + (self._done or self._last())
+            return bytes(self._held) + usage + (self._done or self._last())
         if complete:
             attempt.outcome = Outcome.OK
             return bytes(self._held) + usage + (self._done or self._last())

@@ -111,10 +111,13 @@ class Gateway:
 
     def __init__(self, folder: Path, student: int, teacher: int) -> None:
         self._folder = folder
+        # A busy machine may need more than 2 s to connect; what never arrived would be in the ledger alone.
+        common = {"timeouts": {"connect_seconds": 20}}
+        student_url, teacher_url = (f"http://127.0.0.1:{port}/v1" for port in (student, teacher))
         config = {
             "server": {"port": 0},
-            "student": {"base_url": f"http://127.0.0.1:{student}/v1", "model": "small", "hosting_usd_per_hour": 1},
-            "teacher": {"base_url": f"http://127.0.0.1:{teacher}/v1", "model": "big", "usd_per_million": PRICES},
+            "student": {"base_url": student_url, "model": "small", "hosting_usd_per_hour": 1, **common},
+            "teacher": {"base_url": teacher_url, "model": "big", "usd_per_million": PRICES, **common},
             "routing": {"novelty_threshold": 1.0, "sticky": False},
             "ledger": {"url": "sqlite:///ledger.db"},
         }
