@@ -12,8 +12,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -40,9 +41,17 @@ def _binaries() -> Path:
     return folders[-1]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL of our own: the URL of its database `postgres`, and how to stop and start it."""
+
+    url: str
+    control: Callable[..., None]
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A PostgreSQL of our own on a Unix socket; gives the URL of its database `postgres`."""
+def server() -> Iterator[Server]:
+    """On a Unix socket, with a folder that goes with it."""
     binaries = _binaries()
     # It refuses to run as root; its package brings a user.
     user = None
@@ -61,22 +70,26 @@ def server() -> Iterator[str]:
 
         run("initdb", "-U", "breakeven", "-A", "trust", "--no-sync")
         settings = f"-c listen_addresses= -c unix_socket_directories={name} -c fsync=off -c max_connections=60"
-        run("pg_ctl", "-w", "-l", f"{name}/log", "-o", settings, "start")
+
+        def control(word: str) -> None:
+            run("pg_ctl", "-w", "-l", f"{name}/log", "-m", "immediate", "-o", settings, word)
+
+        control("start")
         try:
-            yield f"postgresql+psycopg://breakeven@/postgres?host={name}"
+            yield Server(f"postgresql+psycopg://breakeven@/postgres?host={name}", control)
         finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+            control("stop")
 
 
 @pytest.fixture
-def url(server: str) -> str:
+def url(server: Server) -> str:
     """A fresh database."""
-    engine = open_engine(server)
+    engine = open_engine(server.url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("DROP DATABASE IF EXISTS books WITH (FORCE)"))
         connection.execute(text("CREATE DATABASE books"))
     engine.dispose()
-    return server.replace("/postgres?", "/books?")
+    return server.url.replace("/postgres?", "/books?")
 
 
 def test_the_migrations_make_what_the_tables_say(url: str) -> None:
@@ -247,3 +260,29 @@ def test_a_policy_put_at_one_gateway_holds_at_another(url: str, upstreams: tuple
             timeout=10.0,
         )  # fmt: skip
         until(gateways[0], "student")
+
+
+def test_a_database_that_goes_and_comes_back(
+    url: str, server: Server, upstreams: tuple[str, str], tmp_path: Path
+) -> None:
+    gateway = _gateway(tmp_path / "gateway", url, upstreams)
+    gateway.start()
+
+    def ask(count: int) -> None:
+        for number in range(count):
+            body = {"model": "auto", "messages": [{"role": "user", "content": QUESTIONS[number]}]}
+            assert httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0).status_code == 200
+
+    try:
+        ask(3)
+        server.control("stop")
+        ask(5)  # clients notice nothing
+        assert gateway.metrics()["breakeven_ledger_pending"] > 0
+        server.control("start")
+        deadline = time.monotonic() + 30
+        while gateway.metrics()["breakeven_ledger_pending"] > 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert gateway.report()["requests"] == 8
+    finally:
+        gateway.stop()

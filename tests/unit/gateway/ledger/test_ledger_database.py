@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -112,3 +114,27 @@ def test_a_password_never_shows_in_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as caught:
         Ledger.open("postgresql+psycopg://user:secret-word@127.0.0.1:1/x", journal=tmp_path / "journal")
     assert "secret-word" not in str(caught.value)
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_with_its_data(url: str, journal: Path, tmp_path: Path) -> None:
+    engine = open_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with transaction(engine, write=True) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old, old:
+        old.execute(
+            "INSERT INTO hourly VALUES (7, 'teacher', 0, 'chat_completions', 'teacher', 'difficult', '',"
+            " 3, 4, 0, 100, 20, 30, 1, 2, 3, 6)"
+        )
+        old.execute("INSERT INTO hosting_rates (since, per_hour) VALUES (5, 6)")
+        old.execute("INSERT INTO investments VALUES ('config', 5, 77)")
+    ledger = Ledger.open(url, journal=journal)
+    (total,) = ledger.sums()
+    assert (total.requests, total.attempts, total.tokens, total.cost, total.baseline) == (3, 4, 150, 6, 6)
+    assert ledger.rates() == [(5, 6)]
+    assert ledger.investment() == 77
+    ledger.close()
+    probe(url)
