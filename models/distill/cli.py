@@ -112,6 +112,7 @@ def evaluate(
     teacher_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
     input_usd: Annotated[str, typer.Option(help="Teacher: USD per million prompt tokens.")] = "0",
     output_usd: Annotated[str, typer.Option(help="Teacher: USD per million output tokens.")] = "0",
+    hosting_usd_per_hour: Annotated[float, typer.Option(min=0.0, help="Student: what its machine costs.")] = 0.0,
     judge_url: Annotated[str | None, typer.Option(help="The judge's API, with its /v1.")] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
     judge_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
@@ -150,6 +151,7 @@ def evaluate(
         temperature=temperature,
         concurrency=concurrency,
         worst=worst,
+        hosting_usd_per_hour=hosting_usd_per_hour,
     )
     report, stop = evaluating.evaluate(settings, read(rows, skip_bad=skip_bad), Console(stderr=True))
     typer.echo((out / "report.md").read_text(encoding="utf-8"), nl=False)

@@ -53,7 +53,7 @@ class Settings(NamedTuple):
     """What to measure and how.
 
     Without `teacher` its answers are those of the rows. `scorer` is a name that `scorers.scorer` knows, or
-    `judge`, which needs `judge`. `max_usd` limits what teacher and judge cost, over all runs into `out`.
+    `judge`, which needs `judge`. `hosting_usd_per_hour` is what the student's machine costs. `max_usd` limits what teacher and judge cost, over all runs into `out`.
     """
 
     student: Endpoint
@@ -70,6 +70,7 @@ class Settings(NamedTuple):
     timeout_seconds: float = 120.0
     worst: int = 10
     seed: int = 1
+    hosting_usd_per_hour: float = 0.0
 
 
 class Answered(NamedTuple):
@@ -130,6 +131,9 @@ async def _evaluate(
             scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
         )
         report |= {"scorer": settings.scorer, "rows_without_score": len(examples) - len(scored)}
+        # As many answers as are asked for at once share the machine.
+        hours = sum(one.student.seconds for one in scored) / settings.concurrency / 3600
+        report["student"]["usd"] = f"{hours * settings.hosting_usd_per_hour:.6f}"
         report |= {"judge": asking.judge_report, "cost": _cost(journals)}
         _write(settings, scored, report)
         return report, stop

@@ -60,7 +60,7 @@ def report(out: Path) -> dict[str, Any]:
 def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows(tmp_path: Path) -> None:
     file, out = held_out(tmp_path), tmp_path / "out"
     with serve(student, delay=0.05) as teacher:
-        options = ("--scorer", "numeric", "--input-usd", "10", "--output-usd", "100")
+        options = ("--scorer", "numeric", "--input-usd", "10", "--output-usd", "100", "--hosting-usd-per-hour", "3600")
         done = run(teacher, file, out, *options)
         assert done.returncode == 0, done.stderr
         assert len(teacher.bodies) == 40
@@ -74,6 +74,8 @@ def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows
     assert (kinds["common"]["student"], kinds["unusual"]["student"]) == (1.0, 0.0)
     assert found["student"]["output_tokens"] == 5
     assert 0.05 <= found["student"]["seconds_p50"] <= found["student"]["seconds_p95"]
+    # 40 answers of at least 0.05 s, 8 at once, at 1 USD a second.
+    assert 0.25 <= float(found["student"]["usd"]) < 2.5
     # 40 answers of 12 prompt and 6 output tokens.
     assert found["teacher"]["usd"] == "0.0288"
     assert [(one["name"], one["rows_to_add_of_100"]) for one in found["next"]] == [("unusual", 100)]

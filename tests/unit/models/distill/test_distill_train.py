@@ -275,3 +275,26 @@ def test_a_teacher_is_frozen_and_projections_learn(parts: Path, tmp_path: Path) 
     maps = getattr(student, PROJECTIONS)
     assert maps[0].weight.grad.abs().sum() > 0
     assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
+
+
+def test_out_of_memory_names_what_to_try(tmp_path: Path) -> None:
+    import torch
+
+    from models.distill.settings import Settings
+    from models.distill.stage import _run
+
+    class Full:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def train(self, resume_from_checkpoint: str | None) -> None:
+            raise self.error
+
+    settings = Settings((), (), tmp_path, "sft", None, batch_size=8, accumulate=2)
+    for error in (torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")):
+        with pytest.raises(DistillError, match="--batch-size 4 --accumulate 4"):
+            _run(Full(error), None, settings)
+    with pytest.raises(DistillError, match="--max-length 512, or --lora"):
+        _run(Full(torch.OutOfMemoryError("x")), None, settings._replace(batch_size=1))
+    with pytest.raises(RuntimeError, match="something else"):
+        _run(Full(RuntimeError("something else")), None, settings)
