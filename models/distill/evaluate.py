@@ -53,7 +53,8 @@ class Settings(NamedTuple):
     """What to measure and how.
 
     Without `teacher` its answers are those of the rows. `scorer` is a name that `scorers.scorer` knows, or
-    `judge`, which needs `judge`. `hosting_usd_per_hour` is what the student's machine costs. `max_usd` limits what teacher and judge cost, over all runs into `out`.
+    `judge`, which needs `judge`. `max_usd` limits what teacher and judge cost, over all runs into `out`;
+    `hosting_usd_per_hour` is what the student's machine costs.
     """
 
     student: Endpoint

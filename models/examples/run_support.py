@@ -143,7 +143,7 @@ def _grouped(outcomes: Path) -> dict[str, dict[str, float]]:
     found = {}
     for name, common in groups.items():
         scores = [row["student_score"] for row in rows if is_common(row["category"]) is common]
-        found[name] = {"rows": len(scores), "student": sum(scores) / len(scores)}
+        found[name] = {"rows": len(scores), "student": sum(scores) / max(len(scores), 1)}
     return found
 
 
@@ -165,7 +165,7 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
 
     def mean(common: bool | None) -> float:
         chosen = [score for case, score, _ in scored if common is None or is_common(case.kind) is common]
-        return sum(chosen) / len(chosen)
+        return sum(chosen) / max(len(chosen), 1)
 
     return {
         "rows": len(rows),

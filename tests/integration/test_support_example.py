@@ -1,0 +1,34 @@
+"""The support desk example from end to end, shortened: real training, a real vLLM, a real gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import real
+from tests.processes import ROOT
+
+_SECONDS = 1500
+
+
+@pytest.mark.timeout(_SECONDS + 60)
+def test_the_chain_runs_from_prompts_to_routed_traffic(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "models.examples.run_support", str(tmp_path), "--base", str(real.smollm2())]
+    line += ["--vllm-python", str(real.vllm_python()), "--train-python", str(real.training_python())]
+    line += ["--cases", "600", "--steps", "6", "--batch", "4"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    result = json.loads((tmp_path / "result.json").read_text())
+    routed = result["routed"]
+    assert 0 < routed["teacher_share"] < 1
+    # The teacher is always right here: routing can only win.
+    assert routed["all"] >= routed["student_alone"]
+    assert 0 < routed["teacher_usd"] < routed["baseline_usd"]
+    assert result["training"]["steps"] == 6
+    assert f"Teacher share {routed['teacher_share']:.1%}" in done.stdout
