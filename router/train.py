@@ -30,8 +30,9 @@ _FOLDS = 5
 _MIN_ROWS = 40
 _C = 1.0
 _ALPHA = 12.0
-# The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.
-_SHAPE_SCALE = 0.1
+# The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back, the
+# more the more rows there are to learn n-grams from.
+_SHAPE_ROWS = 1500
 # The prior's margin beside the n-grams: standardised, then scaled so that regularisation hardly holds it back.
 _PRIOR_SCALE = 3.0
 _SEED = 20261125
@@ -92,7 +93,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
     shape = np.array([item.shape for item in features])
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
-    factor = _SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
+    factor = shape_scale(len(rows)) / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
     design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor), known.column]).tocsr()
 
@@ -115,6 +116,11 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     noise = _noise(design, worse, gap, spread, slope, intercept, seed)
     return Fit(idf, grams, own, mean, bias, slope, intercept, float(worse.mean()), noise, features)
+
+
+def shape_scale(rows: int) -> float:
+    """How much the shape measures count beside n-grams in training."""
+    return min(1.0, max(0.1, _SHAPE_ROWS / rows))
 
 
 class _Prior:

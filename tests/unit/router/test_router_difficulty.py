@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from router.artifact import load
 from router.features import PLACES, extract
 from router.outcomes import OutcomeError, OutcomeRow
-from router.train import _ALPHA, _C, _FOLDS, _SEED, _SHAPE_SCALE, fit
+from router.train import _ALPHA, _C, _FOLDS, _SEED, fit, shape_scale
 
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
 SHIPPED = load().difficulty
@@ -59,7 +59,7 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
     def design(texts: list[str]) -> csr_matrix:
         w, r, s = counts(texts)
         grams = normalize(tfidf.transform(w)) + normalize(tfidf.transform(r))
-        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * _SHAPE_SCALE)]).tocsr()
+        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * shape_scale(len(rows)))]).tocsr()
 
     train, test = design([row.text for row in rows]), design(unseen)
     models = [LogisticRegression(C=_C, max_iter=500), Ridge(alpha=_ALPHA, solver="sparse_cg", tol=1e-3)]
