@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from models import recorded
 from tests import processes
+from tests.clock import Clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
 
@@ -23,29 +26,33 @@ PROMPT = "Prove that there are infinitely many primes, and give the history of t
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
-    """A gateway with a little traffic in its ledger."""
+    """A gateway with six days of traffic in its ledger: prompts of the recorded set, easy ones and hard ones."""
     folder = tmp_path_factory.mktemp("console")
+    now = datetime.datetime.now(datetime.UTC)
+    begin = now - datetime.timedelta(days=6)
+    clock = Clock(folder, begin)
+    asked = [row.prompt for row in recorded.load()[::8]]
     rows = [
-        {
-            "prompt": q,
-            "answer": "It is <b>some</b> number.",
-            "prompt_tokens": 400,
-            "cached_tokens": 0,
-            "output_tokens": 5,
-        }
-        for q in (*QUESTIONS, PROMPT)
+        {"prompt": q, "answer": "It is <b>some</b> number.", "prompt_tokens": 40_000, "output_tokens": 5_000}
+        for q in (*QUESTIONS, PROMPT, *asked)
     ]
     with (
-        processes.replay(folder, "student", rows) as student,
-        processes.replay(folder, "teacher-model", rows) as teacher,
+        processes.replay(folder, "student", rows, "--speed", "inf") as student,
+        processes.replay(folder, "teacher-model", rows, "--speed", "inf") as teacher,
     ):
         config = processes.make_config(
-            student, teacher, economics={"investment_usd": 5}, routing={"novelty_threshold": 1.0, "sticky": False}
+            student,
+            teacher,
+            economics={"investment_usd": 60, "hosting_since": begin.isoformat()},
+            routing={"novelty_threshold": 1.0, "sticky": False},
         )
+        config["student"]["hosting_usd_per_hour"] = 0.1
         (folder / "gateway").mkdir()
-        with processes.gateway(folder / "gateway", config, {"BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
-            for question in (*QUESTIONS, PROMPT):
-                assert ask(gateway, question).status_code == 200
+        with processes.gateway(folder / "gateway", config, {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+            for number, prompt in enumerate(asked):
+                clock.set(begin + (now - begin) * (number + 1) / (len(asked) + 1))
+                assert ask(gateway, prompt).status_code == 200
+            clock.set(now)
             yield gateway
 
 
@@ -141,6 +148,10 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
     point = httpx2.get(f"{running.url}/admin/whatif?threshold=0.5", headers=headers, timeout=10.0).json()["points"][0]
     assert console.cell("share of the teacher", 0) == f"{100 * point['teacher_share']:.1f} %"
     assert f"{100 * point['expected_worse_interval'][1]:.1f} %" in console.cell("expected worse", 0)
+    assert float(point["monthly_cost_usd"]) > 0
+    assert console.cell("cost a month", 0) == f"${point['monthly_cost_usd']:,.2f}"
+    today = datetime.date.today()
+    assert console.cell("paid back, counted", 0) > today.isoformat()
     for chart in ("#quality-chart", "#money-chart"):
         assert console.page.locator(f"{chart} canvas").count() == 1
         assert console.page.locator(chart).get_attribute("aria-label")
@@ -148,10 +159,10 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
 
 def test_decisions_are_explained(console: Page) -> None:
     rows = console.page.locator("#decisions tbody tr")
-    assert rows.count() >= 12
+    assert rows.count() == 25
     text = rows.first.inner_text()
     assert "easy: score" in text or "difficult: score" in text
-    assert "400 + 5" in text
+    assert "40,000 + 5,000" in text
 
 
 def test_both_models_side_by_side(console: Page) -> None:
@@ -162,9 +173,9 @@ def test_both_models_side_by_side(console: Page) -> None:
     for side in ("student", "teacher"):
         # Markup in an answer is text, never part of the page.
         assert page.locator(f"#{side}-answer").inner_text() == "It is <b>some</b> number."
-        assert "400 + 5 tokens" in page.locator(f"#{side}-facts").inner_text()
+        assert "40,000 + 5,000 tokens" in page.locator(f"#{side}-facts").inner_text()
     assert "paid for by the hour" in page.locator("#student-facts").inner_text()
-    assert "$0.0063" in page.locator("#teacher-facts").inner_text()
+    assert "$0.90" in page.locator("#teacher-facts").inner_text()
     assert "The router sends it to the" in page.locator("#decision").inner_text()
 
 
@@ -187,7 +198,7 @@ def test_a_phone_and_either_scheme(browser: Any, running: processes.Gateway, sch
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     if folder := os.environ.get("BREAKEVEN_DRAW"):
         opened.page.screenshot(path=str(Path(folder) / f"console-phone-{scheme}.png"))
-        opened.page.get_by_role("slider", name="Threshold").fill("0.2")
+        opened.page.get_by_role("slider", name="Threshold").fill("0.3")
         opened.page.set_viewport_size({"width": 1100, "height": 1560})
         opened.page.wait_for_timeout(500)
         opened.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -24,6 +23,7 @@ import pytest
 import yaml
 
 from tests import processes
+from tests.clock import Clock
 
 UTC = datetime.UTC
 START = datetime.datetime(2026, 11, 1, tzinfo=UTC)
@@ -93,26 +93,6 @@ def hosting(until: datetime.datetime, since: datetime.datetime = START) -> Decim
     return total
 
 
-class Clock:
-    """The time of the gateway's processes, in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "now"
-        (folder / "sitecustomize.py").write_text(
-            "import time\n"
-            f"def time_ns(path={str(self._file)!r}):\n"
-            "    with open(path) as file:\n"
-            "        return int(file.read())\n"
-            "time.time_ns = time_ns\n"
-        )
-        self.set(START)
-
-    def set(self, moment: datetime.datetime) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(str(int(moment.timestamp()) * 10**9))
-        os.replace(new, self._file)
-
-
 @dataclass(frozen=True)
 class Played:
     """What the month left behind."""
@@ -150,8 +130,8 @@ def play(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     folder = tmp_path_factory.mktemp("month")
-    clock = Clock(folder)
-    env = {"PYTHONPATH": f"{folder}{os.pathsep}{processes.ROOT}", "BREAKEVEN_ADMIN_KEY": KEY}
+    clock = Clock(folder, START)
+    env = {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}
     rows = [
         {"prompt": q, "answer": "A number.", "prompt_tokens": p, "cached_tokens": c, "output_tokens": o}
         for q, (p, c, o) in QUESTIONS.items()
