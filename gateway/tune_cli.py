@@ -34,6 +34,9 @@ def tune(
     ] = None,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the quality floor.")] = 0.95,
     monthly_usd: Annotated[float | None, typer.Option(min=0.0, help="Spend at most this, hosting included.")] = None,
+    escalation: Annotated[
+        bool, typer.Option("--escalation", help="Solve --quality together with the floor of escalation.")
+    ] = False,
     requests_per_month: Annotated[
         float | None, typer.Option(min=1.0, help="The traffic; default: the ledger's pace.")
     ] = None,
@@ -58,7 +61,7 @@ def tune(
         artifact = Path(settings.routing.artifact)
     router = load(artifact)
     traffic, money = _traffic(outcomes, split, settings, router, requests_per_month)
-    goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd)
+    goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     tuned = tuning.tune(traffic, goal, router.hash, novelty, money)
     tuning.draw(tuned, traffic, plot)

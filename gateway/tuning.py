@@ -11,14 +11,25 @@ import httpx2
 import numpy as np
 from rich.table import Table
 
-from gateway.config import Config
+from gateway.config import Config, Escalation
 from gateway.economics.prices import PICODOLLARS, Price, cost
 from gateway.errors import BreakevenError
 from gateway.usage import Usage
 from gateway.whatif import what_if
 from router.artifact import Artifact
 from router.outcomes import OutcomeRow, scores
-from router.tune import GRID, Point, Traffic, for_budget, for_quality, for_share, point
+from router.tune import (
+    GRID,
+    Array,
+    Point,
+    Traffic,
+    TuneError,
+    for_budget,
+    for_quality,
+    for_quality_and_escalation,
+    for_share,
+    point,
+)
 
 # About four bytes of English a token: rows name the output's tokens, hardly ever the prompt's.
 _BYTES_PER_TOKEN = 4
@@ -32,6 +43,7 @@ class Goal(NamedTuple):
     quality: float | None = None
     confidence: float = 0.95
     monthly_usd: float | None = None
+    escalation: bool = False
 
 
 class Money(NamedTuple):
@@ -81,7 +93,7 @@ class Tuned(NamedTuple):
             quality = "" if one.retention is None else f"{one.retention:.1%} [{one.low:.1%}, {one.high:.1%}]"
             table.add_row(
                 "->" if one == self.chosen else "",
-                f"{one.threshold:.4f}",
+                _threshold(one),
                 f"{one.share:.1%}",
                 quality,
                 _usd(month.get("monthly_cost_usd")),
@@ -91,8 +103,16 @@ class Tuned(NamedTuple):
         return table
 
 
-def solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
-    """The threshold. Raises TuneError where the goal cannot be reached or promised."""
+def solve(traffic: Traffic, goal: Goal, money: Money | None) -> tuple[float, float | None]:
+    """The threshold, and the floor of escalation. Raises TuneError where the goal cannot be reached or promised."""
+    if goal.escalation:
+        if goal.quality is None:
+            raise TuneError("escalation is solved for together with a quality floor; give --quality")
+        return for_quality_and_escalation(traffic, goal.quality, goal.confidence)
+    return _solve(traffic, goal, money), None
+
+
+def _solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
     if goal.teacher_share is not None:
         return for_share(traffic, goal.teacher_share)
     if goal.quality is not None:
@@ -105,9 +125,11 @@ def solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
 
 def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, money: Money | None) -> Tuned:
     """Solve and lay out. Raises TuneError, BreakevenError."""
-    threshold = solve(traffic, goal, money)
+    threshold, floor = solve(traffic, goal, money)
     others = [for_share(traffic, share) for share in _SHOWN if share >= traffic.novel.mean()]
-    points = [point(traffic, one) for one in sorted({0.0, threshold, *others, float(GRID[-1])})]
+    points = [point(traffic, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
+    chosen = point(traffic, threshold, floor)
+    points = sorted([*points, chosen], key=lambda one: one.threshold)
     months: dict[float, dict[str, Any]] = {}
     if money is not None and traffic.cost is not None and money.requests > 0:
         span = len(traffic.score) / money.requests
@@ -115,11 +137,11 @@ def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, 
             months[one.threshold] = what_if(
                 traffic,
                 one.threshold,
+                min_logprob=one.min_logprob,
                 months=span,
                 hosting_usd_per_month=money.hosting,
                 investment_usd=money.investment,
             )
-    chosen = next(one for one in points if one.threshold == threshold)
     return Tuned(goal, artifact, novelty_threshold, len(traffic.score), chosen, points, months)
 
 
@@ -136,6 +158,7 @@ def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold:
         student,
         teacher,
         np.array(known) if len(known) == len(costs) else None,
+        _logprobs(rows),
     )
 
 
@@ -145,7 +168,12 @@ def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
     if not key:
         raise BreakevenError(f"--apply needs the admin key in the environment variable {config.admin.key_env}")
     base = (url or f"http://{config.server.host}:{config.server.port}").rstrip("/")
-    body = {"threshold": tuned.chosen.threshold, "artifact": tuned.artifact}
+    body: dict[str, Any] = {"threshold": tuned.chosen.threshold, "artifact": tuned.artifact}
+    if tuned.goal.escalation:
+        floor = tuned.chosen.min_logprob
+        rule = config.routing.escalation or Escalation()
+        changed = None if floor is None else rule.model_copy(update={"min_mean_logprob": floor}).model_dump()
+        body["escalation"] = changed
     try:
         answer = httpx2.put(f"{base}/admin/policy", json=body, headers={"authorization": f"Bearer {key}"}, timeout=10.0)
         said = answer.json()
@@ -177,7 +205,11 @@ def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
         cost = traffic.cost if traffic.cost is not None else np.ones(len(traffic.score))
         values = [(cost * up).sum() / max(1e-12, cost.sum()) * 100 for up in ups]
         axes.set_ylabel("cost, % of the teacher alone")
-        mark = float((cost * traffic.sent_up(tuned.chosen.threshold)).sum() / max(1e-12, cost.sum()) * 100)
+        mark = float(
+            (cost * traffic.sent_up(tuned.chosen.threshold, tuned.chosen.min_logprob)).sum()
+            / max(1e-12, cost.sum())
+            * 100
+        )
     axes.plot(shares, values, color="#0b6e4f", label="router")
     if mark is not None:
         label = f"threshold {tuned.chosen.threshold:.3f}"
@@ -186,6 +218,17 @@ def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
     figure.savefig(path, format="png")
+
+
+def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:
+    """`student_mean_logprob` of each row; None where any has none."""
+    values = [row.record.get("student_mean_logprob") for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value <= 0.0:
+            raise TuneError(f"row {row.id}: student_mean_logprob: must be a number, 0 or below")
+    return np.array(values, dtype=float)
 
 
 def _cost(row: OutcomeRow, price: Price | None) -> float | None:
@@ -198,6 +241,11 @@ def _cost(row: OutcomeRow, price: Price | None) -> float | None:
         return None
     prompt = max(1, len(row.text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
     return cost(Usage(prompt, 0, int(output), True), price).total / PICODOLLARS
+
+
+def _threshold(one: Point) -> str:
+    escalated = "" if one.min_logprob is None else f", escalate below {one.min_logprob:g}"
+    return f"{one.threshold:.4f}{escalated}"
 
 
 def _usd(value: float | None) -> str:

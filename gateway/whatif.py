@@ -40,10 +40,16 @@ def months(scored: Sequence[Scored], since: int | None, until: int | None) -> fl
 
 
 def what_if(
-    seen: Traffic, threshold: float, *, months: float | None, hosting_usd_per_month: float, investment_usd: float
+    seen: Traffic,
+    threshold: float,
+    *,
+    min_logprob: float | None = None,
+    months: float | None,
+    hosting_usd_per_month: float,
+    investment_usd: float,
 ) -> dict[str, Any]:
     """Share, cost, expected quality and break-even at one threshold; monthly figures are null without `months`."""
-    up = seen.sent_up(threshold)
+    up = seen.sent_up(threshold, min_logprob)
     assert seen.cost is not None
     count = max(1, len(up))
     teacher, baseline = float((seen.cost * up).sum()), float(seen.cost.sum())

@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 
 # Fixed before any row is seen, as the guarantee asks. The last sends nothing up but what is novel.
 GRID: Array = np.append(np.arange(0, 1000) / 1000, 1.0)
+# Floors of the mean log-probability of an answer's start, for thresholds solved together with escalation.
+FLOORS = (-3.0, -2.0, -1.5, -1.0, -0.7, -0.5, -0.3, -0.2, -0.1)
 _RESAMPLES = 1000
 _SEED = 20261125
 # How many times the rows that are there the search for a sufficient number goes up to.
@@ -35,7 +37,8 @@ class Traffic(NamedTuple):
     """Scored prompts, (n,) each: `novel` ones go to the teacher at every threshold.
 
     `student` and `teacher` are their quality in [0, 1], None where it is not known; `cost` is what the teacher
-    takes for each, in USD, None where it is not known.
+    takes for each, in USD, None where it is not known; `logprob` is the mean log-probability of the start of the
+    student's answer, None where escalation is not looked at.
     """
 
     score: Array
@@ -43,10 +46,13 @@ class Traffic(NamedTuple):
     student: Array | None = None
     teacher: Array | None = None
     cost: Array | None = None
+    logprob: Array | None = None
 
-    def sent_up(self, threshold: float) -> Bools:
-        """Which go to the teacher."""
+    def sent_up(self, threshold: float, min_logprob: float | None = None) -> Bools:
+        """Which are answered by the teacher, those among them that are escalated below `min_logprob`."""
         up: Bools = self.novel | (self.score >= threshold)
+        if min_logprob is not None and self.logprob is not None:
+            up = up | (self.logprob < min_logprob)
         return up
 
 
@@ -63,11 +69,12 @@ class Point(NamedTuple):
     low: float | None
     high: float | None
     teacher_usd: float | None
+    min_logprob: float | None = None
 
 
-def point(traffic: Traffic, threshold: float) -> Point:
-    """What this threshold means."""
-    up = traffic.sent_up(threshold)
+def point(traffic: Traffic, threshold: float, min_logprob: float | None = None) -> Point:
+    """What this threshold means, together with escalation below `min_logprob` where given."""
+    up = traffic.sent_up(threshold, min_logprob)
     usd = None if traffic.cost is None else float((traffic.cost * up).sum() / len(up))
     retention = low = high = None
     if traffic.student is not None and traffic.teacher is not None:
@@ -76,7 +83,7 @@ def point(traffic: Traffic, threshold: float) -> Point:
         drawn = np.random.default_rng(_SEED).integers(0, len(up), (_RESAMPLES, len(up)))
         ratios = routed[drawn].mean(axis=1) / np.maximum(traffic.teacher[drawn].mean(axis=1), 1e-12)
         low, high = (float(value) for value in np.percentile(ratios, [2.5, 97.5]))
-    return Point(threshold, float(up.mean()), retention, low, high, usd)
+    return Point(threshold, float(up.mean()), retention, low, high, usd, min_logprob)
 
 
 def for_share(traffic: Traffic, share: float) -> float:
@@ -137,12 +144,31 @@ def for_quality(traffic: Traffic, floor: float, confidence: float) -> float:
     )
 
 
-def _certified(traffic: Traffic, floor: float, confidence: float) -> float | None:
+def for_quality_and_escalation(traffic: Traffic, floor: float, confidence: float) -> tuple[float, float | None]:
+    """Threshold and floor of the log-probability, together, at which the fewest requests reach the teacher.
+
+    Each of FLOORS, and no escalation, is a sequence of its own and gets an equal part of the risk. Raises TuneError
+    as `for_quality` does.
+    """
+    if traffic.logprob is None:
+        raise TuneError("no log-probabilities are known; give rows with student_mean_logprob")
+    choices = (None, *FLOORS)
+    strict = 1.0 - (1.0 - confidence) / len(choices)
+    found = [(at, _certified(traffic, floor, strict, at)) for at in choices]
+    solved = [(float(traffic.sent_up(t, at).mean()), t, at) for at, t in found if t is not None]
+    if not solved:
+        # What is missing for the prompt's threshold alone is missing here too.
+        return for_quality(traffic, floor, strict), None
+    _, threshold, at = min(solved, key=lambda one: one[0])
+    return threshold, at
+
+
+def _certified(traffic: Traffic, floor: float, confidence: float, min_logprob: float | None = None) -> float | None:
     """Fixed-sequence testing: the last threshold before the first that cannot be promised."""
     order = np.random.default_rng(_SEED).permutation(len(traffic.score))
     found = None
     for threshold in _tested(traffic):
-        if betting_p_value(_excess(traffic, threshold, floor)[order], floor) > 1.0 - confidence:
+        if betting_p_value(_excess(traffic, threshold, floor, min_logprob)[order], floor) > 1.0 - confidence:
             break
         found = threshold
     return found
@@ -155,11 +181,11 @@ def _tested(traffic: Traffic) -> list[float]:
     return [float(t) for i, t in enumerate(GRID) if sent[i] and (i + 1 == len(GRID) or sent[i + 1] != sent[i])]
 
 
-def _excess(traffic: Traffic, threshold: float, floor: float) -> Array:
+def _excess(traffic: Traffic, threshold: float, floor: float, min_logprob: float | None = None) -> Array:
     """By how much each routed answer is above the floor; its mean is 0 or less where the floor is broken."""
     if traffic.student is None or traffic.teacher is None:
         raise TuneError("a quality floor needs outcome rows; the ledger does not know how good an answer was")
-    up = traffic.sent_up(threshold)
+    up = traffic.sent_up(threshold, min_logprob)
     excess: Array = np.where(up, traffic.teacher, traffic.student) - floor * traffic.teacher
     return excess
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.tune import GRID, Traffic, TuneError, betting_p_value, for_budget, for_quality, for_share, point
+from router.tune import (
+    GRID,
+    Traffic,
+    TuneError,
+    betting_p_value,
+    for_budget,
+    for_quality,
+    for_quality_and_escalation,
+    for_share,
+    point,
+)
 
 SCORES = st.lists(st.integers(0, 20).map(lambda n: n / 21), min_size=1, max_size=60)
 
@@ -105,6 +115,37 @@ def test_a_floor_that_no_number_of_rows_helps() -> None:
         for_quality(bad, 0.9, 0.95)
     with pytest.raises(TuneError, match="needs outcome rows"):
         for_quality(traffic([0.5] * 100), 0.9, 0.95)
+
+
+def cascade(count: int, seed: int) -> Traffic:
+    """Scores that know nothing, and log-probabilities that tell a good answer from a bad one."""
+    rng = np.random.default_rng(seed)
+    worse = rng.random(count) < 0.3
+    logprob = np.where(worse, -1.4, -0.25) * rng.uniform(0.8, 1.2, count)
+    return Traffic(rng.random(count), np.zeros(count, bool), (~worse).astype(float), np.ones(count), None, logprob)
+
+
+def test_escalation_is_solved_together_with_the_threshold() -> None:
+    rows = cascade(1500, seed=4)
+    threshold, floor = for_quality_and_escalation(rows, 0.95, 0.95)
+    assert floor in (-1.0, -0.7, -0.5)
+    together, alone = point(rows, threshold, floor), point(rows, for_quality(rows, 0.95, 0.95))
+    assert together.share < 0.5 < alone.share
+    assert together.low is not None
+    assert together.low >= 0.94
+    with pytest.raises(TuneError, match="student_mean_logprob"):
+        for_quality_and_escalation(rows._replace(logprob=None), 0.95, 0.95)
+
+
+def test_the_guarantee_of_both_holds() -> None:
+    world = cascade(100_000, seed=1)
+    assert world.student is not None
+    broken = 0
+    for seed in range(60):
+        threshold, floor = for_quality_and_escalation(cascade(400, seed=100 + seed), 0.9, 0.95)
+        routed = np.where(world.sent_up(threshold, floor), 1.0, world.student)
+        broken += routed.mean() < 0.9
+    assert broken <= 3 + 3
 
 
 def test_a_perfect_student_gets_everything() -> None:
