@@ -11,7 +11,6 @@ const ROWS = [
   ["answers expected worse than the teacher's", worse],
   ["cost a month", (p) => usd(p.monthly_cost_usd)],
   ["saved a month", (p) => usd(p.monthly_savings_usd)],
-  ["investment paid back, counted from today", (p) => (p.monthly_savings_usd === null ? "–" : after(p.payback_months))],
 ];
 
 function worse(point) {
@@ -35,6 +34,9 @@ export class Tuning {
     const all = await this.api.admin("GET", "whatif");
     this.points = all.points;
     this.now = await this.whatIf(this.policy.threshold);
+    const report = await this.api.admin("GET", "report");
+    this.invested = Number(report.investment_usd);
+    this.rest = this.invested - Number(report.savings_usd);
     const months = all.months === null ? "too short a time to speak of months" : `${all.months.toFixed(2)} months`;
     $("traffic").textContent =
       `From ${count(this.now.requests)} requests that this router scored, over ${months}. Quality comes from its calibrated ` +
@@ -66,7 +68,8 @@ export class Tuning {
   show(chosen) {
     $("threshold-value").textContent = chosen.threshold.toFixed(2);
     $("threshold").setAttribute("aria-valuetext", `${chosen.threshold.toFixed(2)}: teacher ${percent(chosen.teacher_share)}`);
-    const rows = [["threshold", (p) => p.threshold.toFixed(2)], ...ROWS].map(([name, value]) => {
+    const own = [["threshold", (p) => p.threshold.toFixed(2)], ...ROWS, ["break-even from here on", (p) => this.breakEven(p)]];
+    const rows = own.map(([name, value]) => {
       const row = document.createElement("tr");
       const head = document.createElement("th");
       head.scope = "row";
@@ -78,6 +81,14 @@ export class Tuning {
     $("figures").tBodies[0].replaceChildren(...rows);
     $("apply").disabled = chosen.threshold === this.policy.threshold;
     quality($("quality-chart"), this.points, this.now, chosen);
+  }
+
+  // When what is left of the investment would be saved at a point's pace.
+  breakEven(point) {
+    if (!this.invested) return "nothing invested";
+    if (this.rest <= 0) return "reached";
+    if (point.monthly_savings_usd === null) return "–";
+    return after(point.monthly_savings_usd > 0 ? this.rest / point.monthly_savings_usd : null);
   }
 
   async apply(threshold) {
