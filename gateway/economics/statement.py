@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 
-from gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million, savings
+from gateway.economics.breakeven import HOUR, Rate, hosting, payback_moment, payback_ratio, per_million, savings
 from gateway.economics.sums import Sum, add
 from router.policy import Route
 
@@ -46,13 +46,15 @@ def state(
     since: int | None,
     until: int,
 ) -> Statement:
-    """`groups` are the ledger's sums by hour, upstream and pinned over the period; a `since` of None is from
+    """`groups` are the ledger's sums by hour, upstream and pinned over the period, in order; a `since` of None is from
     the beginning. Payback is that of these groups: see `within` for a period of a longer history.
     """
     upstreams = {route: add(g for g in groups if g.group[1] == route) for route in Route}
     routed = add(g for g in groups if not g.group[2])
     pinned = add(g for g in groups if g.group[2])
-    start = since if since is not None else rates[0].since if rates else until
+    # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
+    begins = [rate.since for rate in rates[:1]] + [int(str(group.group[0])) * HOUR for group in groups[:1]]
+    start = since if since is not None else min(begins, default=until)
     accrued = hosting(rates, start, until)
     saved = savings(routed.baseline, routed.cost, accrued)
     return Statement(

@@ -53,3 +53,10 @@ def test_hosting_in_an_idle_time_is_a_loss() -> None:
 def test_sums_add_up() -> None:
     total = add(GROUPS)
     assert (total.requests, total.tokens, total.cost, total.baseline) == (4, 1_000_014, 1040, 240)
+
+
+def test_payback_without_hosting_or_before_it_began() -> None:
+    for rates in ([], [Rate(10 * HOUR, 0)]):
+        one = state(GROUPS, rates, 400, since=None, until=4 * HOUR)
+        assert (one.since, one.savings) == (0, 200)
+        assert one.payback_at == 8 * HOUR
