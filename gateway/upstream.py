@@ -7,10 +7,13 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import httpx2
+from aiohttp.connector import Connection
 from httpx_aiohttp.httpx2 import AiohttpTransport
 
 from gateway.breaker import Breaker
@@ -32,6 +35,28 @@ _CONTEXT_OVERFLOW = re.compile(
     r"|longer than the maximum",
     re.IGNORECASE,
 )
+
+
+# Whether the connection that this task's request went out on had been used before.
+_REUSED: ContextVar[bool] = ContextVar("breakeven_reused_connection", default=False)
+# So many idle connections that their server has closed may be met one after the other.
+_STALE = 8
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that tells a request whether its connection is a new one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
+
+    async def connect(self, *arguments: Any, **options: Any) -> Connection:
+        connection = await super().connect(*arguments, **options)
+        protocol = connection.protocol
+        if protocol is not None:
+            _REUSED.set(protocol in self._used)
+            self._used.add(protocol)
+        return connection
 
 
 class Answer:
@@ -99,7 +124,7 @@ class Upstream:
     async def start(self) -> None:
         """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -152,8 +177,21 @@ class Upstream:
             content=body or None,
             extensions={"timeout": {"connect": self.config.timeouts.connect_seconds}},
         )
-        response: httpx2.Response = await self._transport.handle_async_request(request)
-        return response
+        for _ in range(_STALE):
+            try:
+                return await self._transport.handle_async_request(request)
+            except (httpx2.TransportError, aiohttp.ClientError) as error:
+                # An idle connection that its server closed as we took it: nobody has answered, so ask again.
+                if not (_REUSED.get() and _disconnected(error)):
+                    raise
+        return await self._transport.handle_async_request(request)
+
+
+def _disconnected(error: Exception) -> bool:
+    cause = error.__cause__ or error
+    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
+        cause, aiohttp.ClientConnectorError
+    )
 
 
 @contextlib.contextmanager

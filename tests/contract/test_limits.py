@@ -35,9 +35,10 @@ def _closed_circuits(gateway: Gateway) -> Iterator[None]:
 
 
 def fail(gateway: Gateway, upstream: ScriptedUpstream, times: int) -> None:
+    upstream.default(Close())
     for _ in range(times):
-        upstream.script(Close())
         gateway.post(chat(model="student" if upstream is gateway.student else "teacher"))
+    upstream.default()
 
 
 def test_breaker_opens_after_failures_in_a_row_and_a_probe_closes_it(
@@ -56,13 +57,14 @@ def test_breaker_opens_after_failures_in_a_row_and_a_probe_closes_it(
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     assert not student.received
     time.sleep(0.65)
-    student.script(Sleep(0.3), Close())  # the probe; while it runs nothing else goes there
+    student.default(Sleep(0.3), Close())  # the probe; while it runs nothing else goes there
     with gateway.connect() as client:
         client.request("POST", "/v1/chat/completions", json.dumps(chat()).encode())
         student.wait_for(1)
         assert gateway.post(chat()).headers["x-breakeven-reason"] == "unavailable"
         assert client.response().headers["x-breakeven-reason"] == "fallback"
     assert gateway.post(chat()).headers["x-breakeven-reason"] == "unavailable"  # the probe failed
+    student.default()
     time.sleep(0.65)
     assert gateway.post(chat()).headers["x-breakeven-route"] == "student"
     assert gateway.metric("circuit_open") == 0
