@@ -22,6 +22,8 @@ _FATAL = {
 _AGAIN = "; all answers so far are kept, the same command goes on from there"
 _ATTEMPTS = 5
 _SAME_IN_A_ROW = 5
+# Once there were answers, refused requests are more likely the fault of these prompts than of the settings.
+_BAD_IN_A_ROW = 20
 
 
 class Stop(NamedTuple):
@@ -172,9 +174,10 @@ class Pool:
         self._in_a_row[error.kind] += 1
         if error.kind in _FATAL:
             self.stop(error.kind, f"{error}: {_FATAL[error.kind]}{_AGAIN}")
+        many = _BAD_IN_A_ROW if error.kind is Failure.BAD and self._journal.replies else _SAME_IN_A_ROW
         hopeless = error.kind in (Failure.BAD, Failure.NONSENSE, Failure.CONNECT)
-        if hopeless and self._in_a_row[error.kind] >= _SAME_IN_A_ROW:
-            self.stop(error.kind, f"{error}; {_SAME_IN_A_ROW} times, and no answer in between{_AGAIN}")
+        if hopeless and self._in_a_row[error.kind] >= many:
+            self.stop(error.kind, f"{error}; {many} times, and no answer in between{_AGAIN}")
         if error.kind is Failure.BAD:
             self.given_up[call.key] = str(error)
             return

@@ -188,7 +188,7 @@ def test_429_5xx_and_lost_answers_are_tried_again(tmp_path: Path) -> None:
         (lambda: error(404, "no such model"), "check --base-url"),
         (lambda: error(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
         (lambda: error(429, "slow down", retry_after="30"), "429: slow down; no answer for 1 s of patience"),
-        (lambda: error(400, "Unsupported parameter: max_tokens"), "400: Unsupported parameter.*5 times"),
+        (lambda: error(400, "Unsupported parameter: max_tokens"), "400: Unsupported parameter.*20 times"),
         (lambda: PlainTextResponse("<html>login</html>"), "something else than a chat completion; 5 times"),
         (lambda: JSONResponse({"choices": []}), "something else than a chat completion"),
     ],
@@ -212,6 +212,14 @@ def test_an_api_without_hope_is_a_clear_stop_that_keeps_what_was_paid(tmp_path: 
         assert run(teacher, file, out).returncode == 0
         assert set(teacher.answered.values()) == {1}
         assert len(teacher.answered) == 30
+
+
+def test_an_api_that_never_takes_a_request_is_a_stop_after_few(tmp_path: Path) -> None:
+    with serve(lambda body: error(400, "Unsupported parameter: max_tokens")) as teacher:
+        done = run(teacher, prompts(tmp_path, 30), tmp_path / "data")
+        assert done.returncode == 3
+        assert "5 times" in done.stderr
+        assert len(teacher.bodies) <= 9
 
 
 def test_an_answer_without_usage_counts_its_worst_case_against_the_budget(tmp_path: Path) -> None:
