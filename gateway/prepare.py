@@ -28,7 +28,8 @@ _log = logging.getLogger("breakeven.router")
 
 # The headers of a client that go upstream; all others, keys and cookies among them, stay here.
 _PASSED = ("openai-beta", "traceparent", "tracestate")
-# The text that the router reads is bounded, and so is its time: well below this, a few milliseconds.
+# The text that the router reads is bounded, and so is its time: well below this, a few milliseconds. It is the
+# time that it worked: on a machine that is too busy it waits, and that says nothing about its answer.
 _ROUTER_DEADLINE_SECONDS = 0.25
 _TRUE = msgspec.Raw(b"true")
 _OFF = frozenset({"false", "0", "off", "no"})
@@ -65,11 +66,11 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     exchange.pinned = target.pin is not None
     asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
     exchange.may_fall_back = services.config.routing.fallback and asked
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.thread_time()
     exchange.decision = _decide(exchange, body, client.headers.get("x-breakeven-conversation"))
     exchange.router_seconds = time.perf_counter() - started
     scored = exchange.decision.score is not None and not exchange.student_only
-    if scored and exchange.router_seconds > _ROUTER_DEADLINE_SECONDS and Route.TEACHER in services.available:
+    if scored and time.thread_time() - worked > _ROUTER_DEADLINE_SECONDS and Route.TEACHER in services.available:
         exchange.decision = _too_late(exchange.decision)
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
