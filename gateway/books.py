@@ -29,6 +29,12 @@ class Books(msgspec.Struct, frozen=True):
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
     """The ledger's statement of a period; by default all of it until now. Raises LedgerError, ValueError."""
     end = now if until is None else min(until, now)
+    if since is None and (until is None or until >= now):
+        # Read at every scrape: a few rows for the sums, and one for each hour for payback.
+        hourly = ledger.differences()
+        return state(
+            _whole(ledger, None, None), ledger.rates(), ledger.investment(), since=None, until=end, hourly=hourly
+        )
     return _statement(ledger, _history(ledger, until, now), since, until, end)
 
 
@@ -74,9 +80,13 @@ def _statement(ledger: Ledger, groups: list[Sum], since: int | None, until: int 
     if since is None:
         return history
     bound = until if until is not None and until == end else None
-    # One row for each upstream is enough for a period: payback comes from the history.
-    period = [msgspec.structs.replace(one, group=(0, *one.group)) for one in ledger.sums(_BY[1:], since, bound)]
+    period = _whole(ledger, since, bound)
     return within(state(period, rates, investment, since=since, until=end), history)
+
+
+def _whole(ledger: Ledger, since: int | None, until: int | None) -> list[Sum]:
+    """A period as one row for each upstream: enough where payback comes from elsewhere."""
+    return [msgspec.structs.replace(one, group=(0, *one.group)) for one in ledger.sums(_BY[1:], since, until)]
 
 
 def _curve(groups: list[Sum], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:

@@ -45,15 +45,20 @@ def state(
     *,
     since: int | None,
     until: int,
+    hourly: Sequence[tuple[int, int]] | None = None,
 ) -> Statement:
     """`groups` are the ledger's sums by hour, upstream and pinned over the period, in order; a `since` of None is from
-    the beginning. Payback is that of these groups: see `within` for a period of a longer history.
+    the beginning. Payback is that of these groups: see `within` for a period of a longer history. `hourly`, where
+    it is known already, has (hour, baseline minus spend of routed traffic) in order; the groups' hours are then not
+    looked at.
     """
     upstreams = {route: add(g for g in groups if g.group[1] == route) for route in Route}
     routed = add(g for g in groups if not g.group[2])
     pinned = add(g for g in groups if g.group[2])
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
-    begins = [rate.since for rate in rates[:1]] + [int(str(group.group[0])) * HOUR for group in groups[:1]]
+    if hourly is None:
+        hourly = _differences(groups)
+    begins = [rate.since for rate in rates[:1]] + [hour * HOUR for hour, _ in hourly[:1]]
     start = since if since is not None else min(begins, default=until)
     accrued = hosting(rates, start, until)
     saved = savings(routed.baseline, routed.cost, accrued)
@@ -68,7 +73,7 @@ def state(
         investment=investment,
         savings=saved,
         payback_ratio=payback_ratio(saved, investment),
-        payback_at=payback_moment(_differences(groups), rates, investment, start, until),
+        payback_at=payback_moment(hourly, rates, investment, start, until),
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
     )
 
@@ -81,10 +86,9 @@ def within(period: Statement, history: Statement) -> Statement:
 
 
 def _differences(groups: Iterable[Sum]) -> list[tuple[int, int]]:
-    """(hour, baseline minus spend) of routed traffic, in order of time."""
+    """(hour, baseline minus spend) of routed traffic, in order of time; hours of pinned traffic alone have 0."""
     hours: dict[int, int] = {}
     for group in groups:
-        if not group.group[2]:
-            hour = int(str(group.group[0]))
-            hours[hour] = hours.get(hour, 0) + group.baseline - group.cost
+        hour = int(str(group.group[0]))
+        hours[hour] = hours.get(hour, 0) + (0 if group.group[2] else group.baseline - group.cost)
     return sorted(hours.items())

@@ -34,7 +34,7 @@ from gateway.ledger.entries import (
 from gateway.ledger.entries import Writer as Registration
 from gateway.ledger.policy import put_policy, read_policy
 from gateway.ledger.retention import prune
-from gateway.ledger.sums import read
+from gateway.ledger.sums import differences, read
 from gateway.ledger.writer import Writer
 from gateway.record import RequestRecord
 
@@ -112,6 +112,10 @@ class Ledger:
     def sums(self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None) -> list[Sum]:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
         return self._read(lambda connection: read(connection, group_by, since, until))
+
+    def differences(self) -> list[tuple[int, int]]:
+        """(hour, baseline minus spend of routed traffic) of all time. See `sums.differences`. Raises LedgerError."""
+        return self._read(differences)
 
     def rates(self) -> list[Rate]:
         """Hosting rates in order of time. Raises LedgerError."""

@@ -41,6 +41,18 @@ def read(
     return sorted(totals, key=attrgetter("group"))
 
 
+def differences(connection: Connection) -> list[tuple[int, int]]:
+    """(hour, baseline minus spend of routed traffic) in order of time: what payback needs of a long history."""
+    c = hourly.c
+    halves: list[object] = []
+    for sign, name in ((1, "baseline"), (-1, "cost_input"), (-1, "cost_cached_input"), (-1, "cost_output")):
+        money = case((c.pinned.is_(False), c[name]), else_=0)
+        halves += [sign * func.sum(money // _HALF), sign * func.sum(money % _HALF)]
+    statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)  # type: ignore[call-overload]
+    rows = connection.execute(statement).all()
+    return [(row[0], sum(map(int, row[1::2])) * _HALF + sum(map(int, row[2::2]))) for row in rows]
+
+
 def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[Select[tuple[object, ...]]]:
     """The whole hours of a period, and what it cuts off the hours at its ends."""
     first = None if since is None else -(-since // HOUR)

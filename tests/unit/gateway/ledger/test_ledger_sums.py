@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_records import record
 
+from gateway.books import current, read
 from gateway.economics.breakeven import HOUR
+from gateway.economics.statement import state
 from gateway.economics.sums import COUNTS, MONEY, Sum
-from gateway.ledger import Ledger
+from gateway.ledger import Investment, Ledger
 from gateway.ledger.rows import KEYS
 from router.policy import Reason, Route
 
@@ -95,3 +97,16 @@ def test_more_cached_than_prompt_tokens_are_clamped_as_in_their_cost(ledger: Led
     for period in ((0, HOUR), (1, HOUR - 1)):
         (total,) = ledger.sums((), *period)
         assert (total.input_tokens, total.cached_input_tokens) == (0, 10)
+
+
+def test_the_statement_of_a_scrape_is_that_of_all_hours(filled: Ledger) -> None:
+    filled.invest(Investment("data", 5, 3 * 10**11))
+    now = 40 * HOUR
+    groups = filled.sums(("hour", "upstream", "pinned"))
+    expected = state(groups, filled.rates(), filled.investment(), since=None, until=now)
+    assert current(filled, now) == expected
+    assert expected.payback_at is not None
+    assert expected.payback_at < now
+    assert read(filled, now).statement == expected
+    for empty in (0, -5):
+        assert current(filled, now, until=empty).requests == 0
