@@ -48,7 +48,7 @@ def differences(connection: Connection) -> list[tuple[int, int]]:
     for sign, name in ((1, "baseline"), (-1, "cost_input"), (-1, "cost_cached_input"), (-1, "cost_output")):
         money = case((c.pinned.is_(False), c[name]), else_=0)
         halves += [sign * func.sum(money // _HALF), sign * func.sum(money % _HALF)]
-    statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)  # type: ignore[call-overload]
+    statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
     rows = connection.execute(statement).all()
     return [(row[0], sum(map(int, row[1::2])) * _HALF + sum(map(int, row[2::2]))) for row in rows]
 
