@@ -1,0 +1,77 @@
+"""The cascade before a real vLLM: for the official SDK an escalated stream is a stream of the teacher."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from tests import processes
+from tests.integration.asks import QUESTION
+from tests.real import Vllm
+
+# No token of a real model has a log-probability above 0: with this floor every answer is escalated.
+NEVER_SURE = {"probe_tokens": 8, "min_mean_logprob": 0.0, "max_hold_seconds": 60.0}
+ALWAYS_SURE = {"probe_tokens": 8, "min_mean_logprob": -20.0}
+
+
+@pytest.fixture(scope="module", params=[NEVER_SURE, ALWAYS_SURE], ids=["never sure", "always sure"])
+def cascade(
+    request: pytest.FixtureRequest, vllm: Vllm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[processes.Gateway]:
+    routing = {"escalation": request.param, "threshold": 1.0, "novelty_threshold": 1.0, "sticky": False}
+    config = processes.make_config(vllm.base_url, vllm.base_url, routing=routing)
+    with processes.gateway(tmp_path_factory.mktemp("cascade"), config) as running:
+        yield running
+
+
+def aborted(vllm: Vllm) -> float:
+    """How many requests vLLM says were aborted."""
+    text = httpx2.get(f"{vllm.base_url.removesuffix('/v1')}/metrics", timeout=30.0).text
+    found = re.findall(r'^vllm:request_success_total\{[^}]*finished_reason="abort"[^}]*\} (\S+)$', text, re.MULTILINE)
+    return sum(float(value) for value in found)
+
+
+def test_stream(cascade: processes.Gateway, vllm: Vllm, sdk: Callable[..., openai.OpenAI]) -> None:
+    escalates = cascade.config.read_text().count("min_mean_logprob: 0.0") == 1
+    before = aborted(vllm)
+    asked: dict[str, Any] = {"messages": QUESTION, "max_tokens": 64, "temperature": 0, "stream": True}
+    options = {"stream_options": {"include_usage": True}}
+    raw = sdk(cascade.base_url).chat.completions.with_raw_response.create(model="auto", **asked, **options)
+    reason = raw.headers["x-breakeven-reason"]
+    chunks = list(raw.parse())
+    pinned = list(sdk(cascade.base_url).chat.completions.create(model="teacher", **asked, **options))
+
+    def plain(found: list[Any]) -> list[Any]:
+        return [chunk.model_dump(exclude={"id", "created", "model"}) for chunk in found]
+
+    assert plain(chunks) == plain(pinned)
+    assert reason == ("escalated" if escalates else "easy")
+    assert raw.headers["x-breakeven-route"] == ("teacher" if escalates else "student")
+    cascade.metrics()  # brings every settled request into the ledger
+    attempts = cascade.sql(
+        "SELECT a.upstream, a.output_tokens FROM attempts a JOIN requests r ON r.id = a.request "
+        "WHERE NOT r.pinned ORDER BY a.number"
+    )
+    assert [upstream for upstream, _ in attempts] == (["student", "teacher"] if escalates else ["student"])
+    assert attempts[-1][1] == chunks[-1].usage.completion_tokens
+    if escalates:
+        deadline = time.monotonic() + 20
+        while aborted(vllm) == before and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert aborted(vllm) == before + 1
+
+
+def test_whole(cascade: processes.Gateway, sdk: Callable[..., openai.OpenAI]) -> None:
+    escalates = cascade.config.read_text().count("min_mean_logprob: 0.0") == 1
+    asked: dict[str, Any] = {"messages": QUESTION, "max_tokens": 16, "temperature": 0}
+    raw = sdk(cascade.base_url).chat.completions.with_raw_response.create(model="auto", **asked)
+    assert raw.headers["x-breakeven-route"] == ("teacher" if escalates else "student")
+    assert raw.parse().choices[0].logprobs is None
+    with_them = sdk(cascade.base_url).chat.completions.create(model="auto", logprobs=True, **asked)
+    assert with_them.choices[0].logprobs.content
