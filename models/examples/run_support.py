@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from models.student import Student, command, environment
 
 _PRICES = ("--input-usd", "15", "--output-usd", "60")
 _TEACHER_SHARE = 0.25
+_HOSTING_USD_PER_HOUR = 0.1
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with _timed(seconds, "train"):
         _breakeven(
             *("distill", "train", out / "data/train.jsonl", "--out", out / "model", "--student", options.base, "--cpu"),
-            *("--max-steps", options.steps, "--batch-size", options.batch, "--learning-rate", "3e-4"),
+            *("--max-steps", options.steps, "--batch-size", options.batch, "--learning-rate", "5e-4"),
             *("--max-length", "192", "--dtype", "bfloat16", "--eval-every", "50", "--seed", "1"),
             python=options.train_python,
         )
@@ -109,7 +111,9 @@ def table(result: dict[str, Any]) -> str:
         f"| student alone, the same test prompts | {routed['student_alone']:.1%} | | |",
         "",
         f"Teacher share {routed['teacher_share']:.1%}; teacher spend {routed['teacher_usd']:.4f} USD against "
-        f"{routed['baseline_usd']:.4f} USD for all to the teacher. Seconds: {result['seconds']}.",
+        f"{routed['baseline_usd']:.4f} USD for all to the teacher. At {_HOSTING_USD_PER_HOUR} USD an hour for the "
+        f"student's machine it pays from {routed['break_even_requests_per_hour']:.0f} requests an hour on. "
+        f"Seconds: {result['seconds']}.",
     ]
     return "\n".join(lines)
 
@@ -152,6 +156,9 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
     by_prompt = {case.prompt: case for case in known}
     rows = [row for row in _read(outcomes) if row["split"] == "test"]
     port = _free_port()
+    # A ledger of this run alone.
+    shutil.rmtree(out / "ledger", ignore_errors=True)
+    (out / "ledger").mkdir()
     log = (out / "gateway.log").open("wb")
     line = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port)]
     with log, _process(line, log, lambda: _alive(f"http://127.0.0.1:{port}/healthz")):
@@ -174,8 +181,11 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
         "unusual": mean(False),
         "student_alone": sum(row["student_score"] for row in rows) / len(rows),
         "teacher_share": sum(route == "teacher" for _, _, route in scored) / len(scored),
-        "teacher_usd": float(report["teacher_usd"]),
+        "teacher_usd": float(report["teacher_spend_usd"]),
         "baseline_usd": float(report["baseline_usd"]),
+        "break_even_requests_per_hour": _HOSTING_USD_PER_HOUR
+        * len(rows)
+        / (float(report["baseline_usd"]) - float(report["teacher_spend_usd"])),
     }
 
 
@@ -192,11 +202,12 @@ def _ask(base_url: str, prompt: str) -> tuple[str, str]:
 def _config(out: Path, student: str, teacher: str, threshold: float) -> Path:
     prices = {"input": 15.0, "cached_input": 1.5, "output": 60.0}
     config = {
-        "student": {"base_url": student, "model": "support", "hosting_usd_per_hour": 0.1},
+        "student": {"base_url": student, "model": "support", "hosting_usd_per_hour": _HOSTING_USD_PER_HOUR},
         "teacher": {"base_url": teacher, "model": "oracle", "usd_per_million": prices},
         "routing": {"artifact": "router", "threshold": threshold, "novelty_threshold": 1.0, "sticky": False},
-        "ledger": {"url": "sqlite:///ledger.db"},
+        "ledger": {"url": "sqlite:///ledger/ledger.db"},
     }
+    (out / "ledger").mkdir(exist_ok=True)
     path = out / "breakeven.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML.
     return path
