@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import signal
 import tempfile
@@ -90,13 +91,21 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
         console.print(
             "\nThe gateway goes on; try it, and stop it with Ctrl-C:\n"
             f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
-            '    -d \'{"messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n'
+            f"    -d '{_example(played)}'\n"
             f"  curl {url}/metrics",
             markup=False,
             highlight=False,
         )
         _until_stopped()
     return figures
+
+
+def _example(played: Sequence[Played]) -> str:
+    """A body for curl: a short prompt that the student is known to answer well."""
+    plain = [p for p in played if not set(p.row.prompt) & set("'\\\n")]
+    good = [p for p in plain if p.route == Route.STUDENT and p.row.student.score == 1] or plain
+    prompt = min((p.row.prompt for p in good), key=len, default="Hello")
+    return json.dumps({"messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False)
 
 
 def _solve(rows: Sequence[DemoRow], setup: Setup) -> float:

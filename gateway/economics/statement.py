@@ -58,8 +58,7 @@ def state(
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
     if hourly is None:
         hourly = _differences(groups)
-    begins = [rate.since for rate in rates[:1]] + [hour * HOUR for hour, _ in hourly[:1]]
-    start = since if since is not None else min(begins, default=until)
+    start = since if since is not None else _beginning(hourly, rates, until)
     accrued = hosting(rates, start, until)
     saved = savings(routed.baseline, routed.cost, accrued)
     return Statement(
@@ -76,6 +75,17 @@ def state(
         payback_at=payback_moment(hourly, rates, investment, start, until),
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
     )
+
+
+def _beginning(hourly: Sequence[tuple[int, int]], rates: Sequence[Rate], until: int) -> int:
+    """When hosting began, or the first hour of traffic where all of that was earlier; `until` where there is neither.
+
+    Within one hour it is not known which came first: hosting is known to the microsecond.
+    """
+    hosted = rates[0].since if rates else None
+    if hourly and (hosted is None or (hourly[0][0] + 1) * HOUR <= hosted):
+        return hourly[0][0] * HOUR
+    return until if hosted is None else hosted
 
 
 def within(period: Statement, history: Statement) -> Statement:

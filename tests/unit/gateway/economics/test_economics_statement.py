@@ -60,3 +60,12 @@ def test_payback_without_hosting_or_before_it_began() -> None:
         one = state(GROUPS, rates, 400, since=None, until=4 * HOUR)
         assert (one.since, one.savings) == (0, 200)
         assert one.payback_at == 8 * HOUR
+
+
+def test_the_pace_counts_from_when_hosting_began_within_the_first_hour() -> None:
+    # 10 saved in the last minute of an hour: 100 are reached ten minutes after hosting began, not after hours.
+    minute = HOUR // 60
+    began = 59 * minute
+    groups = [of(0, "student", False, baseline=10)]
+    one = state(groups, [Rate(began, 0)], 100, since=None, until=HOUR)
+    assert (one.since, one.payback_at) == (began, began + 10 * minute)
