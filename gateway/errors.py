@@ -5,6 +5,7 @@ BreakevenError
 ├── LedgerError               the ledger cannot be opened or written
 └── RequestError              one request fails with an OpenAI-shaped body
     └── UpstreamFailure       an attempt failed before the first byte reached the client
+        └── StaleConnection   ... since its server closed an idle connection as we took it
 """
 
 from __future__ import annotations
@@ -82,3 +83,7 @@ class UpstreamFailure(RequestError):
         self.upstream_status = upstream_status
         self.retryable = retryable
         self.down = down
+
+
+class StaleConnection(UpstreamFailure):
+    """A connection that had been used before was lost before anybody answered: ask again on a new one."""

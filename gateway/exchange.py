@@ -94,9 +94,12 @@ class Exchange:
         """Why that one."""
         if self.escalated and self.route is Route.TEACHER:
             return Reason.ESCALATED
-        if len(self.attempts) > 1:
+        if self.decision is None:
+            return None
+        # More attempts at the same upstream are no fallback: an idle connection was closed.
+        if self.escalated or (self.attempts and self.route is not self.decision.route):
             return Reason.FALLBACK
-        return self.decision.reason if self.decision else None
+        return self.decision.reason
 
     def begin(self, route: Route) -> Attempt:
         """A new attempt; the first one ends the gateway's own share of the time."""

@@ -12,7 +12,7 @@ import msgspec
 from gateway.client import Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
-from gateway.errors import RequestError, UpstreamFailure
+from gateway.errors import RequestError, StaleConnection, UpstreamFailure
 from gateway.escalation import Escalated
 from gateway.exchange import Attempt, Exchange
 from gateway.prepare import prepare, shutting_down, upstream_body, upstream_headers
@@ -103,7 +103,7 @@ class Relay:
         assert exchange.decision is not None
         route = exchange.decision.route
         try:
-            return await _attempt(exchange, client, route)
+            return await _ask(exchange, client, route)
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client)
@@ -115,20 +115,28 @@ class Relay:
                 raise
             if not (exchange.may_fall_back and other in exchange.services.available):
                 raise
-        return await _attempt(exchange, client, other)
+        return await _ask(exchange, client, other)
 
     async def _escalate(self, exchange: Exchange, client: Client) -> Reply:
         """The teacher answers; where it cannot after all, the student does, as it is."""
         try:
-            return await _attempt(exchange, client, Route.TEACHER)
+            return await _ask(exchange, client, Route.TEACHER)
         except UpstreamFailure as failure:
             if not (failure.retryable and exchange.may_fall_back and Route.STUDENT in exchange.services.available):
                 raise
         exchange.probe = None
-        return await _attempt(exchange, client, Route.STUDENT)
+        return await _ask(exchange, client, Route.STUDENT)
 
 
-async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
+async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
+    """An attempt, and another one where an idle connection was closed as the first one took it."""
+    try:
+        return await _attempt(exchange, client, route)
+    except StaleConnection:
+        return await _attempt(exchange, client, route, fresh=True)
+
+
+async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: bool = False) -> Reply:
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     upstream = exchange.services.upstreams[route]
     body = upstream_body(exchange, upstream)
@@ -141,7 +149,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
     try:
         if exchange.stream:
             deadline.within(timeouts.first_event_seconds)
-        answer = await upstream.post(exchange.adapter.path, body, upstream_headers(exchange, client), deadline)
+        head = upstream_headers(exchange, client)
+        answer = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = answer.status
         if not 200 <= answer.status < 300:
             with failures(route, deadline):
@@ -165,7 +174,9 @@ async def _attempt(exchange: Exchange, client: Client, route: Route) -> Reply:
         raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
-        if failure.down:
+        if isinstance(failure, StaleConnection):
+            upstream.breaker.released()
+        elif failure.down:
             upstream.breaker.failed()
         else:
             upstream.breaker.succeeded()

@@ -19,7 +19,7 @@ from httpx_aiohttp.httpx2 import AiohttpTransport
 from gateway.breaker import Breaker
 from gateway.config import Upstream as UpstreamConfig
 from gateway.deadline import Deadline
-from gateway.errors import UpstreamFailure
+from gateway.errors import StaleConnection, UpstreamFailure
 from router.policy import Route
 
 # Of the upstream's answer only these reach the client; the rest would tell about the upstream's inside.
@@ -39,8 +39,6 @@ _CONTEXT_OVERFLOW = re.compile(
 
 # Whether the connection that this task's request went out on had been used before.
 _REUSED: ContextVar[bool] = ContextVar("breakeven_reused_connection", default=False)
-# So many idle connections that their server has closed may be met one after the other.
-_STALE = 8
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -106,6 +104,7 @@ class Upstream:
         self.in_flight = 0
         self.context_window: int | None = getattr(config, "context_window", None)
         self._transport: AiohttpTransport | None = None
+        self._fresh: AiohttpTransport | None = None
         self._urls: dict[str, httpx2.URL] = {}
 
     @property
@@ -123,25 +122,32 @@ class Upstream:
 
     async def start(self) -> None:
         """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
-        session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
-        self._transport = AiohttpTransport(client=session)
+        self._transport = _transport(_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS))
+        self._fresh = _transport(aiohttp.TCPConnector(limit=0, force_close=True))
 
     async def aclose(self) -> None:
         """Close the pool."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        for transport in (self._transport, self._fresh):
+            if transport is not None:
+                await transport.aclose()
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline) -> Answer:
-        """Send one request and wait for the head of the answer.
+    async def post(
+        self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
+    ) -> Answer:
+        """Send one request, on a new connection where it must be a `fresh` one, and wait for the answer's head.
 
-        Raises UpstreamFailure where none came. A status of 400 and above is an Answer.
+        Raises UpstreamFailure where none came, StaleConnection where that says nothing about the upstream.
+        A status of 400 and above is an Answer.
         """
         with failures(self.route, deadline):
-            return Answer(await self._send("POST", path, headers, body))
+            try:
+                return Answer(await self._send("POST", path, headers, body, fresh=fresh))
+            except (httpx2.TransportError, aiohttp.ClientError) as error:
+                if fresh or not (_REUSED.get() and _disconnected(error)):
+                    raise
+                raise StaleConnection(
+                    502, f"The {self.route} closed the connection.", retryable=True, down=False
+                ) from None
 
     async def fetch_context_window(self) -> int | None:
         """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
@@ -160,8 +166,11 @@ class Upstream:
                 return window if isinstance(window, int) and window > 0 else None
         return None
 
-    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
+    ) -> httpx2.Response:
         assert self._transport is not None, "start() was not called"
+        assert self._fresh is not None
         head = {"accept-encoding": "identity", "user-agent": "breakeven", **headers}
         key = self.config.api_key()
         if key is not None:
@@ -177,14 +186,14 @@ class Upstream:
             content=body or None,
             extensions={"timeout": {"connect": self.config.timeouts.connect_seconds}},
         )
-        for _ in range(_STALE):
-            try:
-                return await self._transport.handle_async_request(request)
-            except (httpx2.TransportError, aiohttp.ClientError) as error:
-                # An idle connection that its server closed as we took it: nobody has answered, so ask again.
-                if not (_REUSED.get() and _disconnected(error)):
-                    raise
-        return await self._transport.handle_async_request(request)
+        transport = self._fresh if fresh else self._transport
+        response: httpx2.Response = await transport.handle_async_request(request)
+        return response
+
+
+def _transport(connector: aiohttp.TCPConnector) -> AiohttpTransport:
+    jar = aiohttp.DummyCookieJar()
+    return AiohttpTransport(client=aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False))
 
 
 def _disconnected(error: Exception) -> bool:

@@ -24,7 +24,7 @@ from tests.contract.scripted import ScriptedUpstream
 ROOT = Path(__file__).parents[2]
 STUDENT_KEY = "sk-student-canary-5f1c"
 TEACHER_KEY = "sk-teacher-canary-9d2e"
-TIMEOUTS = {"connect_seconds": 0.5, "first_event_seconds": 1.0, "idle_seconds": 0.6, "total_seconds": 4.0}
+TIMEOUTS = {"connect_seconds": 2.0, "first_event_seconds": 1.5, "idle_seconds": 1.0, "total_seconds": 4.0}
 NEVER_OPEN = {"consecutive_failures": 100_000, "failure_rate": 1.0, "window_requests": 100_000}
 
 

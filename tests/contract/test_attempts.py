@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.client import RawClient, eventually
+from tests.contract.client import RawClient, Response, eventually
 from tests.contract.gateway import Gateway, chat, running
 from tests.contract.scripted import (
     DONE,
@@ -44,8 +44,10 @@ def fell_back(gateway: Gateway, response: Any) -> dict[str, Any]:
     assert response.status == 200
     assert response.headers["x-breakeven-route"] == "teacher"
     assert response.headers["x-breakeven-reason"] == "fallback"
-    assert response.headers["x-breakeven-attempts"] == "2"
-    return gateway.record(response)
+    record = gateway.record(response)
+    assert response.headers["x-breakeven-attempts"] == str(len(record["attempts"]))
+    assert [a["upstream"] for a in record["attempts"]] in (["student", "teacher"], ["student", "student", "teacher"])
+    return record
 
 
 @pytest.mark.parametrize("stream_it", [False, True])
@@ -103,17 +105,21 @@ def test_an_idle_connection_that_its_server_closes_is_no_failure(
 ) -> None:
     # The server does not announce it, so that requests meet connections that are just being closed.
     student.default(*answer(completion()), end)
-    reasons: list[str] = []
+    responses: list[Response] = []
 
     def press() -> None:
-        reasons.extend(gateway.post(chat()).headers["x-breakeven-reason"] for _ in range(40))
+        responses.extend(gateway.post(chat()) for _ in range(40))
 
     threads = [threading.Thread(target=press) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert reasons == ["easy"] * 240
+    assert [response.headers["x-breakeven-reason"] for response in responses] == ["easy"] * 240
+    assert [response.status for response in responses] == [200] * 240
+    # What was sent twice is in the ledger twice.
+    assert sum(int(response.headers["x-breakeven-attempts"]) for response in responses) >= len(student.received)
+    assert gateway.metric("circuit_open") == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices": [', b'{"error": {"message": "x"}}'])
@@ -208,11 +214,11 @@ def test_connect_timeout(tmp_path: Path) -> None:
                 one.connect_ex(("127.0.0.1", port))
                 waiting.append(one)
             time.sleep(0.1)
-            changes = {"student": {"base_url": f"http://127.0.0.1:{port}/v1"}}
+            changes = {"student": {"base_url": f"http://127.0.0.1:{port}/v1", "timeouts": {"connect_seconds": 0.5}}}
             with running(tmp_path, changes) as blocked:
                 started = time.monotonic()
                 fell_back(blocked, blocked.post(chat()))
-                assert 0.4 < time.monotonic() - started < 2.0
+                assert 0.4 < time.monotonic() - started < 3.0
         finally:
             for one in waiting:
                 one.close()
@@ -236,7 +242,7 @@ def test_first_event_timeout(gateway: Gateway, student: ScriptedUpstream) -> Non
     response = gateway.post(chat(model="student", stream=True))
     assert response.status == 504
     assert response.error["code"] == "timeout"
-    assert 0.9 < time.monotonic() - started < 2.0
+    assert 1.4 < time.monotonic() - started < 3.0
 
 
 def test_comments_before_the_first_event_are_life(gateway: Gateway, student: ScriptedUpstream) -> None:
@@ -261,8 +267,8 @@ def test_a_stall_is_cut_at_the_idle_timeout(gateway: Gateway, student: ScriptedU
     started = time.monotonic()
     response = gateway.post(chat(stream=True))
     assert response.last_error["code"] == "timeout"
-    assert 0.5 < time.monotonic() - started < 1.5
-    assert eventually(lambda: student.last.disconnected_after) < 2.0
+    assert 0.9 < time.monotonic() - started < 2.5
+    assert eventually(lambda: student.last.disconnected_after) < 3.0
 
 
 def test_the_total_timeout_cuts_even_a_lively_stream(gateway: Gateway, student: ScriptedUpstream) -> None:
@@ -271,7 +277,7 @@ def test_the_total_timeout_cuts_even_a_lively_stream(gateway: Gateway, student: 
     started = time.monotonic()
     response = gateway.post(chat(stream=True))
     assert response.last_error["code"] == "timeout"
-    assert 3.8 < time.monotonic() - started < 5.0
+    assert 3.8 < time.monotonic() - started < 6.0
 
 
 def test_a_whole_answer_may_take_until_the_total_timeout(gateway: Gateway, student: ScriptedUpstream) -> None:
@@ -281,7 +287,7 @@ def test_a_whole_answer_may_take_until_the_total_timeout(gateway: Gateway, stude
     started = time.monotonic()
     response = gateway.post(chat(model="student"))
     assert response.status == 504
-    assert 3.8 < time.monotonic() - started < 5.0
+    assert 3.8 < time.monotonic() - started < 6.0
 
 
 def test_a_whole_answer_that_stalls_in_the_middle_is_cut(gateway: Gateway, student: ScriptedUpstream) -> None:
@@ -289,7 +295,7 @@ def test_a_whole_answer_that_stalls_in_the_middle_is_cut(gateway: Gateway, stude
     student.script(head, Raw(b'{"a'), ExpectDisconnect(3))
     started = time.monotonic()
     assert gateway.post(chat(model="student")).status == 504
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 2.5
 
 
 GONE: dict[str, tuple[bool, list[Step]]] = {
@@ -317,7 +323,7 @@ def test_client_gone(gateway: Gateway, student: ScriptedUpstream, when: str, how
         client.reset() if how == "reset" else client.socket.close()
     record = gateway.next_record(count)
     eventually(lambda: student.last.disconnected_after, 3)
-    assert student.last.at + (student.last.disconnected_after or 9) - gone < 0.5
+    assert student.last.at + (student.last.disconnected_after or 9) - gone < 2.0
     assert record["outcome"] == "client_cancelled"
     assert record["attempts"][0]["outcome"] == "client_cancelled"
     assert record["attempts"][0]["usage"]["output"] == (3 if when == "in the middle" else 0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, chat
@@ -94,13 +97,13 @@ def test_several_events_in_one_segment_and_one_event_of_2_mib(gateway: Gateway, 
 
 
 def test_each_event_arrives_as_soon_as_it_is_complete(gateway: Gateway, student: ScriptedUpstream) -> None:
-    student.script(*stream(delta("1"), delta("2"), delta("3"), FINISH, DONE, pause=0.15))
+    student.script(*stream(delta("1"), delta("2"), delta("3"), FINISH, DONE, pause=0.3))
     with gateway.connect() as client:
         _, headers = client.request("POST", "/v1/chat/completions", json.dumps(streamed()).encode()).head()
         times = [time.monotonic() for _ in client.segments(headers)]
     gaps = [b - a for a, b in itertools.pairwise(times)]
-    assert len(gaps) >= 3
-    assert all(0.1 < gap < 0.4 for gap in gaps[:3]), gaps
+    # On a busy machine two may come close together; kept back until the end they all would.
+    assert sum(gap > 0.1 for gap in gaps) >= 2, gaps
 
 
 def test_reasoning_parallel_tool_calls_logprobs_and_unknown_keys_go_through_as_sent(
@@ -116,6 +119,31 @@ def test_reasoning_parallel_tool_calls_logprobs_and_unknown_keys_go_through_as_s
     ]
     student.script(*stream(*events, usage_chunk(), DONE))
     assert gateway.post(streamed()).body == b"".join(events) + DONE
+
+
+PIECES = st.sampled_from(
+    [
+        delta("a"), delta("né 漢 🙂"), delta("", reasoning="hm"), b": comment\n\n", b"retry: 5\n\n", b"event: x\n\n",
+        b"data:\n\n", b'data: {"choices": [broken\n\n', b"event: e\r\ndata: {}\r\n\r\n", b"data: 1\r\r", usage_chunk(),
+        b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null,"new":1.0}\n\n',
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=1000 if os.environ.get("BREAKEVEN_CI") == "1" else 60, deadline=None, database=None)
+@given(st.lists(PIECES, max_size=12), st.lists(st.integers(1, 800), max_size=6), st.booleans())
+def test_whatever_comes_in_whatever_segments_goes_out_as_sent(
+    shared_gateway: Gateway, pieces: list[bytes], cuts: list[int], wants_usage: bool
+) -> None:
+    sent = [delta("first"), *pieces, FINISH, usage_chunk(), DONE]
+    data = b"".join(sent)
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    shared_gateway.student.clear()
+    shared_gateway.student.script(*stream(*(data[a:b] for a, b in itertools.pairwise(edges))))
+    body = streamed(stream_options={"include_usage": wants_usage})
+    kept = [piece for piece in sent if piece != usage_chunk()]
+    expected = b"".join([*kept[:-1], *([usage_chunk()] if wants_usage else []), DONE])
+    assert shared_gateway.post(body).body == expected
 
 
 def test_usage_sent_twice_the_last_wins(gateway: Gateway, student: ScriptedUpstream) -> None:
