@@ -69,8 +69,13 @@ class Journal:
     def _append(self, record: dict[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
         view = memoryview(line)
-        while view:
-            view = view[os.write(self._file, view) :]
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            raise DistillError(
+                f"{self.path}: cannot be written: {error.strerror}; make room, then the same command goes on"
+            ) from None
 
     def _lock(self) -> None:
         try:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -393,3 +394,25 @@ def test_a_prompt_that_the_api_refuses_is_given_up_and_named(tmp_path: Path) -> 
         absent = run(teacher, file, out, "--system", str(tmp_path / "absent.txt"))
         assert absent.returncode == 2
         assert "--system" in absent.stderr
+
+
+def test_a_full_disk_is_a_clear_stop_and_the_journal_goes_on(tmp_path: Path) -> None:
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+    file, out = prompts(tmp_path, 30), tmp_path / "data"
+    with serve(answer) as teacher:
+        line = command(teacher, file, out)
+        done = subprocess.run(
+            line, capture_output=True, text=True, env=environment(), timeout=60, check=False, preexec_fn=little_room
+        )
+        assert done.returncode == 2
+        assert "journal.jsonl: cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
+        answered = sum(teacher.answered.values())
+        assert 0 < answered < 30
+        assert run(teacher, file, out).returncode == 0
+        assert len(rows(out / "train.jsonl") + rows(out / "eval.jsonl")) == 30
+        # What was under way when the disk was full is asked again, and counted.
+        again = sum(teacher.answered.values()) - 30
+        assert 0 <= again <= facts(out)["cost"]["calls_cut_off_by_a_kill"] <= 17
