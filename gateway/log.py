@@ -14,7 +14,11 @@ from gateway.record import RequestRecord
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON line. A traceback is given by its frames: an exception's text may hold a prompt."""
+    """A record as one JSON line.
+
+    A traceback is given by its frames: an exception's text may hold a prompt. For the same reason a library's
+    line is the first one of its message, without what it was to be filled with.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -26,7 +30,8 @@ class JsonFormatter(logging.Formatter):
         if isinstance(settled, RequestRecord):
             line["request"] = msgspec.Raw(msgspec.json.encode(settled))
         else:
-            line["message"] = record.getMessage()
+            ours = record.name.partition(".")[0] == "breakeven"
+            line["message"] = record.getMessage() if ours else str(record.msg).partition("\n")[0]
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])]
