@@ -13,7 +13,7 @@ from typing import Any
 from router import artifact
 from router.evaluate import Evaluation, Interval
 from tests.bench import router_more as more
-from tests.bench.router_tasks import Data, few_labels, novelty, out_of_domain, routing
+from tests.bench.router_tasks import Data, few_in_domain, few_labels, novelty, out_of_domain, routing
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "router.md"
@@ -44,6 +44,9 @@ def figures(data: Data) -> Iterator[str]:
     )
     yield "### Routing by the prompt\n"
     yield from table(("router", "rows", *MEASURES), _routing(routing(data)))
+    yield "\nMMLU with 1,500 in-domain rows + chat, mean over five draws of the rows and its standard deviation: " + (
+        ", ".join(f"{name} {mean:.3f} ({spread:.3f})" for name, (mean, spread) in few_in_domain(data).items()) + "."
+    )
     far = out_of_domain(data)
     yield (
         f"\nOut of domain (trained on MMLU and chat, tested on GSM8K): ECE {far['ECE']:.3f}, without the novelty "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from router import outcomes
-from router.evaluate import Evaluation, auroc, ece, evaluate
+from router.evaluate import Evaluation, apgr, auroc, cpt, ece, evaluate
 from router.features import extract
 from router.novelty import Novelty, shrink
 from router.outcomes import OutcomeRow, scores, texts
@@ -63,12 +63,26 @@ def routing(data: Data) -> Iterator[tuple[str, Evaluation]]:
     mmlu, chat, gsm = (data.rows(names, "train") for names in (MMLU, CHAT, GSM))
     test = data.rows(MMLU, data.split)
     yield "MMLU, trained in-domain", measured(test, assessed(fit(mmlu), test))
-    yield "MMLU, 1,500 in-domain rows + chat", measured(test, assessed(fit([*mmlu[:1500], *chat]), test))
+    yield "MMLU, 1,500 in-domain rows + chat, first draw", measured(test, assessed(fit([*mmlu[:1500], *chat]), test))
     mixed = data.rows((*MMLU, *CHAT, *GSM), data.split)
     yield "mixed MMLU + chat + GSM8K", measured(mixed, assessed(fit([*mmlu, *chat, *gsm]), mixed))
     for name in ("mmlu_pro", "routerarena_sub10", "zeroeval_math_l5", "zeroeval_crux", "routellm_gsm8k"):
         own = data.rows((name,), data.split)
         yield f"{name}, trained in-domain", measured(own, assessed(fit(data.rows((name,), "train")), own))
+
+
+def few_in_domain(data: Data) -> Row:
+    """1,500 MMLU rows and chat: mean and standard deviation over five draws of the 1,500."""
+    mmlu, chat, test = data.rows(MMLU, "train"), data.rows(CHAT, "train"), data.rows(MMLU, data.split)
+    student, teacher = scores(test)
+    found = []
+    for draw in range(5):
+        some = [mmlu[index] for index in np.random.default_rng(draw).permutation(len(mmlu))[:1500]]
+        score = assessed(fit([*some, *chat]), test)
+        shares = (cpt(part, score, student, teacher) for part in (0.5, 0.8))
+        found.append((apgr(score, student, teacher), *shares, auroc(score, student < teacher)))
+    names = ("APGR", "CPT(50)", "CPT(80)", "AUROC")
+    return dict(zip(names, zip(np.mean(found, axis=0), np.std(found, axis=0), strict=True), strict=True))
 
 
 def out_of_domain(data: Data) -> Row:
