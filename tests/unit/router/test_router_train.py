@@ -89,6 +89,6 @@ def test_mmlu_in_domain(data: Path, tmp_path: Path) -> None:
     train(outcomes.read([path], "train"), tmp_path / "art", sources=[path.name])
     assert sum(item.stat().st_size for item in (tmp_path / "art").iterdir()) <= 10e6
     figures = measure(outcomes.read([path], "test"), load(tmp_path / "art").assess).measures["router"]
-    assert figures["APGR"].value >= 0.66
-    assert figures["AUROC"].value >= 0.62
+    assert figures["APGR"].value >= 0.68
+    assert figures["AUROC"].value >= 0.64
     assert figures["ECE"].value <= 0.04
