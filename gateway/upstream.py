@@ -198,9 +198,8 @@ def _transport(connector: aiohttp.TCPConnector) -> AiohttpTransport:
 
 def _disconnected(error: Exception) -> bool:
     cause = error.__cause__ or error
-    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
-        cause, aiohttp.ClientConnectorError
-    )
+    lost = aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError | aiohttp.ClientOSError
+    return isinstance(cause, lost) and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
 @contextlib.contextmanager
