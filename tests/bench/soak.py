@@ -100,7 +100,7 @@ class Load:
         if plan == "abort":
             return "aborted"
         if not answer.startswith(b"HTTP/1.1 200"):
-            return "failed"
+            return f"failed ({answer[9:12].decode('latin-1') or 'no answer'})"
         if stream and (b"data: [DONE]" not in answer or b'"error"' in answer):
             return "truncated"
         return "ok"
