@@ -24,6 +24,7 @@ from gateway.endpoints.chat import ChatCompletions, Completions
 from gateway.endpoints.embeddings import Embeddings
 from gateway.endpoints.responses import Responses
 from gateway.errors import RequestError
+from gateway.feedback import feedback_router
 from gateway.ledger import Ledger
 from gateway.openapi import document
 from gateway.reference import HEADERS
@@ -58,6 +59,8 @@ def create_app(
             current.watch(),
             current.learn_context_window(),
             quotas.run(lambda: current().config.auth.keys),
+            current().state.prompts.run(),
+            _compare(current),
         ]
         publisher = current().publisher
         if publisher is not None:
@@ -94,6 +97,7 @@ def create_app(
     app.openapi = lambda: document(app, _ADAPTERS)  # type: ignore[method-assign]
     _add_readings(app, current)
     app.include_router(admin_router(current))
+    app.include_router(feedback_router(current))
     app.include_router(console_router())
     if config.server.cors_origins:
         app.add_middleware(
@@ -149,6 +153,14 @@ def _add_readings(app: FastAPI, current: Current) -> None:
         # Settled requests that are still on their way to the database belong in the numbers.
         body = await asyncio.to_thread(lambda: (services.ledger.flush(2.0), encode(services.registry))[1])
         return Response(body, media_type=content_type)
+
+
+async def _compare(current: Current) -> None:
+    """Shadow traffic, until cancelled. What it takes is not loaded before there is any."""
+    await current().state.drawn.first()
+    from gateway.shadow.shadow import Shadow
+
+    await Shadow().run(current)
 
 
 async def _request_error(_: Request, error: Exception) -> Response:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.economics.breakeven import HOUR, Rate
+from gateway.economics.retention import Retention, output_ratio, retention
 from gateway.economics.series import DAY, Point, Projection, points, project
 from gateway.economics.statement import Statement, state, within
 from gateway.economics.sums import Sum
 from gateway.ledger import Ledger
+from router.policy import Reason, Route
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one that was paid.
 GROUPS = ("day", "hour", "route", "upstream", "key", "reason", "endpoint", "pinned")
 _BY = ("hour", "upstream", "pinned")
 _DAYS = 3  # a younger ledger is drawn by the hour
+
+
+class Quality(NamedTuple):
+    """None where nothing was compared."""
+
+    retention: Retention | None
+    output_ratio: Fraction | None
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -24,6 +35,8 @@ class Books(msgspec.Struct, frozen=True):
     statement: Statement
     curve: list[Point]
     projection: Projection | None
+    quality: Quality = Quality(None, None)
+    shadow_spend: int = 0
 
 
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
@@ -38,13 +51,30 @@ def current(ledger: Ledger, now: int, since: int | None = None, until: int | Non
     return _statement(ledger, _history(ledger, until, now), since, until, end)
 
 
+def quality(ledger: Ledger, now: int) -> Quality:
+    """What shadow traffic found in the days that the config looks back. Raises LedgerError."""
+    since = (now - ledger.window) // HOUR * HOUR
+    pairs = ledger.compared(since)
+    if not pairs:
+        return Quality(None, None)
+    routed = {str(one.group[0]): one.requests for one in ledger.sums(_BY[1:], since) if not one.group[1]}
+    share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
+    return Quality(retention(pairs, share), output_ratio(pairs))
+
+
+def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
+    """Picodollars of the teacher's spend that shadow traffic took. Raises LedgerError, ValueError."""
+    return sum(one.cost for one in ledger.sums(("reason",), since, until) if one.group[0] == Reason.SHADOW)
+
+
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
     """All that a report shows; the curve ends with the period. Raises LedgerError, ValueError."""
     end = now if until is None else min(until, now)
     groups = _history(ledger, until, now)
     statement = _statement(ledger, groups, since, until, end)
     points, projection = _curve(groups, ledger.rates(), statement.investment, end)
-    return Books(statement, points, projection)
+    spent = shadow_spend(ledger, since, None if until is None or until >= now else until)
+    return Books(statement, points, projection, quality(ledger, now), spent)
 
 
 def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:

@@ -16,6 +16,7 @@ from router.artifact import Artifact, ArtifactError, load
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """The router's artifact and the ledger. Raises ConfigError."""
     artifact = _artifact(config)
+    check_scorer(config)
     assert config.ledger.journal is not None, "load_config resolves it"
     with _at("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
@@ -24,8 +25,17 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
 def check_services(config: Config) -> None:
     """Raise ConfigError where they could not be opened; writes nothing."""
     _artifact(config)
+    check_scorer(config)
     with _at("ledger.url"):
         probe(config.ledger.url)
+
+
+def check_scorer(config: Config) -> None:
+    """Raise ConfigError where shadow traffic is on and its scorer is not there."""
+    if config.shadow.rate > 0:
+        from gateway.shadow.scoring import scoring
+
+        scoring(config)
 
 
 @contextlib.contextmanager

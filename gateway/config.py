@@ -195,6 +195,10 @@ class LedgerConfig(Section):
         ge=1,
         description="Days that single requests are kept; their hourly sums stay. null: everything stays.",
     )
+    store_prompts: bool = Field(
+        False, description="Keep the text that the router read of each request, for `breakeven train --from-ledger`."
+    )
+    keep_prompts_days: int = Field(30, ge=1, description="Days that kept prompts stay; then they are removed.")
     journal: str | None = Field(
         None,
         description="Folder for records on their way to the database; null: beside the SQLite file, or this file.",
@@ -203,16 +207,20 @@ class LedgerConfig(Section):
 
 class Shadow(Section):
     rate: Fraction = Field(
-        0.0, description="Share of student answers that are also put to the teacher and judged; only 0 for now."
+        0.0, description="Share of the student's chat answers that are also put to the teacher and judged; 0: none."
     )
-
-    @field_validator("rate")
-    @classmethod
-    def _off(cls, value: float) -> float:
-        # A key that is accepted and does nothing would be taken for quality that is being measured.
-        if value:
-            raise ValueError("shadow traffic is not built yet; leave it at 0")
-        return value
+    scorer: str = Field(
+        "judge",
+        pattern=r"^(judge|exact|numeric|json|contains|choice|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="What compares the two answers: `judge` (the teacher, asked in both orders), a checker against the "
+        "teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
+    )
+    monthly_budget_usd: Usd = Field(
+        Decimal("50"), description="USD a calendar month in UTC for shadow answers and judging; then none is drawn."
+    )
+    max_queue: int = Field(64, ge=1, description="Drawn requests that may wait; more are dropped.")
+    concurrency: int = Field(2, ge=1, le=64, description="How many are put to the teacher at once.")
+    window_days: int = Field(28, ge=1, description="Days that quality_retention looks back.")
 
 
 class ClientKey(Section):

@@ -7,13 +7,15 @@ import uuid
 
 from gateway.body import Body
 from gateway.config import ClientKey
-from gateway.economics.breakeven import baseline
+from gateway.economics.breakeven import baseline, baseline_output
 from gateway.endpoints.base import Adapter
 from gateway.escalation import Probe
 from gateway.record import AttemptRecord, Outcome, RequestRecord
 from gateway.services import Services
+from gateway.shadow.answers import Tap
 from gateway.usage import NO_USAGE, Usage
 from router.policy import Decision, Reason, Route
+from router.text import Conversation
 
 
 class Attempt:
@@ -71,6 +73,10 @@ class Exchange:
         # Which conversation this is a turn of, None where it is none.
         self.conversation: bytes | None = None
         self.previous: str | None = None
+        # What the router read, None where nothing was to be decided.
+        self.conversation_seen: Conversation | None = None
+        # Copies the student's answer where it is to be compared with the teacher's.
+        self.tap: Tap | None = None
         # Watches the student's answer; None where nothing is to be judged.
         self.probe: Probe | None = None
         self.escalated = False
@@ -156,4 +162,5 @@ class Exchange:
             overhead_seconds=self.overhead_seconds,
             seconds=time.perf_counter() - self._started,
             probe_seconds=self.probe.seconds if self.probe is not None else None,
+            baseline_output=baseline_output(attempts, self.services.price, pinned=self.pinned),
         )

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.record import Outcome, RequestRecord
+from gateway.shadow.queue import Result
 from gateway.upstream import Upstream
 from router.policy import Policy, Route
 
@@ -99,7 +100,22 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.shadow = Counter(
+            "breakeven_shadow_total",
+            "Student answers that were drawn to be put to the teacher too, by what became of them.",
+            ["result"],
+            registry=registry,
+        )
+        self.feedback = Counter(
+            "breakeven_feedback_total",
+            "Verdicts of users on answers, by the upstream that gave the answer.",
+            ["route"],
+            registry=registry,
+        )
+        for result in Result:
+            self.shadow.labels(result)
         for route in Route:
+            self.feedback.labels(route)
             self.usage_missing.labels(route)
             self.first_event.labels(route)
             self.seconds.labels(route)
@@ -108,10 +124,8 @@ class Metrics:
     def settle(self, record: RequestRecord) -> None:
         """Count one settled request and its attempts."""
         self.requests.labels(record.endpoint, record.route or "none", record.reason or "none", record.outcome).inc()
+        self.attempted(record)
         for attempt in record.attempts:
-            self.attempts.labels(attempt.upstream, attempt.outcome).inc()
-            if attempt.outcome is Outcome.OK and not attempt.usage.complete:
-                self.usage_missing.labels(attempt.upstream).inc()
             if attempt.first_event_seconds is not None:
                 self.first_event.labels(attempt.upstream).observe(attempt.first_event_seconds)
         if record.score is not None:
@@ -126,6 +140,13 @@ class Metrics:
             self.overhead.observe(record.overhead_seconds)
         if record.route is not None:
             self.seconds.labels(record.route).observe(record.seconds)
+
+    def attempted(self, record: RequestRecord) -> None:
+        """Count the calls of a record: all that there is of one that no client asked for."""
+        for attempt in record.attempts:
+            self.attempts.labels(attempt.upstream, attempt.outcome).inc()
+            if attempt.outcome is Outcome.OK and not attempt.usage.complete:
+                self.usage_missing.labels(attempt.upstream).inc()
 
 
 class UpstreamCollector(Collector):

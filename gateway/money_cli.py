@@ -64,7 +64,7 @@ def report(
             "price_sets": price_sets,
             **({"groups": rows} if names else {}),
         }
-        typer.echo(json.dumps(reporting.to_dict(statement) | more, indent=1))
+        typer.echo(json.dumps(reporting.to_dict(statement) | reporting.quality_to_dict(books) | more, indent=1))
         return
     for table in reporting.render(statement):
         console().print(table)
@@ -72,6 +72,8 @@ def report(
         for line in reporting.describe_investments(invested):
             typer.echo(line)
         typer.echo(reporting.describe(books.projection))
+    for line in reporting.describe_quality(books):
+        typer.echo(line)
     if price_sets > 1:
         typer.echo(f"Warning: gateways with {price_sets} different sets of prices write to this ledger.")
     if names:

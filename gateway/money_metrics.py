@@ -15,11 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.books import current
+from gateway.books import Quality, current, quality, shadow_spend
 from gateway.economics.prices import PICODOLLARS, usd
 from gateway.economics.statement import Statement
 from gateway.errors import LedgerError
 from gateway.ledger import Ledger
+from gateway.quality_metrics import quality_families
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.metrics")
@@ -32,20 +33,23 @@ class MoneyCollector(Collector):
         self._ledger = ledger
         self._clock = clock
         self._now = 0
-        self._last: Statement | None = None
+        self._last: tuple[Statement, Quality, int] | None = None
 
     def collect(self) -> Iterator[Metric]:
         try:
             # A clock that steps back must not take hosting back: a counter that falls looks like a restart.
             self._now = max(self._now, self._clock())
-            self._last = current(self._ledger, self._now)
+            statement = current(self._ledger, self._now)
+            self._last = (statement, quality(self._ledger, self._now), shadow_spend(self._ledger))
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
         price_sets: int | None = None
         with contextlib.suppress(LedgerError):
             price_sets = self._ledger.contradictions(self._clock())
+        if self._last is not None:
+            yield from quality_families(*self._last)
         yield from families(
-            self._last,
+            self._last[0] if self._last is not None else None,
             pending=self._ledger.pending,
             write_failures=self._ledger.write_failures,
             price_sets=price_sets,

@@ -19,6 +19,7 @@ from gateway.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from gateway.escalation import Probe
 from gateway.exchange import Exchange
 from gateway.services import Services
+from gateway.shadow.draw import draw
 from gateway.upstream import Upstream
 from router.policy import Decision, Policy, Reason, Route, decide
 from router.sticky import conversation_key, replayed
@@ -34,7 +35,7 @@ _ROUTER_DEADLINE_SECONDS = 0.25
 _TRUE = msgspec.Raw(b"true")
 _OFF = frozenset({"false", "0", "off", "no"})
 # Fields in which other gateways take an address or a key from the client; they end here.
-_NOT_HONOURED = ("api_key", "api_base", "base_url")
+NOT_HONOURED = ("api_key", "api_base", "base_url")
 _BOTH = frozenset(Route)
 _STUDENT = frozenset({Route.STUDENT})
 _JUDGED = frozenset({Reason.EASY, Reason.STICKY})
@@ -75,6 +76,7 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
     exchange.probe = _probe(exchange, body)
+    exchange.tap = draw(exchange)
 
 
 def _probe(exchange: Exchange, body: Body) -> Probe | None:
@@ -92,14 +94,14 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     assert exchange.body is not None
     body = exchange.body.copy()
     body.set("model", upstream.config.model)
-    for name in _NOT_HONOURED:
+    for name in NOT_HONOURED:
         body.remove(name)
     if exchange.stream and exchange.adapter.stream_options:
         options: dict[str, Any] = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
         if options.get("include_usage") != _TRUE:
             body.set("stream_options", {**options, "include_usage": True})
     if exchange.adapter.renames_limit:
-        _one_output_limit(body, upstream.config.max_tokens_field)
+        one_output_limit(body, upstream.config.max_tokens_field)
     if exchange.probe is not None and upstream.route is Route.STUDENT:
         exchange.probe.ask(body)
     return body.encode()
@@ -145,6 +147,7 @@ def _decide(exchange: Exchange, body: Body, named: str | None) -> Decision:
 def _held(exchange: Exchange, named: str | None, conversation: Conversation, policy: Policy) -> Route | None:
     """The upstream that this conversation is on; None for its first turn and where steadiness is off."""
     services = exchange.services
+    exchange.conversation_seen = conversation
     if not services.config.routing.sticky or exchange.pinned or not (named or conversation.opening):
         return None
     exchange.conversation = conversation_key(exchange.key, named, conversation.opening)
@@ -239,7 +242,8 @@ def overloaded(exchange: Exchange, route: Route) -> RequestError:
     )
 
 
-def _one_output_limit(body: Body, field: str | None) -> None:
+def one_output_limit(body: Body, field: str | None) -> None:
+    """Leave one spelling of the output limit: `field` where the upstream takes only that."""
     older, newer = "max_tokens", "max_completion_tokens"
     if older in body and newer in body:
         body.remove(older)

@@ -48,15 +48,35 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Pair(msgspec.Struct, frozen=True):
+    """Student and teacher compared on one request, by shadow traffic. No text.
+
+    `request` is the id of the client's request, `at` its time; scores are in [0, 1], tokens those of the two
+    answers as reported. `weight` is one over the share of requests that were drawn when this one was.
+    """
+
+    request: str
+    at: int
+    score: float | None
+    novelty: float | None
+    artifact: str
+    student_score: float
+    teacher_score: float
+    student_tokens: int
+    teacher_tokens: int
+    weight: float
+
+
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request, as settled.
 
     `id` is the gateway's own and unique; `request_id` is what the client sees and may have chosen, and
     need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of the
     answer: after a fallback the other upstream's, with reason `fallback`; None where the request was
-    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request. `key` is the name of
-    the client's key. `router_seconds` is the time the decision took, `overhead_seconds` all that the
-    gateway itself took before the first attempt was sent; `probe_seconds` how long the student's answer was
+    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request; `baseline_output` is the part
+    of it that stands for the output tokens of a student's answer, which a teacher may have written otherwise.
+    `key` is the name of the client's key. `router_seconds` is the time the decision took, `overhead_seconds` all
+    that the gateway itself took before the first attempt was sent; `probe_seconds` how long the student's answer was
     held back to be judged, None where it was not.
     """
 
@@ -81,3 +101,5 @@ class RequestRecord(msgspec.Struct, frozen=True):
     overhead_seconds: float | None
     seconds: float
     probe_seconds: float | None = None
+    baseline_output: int = 0
+    pair: Pair | None = None

@@ -18,6 +18,7 @@ from gateway.exchange import Attempt, Exchange
 from gateway.prepare import prepare, shutting_down, upstream_body, upstream_headers
 from gateway.record import Outcome
 from gateway.services import Services
+from gateway.shadow.draw import offer
 from gateway.stream import StreamRelay, shielded_close
 from gateway.upstream import Answer, failures, refusal, refused
 from gateway.usage import NO_USAGE
@@ -141,6 +142,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     upstream = exchange.services.upstreams[route]
     body = upstream_body(exchange, upstream)
     attempt = exchange.begin(route)
+    if exchange.tap is not None:
+        exchange.tap.restart()
     timeouts = upstream.config.timeouts
     answer: Answer | None = None
     upstream.in_flight += 1
@@ -212,6 +215,8 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
             raise refused(upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."})
         if value.get("error") and "choices" not in value and "object" not in value:
             raise refused(upstream, 502, value["error"])
+    if exchange.tap is not None:
+        exchange.tap.feed(body)
     exchange.keeps(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.outcome = Outcome.OK
@@ -228,6 +233,10 @@ def settle(exchange: Exchange) -> None:
     exchange.services.metrics.settle(record)
     if record.attempts:
         exchange.services.ledger.settle(record)
+        if exchange.services.config.ledger.store_prompts and record.score is not None:
+            assert exchange.conversation_seen is not None
+            exchange.services.state.prompts.add(record.id, record.at, exchange.conversation_seen.text)
+    offer(exchange, record)
     if exchange.conversation is not None and record.route is not None and record.outcome is Outcome.OK:
         exchange.services.state.conversations.remember(exchange.conversation, record.route, time.monotonic())
     _requests.info("", extra={"record": record})

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.checks import check_scorer
 from gateway.config import Config
 from gateway.errors import BreakevenError, ConfigError, LedgerError
 from gateway.services import Services
@@ -130,6 +131,7 @@ class Current:
             artifact = load(Path(path) if path is not None else None)
         except ArtifactError as error:
             raise ConfigError([f"routing.artifact: {error}"]) from None
+        check_scorer(config)
         try:
             old.ledger.enter(config, now=time.time_ns() // 1000)
         except LedgerError as error:

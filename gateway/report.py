@@ -14,7 +14,7 @@ from rich.table import Table
 from gateway.books import Books
 from gateway.economics.prices import PICODOLLARS, usd
 from gateway.economics.series import Projection
-from gateway.economics.statement import Statement
+from gateway.economics.statement import Statement, adjusted
 from gateway.economics.sums import COUNTS, Sum
 from gateway.ledger import Investment
 from router.policy import Route
@@ -62,7 +62,47 @@ def books_to_dict(books: Books) -> dict[str, Any]:
     ends = [(point.end, point.total) for point in books.curve]
     begin = [(books.curve[0].start, 0)] if ends else []
     curve = [{"until": moment(at), "savings_usd": exact(total)} for at, total in (*begin, *ends)]
-    return to_dict(books.statement) | {"curve": curve, "projection": projection_to_dict(books.projection)}
+    return (
+        to_dict(books.statement)
+        | quality_to_dict(books)
+        | {"curve": curve, "projection": projection_to_dict(books.projection)}
+    )
+
+
+def quality_to_dict(books: Books) -> dict[str, Any]:
+    """What shadow traffic found and cost, and the baseline that it adjusts, as JSON values; null where it found
+    nothing.
+    """
+    kept, ratio = books.quality
+    better = adjusted(books.statement, ratio)
+    return {
+        "shadow_spend_usd": exact(books.shadow_spend),
+        "output_token_ratio": None if ratio is None else float(ratio),
+        "baseline_adjusted_usd": None if better is None else exact(better.baseline),
+        "savings_adjusted_usd": None if better is None else exact(better.savings),
+        "quality_retention": None if kept is None else kept.routed._asdict() | {"pairs": kept.pairs},
+        "student_quality_retention": None if kept is None else kept.student._asdict(),
+    }
+
+
+def describe_quality(books: Books) -> list[str]:
+    """The same as sentences; none where shadow traffic is off."""
+    kept, ratio = books.quality
+    better = adjusted(books.statement, ratio)
+    lines = [f"shadow traffic took {dollars(books.shadow_spend)} of the teacher's spend"] if books.shadow_spend else []
+    if better is not None:
+        lines.append(
+            f"measured on {kept.pairs if kept else 0} pairs: the teacher writes {float(better.ratio):.2f} output "
+            f"tokens for one of the student's; with that the baseline is {dollars(better.baseline)} and the savings "
+            f"{dollars(better.savings)}"
+        )
+    if kept is not None:
+        routed = kept.routed
+        lines.append(
+            f"quality kept by routed traffic {routed.estimate:.1%} [{routed.lower:.1%}, {routed.upper:.1%}], "
+            f"by the student's answers {kept.student.estimate:.1%}"
+        )
+    return lines
 
 
 def render(statement: Statement) -> list[Table]:

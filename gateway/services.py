@@ -17,7 +17,9 @@ from gateway.ledger import Ledger
 from gateway.ledger.entries import price_at
 from gateway.metrics import Metrics, PolicyCollector
 from gateway.policies import Policies
+from gateway.prompts import Prompts
 from gateway.quotas import Quotas
+from gateway.shadow.queue import Queue
 from gateway.upstream import Upstream
 from gateway.usage import Usage
 from router.artifact import Artifact
@@ -53,6 +55,7 @@ class State:
     # The policies of the config in force, for the metrics.
     policies: Policies
     quotas: Quotas
+    prompts: Prompts
     draining: bool = False
     # Running requests were told to end: what is cancelled now is cancelled by the shutdown.
     aborting: bool = False
@@ -62,6 +65,8 @@ class State:
     # The upstreams that the metrics show.
     shown: dict[Route, Upstream] = field(default_factory=dict)
     responses: Holders = field(default_factory=Holders)
+    # Student answers that are to be compared with the teacher's.
+    drawn: Queue = field(default_factory=Queue)
 
     def abort(self) -> None:
         """End all running requests, each with an error that says so."""
@@ -97,7 +102,7 @@ class Services:
         publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
         shown_to_scrapes = exposed(registry, shown, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
-        state = State(policies, Quotas(ledger), shown=shown)
+        state = State(policies, Quotas(ledger), Prompts(ledger), shown=shown)
         shown_to_scrapes.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,

@@ -67,6 +67,7 @@ class StreamRelay:
         scanner = Scanner()
         idle = self._upstream.config.timeouts.idle_seconds
         segments = self._answer.segments()
+        tap = self._exchange.tap
         while not self._done:
             with failures(self._attempt.route, self._deadline):
                 segment = await anext(segments, None)
@@ -75,6 +76,8 @@ class StreamRelay:
                 if last is not None and _whole(last):
                     await self._relay([last._replace(raw=last.raw.rstrip(b"\r\n") + b"\n\n")], headers)
                 return
+            if tap is not None:
+                tap.feed(segment)
             await self._relay(scanner.feed(segment), headers)
             if self._client.started:
                 self._deadline.within(idle)

@@ -22,7 +22,7 @@ class Route(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a route was chosen, in the order of the rules; the last three come after a decision."""
+    """Why a route was chosen, in the order of the rules; the last four come after a decision."""
 
     PINNED = "pinned"
     MODALITY = "modality"
@@ -36,6 +36,8 @@ class Reason(StrEnum):
     FALLBACK = "fallback"
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
+    # No request of a client: the teacher was asked what the student had answered already, to compare.
+    SHADOW = "shadow"
 
 
 class Capabilities(NamedTuple):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.economics.prices import Price, cost
 from gateway.record import AttemptRecord
+from router.policy import Route
 
 HOUR = 3_600_000_000  # microseconds
 
@@ -30,6 +31,16 @@ def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -
     for attempt in reversed(attempts):
         if attempt.usage.prompt or attempt.usage.output:
             return cost(attempt.usage, price).total
+    return 0
+
+
+def baseline_output(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
+    """The part of the baseline, in picodollars, for output tokens that the student wrote; 0 for a teacher's answer."""
+    if pinned:
+        return 0
+    for attempt in reversed(attempts):
+        if attempt.usage.prompt or attempt.usage.output:
+            return cost(attempt.usage, price).output if attempt.upstream is Route.STUDENT else 0
     return 0
 
 

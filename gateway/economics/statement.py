@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,8 @@ class Statement(msgspec.Struct, frozen=True):
     """Money in picodollars over [since, until), microseconds.
 
     `upstreams` has the sums of each upstream, pinned traffic among them; `baseline` and `routed_spend` are
-    without it. `payback_at` is None where the pace never pays the investment back.
+    without it; `baseline_output` is the part of the baseline for the output tokens of the student's answers.
+    `payback_at` is None where the pace never pays the investment back.
     """
 
     since: int
@@ -31,11 +33,31 @@ class Statement(msgspec.Struct, frozen=True):
     payback_ratio: float | None
     payback_at: int | None
     student_per_million: Fraction | None
+    baseline_output: int = 0
 
     @property
     def requests(self) -> int:
         """Requests with at least one attempt."""
         return sum(total.requests for total in self.upstreams.values())
+
+
+class Adjusted(NamedTuple):
+    """What holds if the teacher writes `ratio` output tokens for one of the student's, as shadow traffic measured.
+
+    Picodollars, beside the statement's own figures and never among them: tokens that nobody wrote are in these.
+    """
+
+    ratio: Fraction
+    baseline: int
+    savings: int
+
+
+def adjusted(statement: Statement, ratio: Fraction | None) -> Adjusted | None:
+    """None where no ratio was measured."""
+    if ratio is None:
+        return None
+    more = int(statement.baseline_output * (ratio - 1))
+    return Adjusted(ratio, statement.baseline + more, statement.savings + more)
 
 
 def state(
@@ -74,6 +96,7 @@ def state(
         payback_ratio=payback_ratio(saved, investment),
         payback_at=payback_moment(hourly, rates, investment, start, until),
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
+        baseline_output=routed.baseline_output,
     )
 
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 import msgspec
 
 COUNTS = ("requests", "attempts", "usage_missing", "input_tokens", "cached_input_tokens", "output_tokens")
-MONEY = ("cost_input", "cost_cached_input", "cost_output", "baseline")
+MONEY = ("cost_input", "cost_cached_input", "cost_output", "baseline", "baseline_output")
 
 _VALUES = tuple(attrgetter(name) for name in COUNTS + MONEY)
 
@@ -27,6 +27,7 @@ class Sum(msgspec.Struct):
     cost_cached_input: int = 0
     cost_output: int = 0
     baseline: int = 0
+    baseline_output: int = 0
 
     @property
     def cost(self) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy.pool import StaticPool
 from gateway.errors import LedgerError
 
 # The newest migration; a test compares it with the files in migrations/versions.
-HEAD = "0003"
+HEAD = "0004"
 _LOCK = 0x62726561  # any constant: the advisory lock under which replicas migrate one after the other
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, func, select
 
 from gateway.ledger.schema import attempts, requests
+from router.policy import Reason
 
 # Enough for any share to a tenth of a percent; the newest count.
 MAX_SCORED = 200_000
@@ -54,6 +55,7 @@ def last(connection: Connection, limit: int, before: int | None = None) -> list[
             func.sum(cost).label("cost"),
         )
         .join_from(requests, attempts, attempts.c.request == requests.c.id)
+        .where(requests.c.reason != Reason.SHADOW.value)
         .group_by(*columns)
         .order_by(requests.c.at.desc(), requests.c.id)
         .limit(limit)

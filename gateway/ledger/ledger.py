@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.config import Config
+from gateway.config import Config, Shadow
 from gateway.economics.breakeven import HOUR, Rate
+from gateway.economics.retention import Compared
 from gateway.economics.sums import Sum
 from gateway.errors import LedgerError
+from gateway.ledger import outcomes
 from gateway.ledger.database import explain, migrate, open_engine, transaction
 from gateway.ledger.decisions import Scored, last, scored
 from gateway.ledger.entries import (
@@ -33,7 +35,7 @@ from gateway.ledger.entries import (
 )
 from gateway.ledger.entries import Writer as Registration
 from gateway.ledger.policy import put_policy, read_policy
-from gateway.ledger.retention import prune
+from gateway.ledger.retention import DAY, prune
 from gateway.ledger.sums import differences, read
 from gateway.ledger.writer import Writer
 from gateway.record import RequestRecord
@@ -131,11 +133,7 @@ class Ledger:
 
     def invest(self, one: Investment) -> None:
         """Enter an investment, or correct the one of that name. Raises LedgerError."""
-        try:
-            with transaction(self._engine, write=True) as connection:
-                invest(connection, one)
-        except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+        self._write(lambda connection: invest(connection, one))
 
     def decisions(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """The newest requests with what they cost. See `decisions.last`. Raises LedgerError."""
@@ -144,6 +142,43 @@ class Ledger:
     def scored(self, artifact: str, since: int | None = None, until: int | None = None) -> Sequence[Scored]:
         """Requests that this artifact scored. See `decisions.scored`. Raises LedgerError."""
         return self._read(lambda connection: scored(connection, artifact, since, until))
+
+    @property
+    def window(self) -> int:
+        """Microseconds that quality looks back, as the config says."""
+        shadow = self._config.shadow if self._config is not None else Shadow()
+        return shadow.window_days * DAY
+
+    def compared(self, since: int) -> list[Compared]:
+        """Pairs of shadow traffic. See `outcomes.compared`. Raises LedgerError."""
+        return self._read(lambda connection: outcomes.compared(connection, since))
+
+    def feedback(self, request_id: str, key: str, score: float) -> outcomes.Answered | None:
+        """Enter a user's score. Returns the answer that it is about, None where none is known. Raises LedgerError."""
+
+        def put(connection: Connection) -> outcomes.Answered | None:
+            about = outcomes.answered(connection, request_id, key)
+            if about is not None:
+                outcomes.put_feedback(connection, about, score)
+            return about
+
+        return self._write(put)
+
+    def keep_prompts(self, kept: Sequence[tuple[str, int, str]]) -> None:
+        """Keep (request, microseconds, text). Raises LedgerError."""
+        self._write(lambda connection: outcomes.keep(connection, kept))
+
+    def purge_prompts(self, before: int | None = None) -> int:
+        """Remove kept prompts; how many went. Raises LedgerError."""
+        return self._write(lambda connection: outcomes.purge(connection, before))
+
+    def judged(self) -> list[outcomes.Judged]:
+        """Outcomes with their prompts, oldest first. Raises LedgerError."""
+        return self._read(outcomes.judged)
+
+    def outcome_counts(self) -> tuple[int, int]:
+        """How many outcomes there are, and how many with a kept prompt. Raises LedgerError."""
+        return self._read(outcomes.count)
 
     def contradictions(self, now: int) -> int:
         """How many different sets of prices the gateways use that write here now. Raises LedgerError."""
@@ -160,22 +195,14 @@ class Ledger:
 
     def put_policy(self, document: str | None) -> int:
         """Replace the shared policy and return its version. Raises LedgerError."""
-        try:
-            with transaction(self._engine, write=True) as connection:
-                return put_policy(connection, document)
-        except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+        return self._write(lambda connection: put_policy(connection, document))
 
     def enter(self, config: Config, now: int) -> None:
         """Enter the config's hosting rates, prices and investment, from their dates or from now on.
 
         From here on this gateway calculates with this config. Raises LedgerError.
         """
-        try:
-            with transaction(self._engine, write=True) as connection:
-                enter(connection, config, now)
-        except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+        self._write(lambda connection: enter(connection, config, now))
         self._config = config
 
     def upkeep(self, now: int) -> None:
@@ -192,9 +219,20 @@ class Ledger:
         if different > 1 and not self._contradicted:
             _log.warning("gateways with %d different sets of prices write to this ledger; make them agree", different)
         self._contradicted = different > 1
-        if config.ledger.keep_days is not None and now >= self._prune_at:
+        if now < self._prune_at:
+            return
+        self._prune_at = now + HOUR
+        if config.ledger.keep_days is not None:
             prune(self._engine, config.ledger.keep_days, now)
-            self._prune_at = now + HOUR
+        with transaction(self._engine, write=True) as connection:
+            outcomes.purge(connection, now - config.ledger.keep_prompts_days * DAY)
+
+    def _write(self, what: Callable[[Connection], _T]) -> _T:
+        try:
+            with transaction(self._engine, write=True) as connection:
+                return what(connection)
+        except SQLAlchemyError as error:
+            raise LedgerError(explain(error)) from None
 
     def _read(self, what: Callable[[Connection], _T]) -> _T:
         try:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from gateway.economics.breakeven import HOUR
 from gateway.economics.sums import COUNTS, MONEY
 from gateway.record import Outcome, RequestRecord
 from gateway.usage import Usage
+from router.policy import Reason
 
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
 _REQUEST = (
     "id", "request_id", "at", "endpoint", "stream", "pinned", "score", "threshold", "novelty", "artifact",
-    "outcome", "status", "baseline", "router_seconds", "overhead_seconds", "seconds",
+    "outcome", "status", "baseline", "baseline_output", "router_seconds", "overhead_seconds", "seconds",
 )  # fmt: skip
+
+# Where an outcome comes from.
+SHADOW, FEEDBACK = "shadow", "feedback"
 
 Row = dict[str, Any]
 
@@ -41,7 +47,7 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
                 {
                     "request": record.id,
                     "number": number,
-                    "last": number == len(record.attempts),
+                    "last": counts(record, number),
                     "upstream": attempt.upstream,
                     "outcome": attempt.outcome,
                     "status": attempt.status,
@@ -65,7 +71,7 @@ def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
     for record in records:
         hour = record.at // HOUR
         for number, attempt in enumerate(record.attempts, 1):
-            last = number == len(record.attempts)
+            last = counts(record, number)
             group = (
                 hour, attempt.upstream, record.pinned, record.endpoint,
                 record.route or "none", record.reason or "none", record.key or "",
@@ -81,12 +87,23 @@ def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
                 attempt.cost.cached_input,
                 attempt.cost.output,
                 record.baseline if last else 0,
+                record.baseline_output if last else 0,
             )
             total = sums.setdefault(group, [0] * len(values))
             for index, value in enumerate(values):
                 total[index] += value
     names = COUNTS + MONEY
     return [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]
+
+
+def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """One row for each pair that shadow traffic compared."""
+    return [{**msgspec.structs.asdict(record.pair), "source": SHADOW} for record in records if record.pair is not None]
+
+
+def counts(record: RequestRecord, number: int) -> bool:
+    """Whether this attempt carries its request's own counts: the last one does, and shadow traffic is no request."""
+    return number == len(record.attempts) and record.reason is not Reason.SHADOW
 
 
 def _cached(usage: Usage) -> int:

@@ -25,6 +25,7 @@ requests = Table(
     Column("outcome", String(24), nullable=False),
     Column("status", Integer, nullable=False),
     Column("baseline", BigInteger, nullable=False),
+    Column("baseline_output", BigInteger, nullable=False, server_default="0"),
     Column("router_seconds", Float),
     Column("overhead_seconds", Float),
     Column("seconds", Float, nullable=False),
@@ -75,6 +76,36 @@ hourly = Table(
     Column("cost_cached_input", BigInteger, nullable=False),
     Column("cost_output", BigInteger, nullable=False),
     Column("baseline", BigInteger, nullable=False),
+    Column("baseline_output", BigInteger, nullable=False, server_default="0"),
+)
+
+# Student and teacher compared: by shadow traffic, which has both scores, and by the users' feedback, which has
+# one. `request` is the client's request; raw rows may be gone while these stay.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("request", String(32), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("score", Float),
+    Column("novelty", Float),
+    Column("artifact", String(12)),
+    Column("student_score", Float),
+    Column("teacher_score", Float),
+    Column("student_tokens", BigInteger),
+    Column("teacher_tokens", BigInteger),
+    Column("weight", Float, nullable=False),
+    Index("outcomes_at", "at"),
+)
+
+# What the router read of a request, only where the operator wants it kept.
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("request", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("prompts_at", "at"),
 )
 
 hosting_rates = Table(

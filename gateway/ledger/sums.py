@@ -114,7 +114,8 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
         func.sum(a.cached_tokens),
         func.sum(a.output_tokens),
     ]
-    for column in (a.cost_input, a.cost_cached_input, a.cost_output, case((a["last"], r.baseline), else_=0)):
+    of_request = [case((a["last"], column), else_=0) for column in (r.baseline, r.baseline_output)]
+    for column in (a.cost_input, a.cost_cached_input, a.cost_output, *of_request):
         wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
     statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
     statement = statement.where(r.at >= since, r.at < until)

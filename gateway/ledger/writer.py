@@ -19,8 +19,8 @@ from gateway.economics.sums import COUNTS, MONEY
 from gateway.ledger.database import explain, transaction
 from gateway.ledger.journal import Segment, orphan, orphans
 from gateway.ledger.retention import raw_since
-from gateway.ledger.rows import KEYS, attempt_rows, hourly_rows, request_rows
-from gateway.ledger.schema import attempts, hourly, requests
+from gateway.ledger.rows import KEYS, attempt_rows, hourly_rows, outcome_rows, request_rows
+from gateway.ledger.schema import attempts, hourly, outcomes, requests
 from gateway.record import RequestRecord
 
 _log = logging.getLogger("breakeven.ledger")
@@ -234,6 +234,9 @@ def store(engine: Engine, records: list[RequestRecord]) -> list[RequestRecord]:
             return late
         connection.execute(insert(requests), request_rows(fresh))
         connection.execute(insert(attempts), attempt_rows(fresh))
+        pairs = outcome_rows(fresh)
+        if pairs:
+            connection.execute(insert(outcomes), pairs)
         upsert = _adding(hourly, engine.dialect.name)
         connection.execute(upsert, sorted(hourly_rows(fresh), key=lambda row: [str(row[name]) for name in KEYS]))
     return late

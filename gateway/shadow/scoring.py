@@ -1,0 +1,86 @@
+"""Comparing two answers: by the teacher as judge, or by a program against the teacher's answer.
+
+Loads `models`, which the gateway does without unless shadow traffic is on.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.config import Config
+from gateway.errors import ConfigError, UpstreamFailure
+from gateway.shadow.answers import Message
+from models import judge
+from models.distill import scorers
+from models.distill.errors import DistillError
+
+# (messages, output limit, further fields) -> the teacher's answer. Raises UpstreamFailure; "" where it is no text.
+Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
+
+
+class Question(NamedTuple):
+    """What was asked, and both answers."""
+
+    messages: list[Message]
+    student: str
+    teacher: str
+
+
+class Scoring(abc.ABC):
+    """One way to compare."""
+
+    @abc.abstractmethod
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
+        """The student's and the teacher's score in [0, 1]; None where nobody can say."""
+
+
+class _Judge(Scoring):
+    """Both orders, as `models.judge` does; plain JSON where the API knows no structured output."""
+
+    def __init__(self) -> None:
+        self._structured = True
+
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
+        pair = judge.Pair(question.messages, question.student, question.teacher)
+        verdicts = []
+        for index in range(2):
+            verdict = judge.read_verdict(await self._asked(pair, index, ask))
+            if verdict is None:
+                return None
+            verdicts.append(verdict)
+        both = judge.combine(verdicts[0], verdicts[1])
+        return both.student_score, both.teacher_score
+
+    async def _asked(self, pair: judge.Pair, index: int, ask: Ask) -> str:
+        call = judge.calls(pair, structured=self._structured)[index]
+        try:
+            return await ask(call.messages, call.max_tokens, call.more)
+        except UpstreamFailure as failure:
+            if not self._structured or failure.upstream_status not in (400, 422):
+                raise
+        self._structured = False
+        return await self._asked(pair, index, ask)
+
+
+class _Program(Scoring):
+    """A checker, or the operator's own function; the teacher's answer is what is right."""
+
+    def __init__(self, name: str) -> None:
+        self._score = scorers.scorer(name)
+
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:  # noqa: ARG002
+        row = {"messages": question.messages}
+        return self._score(question.student, question.teacher, row), 1.0
+
+
+def scoring(config: Config) -> Scoring:
+    """What `shadow.scorer` names. Raises ConfigError where there is no such function."""
+    name = config.shadow.scorer
+    if name == "judge":
+        return _Judge()
+    try:
+        return _Program(name)
+    except DistillError as error:
+        raise ConfigError([f"shadow.scorer: {error}"]) from None

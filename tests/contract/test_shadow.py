@@ -1,0 +1,294 @@
+"""Shadow traffic and feedback: off the response path, within its budget, all of it in the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.client import Response, eventually
+from tests.contract.gateway import Gateway, chat, running
+from tests.contract.scripted import (
+    ExpectDisconnect,
+    Head,
+    Send,
+    Sleep,
+    answer,
+    completion,
+    error_answer,
+)
+
+CONFIG = {"shadow": {"rate": 1.0, "scorer": "judge", "concurrency": 1}, "ledger": {"store_prompts": True}}
+# The scripted usage: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD a million.
+CALL = 160_000_000
+JUDGE = "You compare two answers"
+
+
+def verdict(winner: str, a: float, b: float) -> list[Any]:
+    return answer(completion(json.dumps({"reason": "r", "score_a": a, "score_b": b, "winner": winner})))
+
+
+def outcomes(gateway: Gateway, count: int) -> list[dict[str, Any]]:
+    """The ledger's outcome rows, once there are that many."""
+
+    def read() -> list[dict[str, Any]]:
+        gateway.get("/metrics")
+        with contextlib.closing(sqlite3.connect(gateway.folder / "ledger.db")) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM outcomes ORDER BY at, source")]
+
+    return list(eventually(lambda: found if len(found := read()) >= count else None))
+
+
+def ask(gateway: Gateway, text: str = "What is the capital of France?", **fields: Any) -> Response:
+    response = gateway.post(chat(text, **fields))
+    assert response.status == 200
+    return response
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path, CONFIG) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_both_answers_are_judged_in_both_orders(fresh: Gateway, stream: bool) -> None:
+    fresh.teacher.default(*answer(completion("Paris.", {"prompt_tokens": 10, "completion_tokens": 9})))
+    fresh.teacher.on("[answer A", *verdict("A", 9, 5))
+    response = ask(fresh, stream=stream, logprobs=True, temperature=0.5)
+    (row,) = outcomes(fresh, 1)
+    record = fresh.record(response)
+    # A judge that always says A is one that says nothing: a tie.
+    assert (row["request"], row["source"], row["student_score"], row["teacher_score"]) == (
+        record["id"], "shadow", 0.7, 0.7,
+    )  # fmt: skip
+    assert (row["student_tokens"], row["teacher_tokens"], row["weight"]) == (3, 9, 1.0)
+    asked, first, second = (request.json for request in fresh.teacher.received)
+    assert asked["model"] == first["model"] == "big"
+    assert {"stream", "logprobs", "stream_options"} & set(asked) == set()
+    assert asked["temperature"] == 0.5
+    assert "hello" in str(first["messages"])
+    assert "Paris." in str(first["messages"])
+    assert str(first["messages"]).index("hello") < str(first["messages"]).index("Paris.")
+    assert str(second["messages"]).index("Paris.") < str(second["messages"]).index("hello")
+
+
+def test_a_better_teacher_lowers_the_retention(fresh: Gateway) -> None:
+    for _ in range(2):
+        # In both orders the teacher's answer wins.
+        for steps in (answer(completion("Paris.")), verdict("B", 2, 10), verdict("A", 10, 2)):
+            fresh.teacher.script(*steps)
+        ask(fresh)
+    assert [row["student_score"] for row in outcomes(fresh, 2)] == [0.2, 0.2]
+    ask(fresh, model="auto@0")
+    assert fresh.metric("student_quality_retention") == pytest.approx(0.2)
+    # Two of three requests were the student's: 1 - 2/3 * 0.8.
+    assert fresh.metric("quality_retention") == pytest.approx(1 - 2 / 3 * 0.8)
+    lower, upper = (fresh.metric(f"quality_retention_{side}") for side in ("lower", "upper"))
+    assert lower < fresh.metric("quality_retention") < upper
+
+
+def test_every_call_is_in_the_ledger_and_in_no_request_count(fresh: Gateway) -> None:
+    fresh.teacher.default(*answer(completion("Paris.")))
+    fresh.teacher.on("[answer A", *verdict("tie", 8, 8))
+    ask(fresh)
+    outcomes(fresh, 1)
+    assert len(fresh.teacher.received) == 3
+    rows = fresh.rows(
+        "SELECT reason, route, pinned, sum(cost_input + cost_cached_input + cost_output), count(*), sum(a.last) "
+        "FROM requests r JOIN attempts a ON a.request = r.id GROUP BY 1, 2, 3 ORDER BY 1"
+    )
+    assert rows == [("easy", "student", 0, 0, 1, 1), ("shadow", "teacher", 0, 3 * CALL, 3, 0)]
+    assert fresh.rows("SELECT reason, requests, attempts, baseline FROM hourly ORDER BY 1") == [
+        ("easy", 1, 1, CALL), ("shadow", 0, 3, 0),
+    ]  # fmt: skip
+    assert fresh.metric("requests_total") == 1
+    assert fresh.metric("attempts_total", upstream="teacher", outcome="ok") == 3
+    assert fresh.metric("cost_usd_total", upstream="teacher") == pytest.approx(3 * CALL / 1e12)
+    assert fresh.metric("shadow_usd_total") == pytest.approx(3 * CALL / 1e12)
+    assert fresh.metric("savings_usd") == pytest.approx((CALL - 3 * CALL) / 1e12)
+
+
+def test_the_same_answer_needs_no_judge(fresh: Gateway) -> None:
+    ask(fresh)
+    (row,) = outcomes(fresh, 1)
+    assert (row["student_score"], row["teacher_score"]) == (1.0, 1.0)
+    assert len(fresh.teacher.received) == 1
+    assert fresh.metric("shadow_total", result="compared") == 1
+
+
+def test_a_judge_without_structured_output_is_asked_in_plain(fresh: Gateway) -> None:
+    fresh.teacher.default(*answer(completion("Paris.")))
+    fresh.teacher.on('"response_format"', *error_answer(400, "response_format is not supported"))
+    fresh.teacher.on("[answer A", *verdict("A", 9, 5))
+    # The first marker that fits is taken: refused once, then asked without.
+    ask(fresh)
+    ask(fresh)
+    outcomes(fresh, 2)
+    formats = ["response_format" in request.json for request in fresh.teacher.received]
+    assert formats.count(True) == 1
+
+
+def test_the_measured_ratio_of_tokens_adjusts_the_baseline(fresh: Gateway) -> None:
+    """The teacher writes 9 tokens where the student writes 3: output is worth three times as much."""
+    fresh.teacher.default(*answer(completion("hello", {"prompt_tokens": 10, "completion_tokens": 9})))
+    ask(fresh)
+    outcomes(fresh, 1)
+    assert fresh.metric("output_token_ratio") == 3.0
+    assert fresh.metric("baseline_usd_total") == pytest.approx(160e-6)
+    assert fresh.metric("baseline_adjusted_usd") == pytest.approx(100e-6 + 3 * 60e-6)
+    spent = 100e-6 + 9 * 20e-6
+    assert fresh.metric("savings_adjusted_usd") == pytest.approx(100e-6 + 3 * 60e-6 - spent)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"model": "student"}, "pinned"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"n": 2}, "several answers"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_drawn(fresh: Gateway, body: dict[str, Any], why: str) -> None:
+    ask(fresh, **body)
+    ask(fresh)
+    outcomes(fresh, 1)
+    assert len(fresh.teacher.received) == 1, why
+
+
+def test_a_slow_teacher_slows_no_client(fresh: Gateway) -> None:
+    fresh.teacher.default(Sleep(1.2), *answer(completion("hello")))
+    started = time.monotonic()
+    for _ in range(20):
+        ask(fresh)
+    assert time.monotonic() - started < 1.2, "a client waited for the shadow"
+
+
+def test_a_full_queue_drops(tmp_path: Path) -> None:
+    with running(tmp_path, {"shadow": {**CONFIG["shadow"], "max_queue": 1}}) as gateway:
+        gateway.teacher.default(Sleep(0.5), *answer(completion("hello")))
+        for _ in range(8):
+            ask(gateway)
+        assert gateway.metric("shadow_total", result="dropped_queue") >= 4
+        eventually(lambda: gateway.metric("shadow_total") == 8, seconds=5)
+
+
+def test_a_spent_budget_ends_it_also_after_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path, {"shadow": {**CONFIG["shadow"], "monthly_budget_usd": 0.0003}}) as gateway:
+        for count in (1, 2, 2, 2):  # 160 micro-dollars each; the second one passes the budget
+            ask(gateway)
+            eventually(lambda: gateway.metric("shadow_total") >= 1)
+            outcomes(gateway, count)
+        eventually(lambda: gateway.metric("shadow_total", result="dropped_budget") == 2)
+        gateway.stop()
+        gateway.start()
+        ask(gateway)
+        eventually(lambda: gateway.metric("shadow_total", result="dropped_budget") == 1)
+        assert len(gateway.teacher.received) == 2
+
+
+def test_a_teacher_that_fails_is_counted_and_nothing_else(fresh: Gateway) -> None:
+    fresh.teacher.script(*error_answer(500))
+    ask(fresh)
+    eventually(lambda: fresh.metric("shadow_total", result="failed") == 1)
+    assert fresh.metric("circuit_open", upstream="teacher") == 0
+    assert fresh.rows("SELECT outcome FROM requests WHERE reason = 'shadow'") == [("upstream_error",)]
+    ask(fresh)
+    outcomes(fresh, 1)
+
+
+def test_shutting_down_waits_for_no_shadow(tmp_path: Path) -> None:
+    with running(tmp_path, CONFIG) as gateway:
+        gateway.teacher.default(Head(200, {"content-type": "application/json"}), Send(b"{"), ExpectDisconnect(8))
+        ask(gateway)
+        gateway.teacher.wait_for(1)
+        started = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - started < 4
+        assert gateway.process is not None
+        assert gateway.process.returncode == 0
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+            found = connection.execute("SELECT outcome FROM requests WHERE reason = 'shadow'").fetchall()
+        assert found == [("gateway_error",)]
+
+
+def test_neither_answer_nor_prompt_reaches_a_log(fresh: Gateway) -> None:
+    canary = "canary-31c7 what is the capital"
+    fresh.student.default(*answer(completion("canary-answer-s")))
+    fresh.teacher.default(*answer(completion("canary-answer-t")))
+    fresh.teacher.on("[answer A", *verdict("A", 9, 5))
+    ask(fresh, canary)
+    outcomes(fresh, 1)
+    seen = fresh.log.read_text() + fresh.get("/metrics").body.decode()
+    assert "canary" not in seen
+
+
+def test_prompts_are_kept_only_where_wanted(tmp_path: Path) -> None:
+    for wanted in (True, False):
+        folder = tmp_path / str(wanted)
+        folder.mkdir()
+        with running(folder, {"ledger": {"store_prompts": wanted}}) as gateway:
+            ask(gateway, "keep-me-4417")
+            gateway.stop()
+            with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as connection:
+                kept = connection.execute("SELECT text FROM prompts").fetchall()
+            assert kept == ([("keep-me-4417",)] if wanted else [])
+            files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+            assert any(b"keep-me-4417" in data for data in files) == wanted
+
+
+def feedback(gateway: Gateway, body: object, headers: dict[str, str] | None = None) -> Response:
+    return gateway.post(body, headers, path="/v1/feedback")
+
+
+def test_feedback_enters_the_users_verdict_and_a_later_one_replaces_it(gateway: Gateway) -> None:
+    response = gateway.post(chat("how?", model="teacher"))
+    for score in (0.25, 1):
+        given = feedback(gateway, {"request_id": response.headers["x-request-id"], "score": score})
+        assert (given.status, given.json["route"], given.json["score"]) == (200, "teacher", score)
+    found = gateway.rows("SELECT student_score, teacher_score FROM outcomes WHERE source = 'feedback'")
+    assert found == [(None, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"request_id": "nobody-knows-this", "score": 1.0}, 404, "request_id"),
+        ({"request_id": "x", "score": 1.5}, 400, "score"),
+        ({"request_id": "x", "score": "good"}, 400, "score"),
+        ({"request_id": "x"}, 400, "score"),
+        ({"request_id": "x", "score": 1.0, "comment": "?"}, 400, "comment"),
+        ([], 400, None),
+        (b"{", 400, None),
+    ],
+)
+def test_feedback_that_means_nothing_is_refused(gateway: Gateway, body: object, status: int, param: str | None) -> None:
+    response = feedback(gateway, body)
+    assert (response.status, response.json["error"]["param"]) == (status, param)
+
+
+def test_an_unknown_scorer_is_refused_at_start(tmp_path: Path) -> None:
+    changes = {"shadow": {"rate": 0.1, "scorer": "nowhere_at_all:score"}}
+    why = pytest.raises(AssertionError, match=r"shadow\.scorer: .*cannot import nowhere_at_all")
+    with why, running(tmp_path, changes):
+        pass
+
+
+def test_shadow_can_be_turned_on_and_off_by_a_reload(tmp_path: Path) -> None:
+    with running(tmp_path, {"shadow": {"rate": 0.0}}) as gateway:
+        ask(gateway)
+        gateway.write_config({"shadow": {"rate": 1.0}})
+        eventually(lambda: "was reloaded" in gateway.log.read_text())
+        ask(gateway)
+        outcomes(gateway, 1)
+        gateway.write_config({"shadow": {"rate": 0.0}})
+        eventually(lambda: gateway.log.read_text().count("was reloaded") == 2)
+        ask(gateway)
+        assert len(gateway.teacher.received) == 1
