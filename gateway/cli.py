@@ -88,21 +88,50 @@ def route(
 
 @app.command()
 def train(
-    outcomes: Annotated[list[Path], typer.Argument(help="Outcome rows: JSONL, or JSONL in gzip.")],
     out: Annotated[Path, typer.Option(help="Directory of the artifact to write.")],
+    outcomes: Annotated[
+        list[Path] | None, typer.Argument(help="Outcome rows: JSONL, or JSONL in gzip.", show_default=False)
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only rows with this split; default: train, if any.")] = None,
     reference: Annotated[
         list[Path] | None, typer.Option(help="Prompts that the student was distilled on: JSONL; default: the rows.")
     ] = None,
     prior: Annotated[Path | None, typer.Option(help="Artifact to start from where rows are few, or `shipped`.")] = None,
+    from_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--from-ledger",
+            help="Train on what shadow traffic and users said, beside any rows given; the artifact in service is the "
+            "prior, and --out is replaced only where the new one is better on the newest rows.",
+        ),
+    ] = False,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=1.0, help="With --from-ledger: how sure it must be that it is better.")
+    ] = 0.9,
+    config: ConfigPath = _DEFAULT_CONFIG,
 ) -> None:
-    """Train the router on outcome rows, and its novelty signal on the reference set, and write an artifact."""
+    """Train the router on outcome rows, and its novelty signal on the reference set, and write an artifact.
+
+    With --from-ledger exit code 3 means that the router in service stays.
+    """
     from router import outcomes as rows
     from router.artifact import load
     from router.train import train as fit_and_write
 
-    chosen = split or rows.default_split(outcomes, "train")
-    read = rows.read(outcomes, chosen)
+    if not outcomes and not from_ledger:
+        raise ValueError("give outcome rows, or --from-ledger")
+    chosen = split or (rows.default_split(outcomes, "train") if outcomes else None)
+    read = rows.read(outcomes, chosen) if outcomes else []
+    if from_ledger:
+        from gateway.learning import learn
+
+        if reference or prior:
+            raise ValueError("--from-ledger starts from the artifact in service: leave out --reference and --prior")
+        learned = learn(load_config(config), out, confidence, read, [path.name for path in outcomes or []])
+        for line in learned.lines(out):
+            typer.echo(line)
+        raise typer.Exit(0 if learned.live else 3)
+    assert outcomes
     known = rows.read_texts(reference) if reference else None
     sources = [f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes]
     start = load(None if prior == Path("shipped") else prior) if prior is not None else None
@@ -138,6 +167,7 @@ app.command()(tune_cli.tune)
 app.command()(money_cli.report)
 app.command()(money_cli.plan)
 app.command()(money_cli.invest)
+app.command()(money_cli.purge)
 
 
 def _with_ledger(context: typer.Context) -> None:

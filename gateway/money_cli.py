@@ -114,6 +114,22 @@ def enter_investment(config: Path, name: str, usd: str, when: int | None = None)
     return f"invested so far: {dollars(total)}"
 
 
+def purge(
+    config: Annotated[Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="The config file.")] = Path(
+        "breakeven.yaml"
+    ),
+    before: Annotated[
+        str | None, typer.Option(help="Only those before this, such as 2026-11-01; default: all.")
+    ] = None,
+) -> None:
+    """Remove prompts that ledger.store_prompts kept. Counts, money and outcomes stay."""
+    from gateway.checks import read_ledger
+
+    with read_ledger(load_config(config)) as ledger:
+        gone = ledger.purge_prompts(moment("--before", before))
+    typer.echo(f"removed {gone:,} prompts")
+
+
 def plan(
     input_tokens: Annotated[str, typer.Option(help="Prompt tokens a month, such as 80M.")],
     output_tokens: Annotated[str, typer.Option(help="Completion tokens a month.")] = "0",

@@ -52,6 +52,7 @@ REASONS = (
     ("fallback", "The first upstream failed before the first byte; the other one answered."),
     ("escalated", "The start of the student's answer was not good enough; the teacher answered."),
     ("router_error", "The classifier failed; the teacher answered."),
+    ("shadow", "No request of a client: the teacher was asked beside the student, to compare. In the ledger only."),
 )
 
 
@@ -183,10 +184,13 @@ def _metrics() -> Iterator[str]:
 
 def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
+    from gateway.books import Quality
+    from gateway.economics.retention import Compared, output_ratio, retention
     from gateway.economics.statement import Statement
     from gateway.economics.sums import Sum
     from gateway.metrics import Metrics, PolicyCollector, UpstreamCollector
     from gateway.money_metrics import families
+    from gateway.quality_metrics import quality_families
     from router.policy import Policy, Route
 
     registry = CollectorRegistry()
@@ -196,7 +200,10 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     for family in registry.collect():
         yield family, labels.get(family.name, [])
     read = (*UpstreamCollector({}).collect(), *PolicyCollector(lambda: Policy(0.5, 1.0)).collect())
-    for family in (*read, *families(statement, pending=0, write_failures=0, price_sets=0)):
+    pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]
+    found = Quality(retention(pairs, 1.0), output_ratio(pairs))
+    stored = (*families(statement, pending=0, write_failures=0, price_sets=0), *quality_families(statement, found, 0))
+    for family in (*read, *stored):
         yield family, list(getattr(family, "_labelnames", ()))
 
 

@@ -138,14 +138,21 @@ class Current:
             raise ConfigError([f"ledger.url: {error}"]) from None
         return config, artifact
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Of the config's file and of the router's artifact, either of which may be replaced."""
         if self._path is None:
-            return None
-        try:
-            stat = os.stat(self._path)
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+            return ()
+        artifact = self.services.config.routing.artifact
+        return _stat(self._path), None if artifact is None else _stat(Path(artifact, "metadata.json"))
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 async def _retire(upstream: Upstream) -> None:

@@ -101,15 +101,15 @@ def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: 
         (fresh / "metadata.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         (fresh / "MODEL_CARD.md").write_text(card.replace("{hash}", metadata["hash"]), encoding="utf-8")
         fresh.chmod(0o755)
-        _replace(fresh, folder)
+        replace(fresh, folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return str(metadata["hash"])
 
 
-def _replace(fresh: Path, folder: Path) -> None:
-    """Swap directories; a folder that holds anything but an artifact is not touched."""
+def replace(fresh: Path, folder: Path) -> None:
+    """Put `fresh` where `folder` is; a folder that holds anything but an artifact is not touched. Raises OSError."""
     if not folder.exists():
         fresh.rename(folder)
         return

@@ -151,6 +151,30 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
+                "Baseline with the teacher's own length, counterfactual",
+                "The baseline if the teacher's answers are as long as shadow traffic measured, beside the one with the student's token counts; empty while shadow.rate is 0.",
+                [
+                    (f"max(breakeven_baseline_adjusted_usd{JOB})", "adjusted"),
+                    (f"max(breakeven_baseline_usd_total{JOB})", "baseline"),
+                ],
+                "currencyUSD",
+                colors={"adjusted": GREEN, "baseline": GREY},
+                dashed=["baseline"],
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
+                "Shadow traffic's spend an hour",
+                "What second answers and their judging take, as part of the teacher's spend.",
+                [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "shadow")],
+                "currencyUSD",
+                colors={"shadow": ORANGE},
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
                 "Price of a million tokens over an hour",
                 "The student's effective price (hosting over its tokens) against what the teacher's tokens cost. The student's falls with its load.",
                 [(student, "student"), (teacher, "teacher")],

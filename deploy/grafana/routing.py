@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
-from panels import BLUE, JOB, ORANGE, RED, figure, heat, job, lines, row, start
+from panels import BLUE, GREY, JOB, ORANGE, RED, figure, heat, job, lines, row, start
 
 ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
 ANSWERED = job('route=~"student|teacher"')
@@ -81,6 +81,31 @@ def build() -> dashboard.Dashboard:
                 "All that were settled, pinned ones too.",
                 f"sum(rate(breakeven_requests_total{JOB}[1h]))",
                 "reqps",
+            )
+        )
+        .with_row(row("Quality"))
+        .with_panel(
+            lines(
+                "Quality kept by routed traffic",
+                "Share of the teacher's quality, with its 95% interval, from shadow traffic; empty while shadow.rate is 0.",
+                [
+                    (f"max(breakeven_quality_retention{JOB})", "kept"),
+                    (f"max(breakeven_quality_retention_lower{JOB})", "lower"),
+                    (f"max(breakeven_quality_retention_upper{JOB})", "upper"),
+                ],
+                "percentunit",
+                colors={"kept": BLUE, "lower": GREY, "upper": GREY},
+                dashed=["lower", "upper"],
+            )
+        )
+        .with_panel(
+            lines(
+                "Shadow traffic",
+                "Student answers that were drawn to be put to the teacher too, by what became of them.",
+                [(f"sum by (result) (rate(breakeven_shadow_total{JOB}[$__rate_interval]))", "{{result}}")],
+                "reqps",
+                stack="normal",
+                low=0,
             )
         )
         .with_row(row("Decisions"))

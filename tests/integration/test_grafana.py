@@ -145,7 +145,10 @@ def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> Non
         processes.replay(tmp_path, "teacher-model", rows) as teacher,
         # What the traffic saves crosses the investment while Prometheus looks on.
         processes.gateway(
-            folder, processes.make_config(student, teacher, economics={"investment_usd": "0.15"})
+            folder,
+            processes.make_config(
+                student, teacher, economics={"investment_usd": "0.15"}, shadow={"rate": 0.2, "scorer": "exact"}
+            ),
         ) as running,
         prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,
     ):
