@@ -18,7 +18,7 @@ from gateway.exchange import Attempt, Exchange
 from gateway.prepare import prepare, shutting_down, upstream_body, upstream_headers
 from gateway.record import Outcome
 from gateway.services import Services
-from gateway.stream import StreamRelay, shielded_close
+from gateway.stream import StreamRelay
 from gateway.upstream import Answer, failures, refusal, refused
 from gateway.usage import NO_USAGE
 from router.policy import Route
@@ -190,18 +190,18 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         upstream.in_flight -= 1
         attempt.end()
         if answer is not None:
-            await shielded_close(answer)
+            answer.close()
 
 
 async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline: Deadline) -> bytes:
     """A whole JSON answer. What is an error in the clothes of a 200, or no JSON, is the failure that it is."""
     upstream = exchange.services.upstreams[attempt.route]
-    data = bytearray()
-    async for segment in answer.segments():
+    parts = []
+    while (segment := await answer.segment()) is not None:
         attempt.first_event()
-        data += segment
+        parts.append(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
-    body = bytes(data)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
     usage = exchange.adapter.usage(body)
     if usage is None and not answer.streams:
         try:
