@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.client import Client, Receive, Reply, Scope, Send
+from gateway import log
+from gateway.client import AsgiClient, Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError, StaleConnection, UpstreamFailure
@@ -24,7 +25,7 @@ from gateway.usage import NO_USAGE
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
-_requests = logging.getLogger("breakeven.request")
+_encode = msgspec.json.Encoder().encode
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -37,8 +38,11 @@ class Relay:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = Client(scope, receive, send)
-        if scope["method"] != "POST":
+        await self.serve(AsgiClient(scope, receive, send), scope["method"])
+
+    async def serve(self, client: Client, method: str) -> None:
+        """Answer one request, whatever server it came by."""
+        if method != "POST":
             error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
             await client.finish(_reply(error, {"x-request-id": client.request_id}))
             return
@@ -224,13 +228,14 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
 def settle(exchange: Exchange) -> None:
     """Once for each request: metrics, log line and ledger from one record."""
     record = exchange.record()
+    encoded = _encode(record)
     exchange.services.state.quotas.settle(exchange.client_key, record)
     exchange.services.metrics.settle(record)
     if record.attempts:
-        exchange.services.ledger.settle(record)
+        exchange.services.ledger.settle(record, encoded)
     if exchange.conversation is not None and record.route is not None and record.outcome is Outcome.OK:
         exchange.services.state.conversations.remember(exchange.conversation, record.route, time.monotonic())
-    _requests.info("", extra={"record": record})
+    log.settled(encoded)
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

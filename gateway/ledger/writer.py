@@ -70,10 +70,11 @@ class Writer:
         """Records that are settled and not yet in the database."""
         return len(self._queue) + sum(segment.waiting for segment in self._overflowed)
 
-    def put(self, record: RequestRecord) -> None:
-        """Take a record. Never raises and never waits for the database."""
+    def put(self, record: RequestRecord, encoded: bytes | None = None) -> None:
+        """Take a record, with its JSON where that is known. Never raises and never waits for the database."""
+        line = (msgspec.json.encode(record) if encoded is None else encoded) + b"\n"
         with self._work:
-            segment = self._append(record)
+            segment = self._append(line)
             if len(self._queue) < (_QUEUE if segment is not None else _QUEUE_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
             elif segment is None:
@@ -104,13 +105,13 @@ class Writer:
                     segment.close()
             self._segment = None
 
-    def _append(self, record: RequestRecord) -> Segment | None:
+    def _append(self, line: bytes) -> Segment | None:
         try:
             if self._segment is None or self._segment.full:
                 previous, self._segment = self._segment, Segment(self._folder)
                 if previous is not None and previous.waiting == 0:
                     previous.remove()
-            self._segment.append(record)
+            self._segment.append(line)
         except OSError as error:
             self.journal_failures += 1
             _log.error("the journal cannot be written (%s); records wait in memory", error.strerror or error)
