@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import re
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
