@@ -115,12 +115,12 @@ def _add_readings(app: FastAPI, current: Current) -> None:
 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
-        client_key(current().config.auth.keys, request.headers.get("authorization"))
+        client_key(current().keys, request.headers.get("authorization"))
         return JSONResponse(naming.listing(current().config))
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> JSONResponse:
-        client_key(current().config.auth.keys, request.headers.get("authorization"))
+        client_key(current().keys, request.headers.get("authorization"))
         naming.resolve(name, current().config)
         return JSONResponse({"id": name, "object": "model", "created": 0, "owned_by": "breakeven"})
 

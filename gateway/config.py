@@ -6,6 +6,7 @@ and never become part of a model, so that no dump of the config can show a secre
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -235,7 +236,7 @@ class ClientKey(Section):
         "refuse", description="What a key gets whose budget is spent: 429, or the student only."
     )
 
-    @property
+    @functools.cached_property
     def limited(self) -> bool:
         """Whether there is anything to count."""
         limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)

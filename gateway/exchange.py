@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import time
-import uuid
 
 from gateway.body import Body
 from gateway.config import ClientKey
@@ -58,7 +58,7 @@ class Exchange:
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
         self.services = services
         self.adapter = adapter
-        self.id = uuid.uuid4().hex
+        self.id = f"{random.getrandbits(128):032x}"
         self.request_id = request_id
         self.key: str | None = None
         self.client_key: ClientKey | None = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
+import os
 import sys
 import time
 import traceback
@@ -10,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.record import RequestRecord
+_requests = logging.getLogger("breakeven.request")
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,13 +25,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
         }
-        settled = getattr(record, "record", None)
-        if isinstance(settled, RequestRecord):
-            line["request"] = msgspec.Raw(msgspec.json.encode(settled))
+        settled = getattr(record, "settled", None)
+        if settled is not None:
+            line["request"] = msgspec.Raw(settled)
         else:
             ours = record.name.partition(".")[0] == "breakeven"
             line["message"] = record.getMessage() if ours else str(record.msg).partition("\n")[0]
@@ -38,11 +41,49 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+class LineHandler(logging.StreamHandler[Any]):
+    """Lines on standard error. Those of settled requests do not go through the machinery for all others."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(JsonFormatter())
+        self._at = 0
+        self._head = b""
+
+    def settled(self, record: bytes) -> None:
+        """The line of a settled record, JSON as the ledger's journal has it: one write, and never an exception."""
+        now = time.time_ns() // 1_000_000
+        if now != self._at:
+            self._at = now
+            head = f'{{"time":"{_second(now // 1000)}.{now % 1000:03d}Z","level":"info","logger":"breakeven.request",'
+            self._head = head.encode() + b'"request":'
+        line = b"%b%b}\n" % (self._head, record)
+        with contextlib.suppress(OSError, ValueError):
+            written = os.write(self.stream.fileno(), line)
+            while written < len(line):
+                line = line[written:]
+                written = os.write(self.stream.fileno(), line)
+
+
+def settled(record: bytes) -> None:
+    """Log a settled record, given as its JSON, at level info."""
+    if not _requests.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.getLogger().handlers
+    if len(handlers) == 1 and isinstance(handlers[0], LineHandler):
+        handlers[0].settled(record)
+    else:
+        _requests.info("", extra={"settled": record})
+
+
 def configure(level: str = "info") -> None:
     """Send every logger's lines through the formatter; libraries speak from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [LineHandler()]
     root.setLevel(logging.WARNING)
     logging.getLogger("breakeven").setLevel(level.upper())
+
+
+@functools.lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -6,6 +6,7 @@ are enums; nothing that a client sends becomes a label.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -114,20 +115,23 @@ class Metrics:
         )
         for result in Result:
             self.shadow.labels(result)
+        # The library's `labels` costs more than the counting: its children are kept at hand. All are enums, so few.
+        self._requests_of = functools.cache(self.requests.labels)
+        self._attempts_of = functools.cache(self.attempts.labels)
+        self._first_event_of = {route: self.first_event.labels(route) for route in Route}
+        self._seconds_of = {route: self.seconds.labels(route) for route in Route}
         for route in Route:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
-            self.first_event.labels(route)
-            self.seconds.labels(route)
             self.attempts.labels(route, Outcome.OK)
 
     def settle(self, record: RequestRecord) -> None:
         """Count one settled request and its attempts."""
-        self.requests.labels(record.endpoint, record.route or "none", record.reason or "none", record.outcome).inc()
+        self._requests_of(record.endpoint, record.route or "none", record.reason or "none", record.outcome).inc()
         self.attempted(record)
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
-                self.first_event.labels(attempt.upstream).observe(attempt.first_event_seconds)
+                self._first_event_of[attempt.upstream].observe(attempt.first_event_seconds)
         if record.score is not None:
             self.score.observe(record.score)
         if record.novelty is not None:
@@ -139,12 +143,12 @@ class Metrics:
         if record.overhead_seconds is not None:
             self.overhead.observe(record.overhead_seconds)
         if record.route is not None:
-            self.seconds.labels(record.route).observe(record.seconds)
+            self._seconds_of[record.route].observe(record.seconds)
 
     def attempted(self, record: RequestRecord) -> None:
         """Count the calls of a record: all that there is of one that no client asked for."""
         for attempt in record.attempts:
-            self.attempts.labels(attempt.upstream, attempt.outcome).inc()
+            self._attempts_of(attempt.upstream, attempt.outcome).inc()
             if attempt.outcome is Outcome.OK and not attempt.usage.complete:
                 self.usage_missing.labels(attempt.upstream).inc()
 

@@ -48,7 +48,7 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     Raises RequestError; the exchange then ends as rejected.
     """
     services = exchange.services
-    exchange.client_key = client_key(services.config.auth.keys, client.headers.get("authorization"))
+    exchange.client_key = client_key(services.keys, client.headers.get("authorization"))
     exchange.key = exchange.client_key.name if exchange.client_key is not None else None
     if services.state.draining:
         raise shutting_down()

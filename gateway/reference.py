@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -195,7 +196,11 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    labels = {collector._name: list(collector._labelnames) for collector in vars(metrics).values()}
+    labels = {
+        collector._name: list(collector._labelnames)
+        for collector in vars(metrics).values()
+        if isinstance(collector, MetricWrapperBase)
+    }
     statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1))
     for family in registry.collect():
         yield family, labels.get(family.name, [])

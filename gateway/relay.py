@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.client import Client, Receive, Reply, Scope, Send
+from gateway import log
+from gateway.client import AsgiClient, Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
 from gateway.errors import RequestError, StaleConnection, UpstreamFailure
@@ -19,13 +20,13 @@ from gateway.prepare import prepare, shutting_down, upstream_body, upstream_head
 from gateway.record import Outcome
 from gateway.services import Services
 from gateway.shadow.draw import offer
-from gateway.stream import StreamRelay, shielded_close
+from gateway.stream import StreamRelay
 from gateway.upstream import Answer, failures, refusal, refused
 from gateway.usage import NO_USAGE
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
-_requests = logging.getLogger("breakeven.request")
+_encode = msgspec.json.Encoder().encode
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -38,8 +39,11 @@ class Relay:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = Client(scope, receive, send)
-        if scope["method"] != "POST":
+        await self.serve(AsgiClient(scope, receive, send), scope["method"])
+
+    async def serve(self, client: Client, method: str) -> None:
+        """Answer one request, whatever server it came by."""
+        if method != "POST":
             error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
             await client.finish(_reply(error, {"x-request-id": client.request_id}))
             return
@@ -193,18 +197,18 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         upstream.in_flight -= 1
         attempt.end()
         if answer is not None:
-            await shielded_close(answer)
+            answer.close()
 
 
 async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline: Deadline) -> bytes:
     """A whole JSON answer. What is an error in the clothes of a 200, or no JSON, is the failure that it is."""
     upstream = exchange.services.upstreams[attempt.route]
-    data = bytearray()
-    async for segment in answer.segments():
+    parts = []
+    while (segment := await answer.segment()) is not None:
         attempt.first_event()
-        data += segment
+        parts.append(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
-    body = bytes(data)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
     usage = exchange.adapter.usage(body)
     if usage is None and not answer.streams:
         try:
@@ -229,17 +233,18 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
 def settle(exchange: Exchange) -> None:
     """Once for each request: metrics, log line and ledger from one record."""
     record = exchange.record()
+    encoded = _encode(record)
     exchange.services.state.quotas.settle(exchange.client_key, record)
     exchange.services.metrics.settle(record)
     if record.attempts:
-        exchange.services.ledger.settle(record)
+        exchange.services.ledger.settle(record, encoded)
         if exchange.services.config.ledger.store_prompts and record.score is not None:
             assert exchange.conversation_seen is not None
             exchange.services.state.prompts.add(record.id, record.at, exchange.conversation_seen.text)
     offer(exchange, record)
     if exchange.conversation is not None and record.route is not None and record.outcome is Outcome.OK:
         exchange.services.state.conversations.remember(exchange.conversation, record.route, time.monotonic())
-    _requests.info("", extra={"record": record})
+    log.settled(encoded)
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

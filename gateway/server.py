@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import uvicorn
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from gateway.client import Receive, Scope, Send
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.protocol import RelayProtocol
 from gateway.relay import Relay
 from gateway.services import State
 
@@ -41,23 +42,25 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _straight(app: FastAPI) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+class _Straight:
     """Relayed requests go straight to their relay, everything else through the app's layers."""
-    relays: Mapping[str, Relay] = app.state.relays
 
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        relay = relays.get(scope["path"]) if scope["type"] == "http" else None
-        await (app if relay is None else relay)(scope, receive, send)
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        relays: Mapping[str, Relay] = app.state.relays
+        self.relays = {path.encode(): relay for path, relay in relays.items()}
 
-    return dispatch
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
     """Serve until SIGTERM or SIGINT, then drain. Returns the exit code."""
     server = _Server(
         uvicorn.Config(
-            _straight(app),
-            http="httptools",
+            _Straight(app),
+            http=RelayProtocol,
+            ws="none",
             loop="auto",
             lifespan="on",
             log_config=None,

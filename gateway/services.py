@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
-from gateway.config import Config
+from gateway.config import ClientKey, Config
 from gateway.economics.prices import FREE, Cost, Price, cost
 from gateway.exposition import Publisher, exposed, shared_by_workers
 from gateway.ledger import Ledger
@@ -129,6 +130,11 @@ class Services:
             },
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
+
+    @functools.cached_property
+    def keys(self) -> Mapping[str, ClientKey]:
+        """The clients' keys by their SHA-256."""
+        return {key.sha256: key for key in self.config.auth.keys}
 
     @property
     def policy(self) -> Policy:

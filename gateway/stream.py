@@ -66,11 +66,10 @@ class StreamRelay:
     async def _pump(self, headers: Mapping[str, str]) -> None:
         scanner = Scanner()
         idle = self._upstream.config.timeouts.idle_seconds
-        segments = self._answer.segments()
         tap = self._exchange.tap
         while not self._done:
             with failures(self._attempt.route, self._deadline):
-                segment = await anext(segments, None)
+                segment = await self._answer.segment()
             if segment is None:
                 last = scanner.flush()
                 if last is not None and _whole(last):
@@ -199,8 +198,3 @@ def _status(error: object) -> int:
     except (TypeError, ValueError):
         return 502
     return status if 400 <= status <= 599 else 502
-
-
-async def shielded_close(answer: Answer) -> None:
-    """Close an answer even while the task is being cancelled."""
-    await asyncio.shield(answer.aclose())

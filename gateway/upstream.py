@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
-from weakref import WeakSet
-
-import aiohttp
-import httpx2
-from aiohttp.connector import Connection
-from httpx_aiohttp.httpx2 import AiohttpTransport
 
 from gateway.breaker import Breaker
 from gateway.config import Upstream as UpstreamConfig
+from gateway.connection import Connection, ConnectionLost
 from gateway.deadline import Deadline
 from gateway.errors import StaleConnection, UpstreamFailure
+from gateway.pool import Pool, Unreachable
 from router.policy import Route
 
 # Of the upstream's answer only these reach the client; the rest would tell about the upstream's inside.
@@ -37,61 +34,58 @@ _CONTEXT_OVERFLOW = re.compile(
 )
 
 
-# Whether the connection that this task's request went out on had been used before.
-_REUSED: ContextVar[bool] = ContextVar("breakeven_reused_connection", default=False)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """A pool that tells a request whether its connection is a new one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
-
-    async def connect(self, *arguments: Any, **options: Any) -> Connection:
-        connection = await super().connect(*arguments, **options)
-        protocol = connection.protocol
-        if protocol is not None:
-            _REUSED.set(protocol in self._used)
-            self._used.add(protocol)
-        return connection
-
-
 class Answer:
     """An upstream's answer whose head is here: status, headers for the client, and the body in segments."""
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self._response = response
-        self.status = response.status_code
-        self.headers = {name: value for name, value in response.headers.items() if _ANSWER_HEADERS.fullmatch(name)}
-        self.content_type = response.headers.get("content-type", "")
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self.status = connection.status
+        self.headers: dict[str, str] = {}
+        self.content_type = ""
+        self._inflate: Callable[[bytes], bytes] | None = None
+        for raw, value in connection.headers:
+            if raw == b"content-encoding":
+                self._inflate = _inflater(value.strip().lower())
+                continue
+            name = _shown(raw)
+            if name is not None:
+                text = value.decode("latin-1")
+                self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
+        self.content_type = self.headers.get("content-type", "")
 
     @property
     def streams(self) -> bool:
         """Whether the body is a stream of server-sent events."""
         return self.content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
-    def segments(self) -> AsyncIterator[bytes]:
-        """The body as it comes, decoded where the upstream compressed it against our wish."""
-        if self._response.headers.get("content-encoding", "identity").lower() in ("", "identity"):
-            stream = self._response.stream
-            assert isinstance(stream, httpx2.AsyncByteStream)
-            return stream.__aiter__()
-        return self._response.aiter_bytes()
+    async def segment(self) -> bytes | None:
+        """The next part of the body as it came, decoded where the upstream compressed it against our wish.
+
+        None at the end. Raises ConnectionLost, and ValueError for what cannot be decoded.
+        """
+        assert self._connection is not None, "the answer is closed"
+        data = await self._connection.read()
+        if self._inflate is None or data is None:
+            return data
+        try:
+            return self._inflate(data)
+        except zlib.error:
+            raise ValueError("the body cannot be decoded") from None
 
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, or its first `limit` bytes."""
-        body = bytearray()
-        async for segment in self.segments():
-            body += segment
-            if limit is not None and len(body) >= limit:
-                return bytes(body[:limit])
-        return bytes(body)
+        parts, size = [], 0
+        while (limit is None or size < limit) and (segment := await self.segment()) is not None:
+            parts.append(segment)
+            size += len(segment)
+        # One part, the common case, is taken as it is.
+        return (parts[0] if len(parts) == 1 else b"".join(parts))[:limit]
 
-    async def aclose(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end."""
-        with contextlib.suppress(Exception):
-            await self._response.aclose()
+    def close(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end. Safe to call again."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.release()
 
 
 class Upstream:
@@ -103,9 +97,8 @@ class Upstream:
         self.breaker = Breaker(config.breaker)
         self.in_flight = 0
         self.context_window: int | None = getattr(config, "context_window", None)
-        self._transport: AiohttpTransport | None = None
-        self._fresh: AiohttpTransport | None = None
-        self._urls: dict[str, httpx2.URL] = {}
+        self._pool: Pool | None = None
+        self._heads: dict[tuple[str, str, str | None], bytes] = {}
 
     @property
     def available(self) -> bool:
@@ -122,14 +115,16 @@ class Upstream:
 
     async def start(self) -> None:
         """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
-        self._transport = _transport(_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS))
-        self._fresh = _transport(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._pool = Pool(
+            self.config.base_url,
+            connect_seconds=self.config.timeouts.connect_seconds,
+            keep_seconds=_KEEP_ALIVE_SECONDS,
+        )
 
     async def aclose(self) -> None:
         """Close the pool."""
-        for transport in (self._transport, self._fresh):
-            if transport is not None:
-                await transport.aclose()
+        if self._pool is not None:
+            self._pool.close()
 
     async def post(
         self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
@@ -140,25 +135,18 @@ class Upstream:
         A status of 400 and above is an Answer.
         """
         with failures(self.route, deadline):
-            try:
-                return Answer(await self._send("POST", path, headers, body, fresh=fresh))
-            except (httpx2.TransportError, aiohttp.ClientError) as error:
-                if fresh or not (_REUSED.get() and _disconnected(error)):
-                    raise
-                raise StaleConnection(
-                    502, f"The {self.route} closed the connection.", retryable=True, down=False
-                ) from None
+            return await self._send("POST", path, headers, body, fresh=fresh)
 
     async def fetch_context_window(self) -> int | None:
         """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
         try:
             async with asyncio.timeout(10):
-                answer = Answer(await self._send("GET", "/models", {}, b""))
+                answer = await self._send("GET", "/models", {}, b"")
                 try:
                     models = json.loads(await answer.read(_ERROR_BODY_BYTES))["data"]
                 finally:
-                    await answer.aclose()
-        except (httpx2.HTTPError, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+                    answer.close()
+        except (OSError, TimeoutError, UpstreamFailure, ValueError, KeyError, TypeError):
             return None
         for model in models if isinstance(models, list) else []:
             if isinstance(model, dict) and model.get("id") == self.config.model:
@@ -168,38 +156,51 @@ class Upstream:
 
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
-    ) -> httpx2.Response:
-        assert self._transport is not None, "start() was not called"
-        assert self._fresh is not None
-        head = {"accept-encoding": "identity", "user-agent": "breakeven", **headers}
+    ) -> Answer:
+        assert self._pool is not None, "start() was not called"
+        head = self._head(self._pool, method, path)
+        head += "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
+        head += b"content-length: %d\r\n\r\n" % len(body) if method == "POST" else b"\r\n"
+        connection = await self._pool.take(fresh=fresh)
+        try:
+            connection.send(head, body)
+            await connection.head()
+        except BaseException as error:
+            connection.close()
+            # Closed while it was idle: nobody has seen the request.
+            if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
+                raise StaleConnection(
+                    502, f"The {self.route} closed the connection.", retryable=True, down=False
+                ) from None
+            raise
+        return Answer(connection)
+
+    def _head(self, pool: Pool, method: str, path: str) -> bytes:
+        """What is the same for each request: its first line and our own headers."""
         key = self.config.api_key()
-        if key is not None:
-            head["authorization"] = f"Bearer {key}"
-        # Parsing a URL and normalising names cost more than the rest of a request: bytes are taken as they are.
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx2.URL(self.config.base_url + path)
-        request = httpx2.Request(
-            method,
-            url,
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.items()],
-            content=body or None,
-            extensions={"timeout": {"connect": self.config.timeouts.connect_seconds}},
-        )
-        transport = self._fresh if fresh else self._transport
-        response: httpx2.Response = await transport.handle_async_request(request)
-        return response
+        head = self._heads.get((method, path, key))
+        if head is None:
+            lines = [f"{method} {pool.path}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
+            if key is not None:
+                lines.append(f"authorization: Bearer {key}")
+            if any("\n" in line or "\r" in line for line in lines):
+                raise ValueError("a line end in the key or the path")
+            head = "\r\n".join(lines).encode() + b"\r\nhost: " + pool.host_header + b"\r\n"
+            self._heads[(method, path, key)] = head
+        return head
 
 
-def _transport(connector: aiohttp.TCPConnector) -> AiohttpTransport:
-    jar = aiohttp.DummyCookieJar()
-    return AiohttpTransport(client=aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False))
+@functools.lru_cache(maxsize=256)
+def _shown(name: bytes) -> str | None:
+    """A header's name as the client gets it, None where it stays here."""
+    text = name.decode("latin-1")
+    return text if _ANSWER_HEADERS.fullmatch(text) else None
 
 
-def _disconnected(error: Exception) -> bool:
-    cause = error.__cause__ or error
-    lost = aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError | aiohttp.ClientOSError
-    return isinstance(cause, lost) and not isinstance(cause, aiohttp.ClientConnectorError)
+def _inflater(encoding: bytes) -> Callable[[bytes], bytes] | None:
+    if encoding in (b"gzip", b"x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+    return zlib.decompressobj().decompress if encoding == b"deflate" else None
 
 
 @contextlib.contextmanager
@@ -213,11 +214,11 @@ def failures(route: Route, deadline: Deadline) -> Iterator[None]:
         raise UpstreamFailure(
             504, f"The {route} did not answer in time.", retryable=True, down=True, type="timeout_error", code="timeout"
         ) from None
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, aiohttp.ClientConnectorError):
+    except Unreachable:
         raise UpstreamFailure(
             502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
         ) from None
-    except (httpx2.HTTPError, aiohttp.ClientError, OSError, httpx2.StreamError, ValueError):
+    except (OSError, ValueError):
         raise UpstreamFailure(
             502, f"The connection to the {route} broke.", retryable=True, down=True, code="upstream_disconnected"
         ) from None
@@ -227,7 +228,7 @@ async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:
     """An answer that is no success as the failure that the client gets, in OpenAI's shape."""
     try:
         body = await answer.read(_ERROR_BODY_BYTES)
-    except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+    except (OSError, ValueError):
         body = b""
     return refused(upstream, answer.status, _error_object(body), answer.headers)
 

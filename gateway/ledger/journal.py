@@ -23,7 +23,6 @@ from gateway.record import RequestRecord
 _log = logging.getLogger("breakeven.ledger")
 
 _SEGMENT_BYTES = 8 << 20
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RequestRecord).decode
 
 
@@ -41,9 +40,10 @@ class Segment:
         """Whether the next record belongs into a new segment."""
         return self.size >= _SEGMENT_BYTES
 
-    def append(self, record: RequestRecord) -> None:
-        """Raises OSError, such as for a full disk; a partial line is taken back."""
-        line = _encode(record) + b"\n"
+    def append(self, line: bytes) -> None:
+        """Write a record's JSON and its line end. Raises OSError, such as for a full disk; a partial line is taken
+        back.
+        """
         written = os.write(self._file, line)
         if written != len(line):
             os.ftruncate(self._file, self.size)

@@ -84,9 +84,9 @@ class Ledger:
             raise
         return ledger
 
-    def settle(self, record: RequestRecord) -> None:
-        """Take one record. It is on disk when this returns; never raises."""
-        self._writer.put(record)
+    def settle(self, record: RequestRecord, encoded: bytes | None = None) -> None:
+        """Take one record, with its JSON where that is known. It is on disk when this returns; never raises."""
+        self._writer.put(record, encoded)
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was settled so far is in the database; False where that took too long."""

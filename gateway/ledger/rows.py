@@ -14,11 +14,6 @@ from gateway.usage import Usage
 from router.policy import Reason
 
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
-_REQUEST = (
-    "id", "request_id", "at", "endpoint", "stream", "pinned", "score", "threshold", "novelty", "artifact",
-    "outcome", "status", "baseline", "baseline_output", "router_seconds", "overhead_seconds", "seconds",
-)  # fmt: skip
-
 # Where an outcome comes from.
 SHADOW, FEEDBACK = "shadow", "feedback"
 
@@ -29,9 +24,26 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
     """One row a request."""
     return [
         {
-            **{name: getattr(record, name) for name in _REQUEST},
-            "route": record.route or "none",
-            "reason": record.reason or "none",
+            "id": record.id,
+            "request_id": record.request_id,
+            "at": record.at,
+            "endpoint": str(record.endpoint),
+            "stream": record.stream,
+            "pinned": record.pinned,
+            "score": record.score,
+            "threshold": record.threshold,
+            "novelty": record.novelty,
+            "artifact": record.artifact,
+            "outcome": str(record.outcome),
+            "status": record.status,
+            "baseline": record.baseline,
+            "baseline_output": record.baseline_output,
+            "router_seconds": record.router_seconds,
+            "overhead_seconds": record.overhead_seconds,
+            "seconds": record.seconds,
+            # Members of an enum are slow to bind.
+            "route": str(record.route or "none"),
+            "reason": str(record.reason or "none"),
             "key": record.key or "",
         }
         for record in records
@@ -40,29 +52,27 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
 
 def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
     """One row an attempt."""
-    rows = []
-    for record in records:
-        for number, attempt in enumerate(record.attempts, 1):
-            rows.append(
-                {
-                    "request": record.id,
-                    "number": number,
-                    "last": counts(record, number),
-                    "upstream": attempt.upstream,
-                    "outcome": attempt.outcome,
-                    "status": attempt.status,
-                    "prompt_tokens": attempt.usage.prompt,
-                    "cached_tokens": _cached(attempt.usage),
-                    "output_tokens": attempt.usage.output,
-                    "usage_complete": attempt.usage.complete,
-                    "cost_input": attempt.cost.input,
-                    "cost_cached_input": attempt.cost.cached_input,
-                    "cost_output": attempt.cost.output,
-                    "first_event_seconds": attempt.first_event_seconds,
-                    "seconds": attempt.seconds,
-                }
-            )
-    return rows
+    return [
+        {
+            "request": record.id,
+            "number": number,
+            "last": counts(record, number),
+            "upstream": str(attempt.upstream),
+            "outcome": str(attempt.outcome),
+            "status": attempt.status,
+            "prompt_tokens": attempt.usage.prompt,
+            "cached_tokens": _cached(attempt.usage),
+            "output_tokens": attempt.usage.output,
+            "usage_complete": attempt.usage.complete,
+            "cost_input": attempt.cost.input,
+            "cost_cached_input": attempt.cost.cached_input,
+            "cost_output": attempt.cost.output,
+            "first_event_seconds": attempt.first_event_seconds,
+            "seconds": attempt.seconds,
+        }
+        for record in records
+        for number, attempt in enumerate(record.attempts, 1)
+    ]
 
 
 def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:

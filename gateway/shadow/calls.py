@@ -10,7 +10,6 @@ from gateway.endpoints.base import answer_usage
 from gateway.errors import StaleConnection, UpstreamFailure
 from gateway.exchange import Attempt
 from gateway.record import Outcome
-from gateway.stream import shielded_close
 from gateway.upstream import Answer, Upstream, failures, refusal
 from gateway.usage import NO_USAGE
 
@@ -57,4 +56,4 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
         upstream.in_flight -= 1
         attempt.end()
         if answer is not None:
-            await shielded_close(answer)
+            answer.close()

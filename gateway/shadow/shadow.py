@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gateway import log
 from gateway.errors import RequestError
 from gateway.exchange import Attempt
 from gateway.prepare import NOT_HONOURED, one_output_limit
@@ -28,7 +29,6 @@ from gateway.shadow.scoring import Question, Scoring, scoring
 from router.policy import Reason, Route
 
 _log = logging.getLogger("breakeven.shadow")
-_requests = logging.getLogger("breakeven.request")
 
 # What only concerns how the client gets its answer, or where the upstream would keep it.
 _ONLY_THE_CLIENTS = ("stream", "stream_options", "logprobs", "top_logprobs", "store")
@@ -89,8 +89,9 @@ class Shadow:
             if record.attempts:
                 self._budget.add(record)
                 comparison.services.metrics.attempted(record)
-                comparison.services.ledger.settle(record)
-                _requests.info("", extra={"record": record})
+                encoded = msgspec.json.encode(record)
+                comparison.services.ledger.settle(record, encoded)
+                log.settled(encoded)
 
 
 class _Comparison:

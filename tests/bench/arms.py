@@ -106,6 +106,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def await_port(port: int) -> None:
+    """Wait until somebody listens there. Raises RuntimeError after a while."""
+    end = time.monotonic() + _START_SECONDS
+    while not _listens(port):
+        if time.monotonic() > end:
+            raise RuntimeError(f"nobody listens on port {port}")
+        time.sleep(0.02)
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)

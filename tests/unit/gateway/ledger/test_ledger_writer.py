@@ -180,7 +180,7 @@ def test_a_record_that_no_database_takes_does_not_hold_up_the_rest(ledger: Ledge
 
 def test_a_segment_in_use_is_nobodys_orphan(tmp_path: Path) -> None:
     segment = Segment(tmp_path)
-    segment.append(record())
+    segment.append(msgspec.json.encode(record()) + b"\n")
     (path,) = orphans(tmp_path)
     with orphan(path) as records:
         assert records is None
@@ -193,7 +193,7 @@ def test_a_segment_in_use_is_nobodys_orphan(tmp_path: Path) -> None:
 
 def test_an_orphan_stays_where_storing_it_failed(tmp_path: Path) -> None:
     segment = Segment(tmp_path)
-    segment.append(record(route=Route.STUDENT))
+    segment.append(msgspec.json.encode(record(route=Route.STUDENT)) + b"\n")
     segment.close()
     with pytest.raises(OSError, match="no room"), orphan(segment.path):
         raise OSError("no room")
