@@ -34,7 +34,7 @@ def feedback_router(services: Callable[[], Services]) -> APIRouter:
     @router.post("/v1/feedback")
     async def feedback(request: Request) -> JSONResponse:
         now = services()
-        key = client_key(now.config.auth.keys, request.headers.get("authorization"))
+        key = client_key(now.keys, request.headers.get("authorization"))
         given = await _read(request)
         name = key.name if key is not None else ""
 
