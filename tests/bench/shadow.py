@@ -93,8 +93,8 @@ def page(found: dict[str, object], command: str) -> str:
     lines = [
         "# Shadow traffic under load", "",
         f"From one run of `{command}`: two gateways that differ in `shadow.rate` alone, in turns; latency counts from "
-        f"when a request was due. Machine: {os.cpu_count()} cores, Python {platform.python_version()}, with the load and the "
-        "upstreams beside it.", "",
+        f"when a request was due. Machine: {os.cpu_count()} cores, Python {platform.python_version()}, with the load "
+        "and the upstreams beside it.", "",
         "| latency, ms | without | with | ratio |", "| --- | ---: | ---: | ---: |",
         *(
             f"| {name} | {both['without'][name]:.2f} | {both['with'][name]:.2f} | "
@@ -104,7 +104,7 @@ def page(found: dict[str, object], command: str) -> str:
         "| what must hold | found |", "| --- | --- |",
         f"| requests that failed | {found['failures']} of {found['requests']} |",
         f"| teacher's calls: it counted, in the ledger | {found['teacher_calls']}, {found['ledger_calls']} |",
-        f"| picodollars: by its count, in the ledger | {found['expected_picodollars']}, {found['ledger_picodollars']} |",
+        f"| picodollars: counted, in the ledger | {found['expected_picodollars']}, {found['ledger_picodollars']} |",
         f"| drawn requests by result | {found['results']} |",
         f"| pairs in the ledger | {found['pairs']} |",
     ]  # fmt: skip
