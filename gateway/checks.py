@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.config import Config
 from gateway.errors import ConfigError, LedgerError
 from gateway.ledger import Ledger
-from gateway.ledger.database import probe
+from gateway.ledger.database import probe, require
 from router.artifact import Artifact, ArtifactError, load
 
 
@@ -39,10 +39,15 @@ def check_scorer(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def read_ledger(config: Config) -> Iterator[Ledger]:
-    """The ledger for reading, with what killed processes left in the journal. Raises ConfigError."""
+def read_ledger(config: Config, *, create: bool = False) -> Iterator[Ledger]:
+    """The ledger for reading, with what killed processes left in the journal.
+
+    Raises ConfigError, also where there is none and it is not to be created: an empty report would be a lie.
+    """
     assert config.ledger.journal is not None, "load_config resolves it"
     with _at("ledger.url"):
+        if not create:
+            require(config.ledger.url)
         ledger = Ledger.open(config.ledger.url, journal=Path(config.ledger.journal))
     try:
         yield ledger

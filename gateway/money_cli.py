@@ -108,7 +108,7 @@ def enter_investment(config: Path, name: str, usd: str, when: int | None = None)
     from gateway.report import dollars
 
     at = time.time_ns() // 1000 if when is None else when
-    with read_ledger(load_config(config)) as ledger:
+    with read_ledger(load_config(config), create=True) as ledger:
         ledger.invest(Investment(name, at, planning.usd_option("USD", usd)))
         total = ledger.investment()
     return f"invested so far: {dollars(total)}"

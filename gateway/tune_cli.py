@@ -89,7 +89,7 @@ def _traffic(
     now = time.time_ns() // 1000
     scored, hosting, investment = [], 0.0, 0.0
     if settings is not None and (not outcomes or requests is not None):
-        with read_ledger(settings) as ledger:
+        with read_ledger(settings, create=bool(outcomes)) as ledger:
             scored = list(ledger.scored(router.hash)) if not outcomes else []
             rates = ledger.rates()
             hosting = (rates[-1].per_hour if rates else 0) / PICODOLLARS * whatif.HOURS_PER_MONTH

@@ -56,6 +56,13 @@ def probe(url: str) -> None:
         engine.dispose()
 
 
+def require(url: str) -> None:
+    """Raise LedgerError where a SQLite ledger does not exist yet."""
+    path = open_engine(url).url
+    if path.get_backend_name() == "sqlite" and path.database and not Path(path.database).exists():
+        raise LedgerError(f"there is no ledger at {path.database} yet; `breakeven serve` makes it")
+
+
 @contextlib.contextmanager
 def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
     """One transaction, committed at the end. A writer takes SQLite's write lock at its start."""

@@ -141,3 +141,11 @@ def test_bad_input_is_one_line_and_exit_code_2(config: Path, arguments: tuple[st
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_where_there_is_no_ledger_none_is_made(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "breakeven.yaml").write_text(config.read_text())
+    done = report(tmp_path / "breakeven.yaml")
+    assert done.returncode == 2
+    assert f"there is no ledger at {tmp_path / 'breakeven.db'} yet; `breakeven serve` makes it" in done.stderr
+    assert not list(tmp_path.glob("*.db*"))
