@@ -75,6 +75,7 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     if exchange.pinned or exchange.decision.reason in _STUDENT_CANNOT:
         exchange.may_fall_back = False
     exchange.probe = _probe(exchange, body)
+    body.forget()
 
 
 def _probe(exchange: Exchange, body: Body) -> Probe | None:

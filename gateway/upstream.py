@@ -72,6 +72,15 @@ class Answer:
         except zlib.error:
             raise ValueError("the body cannot be decoded") from None
 
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Give each part of the body to `sink` as it arrives, until it returns False or the answer ends or is lost.
+
+        Parts that were there before, and those after, are `segment`'s. Returns at once where the body is compressed.
+        """
+        assert self._connection is not None, "the answer is closed"
+        if self._inflate is None:
+            await self._connection.pour(sink)
+
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, or its first `limit` bytes."""
         parts, size = [], 0
