@@ -16,7 +16,7 @@ from gateway.escalation import Probe
 from gateway.exchange import Attempt, Exchange
 from gateway.record import Outcome
 from gateway.sse import Event, Scanner
-from gateway.upstream import Answer, failures, refused
+from gateway.upstream import CAUGHT, Answer, failures, refused
 from router.policy import Route
 
 _DONE = b"data: [DONE]\n\n"
@@ -76,7 +76,7 @@ class StreamRelay:
                     await self._answer.pour(self._poured)
                 if not (self._held and self._client.started) and not self._done:
                     segment = await self._answer.segment()
-            except (asyncio.CancelledError, OSError, ValueError):
+            except CAUGHT:
                 with failures(self._attempt.route, self._deadline):
                     raise
             if segment is None:

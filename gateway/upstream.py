@@ -143,8 +143,11 @@ class Upstream:
         Raises UpstreamFailure where none came, StaleConnection where that says nothing about the upstream.
         A status of 400 and above is an Answer.
         """
-        with failures(self.route, deadline):
+        try:
             return await self._send("POST", path, headers, body, fresh=fresh)
+        except CAUGHT:
+            with failures(self.route, deadline):
+                raise
 
     async def fetch_context_window(self) -> int | None:
         """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
@@ -210,6 +213,10 @@ def _inflater(encoding: bytes) -> Callable[[bytes], bytes] | None:
     if encoding in (b"gzip", b"x-gzip"):
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
     return zlib.decompressobj().decompress if encoding == b"deflate" else None
+
+
+# What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
+CAUGHT = (asyncio.CancelledError, OSError, ValueError)
 
 
 @contextlib.contextmanager
