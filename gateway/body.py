@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -28,7 +28,8 @@ class Body:
 
     def __init__(self, raw: bytes) -> None:
         try:
-            raw.decode("utf-8")
+            if not raw.isascii():
+                raw.decode("utf-8")
             self._fields = _TOP.decode(raw)
         except UnicodeDecodeError:
             raise RequestError(400, "The body is not valid UTF-8.", code="invalid_json") from None
@@ -44,6 +45,7 @@ class Body:
             ) from None
         self._raw = raw
         self._edited = False
+        self._read: dict[tuple[str, Any], Any] = {}
         if not self._plain() and self._has_duplicates():
             raise RequestError(400, "A key comes twice in the body; send each key once.", code="duplicate_key")
 
@@ -51,21 +53,29 @@ class Body:
         return name in self._fields
 
     def get(self, name: str, type: type[T] | Any, wanted: str) -> T | None:
-        """The field as `type`, None where absent or null; `wanted` names the type in the 400."""
+        """The field as `type`, None where absent or null; `wanted` names the type in the 400. Not to be changed."""
         raw = self._fields.get(name)
         if raw is None or raw == _NULL:
             return None
+        # Several rules read the same field, and messages may be large.
+        if (name, type) in self._read:
+            return cast(T, self._read[name, type])
         try:
-            return msgspec.json.decode(raw, type=type, strict=True)
+            value = self._read[name, type] = msgspec.json.decode(raw, type=type, strict=True)
         except (msgspec.DecodeError, RecursionError):
             raise RequestError(400, f"'{name}' must be {wanted}.", param=name, code="invalid_type") from None
+        return cast(T, value)
+
+    def forget(self) -> None:
+        """Drop what was read; a request that waits for its answer needs only the bytes."""
+        self._read.clear()
 
     def set(self, name: str, value: object) -> None:
         """Replace or append a field."""
         encoded = msgspec.Raw(msgspec.json.encode(value))
         if self._fields.get(name) != encoded:
             self._fields[name] = encoded
-            self._edited = True
+            self._changed()
 
     def rename(self, old: str, new: str) -> None:
         """Move a value to another name, in place of the key order; an existing `new` gives way."""
@@ -73,12 +83,12 @@ class Body:
             self._fields = {
                 (new if key == old else key): raw for key, raw in self._fields.items() if key == old or key != new
             }
-            self._edited = True
+            self._changed()
 
     def remove(self, name: str) -> None:
         """Take a field out; nothing where it is absent."""
         if self._fields.pop(name, None) is not None:
-            self._edited = True
+            self._changed()
 
     def copy(self) -> Body:
         """A body to edit for one attempt."""
@@ -86,13 +96,21 @@ class Body:
         other._fields = dict(self._fields)
         other._raw = self._raw
         other._edited = self._edited
+        other._read = {}
         return other
 
     def encode(self) -> bytes:
         """The bytes to send: as received where nothing was edited."""
         if not self._edited:
             return self._raw
-        return b"{%b}" % b",".join(b"%b:%b" % (_key(name), bytes(raw)) for name, raw in self._fields.items())
+        parts: list[bytes | memoryview] = []
+        for name, raw in self._fields.items():
+            parts += (b"," if parts else b"{", _key(name), b":", memoryview(raw))
+        return b"".join((*parts, b"}")) if parts else b"{}"
+
+    def _changed(self) -> None:
+        self._edited = True
+        self._read.clear()
 
     def _plain(self) -> bool:
         """Whether the fields that were kept, in their order, are all there is in the body.
@@ -102,7 +120,7 @@ class Body:
         raw, position = self._raw, _GAP.match(self._raw).end()  # type: ignore[union-attr]
         mark = b"{"
         for name, value in self._fields.items():
-            for part in (mark, _key(name), b":", bytes(value)):
+            for part in (mark, _key(name), b":", memoryview(value)):
                 if not raw.startswith(part, position):
                     return False
                 position = _GAP.match(raw, position + len(part)).end()  # type: ignore[union-attr]

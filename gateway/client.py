@@ -78,6 +78,10 @@ class Client(abc.ABC):
     async def write(self, body: bytes) -> None:
         """Send a part of the answer; waits while the client does not read."""
 
+    def push(self, body: bytes) -> bool:  # noqa: ARG002
+        """Send a part of a started answer at once; False, and nothing sent, where it must wait or cannot tell."""
+        return False
+
     @abc.abstractmethod
     async def finish(self, reply: Reply) -> None:
         """Send what is left, and the head before it where nothing was sent yet."""

@@ -52,6 +52,8 @@ class Connection(asyncio.Protocol):
         self.waiting_bytes = 0
         self._ended = False
         self._keep = False
+        self._sink: Callable[[bytes], bool] | None = None
+        self._sink_error: Exception | None = None
 
     @property
     def usable(self) -> bool:
@@ -96,6 +98,33 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self._wait()
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Call `sink` with what comes of the body, as it comes, until it returns False, or the end, or the loss.
+
+        Whoever awaits this is not woken for each part. What `sink` raises is raised here.
+        """
+        if self._parts:
+            return
+        self._sink = sink
+        try:
+            while self._sink is not None and not self._ended and self._error is None:
+                await self._wait()
+            if self._sink_error is not None:
+                raise self._sink_error
+        finally:
+            self._sink = None
+
+    def _pour(self, sink: Callable[[bytes], bool]) -> None:
+        parts, self._parts = self._parts, []
+        self.waiting_bytes = 0
+        try:
+            if sink(parts[0] if len(parts) == 1 else b"".join(parts)):
+                return
+        except Exception as error:  # it is for the task that awaits `pour`
+            self._sink_error = error
+        self._sink = None
+        self._wake()
 
     def release(self) -> None:
         """The request is over. The connection is kept where its answer was read to the end, else closed."""
@@ -147,6 +176,8 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("the answer is not HTTP")
             self._transport.abort()
+        if self._sink is not None and self._parts:
+            self._pour(self._sink)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -190,7 +221,8 @@ class Connection(asyncio.Protocol):
         if self.waiting_bytes > _HIGH_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._sink is None:
+            self._wake()
 
     def on_message_complete(self) -> None:
         # An interim answer, such as 100 Continue, comes before the real one.

@@ -77,6 +77,7 @@ async def prepare(exchange: Exchange, client: Client) -> None:
         exchange.may_fall_back = False
     exchange.probe = _probe(exchange, body)
     exchange.tap = draw(exchange)
+    body.forget()
 
 
 def _probe(exchange: Exchange, body: Body) -> Probe | None:

@@ -121,6 +121,13 @@ class DirectClient(Client):
             head, self._head = self._head, b""
             protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
 
+    def push(self, body: bytes) -> bool:
+        protocol = self._protocol
+        if protocol.flow.write_paused or self.disconnected or self._head:
+            return False
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
+
     async def finish(self, reply: Reply) -> None:
         protocol, body = self._protocol, reply.body
         if protocol.flow.write_paused and not self.disconnected:

@@ -21,7 +21,7 @@ from gateway.record import Outcome
 from gateway.services import Services
 from gateway.shadow.draw import offer
 from gateway.stream import StreamRelay
-from gateway.upstream import Answer, failures, refusal, refused
+from gateway.upstream import CAUGHT, Answer, failures, refusal, refused
 from gateway.usage import NO_USAGE
 from router.policy import Route
 
@@ -167,8 +167,11 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
             relay = StreamRelay(exchange, attempt, answer, client, deadline)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
-            with failures(route, deadline):
+            try:
                 reply = Reply(answer.status, headers, await _whole(exchange, attempt, answer, deadline))
+            except CAUGHT:
+                with failures(route, deadline):
+                    raise
         if attempt.outcome is Outcome.OK:
             upstream.breaker.succeeded()
         else:

@@ -8,14 +8,15 @@ CRLF or a bare CR, an event ends in an empty line.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 # Atomic groups: the CR and the LF of one CRLF must never count as two line ends.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: its bytes as received, its data lines joined by LF (None without any), its name."""
 
     raw: bytes
@@ -34,9 +35,12 @@ class Scanner:
     def feed(self, segment: bytes) -> list[Event]:
         """The events that this segment completes."""
         buffer = self._buffer
-        # Nearly every segment of a model server is one whole event.
-        if not buffer and self._started and segment.find(b"\n\n") == len(segment) - 2 >= 1 and b"\r" not in segment:
-            return [_parse(segment, segment)]
+        # Nearly every segment of a model server is one whole event, or a few where the reader was busy.
+        if not buffer and self._started and segment.endswith(b"\n\n") and b"\r" not in segment:
+            if segment.find(b"\n\n") == len(segment) - 2 >= 1:
+                return [_parse(segment, segment)]
+            if b"\n\n\n" not in segment and not segment.startswith(b"\n"):
+                return [_parse(raw, raw) for raw in [part + b"\n\n" for part in segment[:-2].split(b"\n\n")]]
         buffer += segment
         events: list[Event] = []
         start = 0

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
+import msgspec.structs
 
 from gateway.client import Client, Reply
 from gateway.deadline import Deadline
@@ -15,7 +16,7 @@ from gateway.escalation import Probe
 from gateway.exchange import Attempt, Exchange
 from gateway.record import Outcome
 from gateway.sse import Event, Scanner
-from gateway.upstream import Answer, failures, refused
+from gateway.upstream import CAUGHT, Answer, failures, refused
 from router.policy import Route
 
 _DONE = b"data: [DONE]\n\n"
@@ -41,7 +42,9 @@ class StreamRelay:
         self._client = client
         self._deadline = deadline
         self._choices = exchange.choices
+        self._scanner = Scanner()
         self._upstream = exchange.services.upstreams[attempt.route]
+        self._idle = self._upstream.config.timeouts.idle_seconds
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._usage_event = b""
@@ -49,6 +52,7 @@ class StreamRelay:
         self._done = b""
         self._error_seen = False
         self._probe = exchange.probe if attempt.route is Route.STUDENT else None
+        self._tap = exchange.tap
 
     async def run(self, headers: Mapping[str, str]) -> Reply:
         """Relay to the end. Raises UpstreamFailure only where nothing was sent to the client yet."""
@@ -64,26 +68,59 @@ class StreamRelay:
         return Reply(200, headers, self._tail(failure))
 
     async def _pump(self, headers: Mapping[str, str]) -> None:
-        scanner = Scanner()
-        idle = self._upstream.config.timeouts.idle_seconds
-        tap = self._exchange.tap
+        scanner = self._scanner
+        idle = self._idle
         while not self._done:
-            with failures(self._attempt.route, self._deadline):
-                segment = await self._answer.segment()
+            segment: bytes | None = b""
+            try:
+                if self._client.started and self._probe is None:
+                    await self._answer.pour(self._poured)
+                if not (self._held and self._client.started) and not self._done:
+                    segment = await self._answer.segment()
+            except CAUGHT:
+                with failures(self._attempt.route, self._deadline):
+                    raise
             if segment is None:
                 last = scanner.flush()
                 if last is not None and _whole(last):
-                    await self._relay([last._replace(raw=last.raw.rstrip(b"\r\n") + b"\n\n")], headers)
+                    whole = msgspec.structs.replace(last, raw=last.raw.rstrip(b"\r\n") + b"\n\n")
+                    await self._relay([whole], headers)
                 return
-            if tap is not None:
-                tap.feed(segment)
-            await self._relay(scanner.feed(segment), headers)
+            await self._relay(self._scan(segment), headers)
             if self._client.started:
                 self._deadline.within(idle)
             else:
                 self._deadline.extend(idle)
 
+    def _scan(self, segment: bytes) -> list[Event]:
+        if self._tap is not None:
+            self._tap.feed(segment)
+        return self._scanner.feed(segment)
+
+    def _poured(self, segment: bytes) -> bool:
+        """A segment as it arrives, on its way without waking this task; False where the task must go on itself."""
+        self._take(self._scan(segment))
+        if self._held:
+            if not self._client.push(bytes(self._held)):
+                return False
+            self._held.clear()
+        self._deadline.within(self._idle)
+        return not self._done
+
     async def _relay(self, events: list[Event], headers: Mapping[str, str]) -> None:
+        content = self._take(events)
+        if content:
+            self._attempt.first_event()
+        out = self._held
+        if self._probe is not None and self._probe.waiting:
+            if len(out) <= _HELD_BYTES and not self._done:
+                return
+            self._probe.look(None, finished=True)
+        if out and (self._client.started or content or len(out) > _HELD_BYTES):
+            await self._write(headers)
+
+    def _take(self, events: list[Event]) -> bool:
+        """Read the events and hold what the client gets of them. Whether there was content."""
         out = self._held
         content = False
         for event in events:
@@ -111,14 +148,7 @@ class StreamRelay:
                 self._exchange.keeps(mark.response_id)
             content = content or mark.content
             out += event.raw if self._probe is None else self._probed(self._probe, event, mark)
-        if content:
-            self._attempt.first_event()
-        if self._probe is not None and self._probe.waiting:
-            if len(out) <= _HELD_BYTES and not self._done:
-                return
-            self._probe.look(None, finished=True)
-        if out and (self._client.started or content or len(out) > _HELD_BYTES):
-            await self._write(headers)
+        return content
 
     def _probed(self, probe: Probe, event: Event, mark: Mark) -> bytes:
         """The event as the client may see it. Raises Escalated where the answer so far is not good enough."""

@@ -72,6 +72,15 @@ class Answer:
         except zlib.error:
             raise ValueError("the body cannot be decoded") from None
 
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Give each part of the body to `sink` as it arrives, until it returns False or the answer ends or is lost.
+
+        Parts that were there before, and those after, are `segment`'s. Returns at once where the body is compressed.
+        """
+        assert self._connection is not None, "the answer is closed"
+        if self._inflate is None:
+            await self._connection.pour(sink)
+
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, or its first `limit` bytes."""
         parts, size = [], 0
@@ -134,8 +143,11 @@ class Upstream:
         Raises UpstreamFailure where none came, StaleConnection where that says nothing about the upstream.
         A status of 400 and above is an Answer.
         """
-        with failures(self.route, deadline):
+        try:
             return await self._send("POST", path, headers, body, fresh=fresh)
+        except CAUGHT:
+            with failures(self.route, deadline):
+                raise
 
     async def fetch_context_window(self) -> int | None:
         """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
@@ -201,6 +213,10 @@ def _inflater(encoding: bytes) -> Callable[[bytes], bytes] | None:
     if encoding in (b"gzip", b"x-gzip"):
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
     return zlib.decompressobj().decompress if encoding == b"deflate" else None
+
+
+# What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
+CAUGHT = (asyncio.CancelledError, OSError, ValueError)
 
 
 @contextlib.contextmanager

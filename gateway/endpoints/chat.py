@@ -51,7 +51,7 @@ class Completions(Adapter):
             raise RequestError(400, "'prompt' is missing.", param="prompt", code="missing_required_parameter")
 
     def conversation(self, body: Body) -> Conversation:
-        return read_prompt(body.get("prompt", Any, "a string or an array"))
+        return read_prompt(body.get("prompt", str | list[Any], "a string or an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.get("max_tokens", int, "an integer")
@@ -115,7 +115,7 @@ class ChatCompletions(Completions):
                 )
 
     def conversation(self, body: Body) -> Conversation:
-        return read_chat(body.get("messages", Any, "an array"), body.get("tools", Any, "an array"))
+        return read_chat(body.get("messages", list[Any], "an array"), body.get("tools", Any, "an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
         newer = body.get("max_completion_tokens", int, "an integer")

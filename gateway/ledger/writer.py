@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Engine, Executable, Table, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from gateway.economics.sums import COUNTS, MONEY
@@ -265,7 +265,12 @@ def _plain_insert(table: Table) -> tuple[str, list[str]]:
 @functools.cache
 def _adding(dialect: str) -> Executable:
     """INSERT that adds to the counts and the money of a row of the hourly sums that is there."""
-    statement = (postgresql if dialect == "postgresql" else sqlite).insert(hourly)
+    if dialect == "postgresql":
+        # Large, and only needed with such a ledger.
+        from sqlalchemy.dialects.postgresql import insert as insert_or_add
+    else:
+        from sqlalchemy.dialects.sqlite import insert as insert_or_add  # type: ignore[assignment]
+    statement = insert_or_add(hourly)
     adding: Executable = statement.on_conflict_do_update(
         index_elements=list(KEYS),
         set_={name: hourly.c[name] + statement.excluded[name] for name in COUNTS + MONEY},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -40,7 +41,11 @@ class Arm:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process tree so far; 0 for direct."""
-        return sum(t.user + t.system for t in (p.cpu_times() for p in self._tree()))
+        return sum(_cpu_seconds(process) for process in self._tree())
+
+    def cpu_by_process(self) -> list[float]:
+        """The same for each process of the tree."""
+        return [_cpu_seconds(process) for process in self._tree()]
 
     def memory_bytes(self) -> int:
         """Resident memory of the process tree."""
@@ -54,7 +59,7 @@ class Arm:
 
 def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
     """All arms that can be started here, and why the others cannot."""
-    arms = [Arm("direct", "no gateway", [], upstream, ""), _breakeven(upstream, folder)]
+    arms = [Arm("direct", "no gateway", [], upstream, ""), breakeven(upstream, folder)]
     missing = []
     for name, make in (("nginx", _nginx), ("vllm-router", _vllm_router), ("Portkey", _portkey), ("LiteLLM", _litellm)):
         arm = make(upstream, folder)
@@ -99,6 +104,16 @@ def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm
         log.close()
 
 
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        # The kernel's own sums in nanoseconds; the times of a process come in steps of 10 ms.
+        folder = Path(f"/proc/{process.pid}/task")
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in folder.iterdir()) / 1e9
+    except (OSError, ValueError, IndexError):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -121,21 +136,24 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _breakeven(upstream: int, folder: Path) -> Arm:
+def breakeven(upstream: int, folder: Path, *, name: str = "Breakeven", workers: int = 1, keys: int = 1) -> Arm:
+    """Our own arm, with everything on. Of its `keys` the bench has the last one."""
     port = free_port()
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    config = folder / "breakeven.yaml"
+    config = folder / f"{name.replace(' ', '-')}.yaml"
     url = f"http://127.0.0.1:{upstream}/v1"
+    others = [{"name": f"key-{n}", "sha256": hashlib.sha256(b"key %d" % n).hexdigest()} for n in range(keys - 1)]
+    bench = {"name": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}
     config.write_text(
-        f"server: {{port: {port}}}\n"
+        f"server: {{port: {port}, workers: {workers}}}\n"
         f"student: {{base_url: '{url}', model: bench, hosting_usd_per_hour: 1.2, max_concurrency: 2000}}\n"
         f"teacher: {{base_url: '{url}', model: big, max_concurrency: 2000,\n"
         "  usd_per_million: {input: 15, output: 60}}\n"
-        f"auth: {{keys: [{{name: bench, sha256: {digest}}}]}}\n"
+        f"ledger: {{url: 'sqlite:///{config.stem}.db'}}\n"
+        f"auth: {json.dumps({'keys': [*others, bench]})}\n"
     )
     command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
     does = "authenticates, decides with the trained classifier and novelty, accounts to SQLite, exports, logs"
-    return Arm("Breakeven", does, command, port, _version([sys.executable, "-m", "pip", "show", "breakeven"], 1))
+    return Arm(name, does, command, port, _version([sys.executable, "-m", "pip", "show", "breakeven"], 1))
 
 
 def _nginx(upstream: int, folder: Path) -> Arm | None:

@@ -37,6 +37,7 @@ def _lines(figures: dict[str, Any], command: str) -> list[str]:
     for kind in kinds:
         lines += [f"## {kind}", "", *_table(arms, kind), ""]
     lines += ["## Latency at half of each arm's own ceiling, 200-token JSON", "", *_latency(arms), ""]
+    lines += ["## Two workers, 200-token JSON", "", *_workers(figures["workers"]), ""]
     lines += ["## At rest", "", "| arm | start, s | memory, MB |", "| --- | ---: | ---: |"]
     lines += [f"| {n} | {a['start_seconds']:.2f} | {a['rest_mb']:.0f} |" for n, a in arms.items() if n != "direct"]
     return lines
@@ -68,6 +69,21 @@ def _latency(arms: dict[str, Any]) -> list[str]:
         added = " | ".join(f"{of[f'added_p{p}_ms']:.2f}" if f"added_p{p}_ms" in of else "" for p in (50, 95, 99))
         lines.append(f"| {name} | {of['rate']:,.0f} | {plain} | {added} |")
     return lines
+
+
+def _workers(of: dict[str, dict[str, float]]) -> list[str]:
+    one, two = of["1"]["cpu_us_per_request"], of["2"]["cpu_us_per_request"]
+    lines = ["| workers | requests/s | CPU us per request | busiest process, share | failures |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: |"]
+    for count, run in of.items():
+        speed, cpu, share = run["requests_per_second"], run["cpu_us_per_request"], run["busiest_share"]
+        lines.append(f"| {count} | {speed:,.0f} | {cpu:,.1f} | {share:.2f} | {run['failures']:.0f} |")
+    return [
+        *lines,
+        "",
+        f"By CPU, two workers on two cores do {2 * one / two:.2f} times the requests of one. Requests/s show that only",
+        "where load and upstream have cores of their own beside those two.",
+    ]
 
 
 def _draw(figures: dict[str, Any], path: Path) -> None:

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import psutil
 import uvloop
 
 from tests.bench import load
-from tests.bench.arms import KEY, Arm, available, free_port, started
+from tests.bench.arms import KEY, Arm, available, await_port, breakeven, free_port, started
 from tests.bench.report import write
 from tests.bench.upstream import PACED_MAX_TOKENS
 
@@ -140,6 +141,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
         psutil.Process(upstream.pid).cpu_affinity(theirs)
         psutil.Process().cpu_affinity(theirs)
     try:
+        await_port(port)
         arms, missing = available(port, folder)
         arms = [arm for arm in arms if only is None or arm.name in only]
         with contextlib.ExitStack() as stack:
@@ -147,6 +149,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
                 stack.enter_context(started(arm, folder, ours))
             table = _rounds(arms, workloads(streams), seconds, rounds)
             speeds = _latencies(arms, workloads(streams)[0], table, seconds)
+        both = _workers(port, folder, workloads(streams)[0], seconds, rounds)
     finally:
         upstream.terminate()
         upstream.wait()
@@ -157,6 +160,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
         "seconds": seconds,
         "rounds": rounds,
         "missing": missing,
+        "workers": both,
         "arms": {
             arm.name: {
                 "version": arm.version,
@@ -199,6 +203,37 @@ def _latencies(
                 f"added_p{p}_ms": found[arm.name][f"p{p}_ms"] - beside[f"p{p}_ms"] for p in (50, 95, 99)
             }
     return found
+
+
+def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
+    """One worker and two, in turns, on whatever cores there are."""
+    found: dict[str, list[dict[str, float]]] = {"1": [], "2": []}
+    with contextlib.ExitStack() as stack:
+        arms = {
+            count: stack.enter_context(
+                started(breakeven(port, folder, name=f"workers-{count}", workers=int(count)), folder, None)
+            )
+            for count in found
+        }
+        for count, arm in arms.items():
+            _all_up(arm, int(count))
+            measure(arm, kind, 1.0)
+        for _ in range(rounds):
+            for count, arm in arms.items():
+                before = arm.cpu_by_process()
+                figures = measure(arm, kind, seconds)
+                used = [after - was for after, was in zip(arm.cpu_by_process(), before, strict=True)]
+                found[count].append({**figures, "busiest_share": max(used) / sum(used)})
+    return {count: _median(runs) for count, runs in found.items()}
+
+
+def _all_up(arm: Arm, workers: int) -> None:
+    """Wait until each worker has used the CPU that its start takes, so that none starts while it is measured."""
+    before = -1.0
+    processes = 1 if workers == 1 else workers + 1
+    while len(arm.cpu_by_process()) < processes or arm.cpu_seconds() - before > 0.1:
+        before = arm.cpu_seconds()
+        time.sleep(0.5)
 
 
 def main() -> None:

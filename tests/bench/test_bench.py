@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bench.profile import budget
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,5 +25,24 @@ def test_a_short_run_gives_every_figure(tmp_path: Path) -> None:
         assert workload["cpu_us_per_request"] > 0, name
     assert 0 < ours["rest_mb"] < 1000
     assert ours["latency"]["failures"] == 0
+    assert set(figures["workers"]) == {"1", "2"}
+    assert all(run["failures"] == 0 and run["cpu_us_per_request"] > 0 for run in figures["workers"].values())
     assert (tmp_path / "bench.md").read_text().startswith("# Bench")
     assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_a_scaling_run_gives_every_table(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bench.scaling", "--out", str(tmp_path)]
+    command += ["--seconds", "0.2", "--rows", "1000", "--events", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "scaling.md").read_text()
+    for row in ("| 64,000 |", "| 500 |", "| 10,000 |", "| 1,000 | 0.0 |"):
+        assert row in page
+
+
+def test_samples_are_counted_for_the_innermost_stage() -> None:
+    raw = "Relay.serve (r.py);prepare (p.py);_decide (p.py);x (y.py) 3\n"
+    raw += "Relay.serve (r.py);prepare (p.py);json (j.py) 1\nWriter._run (w.py);Condition.wait (threading.py) 50\n"
+    shares = budget(raw)
+    assert (shares["decide"], shares["read"], shares["settle"]) == (0.75, 0.25, 0.0)
