@@ -9,6 +9,7 @@ text has the same score on every platform, in every thread and worker.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from router.features import (
     PLACES,
+    RUN,
     SHAPE,
+    UNIT,
     Features,
-    Places,
     extract,
     normalise,
     run_places,
@@ -30,6 +32,7 @@ from router.features import (
 
 # Fixed point: 2**-22 is far below what a weight can be estimated to, and 25,000 n-grams stay within int64.
 SCALE = float(1 << 22)
+_SHAPE_SCALE = float(1 << 24)
 
 # Name: shape and kind.
 ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
@@ -66,22 +69,23 @@ class Difficulty:
         `weighted` (idf * weight) and `squared` (idf ** 2) by place, in units of 1 / SCALE and 1 / 2**16;
         `shape` and `mean`: the weights of the SHAPE measures and what they are on average.
         """
-        self._weighted: NDArray[np.int32] = arrays["weighted"]
-        self._squared: NDArray[np.int32] = arrays["squared"]
-        self._shape = [float(weight) for weight in arrays["shape"]]
-        self._mean = [float(value) for value in arrays["mean"]]
+        # Two whole numbers side by side, so that one place is one access to memory; their sums stay exact.
+        self._pairs = arrays["weighted"] + 1j * arrays["squared"]
+        self._shape, self._mean = arrays["shape"].tolist(), arrays["mean"].tolist()
+        self._whole_shape = np.rint(arrays["shape"] * _SHAPE_SCALE).astype(np.int64)
         self._bias, self._slope, self._intercept = (float(numbers[name]) for name in NUMBERS)
+        self._start = self._bias - math.fsum(w * m for w, m in zip(self._shape, self._mean, strict=True))
 
     @property
     def idf(self) -> NDArray[np.float64]:
         """Inverse document frequency by place."""
-        idf: NDArray[np.float64] = np.sqrt(self._squared / 65536.0)
+        idf: NDArray[np.float64] = np.sqrt(self._pairs.imag / 65536.0)
         return idf
 
     @property
     def weights(self) -> Weights:
         """The fitted weights."""
-        grams = self._weighted / SCALE / np.maximum(self.idf, 1e-9)
+        grams = self._pairs.real / SCALE / np.maximum(self.idf, 1e-9)
         return Weights(grams, np.array(self._shape), np.array(self._mean), self._bias)
 
     def score(self, text: str) -> float:
@@ -90,8 +94,9 @@ class Difficulty:
 
     def margin(self, features: Features) -> float:
         """The uncalibrated sum."""
-        shape = math.fsum(self._of_shape(features.shape))
-        return self._bias + shape + self._family(features.words) + self._family(features.runs)
+        shape = int(self._whole_shape @ features.shape) / (UNIT * _SHAPE_SCALE)
+        both = self._pairs.take(features.places)
+        return self._start + shape + _family(both[: features.words]) + _family(both[features.words :])
 
     def calibrate(self, margin: float) -> float:
         """A margin as a probability."""
@@ -104,32 +109,30 @@ class Difficulty:
         pushes: dict[str, float] = {}
         pushes.update(zip(SHAPE, self._of_shape(features.shape), strict=True))
         plain = normalise(text)
-        words = [plain[start:end].decode("utf-8", "replace") for start, end in zip(*word_spans(plain), strict=True)]
-        singles, pairs = word_places(plain)
-        norm = self._norm(features.words)
-        for index, place in enumerate(singles):
-            pushes[f"word {words[index]!r}"] = self._of(place, norm)
-        for index, place in enumerate(pairs):
-            pushes[f"words {words[index] + ' ' + words[index + 1]!r}"] = self._of(place, norm)
-        norm = self._norm(features.runs)
+        found = [plain[start:end] for start, end in zip(*word_spans(plain), strict=True)]
+        names = [f"word {_shown(word)!r}" for word in found]
+        names += [f"words {_shown(one + b' ' + other)!r}" for one, other in itertools.pairwise(found)]
         data = b" %b " % plain
-        for n, places in run_places(plain):
-            for index, place in enumerate(places):
-                piece = data[index : index + n].decode("utf-8", "replace")
-                pushes[f"letters {piece!r}"] = self._of(place, norm)
+        letters = [f"letters {_shown(data[index : index + RUN])!r}" for index in range(len(data) - RUN + 1)]
+        both = self._pairs.take(features.places)
+        for labels, places, of in (
+            (names, word_places(plain), both[: features.words]),
+            (letters, run_places(plain), both[features.words :]),
+        ):
+            weighted = self._pairs.real[places].tolist()
+            norm = math.sqrt(max(1, of.imag.sum()) / 65536.0)
+            pushes.update((label, value / SCALE / norm) for label, value in zip(labels, weighted, strict=True))
         ranked = sorted(pushes.items(), key=lambda item: (-abs(item[1]), item[0]))
         return [Push(name, push) for name, push in ranked[:count]]
 
-    def _of_shape(self, shape: list[float]) -> list[float]:
-        return [w * (x - m) for w, x, m in zip(self._shape, shape, self._mean, strict=True)]
+    def _of_shape(self, shape: NDArray[np.int64]) -> list[float]:
+        return [w * (x / UNIT - m) for w, x, m in zip(self._shape, shape.tolist(), self._mean, strict=True)]
 
-    def _family(self, places: Places) -> float:
-        if not len(places):
-            return 0.0
-        return int(self._weighted[places].sum(dtype=np.int64)) / SCALE / self._norm(places)
 
-    def _norm(self, places: Places) -> float:
-        return math.sqrt(max(1, int(self._squared[places].sum(dtype=np.int64))) / 65536.0)
+def _family(both: NDArray[np.complex128]) -> float:
+    total = complex(np.add.reduce(both))
+    return total.real / SCALE / math.sqrt(max(1.0, total.imag) / 65536.0)
 
-    def _of(self, place: int, norm: float) -> float:
-        return int(self._weighted[place]) / SCALE / norm
+
+def _shown(piece: bytes) -> str:
+    return piece.decode("utf-8", "replace")

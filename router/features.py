@@ -1,8 +1,8 @@
-"""What the difficulty classifier reads of a text: hashed n-grams and a few measures of its shape.
+"""What the router reads of a text: hashed n-grams and a few measures of its shape.
 
-Words and pairs of words, and runs of 3 to 5 bytes of UTF-8, each hashed into one of 2**BITS places. Only
-which n-grams occur counts, not how often. All of it is vectorised integer arithmetic, so that a text has
-the same features on every platform.
+Words and pairs of words, and runs of RUN bytes of UTF-8, each hashed into one of 2**BITS places of their kind. Only
+which n-grams occur counts, not how often. All of it is arithmetic on whole numbers, so that a text has the same
+features on every platform.
 """
 
 from __future__ import annotations
@@ -16,20 +16,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 18
-PLACES = 1 << BITS
+# Words and pairs have the lower half of the places, runs the upper.
+HALF = 1 << BITS
+PLACES = 2 * HALF
+# Places are as good as random: those below are the words and one run in two.
+SAMPLED = HALF + HALF // 2
 # A change of anything below changes what the weights mean: artifacts name the version they were trained for.
-VERSION = 2
+VERSION = 3
+# One length of runs: those of 3 and 4 bytes say nothing that these do not, and cost three times the time.
+RUN = 5
+# The shape measures are whole multiples of 1 / UNIT: logarithms differ in the last bit between C libraries.
+UNIT = 1 << 16
 
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-# Quotation marks, dashes, ideographic and full-width punctuation: no part of the word beside them.
-_PUNCTUATION = re.compile("([\u00a1-\u00bf\u2010-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20])")
-_U = np.uint32
-_SHIFT = _U(32 - BITS)
-_PRIME = 0x01000193
-# Set apart what is hashed: words, and runs of each length, from everything else.
-_WORDS, _RUNS = _U(77), {3: _U(0xDAA66D2B), 4: _U(0x78DDE6C4), 5: _U(0x1715609D)}
+# Quotation marks, dashes, ideographic and full-width punctuation, white space: no part of the word beside them.
+_PUNCTUATION = re.compile("\\s|([\u00a1-\u00bf\u2010-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20])")
+_DIGITS, _UPPER = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SYMBOLS = bytes(byte for byte in range(128) if not chr(byte).isalnum() and not chr(byte).isspace())
+_LOWER = bytes(32 if chr(byte).isspace() else ord(chr(byte).lower()) for byte in range(128))
+_LOWER += bytes(range(128, 256))
+# Spaces for all but digits.
+_NUMBERS = bytes(byte if byte in _DIGITS else 32 for byte in range(256))
+_W = np.uint64
+# A multiplication spreads the bits of a hash, of which the upper BITS are kept.
+_PRIME, _SHIFT = _W(0x9E3779B97F4A7C15), _W(64 - BITS)
+_BASE, _PAIR = 0x100000001B3, _W(0xC2B2AE3D27D4EB4F)
+_OTHERS = _W(8 * (8 - RUN))
+_BOUNDS = np.array([HALF, SAMPLED])
 
-Places = NDArray[np.uint32]
+Places = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
 
 SHAPE = (
     "length",
@@ -44,7 +59,7 @@ SHAPE = (
     "longest word",
     "markup",
     "underscores",
-    "distinct words",
+    "distinct n-grams",
     "plain ASCII",
     "commas",
     "full stops",
@@ -54,152 +69,143 @@ SHAPE = (
 
 
 class Features(NamedTuple):
-    """Distinct places of the words and pairs, distinct places of the byte runs, and the SHAPE measures."""
+    """The distinct places, ascending: `words` of them of words and pairs, then those of the runs, of which the
+    lower half lies before `sample`; and the SHAPE measures in 1 / UNIT.
+    """
 
-    words: Places
-    runs: Places
-    shape: list[float]
+    places: Places
+    words: int
+    sample: int
+    shape: NDArray[np.int64]
 
 
 def extract(text: str) -> Features:
     """Features of one text. Never raises."""
     plain = normalise(text)
-    return Features(
-        _distinct(np.concatenate(word_places(plain))),
-        _distinct(np.concatenate([places for _, places in run_places(plain)] or [_NOTHING])),
-        _shape(text),
-    )
+    cuts, kept = _cuts(plain)
+    words = _word_hashes(plain, cuts, kept)
+    hashes = np.concatenate([words, _runs(plain)])
+    hashes *= _PRIME
+    hashes >>= _SHIFT
+    places = hashes.view(np.int64)
+    places[len(words) :] += HALF
+    places.sort()
+    keep = np.empty(len(places), dtype=bool)
+    keep[:1] = True
+    np.not_equal(places[1:], places[:-1], out=keep[1:])
+    places = places[keep]
+    distinct, sample = places.searchsorted(_BOUNDS).tolist()
+    lengths = (cuts[1:] - cuts[:-1])[kept]
+    return Features(places, distinct, sample, _shape(text, lengths, distinct))
 
 
 def normalise(text: str) -> bytes:
     """The text as n-grams are taken from it, UTF-8: lower case, one space wherever there is white space."""
     if not text.isascii():
-        text = _PUNCTUATION.sub(r" \1 ", text)
-    return " ".join(text.lower().split()).encode("utf-8", "surrogatepass")
+        text = _PUNCTUATION.sub(r" \1 ", text).lower()
+    plain = text.encode("utf-8", "surrogatepass").translate(_LOWER)
+    while b"  " in plain:
+        plain = plain.replace(b"  ", b" ")
+    return plain.strip(b" ")
 
 
 def word_spans(plain: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Start and end of each word, and of each single symbol, of a normalised text."""
-    kinds = _WORD_KIND[np.frombuffer(plain, dtype=np.uint8)]
-    inner = (kinds[1:] == _LETTER) & (kinds[:-1] == _LETTER)
-    edge = np.ones(min(1, len(kinds)), dtype=bool)
-    seen = kinds != _SPACE
-    starts = np.flatnonzero(seen & np.concatenate([edge, ~inner]))
-    ends = np.flatnonzero(seen & np.concatenate([~inner, edge])) + 1
-    return starts, ends
+    cuts, kept = _cuts(plain)
+    return cuts[:-1][kept], cuts[1:][kept]
 
 
-def word_places(plain: bytes) -> tuple[Places, Places]:
-    """The place of each word of a normalised text, and of each pair of neighbours."""
-    starts, ends = word_spans(plain)
+def _cuts(plain: bytes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where words, symbols and spaces begin and the last one ends, and which of them are no space."""
+    data = np.frombuffer(plain, dtype=np.uint8)
+    letters = _IN_WORD.take(data)
+    edges = np.ones(len(data) + 1, dtype=bool)
+    inner = edges[1:-1]
+    np.logical_and(letters[1:], letters[:-1], out=inner)
+    np.logical_not(inner, out=inner)
+    cuts = edges.nonzero()[0]
+    return cuts, data.take(cuts[:-1]) != _SPACE
+
+
+def _word_hashes(plain: bytes, cuts: NDArray[np.int64], kept: NDArray[np.bool_]) -> Hashes:
+    """A hash of each of the n words, then of each of the n - 1 pairs of neighbours."""
+    # The polynomial hash of every word at once, modulo 2**64: higher powers stand for earlier letters.
     powers, inverses = _powers(1 << len(plain).bit_length())
-    # Differences of one running sum: the polynomial hash of every word at once, modulo 2**32.
-    sums = np.zeros(len(plain) + 1, dtype=np.uint32)
-    data = np.frombuffer(plain, dtype=np.uint8) + _U(1)
-    np.cumsum(data * inverses[: len(plain)], out=sums[1:], dtype=np.uint32)
-    hashes = (sums[ends] - sums[starts]) * powers[ends]
-    pairs = hashes[:-1] * _U(0x85EBCA6B) + hashes[1:]
-    return _place(hashes + _WORDS), _place(pairs)
+    terms = np.frombuffer(plain, dtype=np.uint8) * inverses[: len(plain)]
+    every = np.add.reduceat(terms, cuts[:-1])
+    every *= powers.take(cuts[1:])
+    singles = every[kept]
+    hashes = np.empty(max(0, 2 * len(singles) - 1), dtype=_W)
+    hashes[: len(singles)] = singles
+    pairs = hashes[len(singles) :]
+    np.multiply(singles[:-1], _PAIR, out=pairs)
+    pairs += singles[1:]
+    return hashes
 
 
-def run_places(plain: bytes) -> list[tuple[int, Places]]:
-    """(n, the place of the run of n bytes that starts at each offset) of the text between two spaces."""
-    data = np.frombuffer(b" %b " % plain, dtype=np.uint8).astype(np.uint32)
-    found = []
-    hashes = data
-    for n in range(2, max(_RUNS) + 1):
-        if len(data) < n:
-            break
-        hashes = hashes[:-1] * _U(_PRIME) + data[n - 1 :]
-        if n in _RUNS:
-            found.append((n, _place(hashes ^ _RUNS[n])))
-    return found
+def _runs(plain: bytes) -> Hashes:
+    """The run of RUN bytes that starts at each offset of the text between two spaces."""
+    data = b" %b    " % plain
+    # Eight bytes are one number, in a view that advances by one byte; the shift leaves RUN of them.
+    return np.ndarray((max(0, len(data) - 7),), "<u8", data, strides=(1,)) << _OTHERS
+
+
+def word_places(plain: bytes) -> Places:
+    """The place of each of n words, then of each of the n - 1 pairs of neighbours."""
+    return (_word_hashes(plain, *_cuts(plain)) * _PRIME >> _SHIFT).view(np.int64)
+
+
+def run_places(plain: bytes) -> Places:
+    """The place of the run of RUN bytes that starts at each offset of the text between two spaces."""
+    return (_runs(plain) * _PRIME >> _SHIFT).view(np.int64) + HALF
 
 
 @functools.lru_cache(maxsize=32)
-def _powers(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Powers of the prime and of its inverse, modulo 2**32."""
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """Powers of a prime and of its inverse, modulo 2**64."""
     tables = []
-    for base in (_PRIME, pow(_PRIME, -1, 1 << 32)):
-        factors = np.full(count, base, dtype=np.uint32)
+    for base in (_BASE, pow(_BASE, -1, 1 << 64)):
+        factors = np.full(count, base, dtype=_W)
         factors[0] = 1
-        tables.append(np.multiply.accumulate(factors, dtype=np.uint32))
+        tables.append(np.multiply.accumulate(factors))
     return tables[0], tables[1]
 
 
-def _place(hashes: NDArray[np.uint32]) -> Places:
-    """Mix the bits well (the finaliser of the "lowbias32" family) and keep the upper BITS."""
-    mixed = hashes.copy()
-    mixed ^= mixed >> _U(15)
-    mixed *= _U(0x2C1B3C6D)
-    mixed ^= mixed >> _U(12)
-    mixed *= _U(0x297A2D39)
-    mixed ^= mixed >> _U(15)
-    return mixed >> _SHIFT
-
-
-def _distinct(places: Places) -> Places:
-    places.sort()
-    if len(places) < 2:
-        return places
-    keep = np.empty(len(places), dtype=bool)
-    keep[0] = True
-    np.not_equal(places[1:], places[:-1], out=keep[1:])
-    return places[keep]
-
-
-def _shape(text: str) -> list[float]:
-    """The SHAPE measures, each of the order of one."""
+def _shape(text: str, lengths: NDArray[np.int64], distinct: int) -> NDArray[np.int64]:
+    """The SHAPE measures, each of the order of one, from the lengths of words in bytes and how many n-grams differ."""
     length = len(text)
     per = 5.0 / max(1, length)
-    words = text.split()
-    count = max(1, len(words))
-    lengths = list(map(len, words))
-    long_words = sum(map(_is_long, lengths))
-    bytes_ = np.bincount(np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8), minlength=256)
-    seen = bytes_.tolist()
-    return [
-        math.log1p(length),
-        math.log1p(count),
+    count = max(1, len(lengths))
+    long_words = int(np.count_nonzero(lengths > _LONG))
+    data = text.encode("utf-8", "replace")
+    log = math.log1p
+    measures = (
+        log(length),
+        log(count),
         length / count / 10,
-        sum(seen[48:58]) * per,
-        sum(seen[65:91]) * per,
-        int(bytes_ @ _SYMBOL) * per,
-        math.log1p(seen[10]),
-        math.log1p(seen[63]),
-        math.log1p(len(_NUMBER.findall(text))),
-        math.log1p(max(lengths, default=0)),
-        float(bool(seen[36] or seen[92])),
-        float(bool(seen[95])),
-        len(set(words)) / count,
-        float(text.isascii()),
-        math.log1p(seen[44]),
-        math.log1p(seen[46]),
-        math.log1p(long_words),
+        _how_many(data, _DIGITS) * per,
+        _how_many(data, _UPPER) * per,
+        _how_many(data, _SYMBOLS) * per,
+        log(data.count(b"\n")),
+        log(data.count(b"?")),
+        log(len(data.translate(_NUMBERS).split())),
+        log(int(np.maximum.reduce(lengths, initial=0))),
+        float(b"$" in data or b"\\" in data),
+        float(b"_" in data),
+        distinct / (2 * count),
+        float(len(data) == length),
+        log(data.count(b",")),
+        log(data.count(b".")),
+        log(long_words),
         long_words / count,
-    ]
+    )
+    return (np.array(measures) * UNIT).astype(np.int64)
 
 
-_is_long = (8).__lt__
-_SPACE, _LETTER, _OTHER = 0, 1, 2
-_NOTHING = np.zeros(0, dtype=np.uint32)
+def _how_many(data: bytes, which: bytes) -> int:
+    return len(data) - len(data.translate(None, which))
 
 
-def _word_kinds() -> NDArray[np.uint8]:
-    """Of each byte of a normalised text: space, part of a word (all beyond ASCII are), or a symbol alone."""
-    kinds = np.full(256, _OTHER, dtype=np.uint8)
-    kinds[32] = _SPACE
-    kinds[128:] = _LETTER
-    for byte in b"0123456789_abcdefghijklmnopqrstuvwxyz":
-        kinds[byte] = _LETTER
-    return kinds
-
-
-def _symbols() -> NDArray[np.int64]:
-    """1 for each byte that is a symbol of ASCII."""
-    symbols = [not chr(byte).isalnum() and not chr(byte).isspace() for byte in range(128)]
-    return np.array([*symbols, *[False] * 128], dtype=np.int64)
-
-
-_WORD_KIND = _word_kinds()
-_SYMBOL = _symbols()
+_LONG = 8
+_SPACE = 32
+_IN_WORD = np.array([byte > 127 or chr(byte).isalnum() or byte == 95 for byte in range(256)])

@@ -1,9 +1,10 @@
 """How far a text lies from the reference set, by default the prompts that the classifier was trained on.
 
-Four statistics, each larger for stranger texts, none of which needs a transformer:
+Three statistics, each larger for stranger texts, none of which needs a transformer:
 
 - nearest: one minus the mean cosine to the TOP most similar reference texts, over idf-weighted words, pairs of
-  words and one in RUN_STEP of the byte runs, by an inverted index;
+  words and half of the byte runs. An inverted index, read from the rarest place on and no further than POSTINGS
+  entries, names CANDIDATES texts, and those are compared in full;
 - shape: Mahalanobis distance of the SHAPE measures;
 - words: the mean idf of the text's words and pairs.
 
@@ -17,6 +18,7 @@ novelty everywhere.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -25,30 +27,36 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router.features import PLACES, SHAPE, Features
+from router.features import SAMPLED, SHAPE, Features
 
 TOP = 3
-RUN_STEP = 8
+# How many entries of the inverted index are read for one text, and how many texts are then compared in full.
+POSTINGS = 1500
+CANDIDATES = 10
+_BITS = 12
+_MASK, _ROW = (1 << _BITS) - 1, (1 << 2 * _BITS) - 1
 # Squared idf in whole numbers: a sum of thousands stays exact in float64.
 UNIT = 1024.0
-CLIP = 8.0
+# A standard deviation of a shape measure in whole numbers, and where what is far off is cut.
+STEP = 1 << 12
+CLIP = 8 * STEP
 # Chosen on dev rows: calibration of a router of MMLU and chat on GSM8K against ranking on its own domain.
 # Only the strangest twentieth of texts like the reference set: within it the classifier knows what it is doing.
 KNOWN, NOVEL, LEFT = 0.95, 0.98, 0.1
 STATISTICS = ("nearest", "shape", "words")
 # Chosen on the dev rows of MMLU subjects: the neighbours know topics, the other two form and vocabulary.
-WEIGHTS = (1.5, 1.0, 0.3)
+WEIGHTS = (1.5, 1.0, 0.2)
 
 # Name: shape and kind; None is any length.
 ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
-    "novelty_idf": ((PLACES,), "uint16"),
+    "novelty_idf": ((SAMPLED,), "uint16"),
     "novelty_places": ((None,), "uint32"),
     "novelty_ends": ((None,), "uint32"),
     "novelty_texts": ((None,), "uint16"),
     "novelty_norms": ((None,), "float64"),
-    "novelty_mean": ((len(SHAPE),), "float64"),
+    "novelty_mean": ((len(SHAPE),), "int64"),
     "novelty_deviation": ((len(SHAPE),), "float64"),
-    "novelty_whiten": ((len(SHAPE), len(SHAPE)), "float64"),
+    "novelty_whiten": ((len(SHAPE), len(SHAPE)), "int64"),
     "novelty_tables": ((len(STATISTICS), None), "float64"),
     "novelty_sums": ((None,), "float64"),
 }
@@ -82,16 +90,29 @@ class Novelty:
         each one's list ends, and the `norms` of the reference texts; `mean`, `deviation` and `whiten` of the shape
         measures; `tables`: sorted values of each statistic over the reference set; `sums`: sorted sums of surprises.
         """
-        self._idf: NDArray[np.uint16] = arrays["novelty_idf"]
-        # Row 0 is empty and stands for every place that has no list.
-        self._rows = np.zeros(PLACES, dtype=np.int32)
-        self._rows[arrays["novelty_places"]] = np.arange(1, len(arrays["novelty_places"]) + 1)
-        self._starts: NDArray[np.int64] = np.concatenate([[0, 0], arrays["novelty_ends"].astype(np.int64)])
-        self._texts: NDArray[np.uint16] = arrays["novelty_texts"]
-        self._norms: NDArray[np.float64] = arrays["novelty_norms"]
-        self._mean = arrays["novelty_mean"].tolist()
-        self._deviation = arrays["novelty_deviation"].tolist()
-        self._whiten = [row[: index + 1] for index, row in enumerate(arrays["novelty_whiten"].tolist())]
+        idf = arrays["novelty_idf"].astype(np.int64)
+        places, texts = arrays["novelty_places"].astype(np.int64), arrays["novelty_texts"]
+        # Of each place its row in the index and its idf. The rarer a place, the lower its row; row 0 is empty and
+        # stands for every place that has no list.
+        self._places = idf
+        self._places[places] |= np.arange(1, len(places) + 1) << _BITS
+        self._starts = np.concatenate([[0, 0], arrays["novelty_ends"].astype(np.int64)])
+        self._lengths = np.diff(self._starts)
+        squared = np.concatenate([[0], arrays["novelty_idf"][places].astype(np.int64) ** 2])
+        self._texts: NDArray[np.uint16] = texts
+        self._norms = arrays["novelty_norms"].tolist()
+        self._inverse = np.rint((1 << 30) / arrays["novelty_norms"]).astype(np.int64) << 16
+        self._numbers = np.arange(len(self._norms))
+        self._every = np.arange(POSTINGS + len(self._norms))
+        # The same index by text: the rows of each one, with an empty one so that none has none, and their weights.
+        owner = np.concatenate([self._numbers.astype(np.uint16), texts])
+        order = np.argsort(owner, kind="stable")
+        held = np.repeat(squared << _BITS * 2 | np.arange(len(squared)), [len(self._norms), *self._lengths[1:]])
+        self._held = held[order]
+        self._ends = [0, *np.cumsum(np.bincount(owner)).tolist()]
+        self._mean: NDArray[np.int64] = arrays["novelty_mean"]
+        self._scale: NDArray[np.float64] = STEP / arrays["novelty_deviation"]
+        self._whiten: NDArray[np.int64] = arrays["novelty_whiten"]
         self._surprises = [Surprise(row.tolist()) for row in arrays["novelty_tables"]]
         self._sums = arrays["novelty_sums"].tolist()
 
@@ -106,35 +127,63 @@ class Novelty:
 
     def strangeness(self, features: Features) -> Strangeness:
         """The three statistics."""
-        words = self._idf[features.words]
-        cosines = self.cosines(features)
-        nearest = np.partition(cosines, -TOP)[-TOP:] if len(cosines) > TOP else cosines
-        shape = [(x - m) / d for x, m, d in zip(features.shape, self._mean, self._deviation, strict=True)]
-        return Strangeness(
-            1.0 - math.fsum(nearest.tolist()) / TOP,
-            self._distance([min(CLIP, max(-CLIP, value)) for value in shape]),
-            int(words.sum(dtype=np.int64)) / max(1, len(words)),
-        )
+        found = self._places.take(features.places[: features.sample])
+        idf = found & _MASK
+        cosines = sorted(cosine for _, cosine in self._neighbours(found >> _BITS, idf))
+        words = int(np.add.reduce(idf[: features.words])) / max(1, features.words)
+        return Strangeness(1.0 - math.fsum(cosines[-TOP:]) / TOP, self._distance(features.shape), words)
 
-    def cosines(self, features: Features) -> NDArray[np.float64]:
-        """The cosine to each reference text, (n,)."""
-        places = np.concatenate([features.words, features.runs[features.runs % RUN_STEP == 0]])
-        squared = self._idf[places].astype(np.float64)
-        squared *= squared
-        norm = math.sqrt(float(squared.sum()))
-        rows = self._rows[places]
-        starts = self._starts[rows]
-        lengths = self._starts[rows + 1] - starts
-        ends = np.cumsum(lengths)
+    def neighbours(self, features: Features) -> list[tuple[int, float]]:
+        """The most similar reference texts and their cosines, in no order: exact ones, of the CANDIDATES texts that
+        share most with this one among its rarest places.
+        """
+        found = self._places.take(features.places[: features.sample])
+        return self._neighbours(found >> _BITS, found & _MASK)
+
+    def _neighbours(self, rows: NDArray[np.int64], idf: NDArray[np.int64]) -> list[tuple[int, float]]:
+        rows.sort()
+        near = self._candidates(rows)
+        if not near:
+            return []
+        norm = math.sqrt(int(idf @ idf))
+        seen = np.zeros(len(self._lengths), dtype=bool)
+        seen[rows] = True
+        ends = self._ends
+        held = np.concatenate([self._held[ends[text] : ends[text + 1]] for text in near])
+        shared = seen.take(held & _ROW)
+        held >>= 2 * _BITS
+        held *= shared
+        starts = [0, *itertools.accumulate(ends[text + 1] - ends[text] for text in near[:-1])]
+        sums = np.add.reduceat(held, starts).tolist()
+        return [(text, common / (self._norms[text] * norm)) for text, common in zip(near, sums, strict=True)]
+
+    def _candidates(self, rows: NDArray[np.int64]) -> list[int]:
+        """The texts that share most with these rows, ascending, as far as POSTINGS entries tell."""
+        # Rare places first: a long text is not more work than a short one.
+        lengths = self._lengths.take(rows)
+        ends = lengths.cumsum()
+        count = int(ends.searchsorted(POSTINGS, "right")) or 1
+        rows, lengths, ends = rows[:count], lengths[:count], ends[:count]
         if not len(ends) or not ends[-1]:
-            return np.zeros(len(self._norms))
-        where = np.arange(int(ends[-1])) + np.repeat(starts - (ends - lengths), lengths)
-        counted = np.bincount(self._texts[where], np.repeat(squared, lengths), len(self._norms))
-        cosines: NDArray[np.float64] = counted / (self._norms * norm)
-        return cosines
+            return []
+        where = (self._starts.take(rows) - ends + lengths).repeat(lengths)
+        where += self._every[: len(where)]
+        # Rare places weigh much the same; the comparison in full is exact. The keys are whole numbers that differ:
+        # which are the largest does not depend on how they are sorted.
+        keys = np.bincount(self._texts.take(where), minlength=len(self._norms)) * self._inverse
+        keys |= self._numbers
+        if len(keys) > CANDIDATES:
+            keys.partition(len(keys) - CANDIDATES)
+            keys = keys[-CANDIDATES:]
+        found: list[int] = (keys & 0xFFFF).tolist()
+        return found
 
-    def _distance(self, shape: list[float]) -> float:
-        return math.fsum(math.fsum(w * x for w, x in zip(row, shape, strict=False)) ** 2 for row in self._whiten)
+    def _distance(self, shape: NDArray[np.int64]) -> float:
+        standard = (shape - self._mean) * self._scale
+        np.minimum(standard, CLIP, out=standard)
+        np.maximum(standard, -CLIP, out=standard)
+        found = (self._whiten @ np.rint(standard).astype(np.int64)) >> 16
+        return int(found @ found) / STEP**2
 
 
 class Surprise:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.features import PLACES, Features
-from router.novelty import CLIP, RUN_STEP, STATISTICS, UNIT, Novelty, Strangeness
+from router.features import SAMPLED, Features
+from router.features import UNIT as SHAPE_UNIT
+from router.novelty import CLIP, STATISTICS, STEP, UNIT, Novelty, Strangeness
 from router.outcomes import OutcomeError
 
 MIN_TEXTS = 40
@@ -30,7 +32,7 @@ def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:
 
     Raises OutcomeError where there are fewer than MIN_TEXTS different ones.
     """
-    distinct = list({item.words.tobytes() + b"|" + item.runs.tobytes(): item for item in features}.values())
+    distinct = list({item.places.tobytes(): item for item in features}.values())
     if len(distinct) < MIN_TEXTS:
         raise OutcomeError(
             f"the reference set has {len(distinct)} different texts; at least {MIN_TEXTS} are needed, add more"
@@ -70,17 +72,18 @@ def _folds(texts: Sequence[Features], novelty: Novelty, rng: np.random.Generator
         return index
 
     for index, text in enumerate(texts):
-        for other in np.flatnonzero(novelty.cosines(text) > _NEARLY_THE_SAME):
-            leaders[leader(int(other))] = leader(index)
+        for other, cosine in novelty.neighbours(text):
+            if cosine > _NEARLY_THE_SAME:
+                leaders[leader(other)] = leader(index)
     fold = rng.integers(0, _FOLDS, len(texts))
     return [int(fold[leader(index)]) for index in range(len(texts))]
 
 
 def _count(features: Sequence[Features]) -> NDArray[np.int64]:
     """In how many texts each place occurs."""
-    count = np.zeros(PLACES, dtype=np.int64)
+    count = np.zeros(SAMPLED, dtype=np.int64)
     for item in features:
-        count[np.union1d(item.words, item.runs)] += 1
+        count[item.places[: item.sample]] += 1
     return count
 
 
@@ -91,22 +94,20 @@ def _idf(count: NDArray[np.int64], texts: int) -> Tables:
 
 
 def _index(features: Sequence[Features], count: NDArray[np.int64]) -> Tables:
-    """The inverted index; common and single places weigh in the norms alone."""
-    idf = _idf(count, len(features))["novelty_idf"].astype(np.float64)
-    useful = (count >= 2) & (count <= _COMMON * len(features))
-    places, owners, norms = [], [], []
-    for number, item in enumerate(features):
-        taken = np.concatenate([item.words, item.runs[item.runs % RUN_STEP == 0]])
-        norms.append(max(1.0, float(np.sqrt((idf[taken] ** 2).sum()))))
-        kept = np.unique(taken[useful[taken]])
-        places.append(kept)
-        owners.append(np.full(len(kept), number, dtype=np.uint16))
-    every, owner = np.concatenate(places), np.concatenate(owners)
-    order = np.argsort(every, kind="stable")
-    distinct, lengths = np.unique(every, return_counts=True)
+    """The inverted index, rare places first; common and single places weigh in the norms alone."""
+    idf = _idf(count, len(features))["novelty_idf"].astype(np.int64)
+    taken = [item.places[: item.sample] for item in features]
+    norms = [max(1.0, math.sqrt(int(idf[places] @ idf[places]))) for places in taken]
+    every = np.concatenate(taken)
+    owner = np.repeat(np.arange(len(taken), dtype=np.uint16), [len(places) for places in taken])
+    useful = (count[every] >= 2) & (count[every] <= _COMMON * len(features))
+    every, owner = every[useful], owner[useful]
+    order = np.lexsort((owner, every, count[every]))
+    places = np.unique(every)
+    places = places[np.lexsort((places, count[places]))]
     return {
-        "novelty_places": distinct.astype(np.uint32),
-        "novelty_ends": np.cumsum(lengths).astype(np.uint32),
+        "novelty_places": places.astype(np.uint32),
+        "novelty_ends": np.cumsum(count[places]).astype(np.uint32),
         "novelty_texts": owner[order],
         "novelty_norms": np.array(norms),
     }
@@ -114,10 +115,11 @@ def _index(features: Sequence[Features], count: NDArray[np.int64]) -> Tables:
 
 def _shape(features: Sequence[Features]) -> Tables:
     shape = np.array([item.shape for item in features])
-    mean, deviation = shape.mean(axis=0), np.maximum(shape.std(axis=0), 1e-3)
-    standard = np.clip((shape - mean) / deviation, -CLIP, CLIP)
+    mean = np.rint(shape.mean(axis=0)).astype(np.int64)
+    deviation = np.maximum(shape.std(axis=0), 1e-3 * SHAPE_UNIT)
+    standard = np.clip((shape - mean) * (STEP / deviation), -CLIP, CLIP) / STEP
     # The more measures for each text, the more the estimate is pulled towards independent measures.
     width = shape.shape[1]
     covariance = np.cov(standard.T) + (0.02 + width / len(features)) * np.eye(width)
-    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    whiten = np.rint(np.linalg.inv(np.linalg.cholesky(covariance)) * 2**16).astype(np.int64)
     return {"novelty_mean": mean, "novelty_deviation": deviation, "novelty_whiten": whiten}

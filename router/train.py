@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from router import artifact
 from router.difficulty import NUMBERS, SCALE, Difficulty
-from router.features import PLACES, SHAPE, Features, extract
+from router.features import PLACES, SHAPE, UNIT, Features, extract
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
 
@@ -91,7 +91,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     matrix = _matrix(features, idf)
     # A place that no row has would only cost time: its weight is zero.
     used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
-    shape = np.array([item.shape for item in features])
+    shape = np.array([item.shape for item in features]) / UNIT
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
     factor = shape_scale(len(rows)) / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
@@ -229,8 +229,7 @@ def _idf(features: Sequence[Features]) -> NDArray[np.float64]:
     """Smoothed inverse document frequency of each place: ln((1 + n) / (1 + df)) + 1."""
     count = np.zeros(PLACES)
     for item in features:
-        # One place may hold a word and a run; it is then seen once.
-        count[np.union1d(item.words, item.runs)] += 1
+        count[item.places] += 1
     idf: NDArray[np.float64] = np.log((1 + len(features)) / (1 + count)) + 1
     return idf
 
@@ -239,7 +238,7 @@ def _matrix(features: Sequence[Features], idf: NDArray[np.float64]) -> csr_matri
     """(n, PLACES): each of the two families of n-grams has length one."""
     places, values, rows = [], [], []
     for number, item in enumerate(features):
-        for family in (item.words, item.runs):
+        for family in (item.places[: item.words], item.places[item.words :]):
             weight = idf[family]
             places.append(family)
             values.append(weight / max(1e-9, float(np.sqrt(weight @ weight))))

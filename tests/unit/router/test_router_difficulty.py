@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler, normalize
 
 from router.artifact import load
-from router.features import PLACES, extract
+from router.features import PLACES, UNIT, extract
 from router.outcomes import OutcomeError, OutcomeRow
 from router.train import _ALPHA, _C, _FOLDS, _SEED, fit, shape_scale
 
@@ -43,12 +43,12 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
     def counts(texts: list[str]) -> list[csr_matrix]:
         features = [extract(text) for text in texts]
         both = []
-        for family in ("words", "runs"):
-            places = [getattr(item, family) for item in features]
+        for words in (True, False):
+            places = [item.places[: item.words] if words else item.places[item.words :] for item in features]
             ends = np.concatenate([[0], np.cumsum([len(p) for p in places])])
-            where = np.concatenate(places).astype(np.int64)
+            where = np.concatenate(places)
             both.append(csr_matrix((np.ones(len(where)), where, ends), shape=(len(texts), PLACES)))
-        return [*both, np.array([item.shape for item in features])]
+        return [*both, np.array([item.shape for item in features]) / UNIT]
 
     words, runs, shape = counts([row.text for row in rows])
     tfidf = TfidfTransformer(norm=None).fit(((words + runs) > 0).astype(float))
