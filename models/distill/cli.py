@@ -42,6 +42,13 @@ def generate(
     system: Annotated[Path | None, typer.Option(help="File with a system message for prompts without one.")] = None,
     limit_field: Annotated[str, typer.Option(help="Or max_completion_tokens, which some models want.")] = "max_tokens",
     keep_refusals: Annotated[bool, typer.Option("--keep-refusals", help="Refusals are worth learning.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Use the API's batches: cheaper, within a day.")] = False,
+    batch_discount: Annotated[str, typer.Option(help="Share that batches take off the prices.")] = "0.5",
+    batch_rows: Annotated[int, typer.Option(min=1, max=50_000, help="Rows of a batch, at most.")] = 50_000,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, help="Between two looks at a batch.")] = 30.0,
+    forget_batches: Annotated[
+        bool, typer.Option("--forget-batches", help="Count batches under way as possibly paid, and ask anew.")
+    ] = False,
     timeout_seconds: Annotated[float, typer.Option(min=0.1, help="Longest silence of the API.")] = 120.0,
     patience_seconds: Annotated[float, typer.Option(min=0.0, help="Stop after this long without an answer.")] = 300.0,
     config: Annotated[
@@ -50,12 +57,13 @@ def generate(
 ) -> None:
     """Ask the teacher for answers to your prompts and write a dataset. Exits 3 where it stopped before the end."""
     from models.distill import generate as generating
+    from models.distill.asking import Batching, Settings
     from models.distill.prompts import read
     from models.distill.session import api_key, read_text
-    from models.distill.spend import amount, prices
+    from models.distill.spend import amount, prices, share
 
     found = read(prompts, system=read_text("--system", system) if system else None, skip_bad=skip_bad)
-    settings = generating.Settings(
+    settings = Settings(
         base_url=base_url,
         model=model,
         api_key=api_key(api_key_env),
@@ -73,6 +81,8 @@ def generate(
         keep_refusals=keep_refusals,
         timeout_seconds=timeout_seconds,
         patience_seconds=patience_seconds,
+        batch=Batching(share("--batch-discount", batch_discount), batch_rows, poll_seconds) if batch else None,
+        forget_batches=forget_batches,
     )
     for bad in found.bad:
         typer.echo(f"skipped: {bad.file}: line {bad.line}: {bad.reason}", err=True)
