@@ -2,6 +2,7 @@
 # Installs what the tests with real parts need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
 #   distill/   an environment for training: peft and pytest, and torch and transformers of vLLM's
+#   quantize/   the same with llmcompressor, which wants an older transformers than vLLM brings
 #   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be there)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
@@ -12,7 +13,7 @@
 # pip, npm and apt are used as configured.
 set -euo pipefail
 
-readonly PEFT=0.21.2 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
+readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -56,13 +57,24 @@ name_vllm() {
 }
 
 # Training needs torch, which is large: the one of vLLM's environment is used, which is left as it is.
-install_distill() {
+# beside_vllm NAME: an environment that sees what vLLM's has, and comes before it.
+beside_vllm() {
   local vllm=${BREAKEVEN_VLLM_PYTHON:-$REAL/vllm/bin/python}
   local site='import sysconfig; print(sysconfig.get_path("purelib"))'
+  "$vllm" -m venv "$REAL/$1"
+  "$vllm" -c "$site" > "$("$REAL/$1/bin/python" -c "$site")/vllm.pth"
+}
+
+install_distill() {
   rm -rf "$REAL/distill"
-  "$vllm" -m venv "$REAL/distill"
-  "$vllm" -c "$site" > "$("$REAL/distill/bin/python" -c "$site")/vllm.pth"
+  beside_vllm distill
   "$REAL/distill/bin/pip" install -q "peft==$PEFT" accelerate matplotlib pytest pytest-timeout pyyaml
+}
+
+install_quantize() {
+  rm -rf "$REAL/quantize"
+  beside_vllm quantize
+  "$REAL/quantize/bin/pip" install -q "llmcompressor==$LLMCOMPRESSOR" "peft==$PEFT" accelerate matplotlib pyyaml
 }
 
 install_smollm2() {
@@ -128,6 +140,11 @@ if [[ -n ${BREAKEVEN_DISTILL_PYTHON:-} ]]; then
   say "distill: using \$BREAKEVEN_DISTILL_PYTHON"
 else
   step distill "$PEFT" install_distill
+fi
+if [[ -n ${BREAKEVEN_QUANTIZE_PYTHON:-} ]]; then
+  say "quantize: using \$BREAKEVEN_QUANTIZE_PYTHON"
+else
+  step quantize "$LLMCOMPRESSOR" install_quantize
 fi
 if [[ -n ${BREAKEVEN_SMOLLM2:-} ]]; then
   say "smollm2: using \$BREAKEVEN_SMOLLM2"

@@ -40,6 +40,13 @@ def training_python() -> Path:
     return _existing(Path(os.environ.get("BREAKEVEN_DISTILL_PYTHON") or cache() / "distill/bin/python"), "training")
 
 
+def quantize_python() -> Path:
+    """A Python with what the extras `distill` and `quantize` bring; skips where there is none."""
+    return _existing(
+        Path(os.environ.get("BREAKEVEN_QUANTIZE_PYTHON") or cache() / "quantize/bin/python"), "llmcompressor"
+    )
+
+
 def smollm2() -> Path:
     """The folder with SmolLM2-135M-Instruct; skips where there is none."""
     folder = Path(os.environ.get("BREAKEVEN_SMOLLM2") or cache() / "smollm2")

@@ -110,41 +110,46 @@ class Chat:
 
     async def ask(self, call: Call) -> Reply:
         """Send one request, once. Raises CallFailed."""
-        body = {"model": self.model, "messages": call.messages, self._limit_field: call.max_tokens, **call.more}
         start = time.monotonic()
+        # An API that knows the header gives the same answer to a second sending, and counts it once.
+        response = await self.request(
+            "POST", "/chat/completions", json=self.body(call), headers={"idempotency-key": call.key}
+        )
+        return read_reply(_json(response), time.monotonic() - start)
+
+    def body(self, call: Call) -> dict[str, Any]:
+        """The request of a call."""
+        return {"model": self.model, "messages": call.messages, self._limit_field: call.max_tokens, **call.more}
+
+    async def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        """One request to a path of the API; `more` as httpx takes it. Raises CallFailed where it is not 200."""
         try:
-            # An API that knows the header gives the same answer to a second sending, and counts it once.
-            response = await self._client.post(
-                f"{self.base_url}/chat/completions", json=body, headers={"idempotency-key": call.key}
-            )
+            response = await self._client.request(method, f"{self.base_url}{path}", **more)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol) as error:
             raise CallFailed(Failure.CONNECT, f"cannot connect to {self.base_url}: {type(error).__name__}") from None
         except httpx2.HTTPError as error:
             raise CallFailed(Failure.LOST, f"no whole answer from {self.base_url}: {type(error).__name__}") from None
         if response.status_code != 200:
-            raise self._failure(response)
-        return _reply(response, time.monotonic() - start)
+            raise self.failure(response.status_code, _json(response), response.headers)
+        return response
 
-    def _failure(self, response: httpx2.Response) -> CallFailed:
-        status = response.status_code
-        said, code = self._said(response)
+    def failure(self, status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
+        """What an answer of another status than 200 means."""
+        said, code = self.said(body)
         message = f"{self.base_url} answered {status}{f': {said}' if said else ''}"
         kinds = {401: Failure.AUTH, 403: Failure.AUTH, 404: Failure.MISSING, 402: Failure.QUOTA}
         if code == "insufficient_quota":
             return CallFailed(Failure.QUOTA, message)
         if status == 429:
-            return CallFailed(Failure.RATE, message, retry_after=retry_after(response.headers))
+            return CallFailed(Failure.RATE, message, retry_after=retry_after(headers))
         if status >= 500 or status in (408, 409, 425):
-            return CallFailed(Failure.SERVER, message, retry_after=retry_after(response.headers))
+            return CallFailed(Failure.SERVER, message, retry_after=retry_after(headers))
         if status < 400:
             return CallFailed(Failure.NONSENSE, message)
         return CallFailed(kinds.get(status, Failure.BAD), message)
 
-    def _said(self, response: httpx2.Response) -> tuple[str, object]:
-        """The API's own words, cut short and without the key; and its error code."""
-        body: Any = None
-        with contextlib.suppress(ValueError):
-            body = response.json()
+    def said(self, body: Any) -> tuple[str, object]:
+        """The API's own words in a body of an error, cut short and without the key; and its error code."""
         error = body.get("error") if isinstance(body, dict) else None
         message = error.get("message") if isinstance(error, dict) else error
         said = " ".join(message.split()) if isinstance(message, str) else ""
@@ -168,14 +173,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _reply(response: httpx2.Response, seconds: float) -> Reply:
+def read_reply(body: Any, seconds: float) -> Reply:
+    """The reply in the body of a chat completion. Raises CallFailed where it is none."""
     nonsense = CallFailed(Failure.NONSENSE, "the API answered 200 with something else than a chat completion")
     try:
-        body = response.json()
         choice = body["choices"][0]
         message = choice["message"]
         text, refusal = message.get("content"), message.get("refusal")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         raise nonsense from None
     if isinstance(text, list):
         text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
@@ -193,6 +198,13 @@ def _reply(response: httpx2.Response, seconds: float) -> Reply:
         model if isinstance(model, str) else None,
         content if isinstance(content, list) else None,
     )
+
+
+def _json(response: httpx2.Response) -> Any:
+    """The body, or None where it is not JSON."""
+    with contextlib.suppress(ValueError):
+        return response.json()
+    return None
 
 
 def _usage(value: object) -> Usage:

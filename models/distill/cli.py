@@ -12,7 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from models.distill.investment import enter_investment
+from models.distill.train_cli import train
+
 app = typer.Typer(name="distill", help="Make a student: generate, train, evaluate.", no_args_is_help=True)
+app.command()(train)
 
 INCOMPLETE = 3
 
@@ -42,6 +46,13 @@ def generate(
     system: Annotated[Path | None, typer.Option(help="File with a system message for prompts without one.")] = None,
     limit_field: Annotated[str, typer.Option(help="Or max_completion_tokens, which some models want.")] = "max_tokens",
     keep_refusals: Annotated[bool, typer.Option("--keep-refusals", help="Refusals are worth learning.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Use the API's batches: cheaper, within a day.")] = False,
+    batch_discount: Annotated[str, typer.Option(help="Share that batches take off the prices.")] = "0.5",
+    batch_rows: Annotated[int, typer.Option(min=1, max=50_000, help="Rows of a batch, at most.")] = 50_000,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, help="Between two looks at a batch.")] = 30.0,
+    forget_batches: Annotated[
+        bool, typer.Option("--forget-batches", help="Count batches under way as possibly paid, and ask anew.")
+    ] = False,
     timeout_seconds: Annotated[float, typer.Option(min=0.1, help="Longest silence of the API.")] = 120.0,
     patience_seconds: Annotated[float, typer.Option(min=0.0, help="Stop after this long without an answer.")] = 300.0,
     config: Annotated[
@@ -50,12 +61,13 @@ def generate(
 ) -> None:
     """Ask the teacher for answers to your prompts and write a dataset. Exits 3 where it stopped before the end."""
     from models.distill import generate as generating
+    from models.distill.asking import Batching, Settings
     from models.distill.prompts import read
     from models.distill.session import api_key, read_text
-    from models.distill.spend import amount, prices
+    from models.distill.spend import amount, prices, share
 
     found = read(prompts, system=read_text("--system", system) if system else None, skip_bad=skip_bad)
-    settings = generating.Settings(
+    settings = Settings(
         base_url=base_url,
         model=model,
         api_key=api_key(api_key_env),
@@ -73,6 +85,8 @@ def generate(
         keep_refusals=keep_refusals,
         timeout_seconds=timeout_seconds,
         patience_seconds=patience_seconds,
+        batch=Batching(share("--batch-discount", batch_discount), batch_rows, poll_seconds) if batch else None,
+        forget_batches=forget_batches,
     )
     for bad in found.bad:
         typer.echo(f"skipped: {bad.file}: line {bad.line}: {bad.reason}", err=True)
@@ -85,15 +99,6 @@ def generate(
     if made.stop is not None:
         typer.echo(f"breakeven: stopped: {made.stop.message}", err=True)
         raise typer.Exit(INCOMPLETE)
-
-
-def enter_investment(context: typer.Context, config: Path | None, name: str, usd: str) -> None:
-    """Into the ledger of the config; without one, say how."""
-    invest = context.obj
-    if config is not None and callable(invest):
-        typer.echo(invest(config, name, usd))
-    else:
-        typer.echo(f"to count it as an investment: breakeven invest {name} {usd}")
 
 
 @app.command()
@@ -160,86 +165,3 @@ def evaluate(
     if stop is not None:
         typer.echo(f"breakeven: stopped: {stop.message}", err=True)
         raise typer.Exit(INCOMPLETE)
-
-
-@app.command()
-def train(
-    context: typer.Context,
-    rows: Annotated[list[Path], typer.Argument(help="Rows with the teacher's answers: train.jsonl.")],
-    out: Annotated[Path, typer.Option(help="Directory of the model; the same again goes on.")],
-    method: Annotated[str, typer.Option(help="sft, logit, feature or progressive.")] = "sft",
-    held_out: Annotated[list[Path] | None, typer.Option("--eval", help="Held-out rows: eval.jsonl.")] = None,
-    student: Annotated[Path | None, typer.Option(help="Directory of the model to start from.")] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Directory of a white-box teacher.")] = None,
-    layers: Annotated[
-        str | None, typer.Option(help="Keep so many layers of it; progressive: of each stage, such as 12,6.")
-    ] = None,
-    lora: Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at the end; 0: all weights.")] = 0,
-    epochs: Annotated[float, typer.Option(min=0.0, help="Passes over the rows.")] = 3.0,
-    max_steps: Annotated[int, typer.Option(min=0, help="Steps instead of epochs.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows a step on each device.")] = 8,
-    accumulate: Annotated[int, typer.Option(min=1, help="Batches before the weights change.")] = 1,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="At its highest.")] = 1e-4,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a row; longer ones are left out.")] = 1024,
-    packing: Annotated[bool, typer.Option("--packing", help="Several rows in one, kept apart.")] = False,
-    temperature: Annotated[float, typer.Option(min=0.01, help="That softens both distributions.")] = 2.0,
-    soft_weight: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the KL; the rest is the text's.")] = 0.5,
-    feature_weight: Annotated[float, typer.Option(min=0.0, help="Of the hidden states' distance.")] = 1.0,
-    feature_layers: Annotated[str | None, typer.Option(help="student:teacher pairs, such as 2:4,6:12.")] = None,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 50,
-    patience: Annotated[int, typer.Option(min=0, help="Stop after so many without a better loss; 0: never.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave a GPU alone.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without bad rows.")] = False,
-    usd_per_hour: Annotated[float, typer.Option(min=0.0, help="What this machine costs.")] = 0.0,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Enter the cost into this config's ledger.")
-    ] = None,
-) -> None:
-    """Train a student on the teacher's answers and write a model directory that vLLM serves."""
-    import sys
-
-    from models.distill import train as training
-    from models.distill.errors import DistillError
-    from models.distill.settings import Settings, layer_pairs, numbers
-
-    if dtype not in ("float32", "bfloat16"):
-        raise DistillError(f"--dtype {dtype}: must be float32 or bfloat16")
-    facts = training.train(
-        Settings(
-            rows=tuple(rows),
-            held_out=tuple(held_out or ()),
-            out=out,
-            method=method,
-            student=student,
-            teacher=teacher,
-            layers=numbers("--layers", layers),
-            lora=lora,
-            epochs=epochs,
-            max_steps=max_steps,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            learning_rate=learning_rate,
-            max_length=max_length,
-            packing=packing,
-            temperature=temperature,
-            weight=soft_weight,
-            feature_weight=feature_weight,
-            pairs=layer_pairs("--feature-layers", feature_layers),
-            eval_every=eval_every,
-            patience=patience,
-            seed=seed,
-            dtype=dtype,
-            cpu=cpu,
-            skip_bad=skip_bad,
-            usd_per_hour=usd_per_hour,
-            quiet=not sys.stderr.isatty(),
-        ),
-        lambda line: typer.echo(line, err=True) if training.is_first_process() else None,
-    )
-    if not training.is_first_process():
-        return
-    for line in training.summary(facts, out):
-        typer.echo(line)
-    enter_investment(context, config, f"training:{out.name}", facts["usd"])

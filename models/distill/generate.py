@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from models.distill import dataset, session
-from models.distill.chat import Call, Chat, Reply
+from models.distill.asking import Asking, Settings, best, by_prompt, check_batches
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
-from models.distill.pool import Pool, Stop
-from models.distill.prompts import Prompt, Prompts
-from models.distill.session import Meter, stopped_by_signals, write_atomically
-from models.distill.spend import PICODOLLARS, Budget, Prices, usd
-from models.distill.synthesize import Synthesized, coverage, synthesize
+from models.distill.pool import Stop
+from models.distill.prompts import Prompts
+from models.distill.session import write_atomically
+from models.distill.spend import PICODOLLARS, Budget, usd
+from models.distill.synthesize import Synthesized, coverage
 
 CONSENT = (
     "many providers forbid training competing models on their outputs: check the teacher's terms, and give "
     "--i-may-train-on-these-outputs once for this dataset"
 )
-
-
-class Settings(NamedTuple):
-    """How to ask and how much to spend. `max_usd` is a hard limit over all runs into the same folder."""
-
-    base_url: str
-    model: str
-    api_key: str | None
-    prices: Prices
-    max_usd: Decimal
-    out: Path
-    consent: bool = False
-    concurrency: int = 16
-    eval_share: float = 0.1
-    synthesize: int = 0
-    top_logprobs: int = 0
-    max_tokens: int = 1024
-    temperature: float | None = None
-    limit_field: str = "max_tokens"
-    keep_refusals: bool = False
-    timeout_seconds: float = 120.0
-    patience_seconds: float = 300.0
 
 
 class Generated(NamedTuple):
@@ -64,10 +41,11 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     with Journal(settings.out / "journal.jsonl") as journal:
+        check_batches(journal, settings)
         terms = _terms(settings)
         budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
         prompts = list(read.prompts)
-        run = _Run(settings, journal, budget, console)
+        run = Asking(settings, journal, budget, console)
         more, stop = session.run(run.ask_all(prompts))
         prompts += more.prompts
         answered = by_prompt(journal.replies)
@@ -79,22 +57,6 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
         write_atomically(settings.out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         write_atomically(settings.out / "README.md", dataset.card(facts))
         return Generated(facts, stop)
-
-
-def by_prompt(replies: Mapping[str, Reply]) -> dict[str, dict[int, Reply]]:
-    """Prompt key -> output limit -> reply: one that was cut off may have been asked for again."""
-    found: dict[str, dict[int, Reply]] = {}
-    for key, reply in replies.items():
-        name, _, limit = key.rpartition("@")
-        if limit.isdigit():
-            found.setdefault(name, {})[int(limit)] = reply
-    return found
-
-
-def best(answers: Mapping[int, Reply]) -> int | None:
-    """The limit of the answer to use: a whole one before one that was cut off; None where there is none."""
-    whole = [limit for limit, reply in answers.items() if dataset.state_of(reply) != "truncated"]
-    return max(whole or answers, default=None)
 
 
 def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
@@ -117,60 +79,9 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
     lines.append(f"cost: {money['usd']} USD for {money['replies']} replies")
     if money["possibly_usd"] != "0":
         lines.append(f"perhaps paid besides, at most: {money['possibly_usd']} USD (no answer or no usage came)")
+    if money["under_way_usd"] != "0":
+        lines.append(f"in batches under way, at most: {money['under_way_usd']} USD; the same command fetches them")
     return lines
-
-
-class _Run:
-    """The asking of one run."""
-
-    def __init__(self, settings: Settings, journal: Journal, budget: Budget, console: Console) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._budget = budget
-        self._meter = Meter(console)
-        self.failures: dict[str, int] = {}
-        self.given_up: dict[str, str] = {}
-
-    async def ask_all(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
-        s = self._settings
-        more = Synthesized([], 0, 0, None)
-        async with Chat(
-            s.base_url, s.model, api_key=s.api_key, timeout_seconds=s.timeout_seconds, limit_field=s.limit_field
-        ) as chat:
-            pool = Pool(
-                chat,
-                self._journal,
-                s.prices,
-                self._budget,
-                concurrency=s.concurrency,
-                patience_seconds=s.patience_seconds,
-                changed=lambda: self._meter.show(self._journal, self._budget),
-            )
-            with stopped_by_signals(pool):
-                if s.synthesize:
-                    more = await synthesize(pool, self._journal, prompts, s.synthesize, eval_share=s.eval_share)
-                stop = more.stop
-                if stop is None:
-                    calls = self._calls([*prompts, *more.prompts])
-                    with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
-                        stop = await pool.run(calls)
-            self.failures, self.given_up = dict(pool.failures), dict(pool.given_up)
-        return more, stop
-
-    def _calls(self, prompts: Sequence[Prompt]) -> list[Call]:
-        s = self._settings
-        more: dict[str, Any] = {} if s.temperature is None else {"temperature": s.temperature}
-        if s.top_logprobs:
-            more |= {"logprobs": True, "top_logprobs": s.top_logprobs}
-        answered = by_prompt(self._journal.replies)
-        calls = []
-        for prompt in prompts:
-            known = answered.get(prompt.key, {})
-            limit = best(known)
-            if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
-                limit = s.max_tokens
-            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, more))
-        return calls
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
@@ -203,7 +114,7 @@ def _facts(
     written: dataset.Dataset,
     journal: Journal,
     terms: Mapping[str, Any],
-    run: _Run,
+    run: Asking,
 ) -> dict[str, Any]:
     usages = [reply.usage for reply in journal.replies.values()]
     tokens = {
@@ -239,6 +150,7 @@ def _facts(
         "cost": {
             "usd": usd(journal.spent),
             "possibly_usd": usd(journal.possible),
+            "under_way_usd": usd(sum(sum(batch.worst.values()) for batch in journal.batches.values())),
             "calls_cut_off_by_a_kill": journal.lost,
             "replies": len(journal.replies),
         },

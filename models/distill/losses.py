@@ -15,13 +15,21 @@ IGNORED = -100
 _LEAST = 1e-9
 
 
-def select(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (b, n, v) and labels (b, n) -> those of the m labelled positions, in float32, and their mask.
+def places(labels: Tensor) -> Tensor:
+    """Positions (c,) whose logits are needed for labels (b, n): of any row, those before a label.
 
-    Position i predicts token i + 1: the mask is (b, n - 1), True where labels[:, 1:] is not IGNORED.
+    Position i predicts token i + 1.
     """
-    mask = labels[:, 1:] != IGNORED
-    return logits[:, :-1][mask].float(), labels[:, 1:][mask], mask
+    return (labels[:, 1:] != IGNORED).any(0).nonzero()[:, 0]
+
+
+def select(logits: Tensor, labels: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (b, c, v) at the positions `at` (c,) and labels (b, n) -> those of the m labelled positions, in float32,
+    and their mask (b, c): True where the label of the next position is not IGNORED.
+    """
+    following = labels[:, 1:][:, at]
+    mask = following != IGNORED
+    return logits[mask].float(), following[mask], mask
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

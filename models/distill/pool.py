@@ -14,12 +14,13 @@ from models.distill.journal import Journal
 from models.distill.pace import Pace
 from models.distill.spend import Budget, Prices, usd
 
-_FATAL = {
+# Failures after which no other call can do better, and what to do about them.
+FATAL = {
     Failure.AUTH: "check the key in the variable that --api-key-env names, and what it may use",
     Failure.MISSING: "check --base-url (with its /v1) and --model",
     Failure.QUOTA: "the account has no credit left",
 }
-_AGAIN = "; all answers so far are kept, the same command goes on from there"
+AGAIN = "; all answers so far are kept, the same command goes on from there"
 _ATTEMPTS = 5
 _SAME_IN_A_ROW = 5
 # Once there were answers, refused requests are more likely the fault of these prompts than of the settings.
@@ -172,12 +173,12 @@ class Pool:
         self._budget.settle(worst, possible=possible)
         self.failures[error.kind] += 1
         self._in_a_row[error.kind] += 1
-        if error.kind in _FATAL:
-            self.stop(error.kind, f"{error}: {_FATAL[error.kind]}{_AGAIN}")
+        if error.kind in FATAL:
+            self.stop(error.kind, f"{error}: {FATAL[error.kind]}{AGAIN}")
         many = _BAD_IN_A_ROW if error.kind is Failure.BAD and self._journal.replies else _SAME_IN_A_ROW
         hopeless = error.kind in (Failure.BAD, Failure.NONSENSE, Failure.CONNECT)
         if hopeless and self._in_a_row[error.kind] >= many:
-            self.stop(error.kind, f"{error}; {many} times, and no answer in between{_AGAIN}")
+            self.stop(error.kind, f"{error}; {many} times, and no answer in between{AGAIN}")
         if error.kind is Failure.BAD:
             self.given_up[call.key] = str(error)
             return
@@ -185,7 +186,7 @@ class Pool:
         if error.kind is not Failure.NONSENSE:
             self._pace.trouble(now, trouble.sent_at, error.retry_after, random.random())
         if now - self._replied > self._patience or self._pace.not_before - self._replied > self._patience:
-            self.stop(error.kind, f"{error}; no answer for {self._patience:.0f} s of patience{_AGAIN}")
+            self.stop(error.kind, f"{error}; no answer for {self._patience:.0f} s of patience{AGAIN}")
         self._attempts[call.key] += error.kind is not Failure.RATE
         if self._attempts[call.key] >= _ATTEMPTS:
             self.given_up[call.key] = str(error)

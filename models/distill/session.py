@@ -8,15 +8,21 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
-from models.distill.pool import Pool
 from models.distill.spend import PICODOLLARS, Budget
+
+
+class Stoppable(Protocol):
+    """What can be told to start nothing more."""
+
+    def stop(self, reason: str, message: str) -> None:
+        """End as soon as what is under way has ended."""
 
 
 def api_key(variable: str | None) -> str | None:
@@ -52,7 +58,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextlib.contextmanager
-def stopped_by_signals(pool: Pool) -> Iterator[None]:
+def stopped_by_signals(pool: Stoppable) -> Iterator[None]:
     """The first SIGINT or SIGTERM lets the calls under way end; a second one cuts them off."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -103,11 +109,12 @@ class Meter:
             yield
             self.show(journal, budget)
 
-    def show(self, journal: Journal, budget: Budget) -> None:
-        """Bring the display up to date."""
+    def show(self, journal: Journal, budget: Budget, said: str = "") -> None:
+        """Bring the display up to date; `said` is shown behind the cost."""
         if self._keys:
             done = self._done(journal)
-            self._progress.update(self._task, completed=done, cost=self._cost(done, journal, budget))
+            cost = self._cost(done, journal, budget) + (f"; {said}" if said else "")
+            self._progress.update(self._task, completed=done, cost=cost)
 
     def _done(self, journal: Journal) -> int:
         return len(self._keys & journal.replies.keys())

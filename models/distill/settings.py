@@ -16,6 +16,7 @@ class Settings(NamedTuple):
     `layers`: of the student, taken from the model that it starts from; with `progressive` one for each stage.
     `weight` is that of the soft targets against the cross-entropy; `pairs` are hidden states of student and
     teacher to bring together, none: four spread evenly. `patience`: evaluations without a better eval loss.
+    `quantize` is a scheme of models.distill.quantize; a finished run takes another one.
     """
 
     rows: tuple[Path, ...]
@@ -45,10 +46,11 @@ class Settings(NamedTuple):
     skip_bad: bool = False
     usd_per_hour: float = 0.0
     quiet: bool = True
+    quantize: str = "none"
 
     def fixed(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one that was cut off, ready for JSON."""
-        free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu")
+        free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
         made = {name: value for name, value in self._asdict().items() if name not in free}
         made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
         made |= {"layers": list(self.layers), "pairs": [list(pair) for pair in self.pairs]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import NamedTuple
 
 from models.distill.errors import DistillError
@@ -39,6 +39,10 @@ class Prices(NamedTuple):
         """Picodollars of a call with these counts at most, nothing cached."""
         return prompt_tokens * max(self.input, self.cached_input) + output_tokens * self.output
 
+    def less(self, discount: Decimal) -> Prices:
+        """With this share, in [0, 1), taken off; never rounded down."""
+        return Prices(*(int((price * (1 - discount)).to_integral_value(ROUND_CEILING)) for price in self))
+
 
 def prices(input_usd: str, output_usd: str, cached_usd: str | None = None) -> Prices:
     """From USD per million tokens. Without a cached price, cached costs as input. Raises DistillError."""
@@ -59,6 +63,14 @@ def amount(option: str, text: str) -> Decimal:
         raise DistillError(f"{option}: not a number") from None
     if not value.is_finite() or value < 0:
         raise DistillError(f"{option}: must be a number of 0 or more")
+    return value
+
+
+def share(option: str, text: str) -> Decimal:
+    """A number in [0, 1). Raises DistillError."""
+    value = amount(option, text)
+    if value >= 1:
+        raise DistillError(f"{option}: must be below 1, such as 0.5 for half price")
     return value
 
 
@@ -92,6 +104,10 @@ class Budget:
             return False
         self.reserved += worst
         return True
+
+    def hold(self, worst: int) -> None:
+        """Reserve what is under way already, whether it fits or not."""
+        self.reserved += worst
 
     def settle(self, worst: int, *, spent: int = 0, possible: int = 0) -> None:
         """A call ended: its reservation gives way to what it cost, or may have cost."""

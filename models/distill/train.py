@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from models.distill import quantize as quantizing
 from models.distill import training_card
 from models.distill.errors import DistillError
 from models.distill.rows import Example, read
@@ -43,10 +44,21 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     Raises DistillError.
     """
     _check(settings)
-    done = _begin(settings)
-    if done is not None:
-        say(f"{settings.out}: finished before; nothing to do")
-        return done
+    facts = _begin(settings)
+    if facts is None:
+        facts = _train(settings, say)
+    else:
+        say(f"{settings.out}: finished before")
+    if settings.quantize == "none":
+        return facts
+    from models.distill.encode import encode
+
+    known = encode(read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings), settings.max_length)
+    made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
+    return {**facts, "quantized": made}
+
+
+def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     from transformers import set_seed
     from transformers.utils import logging
 
@@ -74,6 +86,12 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
         lines.append(line)
     lines.append(f"{facts['seconds']:.0f} s, {facts['usd']} USD")
     lines.append(f"{out}: a model that vLLM serves: breakeven student --model {out}")
+    if made := facts.get("quantized"):
+        folder = quantizing.folder_of(out, made["scheme"])
+        share = made["bytes"] / made["bytes_before"]
+        lines.append(
+            f"{folder}: the same as {made['scheme']}, {share:.0%} of its bytes; evaluate it before you serve it"
+        )
     return lines
 
 
@@ -83,6 +101,7 @@ def _check(settings: Settings) -> None:
         missing.append("peft")
     if missing:
         raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
+    quantizing.check(settings.quantize)
     if settings.method not in get_args(Method):
         raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
     if settings.method in ("feature", "progressive") and settings.teacher is None:

@@ -71,34 +71,38 @@ class DistillTrainer(Trainer):
         seen = {name: value for name, value in inputs.items() if name not in _OWN}
         features = model.training and self.objective.method == "feature"
         # With a cache transformers would not keep packed rows apart.
-        outputs = model(**seen, use_cache=False, output_hidden_states=features)
-        logits, labels, mask = losses.select(outputs.logits, inputs["labels"])
+        # Logits are most of the memory and, in a small model, a fifth of the work: of labelled places only.
+        places = losses.places(inputs["labels"])
+        outputs = model(**seen, use_cache=False, output_hidden_states=features, logits_to_keep=places)
+        logits, labels, mask = losses.select(outputs.logits, inputs["labels"], places)
         loss = losses.cross_entropy(logits, labels)
         if model.training and self.objective.method != "sft":
-            loss = self._softened(loss, logits, mask, inputs, seen, outputs if features else None)
+            loss = self._softened(loss, logits, mask, inputs, {**seen, "logits_to_keep": places}, outputs)
         return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
 
     def _softened(
         self, hard: Any, logits: Any, mask: Any, inputs: dict[str, Any], seen: dict[str, Any], outputs: Any
     ) -> Any:
         goal = self.objective
+        labelled = inputs["labels"][:, 1:] != losses.IGNORED
         if self.teacher is None:
-            ids, logprobs = (inputs[name][:, 1:][mask] for name in ("soft_ids", "soft_logprobs"))
+            ids, logprobs = (inputs[name][:, 1:][labelled] for name in ("soft_ids", "soft_logprobs"))
             return losses.blend(hard, losses.topk_divergence(logits, ids, logprobs, goal.temperature), goal.weight)
+        features = goal.method == "feature"
         with torch.no_grad():
-            taught = self.teacher(**seen, use_cache=False, output_hidden_states=outputs is not None)
-        wanted = taught.logits[:, :-1][mask]
+            taught = self.teacher(**seen, use_cache=False, output_hidden_states=features)
+        wanted = taught.logits[mask]
         # Vocabularies are padded to different round numbers; beyond the shorter there are no tokens.
         common = min(wanted.shape[-1], logits.shape[-1])
         soft = losses.divergence(logits[:, :common], wanted[:, :common], goal.temperature)
         loss = losses.blend(hard, soft, goal.weight)
-        if outputs is None:
+        if not features:
             return loss
         projections = getattr(self.accelerator.unwrap_model(self.model), PROJECTIONS)
         distances = [
             losses.hidden_distance(
-                project(outputs.hidden_states[own][:, :-1][mask].to(project.weight.dtype)),
-                taught.hidden_states[other][:, :-1][mask],
+                project(outputs.hidden_states[own][:, :-1][labelled].to(project.weight.dtype)),
+                taught.hidden_states[other][:, :-1][labelled],
             )
             for project, (own, other) in zip(projections, goal.pairs, strict=True)
         ]

@@ -27,6 +27,8 @@ from models.student import Student, command, environment
 _PRICES = ("--input-usd", "15", "--output-usd", "60")
 _TEACHER_SHARE = 0.25
 _HOSTING_USD_PER_HOUR = 0.1
+# Short, and in place of the longer one that SmolLM2's chat template puts where there is none.
+_SYSTEM = "Support desk."
 
 
 def main() -> None:
@@ -36,9 +38,10 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="directory of SmolLM2-135M-Instruct")
     parser.add_argument("--vllm-python", default=sys.executable, help="interpreter that has vLLM")
     parser.add_argument("--train-python", default=sys.executable, help="interpreter that has the extra distill")
-    parser.add_argument("--cases", type=int, default=4000)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=90)
+    parser.add_argument("--batch", type=int, default=2, help="packs of a step; a pack has at most 256 tokens")
+    parser.add_argument("--dtype", default="float32", help="or bfloat16, where the processor has it")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     result = run(options)
@@ -56,13 +59,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         _breakeven(
             *("distill", "generate", out / "prompts.jsonl", "--out", out / "data", "--base-url", teacher_url),
             *("--model", "oracle", "--max-usd", "20", *_PRICES, "--i-may-train-on-these-outputs"),
-            *("--eval-share", "0.15", "--concurrency", "8", "--max-tokens", "64"),
+            *("--eval-share", "0.15", "--concurrency", "8", "--max-tokens", "64", "--system", out / "system.txt"),
         )
     with _timed(seconds, "train"):
         _breakeven(
             *("distill", "train", out / "data/train.jsonl", "--out", out / "model", "--student", options.base, "--cpu"),
-            *("--max-steps", options.steps, "--batch-size", options.batch, "--learning-rate", "5e-4"),
-            *("--max-length", "192", "--dtype", "bfloat16", "--eval-every", "50", "--seed", "1"),
+            *("--max-steps", options.steps, "--batch-size", options.batch, "--packing", "--max-length", "256"),
+            *("--learning-rate", "5e-4", "--dtype", options.dtype, "--eval-every", "30", "--seed", "1"),
             python=options.train_python,
         )
     port = _free_port()
@@ -127,7 +130,7 @@ def _write_inputs(out: Path, known: Sequence[Case]) -> None:
         {
             "prompt": c.prompt,
             "answer": c.answer,
-            "prompt_tokens": -(-len(c.prompt) // 4),
+            "prompt_tokens": -(-(len(_SYSTEM) + len(c.prompt)) // 4),
             "output_tokens": -(-len(c.answer) // 4),
         }
         for c in known
@@ -135,6 +138,7 @@ def _write_inputs(out: Path, known: Sequence[Case]) -> None:
     for name, rows in (("prompts", prompts), ("answers", answers)):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (out / "system.txt").write_text(_SYSTEM, encoding="utf-8")
 
 
 def _reference(case: Case) -> str:
@@ -165,7 +169,7 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
         scored = []
         for row in rows:
             case = by_prompt[row["messages"][-1]["content"]]
-            answer, route = _ask(f"http://127.0.0.1:{port}/v1", case.prompt)
+            answer, route = _ask(f"http://127.0.0.1:{port}/v1", row["messages"])
             scored.append((case, checkers.score(case.checker, _reference(case), answer), route))
     report = json.loads(_breakeven("report", "--json", "--config", config))
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -189,8 +193,8 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
     }
 
 
-def _ask(base_url: str, prompt: str) -> tuple[str, str]:
-    body = {"model": "auto", "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0}
+def _ask(base_url: str, messages: list[dict[str, str]]) -> tuple[str, str]:
+    body = {"model": "auto", "messages": messages, "max_tokens": 64, "temperature": 0}
     request = urllib.request.Request(  # noqa: S310
         f"{base_url}/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
     )

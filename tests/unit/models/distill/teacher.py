@@ -65,10 +65,12 @@ def error(status: int, message: str = "no", code: str | None = None, **headers: 
 
 
 @contextlib.contextmanager
-def serve(script: Script, delay: float = 0.0) -> Iterator[Teacher]:
-    """A running teacher; `url` is its base URL."""
+def serve(
+    script: Script, delay: float = 0.0, more: Callable[[Teacher], list[Route]] = lambda _: []
+) -> Iterator[Teacher]:
+    """A running teacher; `url` is its base URL, `more` makes further routes."""
     teacher = Teacher(script, delay)
-    app = Starlette(routes=[Route("/v1/chat/completions", teacher.chat, methods=["POST"])])
+    app = Starlette(routes=[Route("/v1/chat/completions", teacher.chat, methods=["POST"]), *more(teacher)])
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))

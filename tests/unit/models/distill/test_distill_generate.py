@@ -32,6 +32,7 @@ def test_a_dataset_is_made_and_a_rerun_pays_nothing(tmp_path: Path) -> None:
         assert facts(out)["cost"] == {
             "usd": "0.008",
             "possibly_usd": "0",
+            "under_way_usd": "0",
             "calls_cut_off_by_a_kill": 0,
             "replies": 40,
         }

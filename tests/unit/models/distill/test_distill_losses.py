@@ -17,8 +17,10 @@ def logs(*shares: float) -> object:
 def test_positions_predict_the_next_token_and_only_labelled_ones_count() -> None:
     logits = torch.arange(2 * 4 * 3, dtype=torch.float32).reshape(2, 4, 3)
     labels = torch.tensor([[-100, -100, 1, 2], [0, -100, -100, -100]])
-    chosen, wanted, mask = losses.select(logits, labels)
-    assert mask.tolist() == [[False, True, True], [False, False, False]]
+    places = losses.places(labels)
+    assert places.tolist() == [1, 2], "no other position comes before a label, in any row"
+    chosen, wanted, mask = losses.select(logits[:, places], labels, places)
+    assert mask.tolist() == [[True, True], [False, False]]
     assert wanted.tolist() == [1, 2]
     assert chosen.tolist() == [logits[0, 1].tolist(), logits[0, 2].tolist()]
 

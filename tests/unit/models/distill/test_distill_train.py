@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -181,6 +182,7 @@ def test_different_vocabularies_are_refused_with_what_to_use_instead(parts: Path
         (("--method", "sft", "--student", "S", "--max-length", "8"), "none of 32 rows fits"),
         (("--method", "feature", "--student", "S", "--teacher", "T", "--feature-layers", "1:9"), "0 to 4"),
         (("--method", "feature", "--student", "S", "--teacher", "T", "--lora", "2"), "leave out --lora"),
+        (("--method", "sft", "--student", "S", "--quantize", "w3"), "must be none, w8a8, w4a16"),
     ],
 )
 def test_what_cannot_be_done_is_named(parts: Path, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
@@ -189,6 +191,17 @@ def test_what_cannot_be_done_is_named(parts: Path, tmp_path: Path, options: tupl
     assert said in done.stderr
     assert done.stderr.splitlines()[-1].startswith("breakeven: ")
     assert "Traceback" not in done.stderr
+
+
+def test_quantizing_says_what_it_needs_before_it_trains(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ("--student", str(parts / "student"), "--quantize", "w8a8")
+    if importlib.util.find_spec("llmcompressor") is None:
+        assert "pip install 'breakeven[distill,quantize]'" in run(parts, tmp_path / "out", *line, code=2).stderr
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "runs in one process" in run(parts, tmp_path / "out", *line, code=2).stderr
+    assert not (tmp_path / "out").exists()
 
 
 def example(answer: str = "ab") -> Example:
