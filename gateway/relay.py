@@ -149,7 +149,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     answer: Answer | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
-    deadline = Deadline(timeouts.total_seconds)
+    deadline = Deadline(timeouts.total_seconds, min(timeouts.first_event_seconds, timeouts.idle_seconds))
     try:
         if exchange.stream:
             deadline.within(timeouts.first_event_seconds)
