@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway import log
+from gateway.answer import Answer
 from gateway.client import AsgiClient, Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
@@ -20,7 +21,7 @@ from gateway.prepare import prepare, shutting_down, upstream_body, upstream_head
 from gateway.record import Outcome
 from gateway.services import Services
 from gateway.stream import StreamRelay
-from gateway.upstream import CAUGHT, Answer, failures, refusal, refused
+from gateway.upstream import CAUGHT, failures, refusal, refused
 from gateway.usage import NO_USAGE
 from router.policy import Route
 
