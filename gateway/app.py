@@ -72,6 +72,7 @@ def create_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            current().metrics.flush()
             await current.aclose()
             quotas.close()
             await asyncio.to_thread(ledger.close)
@@ -148,6 +149,7 @@ def _add_readings(app: FastAPI, current: Current) -> None:
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         services = current()
+        services.metrics.flush()
         services.metrics.tasks.set(len(asyncio.all_tasks()))
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Settled requests that are still on their way to the database belong in the numbers.

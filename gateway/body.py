@@ -7,8 +7,10 @@ which of the two counts.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from collections.abc import Hashable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -61,7 +63,7 @@ class Body:
         if (name, type) in self._read:
             return cast(T, self._read[name, type])
         try:
-            value = self._read[name, type] = msgspec.json.decode(raw, type=type, strict=True)
+            value = self._read[name, type] = _decoder(cast(Hashable, type)).decode(raw)
         except (msgspec.DecodeError, RecursionError):
             raise RequestError(400, f"'{name}' must be {wanted}.", param=name, code="invalid_type") from None
         return cast(T, value)
@@ -139,6 +141,12 @@ class Body:
         except RecursionError:
             return True
         return len(pairs) != len(self._fields)
+
+
+@functools.cache
+def _decoder(type: Any) -> msgspec.json.Decoder[Any]:
+    # To build one for each call costs more than to decode a small field. The types are those that our code names.
+    return msgspec.json.Decoder(type, strict=True)
 
 
 def _key(name: str) -> bytes:

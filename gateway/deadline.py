@@ -12,13 +12,15 @@ class Deadline:
     re-arms itself only when it fires early.
     """
 
-    def __init__(self, total_seconds: float) -> None:
+    def __init__(self, total_seconds: float, soonest_seconds: float | None = None) -> None:
+        """`soonest_seconds`: the shortest time that `within` will be called with, so that it need not re-arm."""
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._last = self._loop.time() + total_seconds
-        self._when = self._armed = self._last
+        now = self._loop.time()
+        self._when = self._last = now + total_seconds
+        self._armed = self._last if soonest_seconds is None else min(self._last, now + soonest_seconds)
         self._timer = self._loop.call_at(self._armed, self._fire)
         self._passed = False
 

@@ -31,7 +31,9 @@ def feedback_router(services: Callable[[], Services]) -> APIRouter:
     """The route, as of the services in force."""
     router = APIRouter()
 
-    @router.post("/v1/feedback")
+    schema = {"required": True, "content": {"application/json": {"schema": Feedback.model_json_schema()}}}
+
+    @router.post("/v1/feedback", openapi_extra={"requestBody": schema})
     async def feedback(request: Request) -> JSONResponse:
         now = services()
         key = client_key(now.keys, request.headers.get("authorization"))

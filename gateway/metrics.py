@@ -6,8 +6,9 @@ are enums; nothing that a client sends becomes a label.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -24,8 +25,36 @@ _FAST = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 _SLOW = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
 
 
+class _Tally:
+    """Counts what a histogram observes until it is flushed; the histogram's own locks and steps cost ten times that."""
+
+    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
+        self._histogram = histogram
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        if not any(self._counts):
+            return
+        self._histogram._sum.inc(self._sum)
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._counts = [0] * len(self._counts)
+        self._sum = 0.0
+
+
 class Metrics:
-    """What the settled records add up to since this process started."""
+    """What the settled records add up to since this process started.
+
+    Settling counts in plain numbers; `flush` brings them to the library's metrics. Both belong to the event loop's
+    thread.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -115,40 +144,54 @@ class Metrics:
         )
         for result in Result:
             self.shadow.labels(result)
-        # The library's `labels` costs more than the counting: its children are kept at hand. All are enums, so few.
-        self._requests_of = functools.cache(self.requests.labels)
-        self._attempts_of = functools.cache(self.attempts.labels)
-        self._first_event_of = {route: self.first_event.labels(route) for route in Route}
-        self._seconds_of = {route: self.seconds.labels(route) for route in Route}
         for route in Route:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
             self.attempts.labels(route, Outcome.OK)
+        self._requests: Counts[tuple[str, ...]] = Counts()
+        self._attempts: Counts[tuple[str, ...]] = Counts()
+        self._score = _Tally(self.score, _SHARES)
+        self._novelty = _Tally(self.novelty, _SHARES)
+        self._router = _Tally(self.router, _FAST)
+        self._overhead = _Tally(self.overhead, _FAST)
+        self._probe = _Tally(self.probe, _SLOW)
+        self._first_event = {route: _Tally(self.first_event.labels(route), _SLOW) for route in Route}
+        self._seconds = {route: _Tally(self.seconds.labels(route), _SLOW) for route in Route}
 
     def settle(self, record: RequestRecord) -> None:
         """Count one settled request and its attempts."""
-        self._requests_of(record.endpoint, record.route or "none", record.reason or "none", record.outcome).inc()
+        self._requests[record.endpoint, record.route or "none", record.reason or "none", record.outcome] += 1
         self.attempted(record)
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
-                self._first_event_of[attempt.upstream].observe(attempt.first_event_seconds)
+                self._first_event[attempt.upstream].observe(attempt.first_event_seconds)
         if record.score is not None:
-            self.score.observe(record.score)
+            self._score.observe(record.score)
         if record.novelty is not None:
-            self.novelty.observe(record.novelty)
+            self._novelty.observe(record.novelty)
         if record.router_seconds is not None:
-            self.router.observe(record.router_seconds)
+            self._router.observe(record.router_seconds)
         if record.probe_seconds is not None:
-            self.probe.observe(record.probe_seconds)
+            self._probe.observe(record.probe_seconds)
         if record.overhead_seconds is not None:
-            self.overhead.observe(record.overhead_seconds)
+            self._overhead.observe(record.overhead_seconds)
         if record.route is not None:
-            self._seconds_of[record.route].observe(record.seconds)
+            self._seconds[record.route].observe(record.seconds)
+
+    def flush(self) -> None:
+        """Bring what was counted to where it is read: before each scrape, and now and then where others scrape."""
+        for counts, counter in ((self._requests, self.requests), (self._attempts, self.attempts)):
+            for labels, count in counts.items():
+                counter.labels(*labels).inc(count)
+            counts.clear()
+        tallies = (self._score, self._novelty, self._router, self._overhead, self._probe)
+        for tally in (*tallies, *self._first_event.values(), *self._seconds.values()):
+            tally.flush()
 
     def attempted(self, record: RequestRecord) -> None:
         """Count the calls of a record: all that there is of one that no client asked for."""
         for attempt in record.attempts:
-            self._attempts_of(attempt.upstream, attempt.outcome).inc()
+            self._attempts[attempt.upstream, attempt.outcome] += 1
             if attempt.outcome is Outcome.OK and not attempt.usage.complete:
                 self.usage_missing.labels(attempt.upstream).inc()
 

@@ -40,7 +40,6 @@ class DirectClient(Client):
     def __init__(self, protocol: RelayProtocol, relay: Relay, *, keep_alive: bool) -> None:
         super().__init__(protocol.headers)
         self.relay = relay
-        self.method = protocol.parser.get_method().decode("ascii")
         self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
@@ -167,7 +166,7 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         relay = self.app.relays.get(self.url)
-        if relay is None:
+        if relay is None or self.parser.get_method() != b"POST":
             super().on_headers_complete()
             return
         before = self.cycle
@@ -204,7 +203,7 @@ class RelayProtocol(HttpToolsProtocol):
 
     async def _relay(self, client: DirectClient) -> None:
         try:
-            await client.relay.serve(client, client.method)
+            await client.relay.serve(client, "POST")
         except BaseException as error:  # as uvicorn does for any app
             _log.error("a request failed outside its relay: %s", type(error).__name__, exc_info=error)
             if not client.started:

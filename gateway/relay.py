@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway import log
+from gateway.answer import Answer
 from gateway.client import AsgiClient, Client, Receive, Reply, Scope, Send
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter
@@ -21,7 +22,7 @@ from gateway.record import Outcome
 from gateway.services import Services
 from gateway.shadow.draw import offer
 from gateway.stream import StreamRelay
-from gateway.upstream import CAUGHT, Answer, failures, refusal, refused
+from gateway.upstream import CAUGHT, failures, refusal, refused
 from gateway.usage import NO_USAGE
 from router.policy import Route
 
@@ -152,7 +153,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     answer: Answer | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
-    deadline = Deadline(timeouts.total_seconds)
+    deadline = Deadline(timeouts.total_seconds, min(timeouts.first_event_seconds, timeouts.idle_seconds))
     try:
         if exchange.stream:
             deadline.within(timeouts.first_event_seconds)

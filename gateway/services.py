@@ -100,7 +100,7 @@ class Services:
         }
         metrics = Metrics(registry)
         shown = dict(upstreams)
-        publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
+        publisher = Publisher(registry, metrics, shown, ledger) if shared_by_workers() else None
         shown_to_scrapes = exposed(registry, shown, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         state = State(policies, Quotas(ledger), Prompts(ledger), shown=shown)

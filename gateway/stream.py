@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 import msgspec.structs
 
+from gateway.answer import Answer
 from gateway.client import Client, Reply
 from gateway.deadline import Deadline
 from gateway.endpoints.base import Adapter, Mark
@@ -16,7 +17,7 @@ from gateway.escalation import Probe
 from gateway.exchange import Attempt, Exchange
 from gateway.record import Outcome
 from gateway.sse import Event, Scanner
-from gateway.upstream import CAUGHT, Answer, failures, refused
+from gateway.upstream import CAUGHT, failures, refused
 from router.policy import Route
 
 _DONE = b"data: [DONE]\n\n"

@@ -44,7 +44,7 @@ def _lines(figures: dict[str, Any], command: str) -> list[str]:
 
 
 def _table(arms: dict[str, Any], kind: str) -> list[str]:
-    streamed = any("events" in arm["workloads"][kind] for arm in arms.values())
+    streamed = any(arm["workloads"][kind].get("events") for arm in arms.values())
     unit, count = ("event", "events_per_second") if streamed else ("request", "requests_per_second")
     lines = [
         f"| arm | {unit}s/s | CPU us per {unit} | memory, MB | longest gap p99, ms | failures |",

@@ -28,8 +28,8 @@ from tests.bench.upstream import PACED_MAX_TOKENS
 _ROUNDS = 3
 _WORDS = "Please explain in plain words how the settlement of this invoice is meant to work for a new customer. "
 _PROMPTS = (100, 1_000, 4_000, 16_000, 64_000)
-_KEYS = (1, 1_000, 10_000)
-_STREAMS = (1, 10, 100, 500)
+_KEYS = "1,1000,10000"
+_STREAMS = "1,10,100,500"
 _INTERVAL_SECONDS = 0.05
 
 
@@ -62,10 +62,10 @@ def _prompts(arm: Arm, seconds: float) -> Iterator[str]:
         yield f"| {size:,} | {decided:,.0f} | {pinned:,.0f} |"
 
 
-def _keys(upstream: int, folder: Path, seconds: float) -> Iterator[str]:
+def _keys(upstream: int, folder: Path, seconds: float, numbers: Sequence[int]) -> Iterator[str]:
     yield "| keys in the config | us, pinned |"
     yield "| ---: | ---: |"
-    for keys in _KEYS:
+    for keys in numbers:
         with started(breakeven(upstream, folder, name=f"keys-{keys}", keys=keys), folder, None) as arm:
             yield f"| {keys:,} | {_request_us(arm, _body(1_000, 'student'), seconds):,.0f} |"
 
@@ -87,11 +87,11 @@ def _ledgers(upstream: int, folder: Path, seconds: float, rows: int) -> Iterator
         path.unlink()
 
 
-def _streams(arm: Arm, events: int) -> Iterator[str]:
+def _streams(arm: Arm, events: int, numbers: Sequence[int]) -> Iterator[str]:
     yield "| open streams at 20 events/s | us per event | memory, MB | longest gap p99, ms |"
     yield "| ---: | ---: | ---: | ---: |"
     data = load.request("/v1/chat/completions", _body(1_000, "student", stream=True, max_tokens=PACED_MAX_TOKENS), KEY)
-    for count in _STREAMS:
+    for count in numbers:
         # Each connection asks once: for a whole stream of `events`, and it lasts longer than these seconds.
         before = arm.cpu_seconds()
         result = uvloop.run(load.closed(arm.port, data, connections=count, seconds=events * _INTERVAL_SECONDS / 2))
@@ -100,7 +100,9 @@ def _streams(arm: Arm, events: int) -> Iterator[str]:
         yield f"| {count:,} | {1e6 * used / result.events:,.0f} | {arm.memory_bytes() / 1e6:.0f} | {gap:.0f} |"
 
 
-def _page(folder: Path, seconds: float, rows: int, events: int, command: str) -> Iterator[str]:
+def _page(folder: Path, given: argparse.Namespace, command: str) -> Iterator[str]:
+    seconds, events = given.seconds, given.events
+    keys, streams = ([int(number) for number in text.split(",")] for text in (given.keys, given.streams))
     port = free_port()
     upstream = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.upstream", "--port", str(port), "--events", str(events)]
@@ -119,14 +121,14 @@ def _page(folder: Path, seconds: float, rows: int, events: int, command: str) ->
             yield "\nWhat grows is reading: JSON is checked, copied once and sent on, and the router reads a bounded"
             yield "part of the text.\n"
             yield "## Open streams\n"
-            yield from _streams(arm, events)
+            yield from _streams(arm, events, streams)
             yield "\nPinned. A process at rest wakes up for its timers, some ten times a second: few events share that."
             yield "Many streams share the wake-ups of the event loop as well.\n"
         yield "## Keys\n"
-        yield from _keys(port, folder, seconds)
+        yield from _keys(port, folder, seconds, keys)
         yield "\nA key is found by its hash.\n"
         yield "## The ledger\n"
-        yield from _ledgers(port, folder, seconds, rows)
+        yield from _ledgers(port, folder, seconds, given.rows)
         yield "\nA row goes into three B-trees; their depth grows with the logarithm of the rows."
     finally:
         upstream.terminate()
@@ -139,12 +141,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--keys", default=_KEYS)
+    parser.add_argument("--streams", default=_STREAMS)
     given = parser.parse_args(arguments)
     command = f"python -m tests.bench.scaling --out {given.out} --seconds {given.seconds:g} --rows {given.rows}"
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breakeven-scaling-")))
         lines = []
-        for line in _page(folder, given.seconds, given.rows, given.events, command):
+        for line in _page(folder, given, command):
             print(line, flush=True)
             lines.append(line)
     given.out.mkdir(parents=True, exist_ok=True)

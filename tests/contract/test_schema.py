@@ -24,13 +24,13 @@ EXAMPLES = 100 if os.environ.get("BREAKEVEN_CI") == "1" else 15
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 OPERATIONS = [
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses"),
-    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/embeddings"), ("POST", "/v1/feedback"),
     ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
     ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("DELETE", "/admin/policy"), ("POST", "/admin/route"),
     ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"),
 ]  # fmt: skip
 # The others take nothing, or any text.
-CAN_BE_WRONG = [*OPERATIONS[:4], *OPERATIONS[13:]]
+CAN_BE_WRONG = [*OPERATIONS[:5], *OPERATIONS[14:]]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from gateway.ledger import Ledger
 from gateway.ledger.database import open_engine, transaction
 from gateway.ledger.journal import Segment, orphan, orphans
 from gateway.ledger.schema import attempts, requests
-from gateway.ledger.writer import SET_ASIDE, store
+from gateway.ledger.store import store
+from gateway.ledger.writer import SET_ASIDE
 from router.policy import Route
 
 CHILD = Path(__file__).with_name("ledger_records.py")
