@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from gateway.answer import Answer
 from gateway.deadline import Deadline
 from gateway.endpoints.base import answer_usage
 from gateway.errors import StaleConnection, UpstreamFailure
 from gateway.exchange import Attempt
 from gateway.record import Outcome
-from gateway.upstream import Answer, Upstream, failures, refusal
+from gateway.upstream import Upstream, failures, refusal
 from gateway.usage import NO_USAGE
 
 _PATH = "/chat/completions"
