@@ -64,7 +64,7 @@ def quality(ledger: Ledger, now: int) -> Quality:
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
     """Picodollars of the teacher's spend that shadow traffic took. Raises LedgerError, ValueError."""
-    return sum(one.cost for one in ledger.sums(("reason",), since, until) if one.group[0] == Reason.SHADOW)
+    return sum(one.cost for one in ledger.sums((), since, until, Reason.SHADOW))
 
 
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:

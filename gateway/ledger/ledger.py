@@ -39,6 +39,7 @@ from gateway.ledger.retention import DAY, prune
 from gateway.ledger.sums import differences, read
 from gateway.ledger.writer import Writer
 from gateway.record import RequestRecord
+from router.policy import Reason
 
 _log = logging.getLogger("breakeven.ledger")
 
@@ -111,9 +112,15 @@ class Ledger:
         """How often the database or the journal refused a write."""
         return self._writer.write_failures + self._writer.journal_failures + self._writer.lost
 
-    def sums(self, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None) -> list[Sum]:
+    def sums(
+        self,
+        group_by: Sequence[str] = (),
+        since: int | None = None,
+        until: int | None = None,
+        reason: Reason | None = None,
+    ) -> list[Sum]:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
-        return self._read(lambda connection: read(connection, group_by, since, until))
+        return self._read(lambda connection: read(connection, group_by, since, until, reason))
 
     def differences(self) -> list[tuple[int, int]]:
         """(hour, baseline minus spend of routed traffic) of all time. See `sums.differences`. Raises LedgerError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from sqlalchemy import Boolean, Connection, Select, and_, case, cast, func, literal_column, select
+from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, func, literal_column, select
 from sqlalchemy import Integer as SqlInteger
 
 from gateway.economics.breakeven import HOUR
@@ -14,17 +14,26 @@ from gateway.ledger.retention import raw_since
 from gateway.ledger.rows import KEYS
 from gateway.ledger.schema import attempts, hourly, requests
 from gateway.record import Outcome
+from router.policy import Reason
 
 # A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
 _HALF = 10**9
 # A `day` is the number of days since the epoch in UTC, an `hour` likewise.
 GROUPS = ("day", *KEYS)
 
+_Part = tuple[Select[tuple[object, ...]], Column[object]]
+
 
 def read(
-    connection: Connection, group_by: Sequence[str] = (), since: int | None = None, until: int | None = None
+    connection: Connection,
+    group_by: Sequence[str] = (),
+    since: int | None = None,
+    until: int | None = None,
+    reason: Reason | None = None,
 ) -> list[Sum]:
     """Sums over [since, until), microseconds, in the order of the groups; names in GROUPS may be grouped by.
+
+    With a `reason` only requests with that one count.
 
     Whole hours come from the hourly sums; what a period cuts off an hour is read from the raw rows.
     """
@@ -33,8 +42,8 @@ def read(
         raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(GROUPS)}")
     _require_raw_rows(connection, since, until)
     merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): []}
-    for statement in _parts(group_by, since, until):
-        for row in connection.execute(statement).all():
+    for statement, of in _parts(group_by, since, until):
+        for row in connection.execute(statement if reason is None else statement.where(of == reason.value)).all():
             one = _sum(row, len(group_by))
             merged.setdefault(one.group, []).append(one)
     totals = [parts[0] if len(parts) == 1 else add(parts, group) for group, parts in merged.items()]
@@ -53,18 +62,18 @@ def differences(connection: Connection) -> list[tuple[int, int]]:
     return [(row[0], sum(map(int, row[1::2])) * _HALF + sum(map(int, row[2::2]))) for row in rows]
 
 
-def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[Select[tuple[object, ...]]]:
-    """The whole hours of a period, and what it cuts off the hours at its ends."""
+def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[_Part]:
+    """The whole hours of a period, and what it cuts off the hours at its ends; each with its column of reasons."""
     first = None if since is None else -(-since // HOUR)
     last = None if until is None else until // HOUR
     if since is not None and until is not None and first is not None and last is not None and first > last:
-        yield _from_rows(group_by, since, until)
+        yield _from_rows(group_by, since, until), requests.c.reason
         return
-    yield _from_hours(group_by, first, last)
+    yield _from_hours(group_by, first, last), hourly.c.reason
     if since is not None and first is not None and since < first * HOUR:
-        yield _from_rows(group_by, since, first * HOUR)
+        yield _from_rows(group_by, since, first * HOUR), requests.c.reason
     if until is not None and last is not None and until > last * HOUR:
-        yield _from_rows(group_by, last * HOUR, until)
+        yield _from_rows(group_by, last * HOUR, until), requests.c.reason
 
 
 def _require_raw_rows(connection: Connection, since: int | None, until: int | None) -> None:

@@ -59,4 +59,4 @@ def _spent(ledger: Ledger, month: int) -> int | None:
     # What was settled and is not in the database yet would be forgotten.
     if not ledger.flush(_FLUSH_SECONDS):
         return None
-    return sum(one.cost for one in ledger.sums(("reason",), month) if one.group[0] == Reason.SHADOW)
+    return sum(one.cost for one in ledger.sums((), month, reason=Reason.SHADOW))

@@ -36,7 +36,8 @@ SELECT printf('%032x', i), 'r' || i, :start + i * :step, CASE i % 2 WHEN 0 THEN 
  CASE i % 3 WHEN 0 THEN 'team-a' WHEN 1 THEN 'team-b' ELSE '' END, 0,
  CASE WHEN i % 5 = 0 THEN 'teacher' ELSE 'student' END,
  CASE WHEN i % 7 = 0 THEN 'pinned' WHEN i % 5 = 0 THEN 'difficult' ELSE 'easy' END, i % 7 = 0,
- 0.3, 0.5, 0.1, '0123456789ab', 'ok', 200, CASE WHEN i % 7 = 0 THEN 0 ELSE 20000000000 END, 0.0003, 0.001, 0.8 FROM n
+ 0.3, 0.5, 0.1, '0123456789ab', 'ok', 200, CASE WHEN i % 7 = 0 THEN 0 ELSE 20000000000 END, 0.0003, 0.001, 0.8,
+ CASE WHEN i % 7 = 0 OR i % 5 = 0 THEN 0 ELSE 6000000000 END FROM n
 """
 _ATTEMPTS = """
 INSERT INTO attempts
@@ -48,7 +49,7 @@ _HOURLY = """
 INSERT INTO hourly
 SELECT r.at / :hour AS h, a.upstream, r.pinned, r.endpoint, r.route, r.reason, r.key, count(*), count(*), 0,
  sum(prompt_tokens - cached_tokens), sum(cached_tokens), sum(output_tokens), sum(cost_input), sum(cost_cached_input),
- sum(cost_output), sum(r.baseline)
+ sum(cost_output), sum(r.baseline), sum(r.baseline_output)
 FROM requests r JOIN attempts a ON a.request = r.id WHERE r.at >= :since AND r.at < :until GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
