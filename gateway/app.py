@@ -72,7 +72,6 @@ def create_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            current().metrics.flush()
             await current.aclose()
             quotas.close()
             await asyncio.to_thread(ledger.close)

@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from gateway.ledger import Ledger
-from gateway.metrics import Metrics, UpstreamCollector
+from gateway.metrics import UpstreamCollector
 from gateway.money_metrics import MoneyCollector
 from gateway.upstream import Upstream
 from router.policy import Route
@@ -47,10 +47,7 @@ def exposed(registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], le
 class Publisher:
     """Keeps a worker's state where the others can sum it up."""
 
-    def __init__(
-        self, registry: CollectorRegistry, metrics: Metrics, upstreams: Mapping[Route, Upstream], ledger: Ledger
-    ) -> None:
-        self._metrics = metrics
+    def __init__(self, registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger) -> None:
         self._upstreams = upstreams
         self._ledger = ledger
         self._in_flight = Gauge(
@@ -82,7 +79,6 @@ class Publisher:
 
     def publish(self) -> None:
         """Write what holds now."""
-        self._metrics.flush()
         for route, upstream in self._upstreams.items():
             self._in_flight.labels(route).set(upstream.in_flight)
             self._circuit.labels(route).set(int(upstream.breaker.open))

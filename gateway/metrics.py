@@ -6,6 +6,7 @@ are enums; nothing that a client sends becomes a label.
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,14 +34,17 @@ class _Tally:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._any = False
 
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
+        self._any = True
 
     def flush(self) -> None:
-        if not any(self._counts):
+        if not self._any:
             return
+        self._any = False
         self._histogram._sum.inc(self._sum)
         for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
             if count:
@@ -56,7 +60,9 @@ class Metrics:
     thread.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, at_once: bool = False) -> None:
+        """`at_once`: flush with each request, for a worker whose numbers others read, and must have when it dies."""
+        self._at_once = at_once
         self.requests = Counter(
             "breakeven_requests_total",
             "Requests settled by this process. The route is the one that answered.",
@@ -148,6 +154,9 @@ class Metrics:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
             self.attempts.labels(route, Outcome.OK)
+        # The library's `labels` costs more than the counting: its children are kept at hand. All are enums, so few.
+        self._requests_of = functools.cache(self.requests.labels)
+        self._attempts_of = functools.cache(self.attempts.labels)
         self._requests: Counts[tuple[str, ...]] = Counts()
         self._attempts: Counts[tuple[str, ...]] = Counts()
         self._score = _Tally(self.score, _SHARES)
@@ -177,12 +186,14 @@ class Metrics:
             self._overhead.observe(record.overhead_seconds)
         if record.route is not None:
             self._seconds[record.route].observe(record.seconds)
+        if self._at_once:
+            self.flush()
 
     def flush(self) -> None:
-        """Bring what was counted to where it is read: before each scrape, and now and then where others scrape."""
-        for counts, counter in ((self._requests, self.requests), (self._attempts, self.attempts)):
+        """Bring what was counted to where it is read."""
+        for counts, child in ((self._requests, self._requests_of), (self._attempts, self._attempts_of)):
             for labels, count in counts.items():
-                counter.labels(*labels).inc(count)
+                child(*labels).inc(count)
             counts.clear()
         tallies = (self._score, self._novelty, self._router, self._overhead, self._probe)
         for tally in (*tallies, *self._first_event.values(), *self._seconds.values()):

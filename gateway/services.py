@@ -98,9 +98,9 @@ class Services:
             Route.STUDENT: Upstream(Route.STUDENT, config.student),
             Route.TEACHER: Upstream(Route.TEACHER, config.teacher),
         }
-        metrics = Metrics(registry)
+        metrics = Metrics(registry, at_once=shared_by_workers())
         shown = dict(upstreams)
-        publisher = Publisher(registry, metrics, shown, ledger) if shared_by_workers() else None
+        publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
         shown_to_scrapes = exposed(registry, shown, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         state = State(policies, Quotas(ledger), Prompts(ledger), shown=shown)

@@ -76,3 +76,10 @@ def test_requests_and_attempts_are_counted_by_their_labels() -> None:
     assert value("breakeven_first_event_seconds_count", {"upstream": "student"}) == 14
     assert value("breakeven_first_event_seconds_count", {"upstream": "teacher"}) == 0
     assert value("breakeven_request_seconds_bucket", {"route": "student", "le": "10.0"}) == 7
+
+
+def test_a_worker_has_nothing_left_to_flush() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, at_once=True).settle(record(0.2))
+    assert registry.get_sample_value("breakeven_score_count") == 1
+    assert registry.get_sample_value("breakeven_attempts_total", {"upstream": "student", "outcome": "ok"}) == 2
