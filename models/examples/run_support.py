@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--vllm-python", default=sys.executable, help="interpreter that has vLLM")
     parser.add_argument("--train-python", default=sys.executable, help="interpreter that has the extra distill")
     parser.add_argument("--cases", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=90)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=2, help="packs of a step; a pack has at most 256 tokens")
     parser.add_argument("--dtype", default="float32", help="or bfloat16, where the processor has it")
     options = parser.parse_args()

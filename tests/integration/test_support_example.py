@@ -20,7 +20,7 @@ _SECONDS = 1500
 def test_the_chain_runs_from_prompts_to_routed_traffic(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "models.examples.run_support", str(tmp_path), "--base", str(real.smollm2())]
     line += ["--vllm-python", str(real.vllm_python()), "--train-python", str(real.training_python())]
-    line += ["--cases", "600", "--steps", "25", "--batch", "4"]
+    line += ["--cases", "600", "--steps", "25", "--batch", "2"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
