@@ -1,6 +1,7 @@
 """The trained classifier at serving speed: one sum over the n-grams of a text, without scikit-learn.
 
-margin = bias + (shape - mean) . w + sum over both families of n-grams of (sum of idf * w) / sqrt(sum of idf ** 2)
+margin = bias + (shape - mean) . w + forest(shape)
+         + sum over both families of n-grams of (sum of idf * w) / sqrt(sum of idf ** 2)
 score  = 1 / (1 + exp(-(slope * margin + intercept)))
 
 The tables hold whole numbers (fixed point), whose sum does not depend on the order of addition: the same
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from router import forest
 from router.features import (
     PLACES,
     RUN,
@@ -40,6 +42,7 @@ ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
     "squared": ((PLACES,), "int32"),
     "shape": ((len(SHAPE),), "float64"),
     "mean": ((len(SHAPE),), "float64"),
+    **forest.ARRAYS,
 }
 NUMBERS = ("bias", "slope", "intercept")
 
@@ -73,6 +76,7 @@ class Difficulty:
         self._pairs = arrays["weighted"] + 1j * arrays["squared"]
         self._shape, self._mean = arrays["shape"].tolist(), arrays["mean"].tolist()
         self._whole_shape = np.rint(arrays["shape"] * _SHAPE_SCALE).astype(np.int64)
+        self.forest = forest.Forest(arrays)
         self._bias, self._slope, self._intercept = (float(numbers[name]) for name in NUMBERS)
         self._start = self._bias - math.fsum(w * m for w, m in zip(self._shape, self._mean, strict=True))
 
@@ -96,7 +100,8 @@ class Difficulty:
         """The uncalibrated sum."""
         shape = int(self._whole_shape @ features.shape) / (UNIT * _SHAPE_SCALE)
         both = self._pairs.take(features.places)
-        return self._start + shape + _family(both[: features.words]) + _family(both[features.words :])
+        grams = _family(both[: features.words]) + _family(both[features.words :])
+        return self._start + shape + self.forest(features.shape) + grams
 
     def calibrate(self, margin: float) -> float:
         """A margin as a probability."""
@@ -122,6 +127,7 @@ class Difficulty:
             weighted = self._pairs.real[places].tolist()
             norm = math.sqrt(max(1, of.imag.sum()) / 65536.0)
             pushes.update((label, value / SCALE / norm) for label, value in zip(labels, weighted, strict=True))
+        pushes["measures together"] = self.forest(features.shape)
         ranked = sorted(pushes.items(), key=lambda item: (-abs(item[1]), item[0]))
         return [Push(name, push) for name, push in ranked[:count]]
 

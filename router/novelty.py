@@ -40,9 +40,10 @@ UNIT = 1024.0
 # A standard deviation of a shape measure in whole numbers, and where what is far off is cut.
 STEP = 1 << 12
 CLIP = 8 * STEP
-# Chosen on dev rows: calibration of a router of MMLU and chat on GSM8K against ranking on its own domain.
-# Only the strangest twentieth of texts like the reference set: within it the classifier knows what it is doing.
-KNOWN, NOVEL, LEFT = 0.95, 0.98, 0.1
+# Chosen on dev rows: calibration of a router of MMLU and chat on GSM8K against ranking on its own domain. From which
+# novelty on a score is shrunk, where it is shrunk most, how much is then left; for scores more than BAND above the base
+# rate, and for those below it.
+HIGH, LOW, BAND = (0.5, 0.85, 0.05), (0.95, 0.98, 0.1), 0.1
 STATISTICS = ("nearest", "shape", "words")
 # Chosen on the dev rows of MMLU subjects: the neighbours know topics, the other two form and vocabulary.
 WEIGHTS = (1.5, 1.0, 0.2)
@@ -65,11 +66,17 @@ ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
 def shrink(score: float, novelty: float, base: float) -> float:
     """A score pulled towards the `base` rate where a text is novel: there the classifier knows nothing.
 
-    Not at all below a novelty of KNOWN, all but LEFT from NOVEL on, in proportion between. What is left keeps
-    the order among novel texts.
+    A score far above the base rate is pulled early: on texts like the reference set few are that high, so that this
+    costs little there, and what is taken for another kind of traffic gets such scores. All others are pulled only
+    where almost no text of the reference set is. What is left keeps the order among novel texts.
     """
-    trust = min(1.0, max(LEFT, (NOVEL - novelty) / (NOVEL - KNOWN)))
-    return base + trust * (score - base)
+    excess = max(0.0, score - base - BAND)
+    return base + _trust(novelty, LOW) * (score - base - excess) + _trust(novelty, HIGH) * excess
+
+
+def _trust(novelty: float, where: tuple[float, float, float]) -> float:
+    known, novel, left = where
+    return min(1.0, max(left, (novel - novelty) / (novel - known)))
 
 
 class Strangeness(NamedTuple):

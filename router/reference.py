@@ -22,6 +22,8 @@ _FOLDS = 5
 _NEARLY_THE_SAME = 0.5
 # A place that this share of the texts has says little and costs most.
 _COMMON = 0.3
+# An owner in the index has 16 bits.
+_MOST = 1 << 16
 _SEED = 20261125
 
 Tables = dict[str, NDArray[Any]]
@@ -40,7 +42,8 @@ def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:
     rng = np.random.default_rng(seed)
     texts = [distinct[index] for index in rng.permutation(len(distinct))[:MAX_TEXTS]]
     tables = _tables(texts)
-    folds = _folds(texts, _bare(tables), rng)
+    drawn = rng.integers(0, _FOLDS, len(texts)).tolist()
+    folds = [drawn[leader] for leader in _kin(texts, _bare(tables))]
     seen: list[Strangeness] = []
     for fold in range(_FOLDS):
         # Each text is measured against the set without it and what is nearly the same.
@@ -62,8 +65,12 @@ def _bare(tables: Tables) -> Novelty:
     return Novelty({**tables, "novelty_tables": np.zeros((len(STATISTICS), 1)), "novelty_sums": np.zeros(1)})
 
 
-def _folds(texts: Sequence[Features], novelty: Novelty, rng: np.random.Generator) -> list[int]:
-    """A fold for each text, the same for texts that are nearly the same."""
+def kin(features: Sequence[Features]) -> list[int]:
+    """For each text the number of one that stands for it and for all that are nearly the same; for it alone its own."""
+    return _kin(features, _bare(_tables(features[:_MOST])))
+
+
+def _kin(texts: Sequence[Features], novelty: Novelty) -> list[int]:
     leaders = list(range(len(texts)))
 
     def leader(index: int) -> int:
@@ -75,8 +82,7 @@ def _folds(texts: Sequence[Features], novelty: Novelty, rng: np.random.Generator
         for other, cosine in novelty.neighbours(text):
             if cosine > _NEARLY_THE_SAME:
                 leaders[leader(other)] = leader(index)
-    fold = rng.integers(0, _FOLDS, len(texts))
-    return [int(fold[leader(index)]) for index in range(len(texts))]
+    return [leader(index) for index in range(len(texts))]
 
 
 def _count(features: Sequence[Features]) -> NDArray[np.int64]:

@@ -3,8 +3,8 @@
 The label is the gap between teacher and student, never "the student fails": where the teacher fails too,
 nothing is gained by asking it. Two linear models read the same features. Logistic regression on "the
 student is worse" ranks probabilities well; ridge regression on the size of the gap knows that a teacher may
-also be the worse one. Their standardised sum is one set of weights, and Platt's logistic calibration on
-out-of-fold sums makes it a probability.
+also be the worse one. Their standardised sum is one set of weights. A small forest reads the measures of shape
+together. Platt's logistic calibration on out-of-fold sums of all makes it a probability.
 """
 
 from __future__ import annotations
@@ -17,22 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import LogisticRegression
 
-from router import artifact
+from router import artifact, forest
 from router.difficulty import NUMBERS, SCALE, Difficulty
 from router.features import PLACES, SHAPE, UNIT, Features, extract
+from router.models import Rows, blend, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
 
-_FOLDS = 5
 _MIN_ROWS = 40
-_C = 1.0
-_ALPHA = 12.0
-# The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back, the
-# more the more rows there are to learn n-grams from.
-_SHAPE_ROWS = 1500
+# The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.
+SHAPE_SCALE = 0.1
 # The prior's margin beside the n-grams: standardised, then scaled so that regularisation hardly holds it back.
 _PRIOR_SCALE = 3.0
 _SEED = 20261125
@@ -50,6 +46,7 @@ class Fit(NamedTuple):
     shape: NDArray[np.float64]
     mean: NDArray[np.float64]
     bias: float
+    trees: forest.Tables
     slope: float
     intercept: float
     base: float
@@ -63,7 +60,7 @@ class Fit(NamedTuple):
             raise OutcomeError("a weight is too large to store; are there enough rows?")
         squared = np.rint(self.idf**2 * 65536.0)
         tables = {"weighted": weighted.astype(np.int32), "squared": squared.astype(np.int32)}
-        return {**tables, "shape": self.shape, "mean": self.mean}
+        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees}
 
     def difficulty(self) -> Difficulty:
         """The same, at serving speed."""
@@ -93,34 +90,29 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
     shape = np.array([item.shape for item in features]) / UNIT
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
-    factor = shape_scale(len(rows)) / np.where(deviation > 1e-9, deviation, np.inf)
+    factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
     design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor), known.column]).tocsr()
+    data = Rows(design, np.array([item.shape for item in features]), worse, gap)
 
-    held_out = np.zeros((2, len(rows)))
-    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
-    for train, test in folds.split(design, worse):
-        for index, (weights, bias) in enumerate(_fit_both(design[train], worse[train], gap[train])):
-            held_out[index, test] = design[test] @ weights + bias
-    spread = np.maximum(held_out.std(axis=1), 1e-9)
+    held_out = np.zeros((3, len(rows)))
+    for train, test in folds(features, worse, seed):
+        held_out[:, test] = learn(data.some(train), seed)(data.some(test))
+    shares = blend(held_out, data.target)
     # Without regularisation: two parameters, fitted on sums that no model was trained on.
-    platt = LogisticRegression(C=np.inf).fit((held_out / spread[:, None]).sum(axis=0)[:, None], worse)
+    platt = LogisticRegression(C=np.inf).fit((shares @ held_out)[:, None], worse)
+    slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
 
-    both = _fit_both(design, worse, gap)
-    weights = sum((w / s for (w, _), s in zip(both, spread, strict=True)), np.zeros(design.shape[1]))
-    bias = sum(b / s for (_, b), s in zip(both, spread, strict=True))
+    models = learn(data, seed)
+    weights = sum((part * w for part, (w, _) in zip(shares, models.linear, strict=False)), np.zeros(design.shape[1]))
+    bias = float(sum(part * b for part, (_, b) in zip(shares, models.linear, strict=False)))
     grams = np.zeros(PLACES)
     grams[used] = weights[: len(used)]
     own = weights[len(used) : len(used) + len(SHAPE)] * factor
-    grams, own, bias = known.into(weights[-1], grams, own, float(bias), mean)
-    slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-    noise = _noise(design, worse, gap, spread, slope, intercept, seed)
-    return Fit(idf, grams, own, mean, bias, slope, intercept, float(worse.mean()), noise, features)
-
-
-def shape_scale(rows: int) -> float:
-    """How much the shape measures count beside n-grams in training."""
-    return min(1.0, max(0.1, _SHAPE_ROWS / rows))
+    trees = forest.tables([tree.tree_ for tree in models.forest.estimators_], shares[2])
+    grams, own, bias, trees = known.into(weights[-1], grams, own, bias, trees, mean)
+    noise = _noise(data, shares, slope, intercept, seed)
+    return Fit(idf, grams, own, mean, bias, trees, slope, intercept, float(worse.mean()), noise, features)
 
 
 class _Prior:
@@ -141,41 +133,33 @@ class _Prior:
         grams: NDArray[np.float64],
         shape: NDArray[np.float64],
         bias: float,
+        trees: forest.Tables,
         mean: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, forest.Tables]:
         """The column's `weight` spread over what the prior is made of: one set of weights serves both."""
         if self._prior is None:
-            return grams, shape, bias
+            return grams, shape, bias, trees
         weight *= self._scale
         of = self._prior.weights
         # The prior's shape measures are around its own averages.
         bias += weight * (of.bias - self._mean + float(of.shape @ (mean - of.mean)))
-        return grams + weight * of.grams, shape + weight * of.shape, bias
+        trees = forest.joined(trees, self._prior.forest.tables(weight))
+        return grams + weight * of.grams, shape + weight * of.shape, bias, trees
 
 
-def _noise(
-    design: csr_matrix,
-    worse: NDArray[np.bool_],
-    gap: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    slope: float,
-    intercept: float,
-    seed: int,
-) -> float:
+def _noise(rows: Rows, shares: NDArray[np.float64], slope: float, intercept: float, seed: int) -> float:
     """The standard error of a score: two models of a third of the rows each differ on the last third by the
     square root of 2 * 3 times as much as one of all rows would from another.
     """
-    third = np.random.default_rng(seed).integers(0, 3, len(worse))
+    third = np.random.default_rng(seed).integers(0, 3, len(rows.gap))
+    rest = rows.some(third == 2)
     rated = []
     for part in (0, 1):
-        taken = third == part
-        if len(np.unique(worse[taken])) < 2:
+        taken = rows.some(third == part)
+        if len(np.unique(taken.worse)) < 2 or not len(rest.gap):
             return 0.0
-        margin = np.zeros(int((third == 2).sum()))
-        for (weights, bias), scale in zip(_fit_both(design[taken], worse[taken], gap[taken]), spread, strict=True):
-            margin += (design[third == 2] @ weights + bias) / scale
-        rated.append(1.0 / (1.0 + np.exp(-(slope * margin + intercept))))
-    return float((rated[0] - rated[1]).std() / 6**0.5) if len(rated[0]) else 0.0
+        rated.append(1.0 / (1.0 + np.exp(-(slope * (shares @ learn(taken, seed)(rest)) + intercept))))
+    return float((rated[0] - rated[1]).std() / 6**0.5)
 
 
 def train(
@@ -215,14 +199,6 @@ def train(
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return artifact.write(out, arrays, metadata, _card(metadata))
-
-
-def _fit_both(
-    design: csr_matrix, worse: NDArray[np.bool_], gap: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], float]]:
-    logistic = LogisticRegression(C=_C, max_iter=500).fit(design, worse)
-    ridge = Ridge(alpha=_ALPHA, solver="sparse_cg", tol=1e-3).fit(design, gap)
-    return [(logistic.coef_[0], float(logistic.intercept_[0])), (ridge.coef_, float(ridge.intercept_))]
 
 
 def _idf(features: Sequence[Features]) -> NDArray[np.float64]:

@@ -16,13 +16,14 @@ from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler, normalize
 
 from router.artifact import load
 from router.features import PLACES, UNIT, extract
+from router.models import ALPHA, C, Rows, blend, folds, grow
 from router.outcomes import OutcomeError, OutcomeRow
-from router.train import _ALPHA, _C, _FOLDS, _SEED, fit, shape_scale
+from router.train import _SEED, SHAPE_SCALE, fit
 
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
 SHIPPED = load().difficulty
@@ -59,23 +60,38 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
     def design(texts: list[str]) -> csr_matrix:
         w, r, s = counts(texts)
         grams = normalize(tfidf.transform(w)) + normalize(tfidf.transform(r))
-        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * shape_scale(len(rows)))]).tocsr()
+        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
 
     train, test = design([row.text for row in rows]), design(unseen)
-    models = [LogisticRegression(C=_C, max_iter=500), Ridge(alpha=_ALPHA, solver="sparse_cg", tol=1e-3)]
-    folds = list(StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED).split(train, worse))
-    held_out = [
-        cross_val_predict(models[0], train, worse, cv=folds, method="decision_function"),
-        cross_val_predict(models[1], train, gap, cv=folds),
-    ]
-    spread = [part.std() for part in held_out]
-    platt = LogisticRegression(C=np.inf).fit(sum(p / s for p, s in zip(held_out, spread, strict=True))[:, None], worse)
-    margins = models[0].fit(train, worse).decision_function(test) / spread[0]
-    margins += models[1].fit(train, gap).predict(test) / spread[1]
+    models = [LogisticRegression(C=C, max_iter=500), Ridge(alpha=ALPHA, solver="sparse_cg", tol=1e-3)]
+    measures, new = (np.array([extract(text).shape for text in some]) for some in ([r.text for r in rows], unseen))
+    target = Rows(train, measures, worse, gap).target
+    parts = list(folds([extract(row.text) for row in rows], worse, _SEED))
+    held_out = np.array(
+        [
+            cross_val_predict(models[0], train, worse, cv=parts, method="decision_function"),
+            cross_val_predict(models[1], train, gap, cv=parts),
+            _forest_held_out(measures, worse, gap, parts),
+        ]
+    )
+    shares = blend(held_out, target)
+    platt = LogisticRegression(C=np.inf).fit((shares @ held_out)[:, None], worse)
+    margins = shares[0] * models[0].fit(train, worse).decision_function(test)
+    margins += shares[1] * models[1].fit(train, gap).predict(test)
+    margins += shares[2] * grow(_SEED).fit(measures, target).predict(new)
     expected = expit(platt.decision_function(margins[:, None]))
 
     difficulty = fit(rows).difficulty()
     assert [difficulty.score(text) for text in unseen] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def _forest_held_out(measures: np.ndarray, worse: np.ndarray, gap: np.ndarray, parts: list) -> np.ndarray:
+    found = np.zeros(len(gap))
+    for rest, own in parts:
+        # Which of two splits that are as good is taken depends on the last bit of the target.
+        target = Rows(csr_matrix((0, 0)), measures[rest], worse[rest], gap[rest]).target
+        found[own] = grow(_SEED).fit(measures[rest], target).predict(measures[own])
+    return found
 
 
 @given(TEXT)

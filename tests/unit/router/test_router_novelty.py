@@ -77,5 +77,5 @@ def test_shrinking_goes_towards_the_base_rate(score: float, novelty: float, base
     shrunk = shrink(score, novelty, base)
     assert min(score, base) - 1e-12 <= shrunk <= max(score, base) + 1e-12
     assert abs(shrink(score, min(1.0, novelty + 0.05), base) - base) <= abs(shrunk - base) + 1e-12
-    if novelty <= 0.7:
+    if novelty <= 0.5 or (novelty <= 0.95 and score <= base):
         assert shrunk == pytest.approx(score)

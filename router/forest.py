@@ -1,0 +1,106 @@
+"""A small forest over the SHAPE measures: what a sum of single measures cannot say, such as "long and no digits".
+
+All splits of all trees are looked at in one step, as QuickScorer does (Lucchese et al., SIGIR 2015): each tree has a
+word with one bit for each of its leaves, from left to right. A split that sends a text to the right takes the bits of
+the leaves on its left away; the lowest bit that is left is the leaf. Measures, thresholds and values are whole
+numbers, whose sum does not depend on the order of addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREES = 60
+LEAVES = 32
+SCALE = float(1 << 24)
+_NEVER = np.iinfo(np.int64).max
+
+# Name: shape and kind; None is any length.
+ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+    "forest_measures": ((LEAVES - 1, None), "int64"),
+    "forest_thresholds": ((LEAVES - 1, None), "int64"),
+    "forest_leaves": ((LEAVES - 1, None), "int64"),
+    "forest_values": ((None, LEAVES), "int64"),
+}
+
+Tables = dict[str, NDArray[Any]]
+
+
+class Forest:
+    """The sum of its trees."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """What ARRAYS names.
+
+        Of each split, (LEAVES - 1, trees): which measure it looks at, above which `thresholds` it goes to the right,
+        and which leaves are then left as bits; the `values` of the leaves, (trees, LEAVES), in 1 / SCALE.
+        """
+        self._measures, self._thresholds, self._leaves, self._values = (arrays[name] for name in ARRAYS)
+        # A power of two as a float has its leaf as exponent, counted from one.
+        self._first = np.arange(len(self._values)) * LEAVES - 1
+        self._flat = self._values.ravel()
+
+    def __call__(self, shape: NDArray[np.int64]) -> float:
+        """The sum over the trees for the SHAPE measures of one text in 1 / UNIT."""
+        right = shape.take(self._measures) > self._thresholds
+        left = np.bitwise_and.reduce(np.where(right, self._leaves, -1), axis=0)
+        leaf = np.frexp((left & -left).astype(np.float64))[1] + self._first
+        return int(np.add.reduce(self._flat.take(leaf))) / SCALE
+
+    def tables(self, factor: float = 1.0) -> Tables:
+        """The arrays, with the values `factor` times as large."""
+        values = np.rint(self._values * factor).astype(np.int64)
+        parts = (self._measures, self._thresholds, self._leaves, values)
+        return dict(zip(ARRAYS, parts, strict=True))
+
+
+def none() -> Tables:
+    """The arrays of a forest without trees, whose sum is zero."""
+    return {name: np.zeros([0 if n is None else n for n in shape], kind) for name, (shape, kind) in ARRAYS.items()}
+
+
+def joined(one: Tables, other: Tables) -> Tables:
+    """The arrays of both forests' trees together."""
+    return {name: np.concatenate([one[name], other[name]], axis=0 if name == "forest_values" else 1) for name in ARRAYS}
+
+
+def tables(trees: Sequence[Any], factor: float) -> Tables:
+    """The arrays of scikit-learn's trees (`tree_` of estimators fitted on measures in 1 / UNIT): their mean, times
+    `factor`.
+    """
+    found = none()
+    parts = [_one(tree, factor / len(trees)) for tree in trees]
+    return {
+        name: np.stack([part[name] for part in parts], axis=0 if name == "forest_values" else 1) if parts else empty
+        for name, empty in found.items()
+    }
+
+
+def _one(tree: Any, factor: float) -> Tables:
+    measures = np.zeros(LEAVES - 1, dtype=np.int64)
+    thresholds = np.full(LEAVES - 1, _NEVER)
+    leaves = np.full(LEAVES - 1, -1)
+    values = np.zeros(LEAVES, dtype=np.int64)
+    split, leaf = 0, 0
+
+    def walk(node: int) -> None:
+        nonlocal split, leaf
+        if tree.children_left[node] < 0:
+            values[leaf] = round(float(tree.value[node].ravel()[0]) * factor * SCALE)
+            leaf += 1
+            return
+        own, split = split, split + 1
+        measures[own] = tree.feature[node]
+        # Measures are whole: above the threshold and above its whole part are the same.
+        thresholds[own] = int(np.floor(tree.threshold[node]))
+        before = leaf
+        walk(tree.children_left[node])
+        leaves[own] = ~((1 << leaf) - (1 << before))
+        walk(tree.children_right[node])
+
+    walk(0)
+    return dict(zip(ARRAYS, (measures, thresholds, leaves, values), strict=True))

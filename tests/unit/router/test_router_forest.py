@@ -1,0 +1,41 @@
+"""The forest at serving speed against scikit-learn's, to the leaf."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+
+from router import forest
+from router.features import SHAPE
+from router.forest import LEAVES, Forest
+
+
+def grown(leaves: int, seed: int = 0) -> tuple[RandomForestRegressor, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    # Few values each, so that many measures lie exactly on a threshold's side.
+    shape = rng.integers(0, 1 << 18, (500, len(SHAPE))) >> rng.integers(0, 17, len(SHAPE)) << 2
+    target = np.sin(shape[:, 0] / 3e4) + (shape[:, 1] > shape[:, 2]) + rng.normal(0, 0.1, 500)
+    return RandomForestRegressor(20, max_leaf_nodes=leaves, random_state=seed).fit(shape, target), shape
+
+
+@pytest.mark.parametrize("leaves", [2, 3, 17, LEAVES])
+def test_parity(leaves: int) -> None:
+    trees, shape = grown(leaves)
+    ours = Forest(forest.tables([tree.tree_ for tree in trees.estimators_], 1.0))
+    assert [ours(row) for row in shape] == pytest.approx(trees.predict(shape).tolist(), abs=1e-6)
+
+
+def test_no_trees_and_more_trees() -> None:
+    trees, shape = grown(8)
+    tables = forest.tables([tree.tree_ for tree in trees.estimators_], 1.0)
+    assert Forest(forest.none())(shape[0]) == 0.0
+    assert Forest(forest.joined(forest.none(), tables))(shape[0]) == Forest(tables)(shape[0])
+    twice = Forest(forest.joined(tables, Forest(tables).tables(-0.5)))
+    assert twice(shape[0]) == pytest.approx(Forest(tables)(shape[0]) / 2, abs=1e-5)
+
+
+def test_a_tree_that_is_one_leaf() -> None:
+    trees = RandomForestRegressor(3, random_state=0).fit(np.zeros((10, len(SHAPE))), np.full(10, 2.5))
+    ours = Forest(forest.tables([tree.tree_ for tree in trees.estimators_], 1.0))
+    assert ours(np.full(len(SHAPE), 7)) == pytest.approx(2.5)
