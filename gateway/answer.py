@@ -71,11 +71,14 @@ class Answer:
         # One part, the common case, is taken as it is.
         return (parts[0] if len(parts) == 1 else b"".join(parts))[:limit]
 
-    def close(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end. Safe to call again."""
+    def close(self, *, complete: bool = False) -> None:
+        """Give the connection back, or close it where the body was not read to its end. Safe to call again.
+
+        `complete`: nothing but the end of the body is still to come. See `Connection.release`.
+        """
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            connection.release()
+            connection.release(complete=complete)
 
 
 @functools.lru_cache(maxsize=256)

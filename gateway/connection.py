@@ -19,6 +19,7 @@ _HEAD_BYTES = 1 << 16
 _HIGH_BYTES = 1 << 18
 # Larger bodies are handed to the transport as they are instead of being copied behind their head.
 _JOINED_BYTES = 1 << 16
+_LINGER_SECONDS = 0.5
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self.lost = False
         self.used = False
+        self._lingering: asyncio.TimerHandle | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -126,9 +128,17 @@ class Connection(asyncio.Protocol):
         self._sink = None
         self._wake()
 
-    def release(self) -> None:
-        """The request is over. The connection is kept where its answer was read to the end, else closed."""
+    def release(self, *, complete: bool = False) -> None:
+        """The request is over. The connection is kept where its answer was read to the end, else closed.
+
+        `complete`: its last event was read, and the end of the body, which servers send by itself, may be on its way.
+        It is waited for, for a moment, and by nobody: a stream would else cost its connection.
+        """
         self.used = True
+        if complete and not self._ended and self.usable:
+            self._parts = []
+            self._lingering = self._loop.call_later(_LINGER_SECONDS, self.close)
+            return
         whole = self._ended and self._keep and not self._parts
         # An answer may be complete before its request is, such as a refusal of a large body.
         if whole and self.usable and self._transport.get_write_buffer_size() == 0:
@@ -139,7 +149,15 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Drop it. Safe to call again."""
         self._keep = False
+        self._lingers_no_more()
         self._transport.abort()
+
+    def _lingers_no_more(self) -> bool:
+        """Whether it did."""
+        timer, self._lingering = self._lingering, None
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
     async def _wait(self) -> None:
         self._waiter = waiter = self._loop.create_future()
@@ -181,6 +199,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        self._lingers_no_more()
         if self._head_complete and not self._ended and error is None and not self._framed():
             # Without a length the end of the connection is the end of the body.
             self._ended = True
@@ -216,6 +235,10 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._ended:
             return
+        if self._lingering is not None:
+            # More than the end: this answer is not what it seemed.
+            self.close()
+            return
         self._parts.append(body)
         self.waiting_bytes += len(body)
         if self.waiting_bytes > _HIGH_BYTES and not self._paused:
@@ -230,3 +253,5 @@ class Connection(asyncio.Protocol):
             self._ended = True
             self._keep = self._parser.should_keep_alive()
             self._wake()
+            if self._lingers_no_more():
+                self.release()

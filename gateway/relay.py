@@ -201,7 +201,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         upstream.in_flight -= 1
         attempt.end()
         if answer is not None:
-            answer.close()
+            answer.close(complete=attempt.outcome is Outcome.OK)
 
 
 async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline: Deadline) -> bytes:

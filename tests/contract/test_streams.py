@@ -351,3 +351,14 @@ def test_the_connection_is_used_again_after_a_stream(gateway: Gateway, student: 
         gateway.post(streamed())
     assert student.accepted <= before + 1
     eventually(lambda: gateway.metric("in_flight") == 0)
+
+
+def test_a_finished_stream_gives_its_connection_back(gateway: Gateway, student: ScriptedUpstream) -> None:
+    """Servers send the end of the body by itself, after `[DONE]`: not a reason to connect anew for each stream."""
+    before = student.accepted
+    for _ in range(4):
+        student.script(*stream(delta("a"), delta("", finish="stop"), usage_chunk(), DONE)[:-1], Sleep(0.05), End())
+        response = gateway.post(chat(stream=True))
+        assert response.events[-1] == DONE
+        time.sleep(0.2)
+    assert student.accepted - before <= 1

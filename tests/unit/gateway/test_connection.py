@@ -128,6 +128,35 @@ def test_one_that_was_not_read_to_its_end_is_not_used_again() -> None:
     assert server.connections == 2
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+@pytest.mark.parametrize(("rest", "connections"), [(b"0\r\n\r\n", 1), (b"1\r\n!\r\n0\r\n\r\n", 2), (b"", 2)])
+def test_the_end_of_a_complete_answer_may_come_after_it(rest: bytes, connections: int) -> None:
+    """A stream whose last event was read is over for the client; its connection is used again once its end is here."""
+    server = Server(CHUNKED, WHOLE)
+
+    async def test(pool: Pool) -> None:
+        connection = await pool.take()
+        connection.send(ASK, b"{}")
+        await connection.head()
+        assert await connection.read() == b"hello"
+        connection.release(complete=True)
+        await asyncio.sleep(0.05)
+        if rest:
+            server.writers[0].write(rest)
+            await asyncio.sleep(0.1)
+        else:
+            await until_lost(connection)
+        if connections > 1:
+            server.answers[:] = [WHOLE]
+        status, body, again = await ask(pool)
+        assert (status, body, server.connections) == (200, b"hello", connections)
+        again.release()
+
+    with_server(server, test)
+
+
 def test_chunks_an_interim_answer_and_a_body_up_to_the_connections_end() -> None:
     chunked = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     chunked += b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
