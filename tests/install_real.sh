@@ -2,7 +2,7 @@
 # Installs what the tests with real parts need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
 #   distill/   an environment for training: peft and pytest, and torch and transformers of vLLM's
-#   quantize/   the same with llmcompressor, which wants an older transformers than vLLM brings
+#   quantize/  with --quantize only: the same with llmcompressor, which wants an older transformers than vLLM brings
 #   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be there)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
@@ -143,7 +143,7 @@ else
 fi
 if [[ -n ${BREAKEVEN_QUANTIZE_PYTHON:-} ]]; then
   say "quantize: using \$BREAKEVEN_QUANTIZE_PYTHON"
-else
+elif [[ ${1:-} == --quantize ]]; then
   step quantize "$LLMCOMPRESSOR" install_quantize
 fi
 if [[ -n ${BREAKEVEN_SMOLLM2:-} ]]; then

@@ -14,7 +14,8 @@ from models.student import Student, command, environment
 from tests import real
 from tests.processes import ROOT, free_port
 
-pytestmark = pytest.mark.timeout(1500)
+# A second torch to install and minutes of calibration: `tests/install_real.sh --quantize && pytest -m large`.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.large]
 _PARTS = (
     "import sys; from pathlib import Path; from tests.unit.models.distill import tiny; folder = Path(sys.argv[1]); "
     "tiny.model(folder / 'student', layers=2, width=64); tiny.rows(folder / 'train.jsonl', 40)"
