@@ -33,7 +33,7 @@ class _Event(msgspec.Struct):
 _EVENT = msgspec.json.Decoder(_Event)
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_NULL = msgspec.Raw(b"null")
+_NULL, _NOTHING, _EMPTY = msgspec.Raw(b"null"), msgspec.Raw(b"{}"), msgspec.Raw(b'""')
 
 
 class Probe:
@@ -78,7 +78,11 @@ class Probe:
             self.seconds = 0.0 if self._began is None else time.perf_counter() - self._began
 
     def strip(self, data: bytes) -> bytes:
-        """The JSON of an event or an answer without the log-probabilities that only we asked for."""
+        """The JSON of an event or an answer without the log-probabilities that only we asked for.
+
+        Empty for an event that had nothing else: for a token without text, such as a special one, vLLM sends an event
+        only where log-probabilities were asked for.
+        """
         if self._client_asked or b'"logprobs"' not in data:
             return data
         try:
@@ -86,11 +90,18 @@ class Probe:
             choices = _CHOICES.decode(top["choices"])
         except (msgspec.DecodeError, KeyError, RecursionError):
             return data
+        if choices and all(self._only_logprobs(choice) for choice in choices):
+            return b""
         for choice in choices:
             if "logprobs" in choice:
                 choice["logprobs"] = _NULL
         top["choices"] = msgspec.Raw(msgspec.json.encode(choices))
         return msgspec.json.encode(top)
+
+    def _only_logprobs(self, choice: dict[str, msgspec.Raw]) -> bool:
+        text = choice.get("delta") == _NOTHING if self._chat else choice.get("text") == _EMPTY
+        asked = choice.get("logprobs", _NULL) != _NULL
+        return asked and text and choice.get("finish_reason", _NULL) == _NULL and "message" not in choice
 
     def _judge(self) -> None:
         seen = confidence(self._logprobs)

@@ -156,7 +156,9 @@ class StreamRelay:
         probe.look(event.data, finished=bool(mark.finished))
         data = event.data or b""
         stripped = probe.strip(data)
-        return event.raw if stripped is data else b"data: %b\n\n" % stripped
+        if stripped is data:
+            return event.raw
+        return b"data: %b\n\n" % stripped if stripped else b""
 
     async def _write(self, headers: Mapping[str, str]) -> None:
         # While the client does not read, it is not the upstream that is slow.

@@ -52,6 +52,19 @@ def sent(upstream: ScriptedUpstream) -> dict[str, Any]:
     return dict(upstream.last.json)
 
 
+def test_an_event_that_only_had_log_probabilities_is_not_for_the_client(
+    gateway: Gateway, student: ScriptedUpstream
+) -> None:
+    """vLLM sends an event for a special token only where log-probabilities were asked for."""
+    special = chunk("", [-0.2]).replace(b'{"content": ""}', b"{}")
+    student.script(*stream(SURE[0], special, *SURE[1:], usage_chunk(), DONE))
+    response = gateway.post(chat(stream=True))
+    assert texts(response.body) == "The sky is blue"
+    assert len(response.events) == len(SURE) + 1  # and [DONE]
+    student.script(*stream(SURE[0], special, *SURE[1:], usage_chunk(), DONE))
+    assert len(gateway.post(chat(stream=True, logprobs=True)).events) == len(SURE) + 2
+
+
 def test_a_sure_student_answers_and_nothing_tells_of_the_probe(gateway: Gateway, student: ScriptedUpstream) -> None:
     student.script(*stream(*SURE, usage_chunk(), DONE))
     response = gateway.post(chat(stream=True))
