@@ -22,7 +22,6 @@ class Answer:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers: dict[str, str] = {}
-        self.content_type = ""
         self._inflate: Callable[[bytes], bytes] | None = None
         for raw, value in connection.headers:
             if raw == b"content-encoding":

@@ -140,6 +140,7 @@ class Exchange:
         """The settled record."""
         attempts = tuple(attempt.record(self.services) for attempt in self.attempts)
         decision = self.decision
+        price = self.services.price
         return RequestRecord(
             id=self.id,
             request_id=self.request_id,
@@ -157,10 +158,10 @@ class Exchange:
             outcome=self.outcome,
             status=self.status,
             attempts=attempts,
-            baseline=baseline(attempts, self.services.price, pinned=self.pinned),
+            baseline=baseline(attempts, price, pinned=self.pinned),
             router_seconds=self.router_seconds,
             overhead_seconds=self.overhead_seconds,
             seconds=time.perf_counter() - self._started,
             probe_seconds=self.probe.seconds if self.probe is not None else None,
-            baseline_output=baseline_output(attempts, self.services.price, pinned=self.pinned),
+            baseline_output=baseline_output(attempts, price, pinned=self.pinned),
         )

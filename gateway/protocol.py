@@ -12,7 +12,7 @@ import asyncio
 import http
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("breakeven.protocol")
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus}
-
-
-class Straight(Protocol):
-    """An ASGI app that has its relays at hand, by path."""
-
-    relays: Mapping[bytes, Relay]
 
 
 class DirectClient(Client):

@@ -26,22 +26,20 @@ def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -
     The tokens are those of the answer that the client got: the last attempt that reported any. An attempt
     that failed before it would not have been made by a client of the teacher alone.
     """
-    if pinned:
-        return 0
-    for attempt in reversed(attempts):
-        if attempt.usage.prompt or attempt.usage.output:
-            return cost(attempt.usage, price).total
-    return 0
+    answer = _answer(attempts)
+    return 0 if pinned or answer is None else cost(answer.usage, price).total
 
 
 def baseline_output(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
     """The part of the baseline, in picodollars, for output tokens that the student wrote; 0 for a teacher's answer."""
-    if pinned:
+    answer = _answer(attempts)
+    if pinned or answer is None or answer.upstream is not Route.STUDENT:
         return 0
-    for attempt in reversed(attempts):
-        if attempt.usage.prompt or attempt.usage.output:
-            return cost(attempt.usage, price).output if attempt.upstream is Route.STUDENT else 0
-    return 0
+    return cost(answer.usage, price).output
+
+
+def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
+    return next((a for a in reversed(attempts) if a.usage.prompt or a.usage.output), None)
 
 
 def hosting(rates: Sequence[Rate], since: int, until: int) -> int:

@@ -12,6 +12,7 @@ an interval of no width (as Agresti and Coull, 1998, do for a share).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -56,9 +57,17 @@ def retention(pairs: Sequence[Compared], student_share: float) -> Retention | No
 
 def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
     """Output tokens of the teacher for one of the student; None where the student has written nothing."""
-    student = sum(Fraction(pair.weight) * pair.student_tokens for pair in pairs)
-    teacher = sum(Fraction(pair.weight) * pair.teacher_tokens for pair in pairs)
-    return Fraction(teacher) / student if student else None
+    # Few rates were ever in force: whole numbers are added for each, and exact fractions only at the end.
+    students: Counter[float] = Counter()
+    teachers: Counter[float] = Counter()
+    for pair in pairs:
+        students[pair.weight] += pair.student_tokens
+        teachers[pair.weight] += pair.teacher_tokens
+    student, teacher = (
+        sum((Fraction(weight) * tokens for weight, tokens in counts.items()), Fraction(0))
+        for counts in (students, teachers)
+    )
+    return teacher / student if student else None
 
 
 def _ratio(scored: list[tuple[float, float, float]]) -> Interval | None:
