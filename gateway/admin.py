@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from gateway import books, report, whatif
 from gateway.body import Body
@@ -22,6 +21,7 @@ from gateway.endpoints.chat import ChatCompletions, Completions
 from gateway.errors import LedgerError, RequestError
 from gateway.policies import Active, PolicyUpdate
 from gateway.prepare import decision_for
+from gateway.reading import read_body, read_model
 from gateway.services import Services
 
 _MAX_BODY = 1 << 20
@@ -61,7 +61,7 @@ def admin_router(services: Callable[[], Services]) -> APIRouter:
     @router.put("/policy")
     async def put_policy(request: Request) -> JSONResponse:
         now: Services = request.state.services
-        update = await _update(request)
+        update = await read_model(request, PolicyUpdate, _MAX_BODY, code="invalid_policy")
         if update.artifact not in (None, now.artifact.hash):
             raise RequestError(
                 409,
@@ -79,7 +79,7 @@ def admin_router(services: Callable[[], Services]) -> APIRouter:
     @router.post("/route")
     async def route(request: Request) -> JSONResponse:
         now: Services = request.state.services
-        return JSONResponse(_explained(now, Body(await _read(request))))
+        return JSONResponse(_explained(now, Body(await read_body(request, _MAX_BODY))))
 
     @router.get("/report")
     async def get_report(request: Request, since: Moment = None, until: Moment = None) -> JSONResponse:
@@ -156,26 +156,6 @@ def _explained(now: Services, body: Body) -> dict[str, Any]:
         "router": now.artifact.hash,
         "pushes": [push._asdict() for push in pushes],
     }
-
-
-async def _update(request: Request) -> PolicyUpdate:
-    try:
-        return PolicyUpdate.model_validate_json(await _read(request))
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in fault["loc"])
-        raise RequestError(
-            400, f"{path + ': ' if path else ''}{fault['msg']}", param=path or None, code="invalid_policy"
-        ) from None
-
-
-async def _read(request: Request) -> bytes:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > _MAX_BODY:
-            raise RequestError(413, f"The body is larger than {_MAX_BODY} bytes.", code="request_too_large")
-    return bytes(data)
 
 
 async def _stored(change: Callable[[], Active]) -> Active:

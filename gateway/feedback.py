@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth import client_key
 from gateway.errors import LedgerError, RequestError
+from gateway.reading import read_model
 from gateway.services import Services
 
 _MAX_BODY = 1 << 16
@@ -37,7 +38,7 @@ def feedback_router(services: Callable[[], Services]) -> APIRouter:
     async def feedback(request: Request) -> JSONResponse:
         now = services()
         key = client_key(now.keys, request.headers.get("authorization"))
-        given = await _read(request)
+        given = await read_model(request, Feedback, _MAX_BODY, code="invalid_feedback")
         name = key.name if key is not None else ""
 
         def put() -> Any:
@@ -64,19 +65,3 @@ def feedback_router(services: Callable[[], Services]) -> APIRouter:
         )
 
     return router
-
-
-async def _read(request: Request) -> Feedback:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > _MAX_BODY:
-            raise RequestError(413, f"The body is larger than {_MAX_BODY} bytes.", code="request_too_large")
-    try:
-        return Feedback.model_validate_json(bytes(data))
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in fault["loc"])
-        raise RequestError(
-            400, f"{path + ': ' if path else ''}{fault['msg']}", param=path or None, code="invalid_feedback"
-        ) from None
