@@ -161,7 +161,7 @@ async def _compare(current: Current) -> None:
     await current().state.drawn.first()
     from gateway.shadow.shadow import Shadow
 
-    await Shadow().run(current)
+    await Shadow(current().ledger).run(current)
 
 
 async def _request_error(_: Request, error: Exception) -> Response:

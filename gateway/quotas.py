@@ -8,7 +8,6 @@ meanwhile is added.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sqlite3
 import time
@@ -22,14 +21,12 @@ from limits.strategies import FixedWindowRateLimiter
 
 from gateway.config import ClientKey
 from gateway.economics.prices import picodollars
-from gateway.errors import LedgerError, RequestError
+from gateway.errors import RequestError
 from gateway.ledger import Ledger
 from gateway.record import RequestRecord
-
-_log = logging.getLogger("breakeven.quotas")
+from gateway.spending import Spending
 
 _REFRESH_SECONDS = 5.0
-_FLUSH_SECONDS = 2.0
 
 
 class WindowStore(Storage):
@@ -95,13 +92,12 @@ class Quotas:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        self._ledger = ledger
         self._clock = clock
         self._store = WindowStore(Path(folder) / "quotas.sqlite" if folder else None, clock)
         self._windows = FixedWindowRateLimiter(self._store)
-        self._stored: dict[str, int] = {}
-        self._since: dict[str, int] = {}
-        self._month = 0
+        self._spending = Spending(
+            ledger, lambda month: {str(one.group[0]): one.cost for one in ledger.sums(("key",), month)}, clock
+        )
 
     def admit(self, key: ClientKey | None) -> bool:
         """Count a request of this key. True where it may only go to the student, since the money is spent.
@@ -144,12 +140,11 @@ class Quotas:
             if tokens:
                 self._windows.hit(RateLimitItemPerMinute(key.tokens_per_minute), key.name, "tokens", cost=tokens)
         if key.monthly_budget_usd is not None:
-            cost = sum(a.cost.input + a.cost.cached_input + a.cost.output for a in record.attempts)
-            self._since[key.name] = self._since.get(key.name, 0) + cost
+            self._spending.add(key.name, sum(attempt.cost.total for attempt in record.attempts))
 
     def spent(self, name: str) -> int:
         """Picodollars that this key has spent this month, as far as is known here."""
-        return self._stored.get(name, 0) + self._since.get(name, 0)
+        return self._spending.of(name)
 
     async def run(self, keys: Callable[[], list[ClientKey]]) -> None:
         """Read the ledger now and then while a key has a budget; until cancelled."""
@@ -160,31 +155,11 @@ class Quotas:
 
     async def refresh(self) -> None:
         """Read what the keys have spent this month."""
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        month = int(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1e6)
-        added = dict(self._since)
-        try:
-            stored = await asyncio.to_thread(self._read, month)
-        except LedgerError as error:
-            _log.error("what the keys have spent cannot be read: %s", error)
-            return
-        if stored is None:
-            return
-        if month != self._month:
-            self._month, self._since, added = month, {}, {}
-        self._stored = stored
-        for name, cost in added.items():
-            self._since[name] -= cost
+        await self._spending.refresh()
 
     def close(self) -> None:
         """Close the store."""
         self._store.close()
-
-    def _read(self, month: int) -> dict[str, int] | None:
-        # What was settled and is not in the database yet is in `_since` until it is.
-        if not self._ledger.flush(_FLUSH_SECONDS):
-            return None
-        return {str(one.group[0]): one.cost for one in self._ledger.sums(("key",), month)}
 
     def _refusal(self, window: RateLimitItemPerMinute, name: str, kind: str) -> RequestError:
         reset, remaining = self._windows.get_window_stats(window, name, kind)

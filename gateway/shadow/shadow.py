@@ -16,20 +16,24 @@ from typing import Any
 import msgspec
 
 from gateway import log
+from gateway.books import shadow_spend
+from gateway.economics.prices import picodollars
 from gateway.errors import RequestError
 from gateway.exchange import Attempt
+from gateway.ledger import Ledger
 from gateway.prepare import NOT_HONOURED, one_output_limit
 from gateway.record import Endpoint, Outcome, Pair, RequestRecord
 from gateway.services import Services
 from gateway.shadow.answers import Message, flattened, whole_text
-from gateway.shadow.budget import Budget
 from gateway.shadow.calls import call
 from gateway.shadow.queue import Drawn, Result
 from gateway.shadow.scoring import Question, Scoring, scoring
+from gateway.spending import Spending
 from router.policy import Reason, Route
 
 _log = logging.getLogger("breakeven.shadow")
 
+_REFRESH_SECONDS = 10.0
 # What only concerns how the client gets its answer, or where the upstream would keep it.
 _ONLY_THE_CLIENTS = ("stream", "stream_options", "logprobs", "top_logprobs", "store")
 
@@ -37,8 +41,8 @@ _ONLY_THE_CLIENTS = ("stream", "stream_options", "logprobs", "top_logprobs", "st
 class Shadow:
     """What works the queue of drawn requests off. The teacher is the judge's model too."""
 
-    def __init__(self) -> None:
-        self._budget = Budget()
+    def __init__(self, ledger: Ledger) -> None:
+        self._spending = Spending(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
         # The scorer of the config in force, with its name.
         self._scoring: tuple[str, Scoring] | None = None
 
@@ -63,10 +67,15 @@ class Shadow:
         # Clients come first: half of the teacher's places stay theirs.
         if services.state.draining or not teacher.available or teacher.in_flight * 2 > teacher.config.max_concurrency:
             services.metrics.shadow.labels(Result.DROPPED_BUSY).inc()
-        elif not await self._budget.left(services):
+        elif not await self._left(services):
             services.metrics.shadow.labels(Result.DROPPED_BUDGET).inc()
         else:
             await self._compare(_Comparison(services, job, lambda: self._scorer(services)))
+
+    async def _left(self, services: Services) -> bool:
+        """Whether the month's money is not spent. While the ledger cannot be read nobody knows, and it is not."""
+        known = await self._spending.refresh(_REFRESH_SECONDS)
+        return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.shadow.monthly_budget_usd)
 
     def _scorer(self, services: Services) -> Scoring:
         name = services.config.shadow.scorer
@@ -87,7 +96,7 @@ class Shadow:
             comparison.services.metrics.shadow.labels(result).inc()
             record = comparison.record()
             if record.attempts:
-                self._budget.add(record)
+                self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
                 comparison.services.metrics.attempted(record)
                 encoded = msgspec.json.encode(record)
                 comparison.services.ledger.settle(record, encoded)
