@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from models.distill.asker import Stop
 from models.distill.chat import Call, Message
 from models.distill.journal import Journal
-from models.distill.pool import Pool, Stop
+from models.distill.pool import Pool
 
 Winner = Literal["student", "teacher", "tie"]
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from models.distill import dataset
+from models.distill.asker import Stop
 from models.distill.batch_pool import BatchPool
 from models.distill.chat import Call, Chat, Reply
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
-from models.distill.pool import Pool, Stop
+from models.distill.pool import Pool
 from models.distill.prompts import Prompt
 from models.distill.session import Meter, stopped_by_signals
 from models.distill.spend import Budget, Prices

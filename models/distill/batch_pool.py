@@ -6,20 +6,17 @@ batch's name, after a kill or a lost answer, looks for the batch of that upload 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from models.distill.asker import AGAIN, FATAL, Asker, Stop
 from models.distill.batch_api import ENDS, BatchApi, State, row_id
 from models.distill.chat import Call, CallFailed, Chat, Failure, Reply
 from models.distill.journal import Batch, Journal
-from models.distill.pool import AGAIN, FATAL, Stop
-from models.distill.spend import Budget, Prices, usd
+from models.distill.spend import Budget, Prices
 
 # Of OpenAI's 200 MB a file.
 _MOST_BYTES = 100 * 2**20
@@ -32,10 +29,11 @@ _FORGET = "where it is gone for good, --forget-batches counts it as possibly pai
 T = TypeVar("T")
 
 
-class BatchPool:
+class BatchPool(Asker):
     """Runs calls in batches of at most `rows`. `prices` are those of a batch; the budget is held at their worst.
 
-    `changed` is called with a few words after each look at the API. `failures` counts failed rows by kind.
+    `changed` is called with a few words after each look at the API. Stopping makes no more batches and waits for none;
+    those under way go on where they are.
     """
 
     def __init__(
@@ -50,29 +48,15 @@ class BatchPool:
         patience_seconds: float = 300.0,
         changed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        super().__init__(journal, prices, budget, patience_seconds=patience_seconds)
         self._api = BatchApi(chat)
-        self._journal = journal
-        self._prices = prices
-        self._budget = budget
         self._rows = rows
         self._poll = poll_seconds
-        self._patience = patience_seconds
         self._changed = changed
-        self._stop: Stop | None = None
-        self._stopping = asyncio.Event()
-        self._attempts: Counter[str] = Counter()
         self._fruitless = 0
         self._at_once = sys.maxsize
-        self.failures: Counter[str] = Counter()
-        self.given_up: dict[str, str] = {}
         for batch in journal.batches.values():
             budget.hold(sum(batch.worst.values()))
-
-    def stop(self, reason: str, message: str) -> None:
-        """Make no more batches and wait for none; those under way go on where they are."""
-        if self._stop is None:
-            self._stop = Stop(reason, message)
-            self._stopping.set()
 
     async def finish(self) -> Stop | None:
         """Wait for the batches that former runs left, and keep their answers."""
@@ -190,7 +174,7 @@ class BatchPool:
             if self._stop is not None:
                 return
         if not ended:
-            await self._pause(self._poll)
+            await self._wait(self._poll)
 
     async def _harvest(self, batch: Batch, state: State) -> None:
         """Keep the outcomes of a batch that has ended. Fetching them twice costs nothing."""
@@ -221,18 +205,10 @@ class BatchPool:
     def _keep(self, batch: Batch, key: str, outcome: Reply | CallFailed, *, attempt: bool) -> None:
         worst = batch.worst[key]
         if isinstance(outcome, Reply):
-            spent = self._prices.cost(outcome.usage) if outcome.usage.complete else 0
-            possible = 0 if outcome.usage.complete else worst
-            self._journal.replied(key, outcome, cost=spent, possible=possible, sync=False)
-            self._budget.settle(worst, spent=spent, possible=possible)
+            self._replied(key, outcome, worst, sync=False)
             return
-        possible = worst if outcome.maybe_paid else 0
-        self._journal.failed(key, outcome.kind, possible=possible)
-        self._budget.settle(worst, possible=possible)
-        self.failures[outcome.kind] += 1
+        self._failed(key, outcome, worst)
         self._attempts[key] += attempt
-        if outcome.kind in FATAL:
-            self.stop(outcome.kind, f"{outcome}: {FATAL[outcome.kind]}{AGAIN}")
         if outcome.kind is Failure.BAD or self._attempts[key] >= _ATTEMPTS:
             self.given_up[key] = str(outcome)
 
@@ -248,21 +224,7 @@ class BatchPool:
                 if error.kind not in _FLEETING or late or self._stop is not None:
                     raise
                 tries += 1
-                await self._pause(wait)
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-    def _worst(self, call: Call) -> int:
-        return self._prices.worst(call.prompt_bound(), call.max_tokens)
-
-    def _out_of_money(self, call: Call) -> None:
-        self.stop(
-            "budget",
-            f"the next call may cost up to {usd(self._worst(call))} USD, {usd(self._budget.taken)} of "
-            f"{usd(self._budget.limit or 0)} USD are or may be spent; raise --max-usd to go on",
-        )
+                await self._wait(wait)
 
 
 def _without(error: CallFailed) -> CallFailed:

@@ -17,10 +17,11 @@ from rich.console import Console
 
 from models import judge as judging
 from models.distill import evaluation, session
+from models.distill.asker import Stop
 from models.distill.chat import Call, Chat, Message, Reply
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
-from models.distill.pool import Pool, Stop
+from models.distill.pool import Pool
 from models.distill.rows import Example
 from models.distill.scorers import Scorer, scorer
 from models.distill.session import Meter, stopped_by_signals, write_atomically

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from models.distill import dataset, session
+from models.distill.asker import Stop
 from models.distill.asking import Asking, Settings, best, by_prompt, check_batches
 from models.distill.errors import DistillError
 from models.distill.journal import Journal
-from models.distill.pool import Stop
 from models.distill.prompts import Prompts
 from models.distill.session import write_atomically
 from models.distill.spend import PICODOLLARS, Budget, usd

@@ -13,10 +13,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from models.distill.asker import Stop
 from models.distill.chat import Call
 from models.distill.clusters import cluster
 from models.distill.journal import Journal
-from models.distill.pool import Pool, Stop
+from models.distill.pool import Pool
 from models.distill.prompts import Prompt, key_of
 
 _SHOWN = 5
