@@ -70,12 +70,12 @@ def grow(seed: int) -> RandomForestRegressor:
     )
 
 
-def blend(held_out: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+def blend(held_out: NDArray[np.float64], target: NDArray[np.float64], *, prior: bool = False) -> NDArray[np.float64]:
     """(3,): how much each model counts, the linear ones alike, from what they say of held-out rows, (3, n).
 
     Held-out rows have little to say on the ratio of forest and linear sum: both are best at telling domains apart,
     which ranks nothing within one. So only its fourth root is taken, and n-grams, which have more to learn, count
-    the less the fewer rows there are.
+    the less the fewer rows there are; not so with a prior among the linear ones, which has learned them already.
     """
     even = 1.0 / np.maximum(held_out[:2].std(axis=1), 1e-9)
     parts = np.stack([even @ held_out[:2], held_out[2]], axis=1)
@@ -83,7 +83,8 @@ def blend(held_out: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray
     linear, trees = LinearRegression(positive=True).fit(parts / spread, target).coef_
     if linear + trees <= 0.0:
         linear = trees = 1.0
-    trees *= _FOREST_ROWS / len(target)
+    if not prior:
+        trees *= _FOREST_ROWS / len(target)
     return np.array([*(even * (linear**0.25 / spread[0])), trees**0.25 / spread[1]])
 
 

@@ -98,7 +98,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     held_out = np.zeros((3, len(rows)))
     for train, test in folds(features, worse, seed):
         held_out[:, test] = learn(data.some(train), seed)(data.some(test))
-    shares = blend(held_out, data.target)
+    shares = blend(held_out, data.target, prior=prior is not None)
     # Without regularisation: two parameters, fitted on sums that no model was trained on.
     platt = LogisticRegression(C=np.inf).fit((shares @ held_out)[:, None], worse)
     slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])

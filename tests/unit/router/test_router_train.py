@@ -51,7 +51,7 @@ def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path]
     assert not (tmp_path / "art").exists()
 
 
-def test_a_prior_costs_nothing_where_few_rows_do_as_well(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_path: Path) -> None:
     out, few = tmp_path / "prior", write_rows(make_rows(40, seed=7), "few.jsonl")
     train(outcomes.read([write_rows(make_rows(600, seed=8))]), out, sources=["s"])
     tests = outcomes.read([write_rows(make_rows(300, seed=9), "test.jsonl")])
@@ -63,8 +63,7 @@ def test_a_prior_costs_nothing_where_few_rows_do_as_well(write_rows: Callable[..
         result = run(app, ["train", str(all_of(few)), "--out", str(tmp_path / name), *options])
         assert result.exit_code == 0, result.output
         found.append(measure(tests, load(tmp_path / name).assess).measures["router"]["AUROC"].value)
-    # These made-up rows are learned from 40 of them; what a prior brings to real ones is measured in docs/router.md.
-    assert found[1] > found[0] - 0.02 > 0.7
+    assert found[1] > found[0]
     assert load(tmp_path / "with").metadata["prior"] == load(out).hash
     assert load(out).hash in (tmp_path / "with" / "MODEL_CARD.md").read_text()
 
