@@ -170,7 +170,6 @@ class Metrics:
     def settle(self, record: RequestRecord) -> None:
         """Count one settled request and its attempts."""
         self._requests[record.endpoint, record.route or "none", record.reason or "none", record.outcome] += 1
-        self.attempted(record)
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
                 self._first_event[attempt.upstream].observe(attempt.first_event_seconds)
@@ -186,8 +185,7 @@ class Metrics:
             self._overhead.observe(record.overhead_seconds)
         if record.route is not None:
             self._seconds[record.route].observe(record.seconds)
-        if self._at_once:
-            self.flush()
+        self.attempted(record)
 
     def flush(self) -> None:
         """Bring what was counted to where it is read."""
@@ -205,6 +203,8 @@ class Metrics:
             self._attempts[attempt.upstream, attempt.outcome] += 1
             if attempt.outcome is Outcome.OK and not attempt.usage.complete:
                 self.usage_missing.labels(attempt.upstream).inc()
+        if self._at_once:
+            self.flush()
 
 
 class UpstreamCollector(Collector):

@@ -83,3 +83,9 @@ def test_a_worker_has_nothing_left_to_flush() -> None:
     Metrics(registry, at_once=True).settle(record(0.2))
     assert registry.get_sample_value("breakeven_score_count") == 1
     assert registry.get_sample_value("breakeven_attempts_total", {"upstream": "student", "outcome": "ok"}) == 2
+
+
+def test_a_worker_has_nothing_left_to_flush_of_calls_that_no_client_asked_for() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, at_once=True).attempted(record(0.2))
+    assert registry.get_sample_value("breakeven_attempts_total", {"upstream": "student", "outcome": "ok"}) == 2
