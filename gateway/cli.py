@@ -44,6 +44,7 @@ def serve(
     from gateway.app import create_app
     from gateway.checks import open_services
     from gateway.workers import Supervisor
+    from router import kernel
 
     log.configure(log_level)
     read = partial(_load, config, host, port, workers)
@@ -51,7 +52,10 @@ def serve(
     listener = server.bind(settings)
     artifact, ledger = open_services(settings)
     address, bound = listener.getsockname()[:2]
-    Console(stderr=True).print(f"breakeven listens on http://{address}:{bound}", highlight=False)
+    say = partial(Console(stderr=True, soft_wrap=True).print, highlight=False)
+    if not kernel.COMPILED:
+        say("breakeven: a decision takes several times as long as it could; install a C compiler and Breakeven again")
+    say(f"breakeven listens on http://{address}:{bound}")
     if settings.server.workers > 1:
         ledger.close()
         raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())

@@ -81,7 +81,10 @@ def load(path: Path | None = None) -> Artifact:
         fits = array.ndim == len(shape) and all(w is None or w == s for w, s in zip(shape, array.shape, strict=True))
         if not fits or array.dtype != kind:
             raise ArtifactError(f"{folder}/weights.npz: {name} has the wrong shape; train it again")
-    return Artifact(Difficulty(found, numbers), Novelty(found), digest, metadata)
+    try:
+        return Artifact(Difficulty(found, numbers), Novelty(found), digest, metadata)
+    except (ValueError, IndexError) as error:
+        raise ArtifactError(f"{folder}/weights.npz: {error}; train it again") from None
 
 
 def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: str) -> str:

@@ -18,19 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router import forest
-from router.features import (
-    PLACES,
-    RUN,
-    SHAPE,
-    UNIT,
-    Features,
-    extract,
-    normalise,
-    run_places,
-    word_places,
-    word_spans,
-)
+from router import forest, kernel
+from router.features import SHAPE, UNIT, Features, extract, normalise
+from router.vectors import PLACES, RUN, run_places, word_places, word_spans
 
 # Fixed point: 2**-22 is far below what a weight can be estimated to, and 25,000 n-grams stay within int64.
 SCALE = float(1 << 22)
@@ -72,8 +62,8 @@ class Difficulty:
         `weighted` (idf * weight) and `squared` (idf ** 2) by place, in units of 1 / SCALE and 1 / 2**16;
         `shape` and `mean`: the weights of the SHAPE measures and what they are on average.
         """
-        # Two whole numbers side by side, so that one place is one access to memory; their sums stay exact.
-        self._pairs = arrays["weighted"] + 1j * arrays["squared"]
+        # Both numbers of a place side by side, so that it is one access to memory.
+        self._table = np.stack([arrays["weighted"], arrays["squared"]], axis=1)
         self._shape, self._mean = arrays["shape"].tolist(), arrays["mean"].tolist()
         self._whole_shape = np.rint(arrays["shape"] * _SHAPE_SCALE).astype(np.int64)
         self.forest = forest.Forest(arrays)
@@ -83,13 +73,13 @@ class Difficulty:
     @property
     def idf(self) -> NDArray[np.float64]:
         """Inverse document frequency by place."""
-        idf: NDArray[np.float64] = np.sqrt(self._pairs.imag / 65536.0)
+        idf: NDArray[np.float64] = np.sqrt(self._table[:, 1] / 65536.0)
         return idf
 
     @property
     def weights(self) -> Weights:
         """The fitted weights."""
-        grams = self._pairs.real / SCALE / np.maximum(self.idf, 1e-9)
+        grams = self._table[:, 0] / SCALE / np.maximum(self.idf, 1e-9)
         return Weights(grams, np.array(self._shape), np.array(self._mean), self._bias)
 
     def score(self, text: str) -> float:
@@ -99,8 +89,8 @@ class Difficulty:
     def margin(self, features: Features) -> float:
         """The uncalibrated sum."""
         shape = int(self._whole_shape @ features.shape) / (UNIT * _SHAPE_SCALE)
-        both = self._pairs.take(features.places)
-        grams = _family(both[: features.words]) + _family(both[features.words :])
+        words, words_squared, runs, runs_squared = kernel.weigh(features.places, features.words, self._table)
+        grams = _family(words, words_squared) + _family(runs, runs_squared)
         return self._start + shape + self.forest(features.shape) + grams
 
     def calibrate(self, margin: float) -> float:
@@ -119,13 +109,13 @@ class Difficulty:
         names += [f"words {_shown(one + b' ' + other)!r}" for one, other in itertools.pairwise(found)]
         data = b" %b " % plain
         letters = [f"letters {_shown(data[index : index + RUN])!r}" for index in range(len(data) - RUN + 1)]
-        both = self._pairs.take(features.places)
-        for labels, places, of in (
-            (names, word_places(plain), both[: features.words]),
-            (letters, run_places(plain), both[features.words :]),
+        _, words_squared, _, runs_squared = kernel.weigh(features.places, features.words, self._table)
+        for labels, places, squared in (
+            (names, word_places(plain), words_squared),
+            (letters, run_places(plain), runs_squared),
         ):
-            weighted = self._pairs.real[places].tolist()
-            norm = math.sqrt(max(1, of.imag.sum()) / 65536.0)
+            weighted = self._table[places, 0].tolist()
+            norm = math.sqrt(max(1, squared) / 65536.0)
             pushes.update((label, value / SCALE / norm) for label, value in zip(labels, weighted, strict=True))
         pushes["measures together"] = self.forest(features.shape)
         ranked = sorted(pushes.items(), key=lambda item: (-abs(item[1]), item[0]))
@@ -135,9 +125,8 @@ class Difficulty:
         return [w * (x / UNIT - m) for w, x, m in zip(self._shape, shape.tolist(), self._mean, strict=True)]
 
 
-def _family(both: NDArray[np.complex128]) -> float:
-    total = complex(np.add.reduce(both))
-    return total.real / SCALE / math.sqrt(max(1.0, total.imag) / 65536.0)
+def _family(weighted: int, squared: int) -> float:
+    return weighted / SCALE / math.sqrt(max(1.0, squared) / 65536.0)
 
 
 def _shown(piece: bytes) -> str:

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from router import kernel
+from router.features import SHAPE
+
 TREES = 60
 LEAVES = 32
 SCALE = float(1 << 24)
@@ -39,17 +42,15 @@ class Forest:
         Of each split, (LEAVES - 1, trees): which measure it looks at, above which `thresholds` it goes to the right,
         and which leaves are then left as bits; the `values` of the leaves, (trees, LEAVES), in 1 / SCALE.
         """
-        self._measures, self._thresholds, self._leaves, self._values = (arrays[name] for name in ARRAYS)
-        # A power of two as a float has its leaf as exponent, counted from one.
-        self._first = np.arange(len(self._values)) * LEAVES - 1
-        self._flat = self._values.ravel()
+        tables = [np.ascontiguousarray(arrays[name]) for name in ARRAYS]
+        self._measures, self._thresholds, self._leaves, self._values = tables
+        used = self._measures[self._thresholds < _NEVER]
+        if used.size and not 0 <= used.min() <= used.max() < len(SHAPE):
+            raise ValueError("a tree of the forest looks at a measure that there is not")
 
     def __call__(self, shape: NDArray[np.int64]) -> float:
         """The sum over the trees for the SHAPE measures of one text in 1 / UNIT."""
-        right = shape.take(self._measures) > self._thresholds
-        left = np.bitwise_and.reduce(np.where(right, self._leaves, -1), axis=0)
-        leaf = np.frexp((left & -left).astype(np.float64))[1] + self._first
-        return int(np.add.reduce(self._flat.take(leaf))) / SCALE
+        return int(kernel.vote(shape, self._measures, self._thresholds, self._leaves, self._values)) / SCALE
 
     def tables(self, factor: float = 1.0) -> Tables:
         """The arrays, with the values `factor` times as large."""

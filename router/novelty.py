@@ -18,7 +18,6 @@ novelty everywhere.
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -27,19 +26,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router.features import SAMPLED, SHAPE, Features
+from router import kernel
+from router.features import SHAPE, Features
+from router.vectors import IDF_BITS, SAMPLED, STEP
 
 TOP = 3
 # How many entries of the inverted index are read for one text, and how many texts are then compared in full.
 POSTINGS = 1500
 CANDIDATES = 10
-_BITS = 12
-_MASK, _ROW = (1 << _BITS) - 1, (1 << 2 * _BITS) - 1
 # Squared idf in whole numbers: a sum of thousands stays exact in float64.
 UNIT = 1024.0
-# A standard deviation of a shape measure in whole numbers, and where what is far off is cut.
-STEP = 1 << 12
-CLIP = 8 * STEP
 # Chosen on dev rows: calibration of a router of MMLU and chat on GSM8K against ranking on its own domain. From which
 # novelty on a score is shrunk, where it is shrunk most, how much is then left; for scores more than BAND above the base
 # rate, and for those below it.
@@ -97,26 +93,8 @@ class Novelty:
         each one's list ends, and the `norms` of the reference texts; `mean`, `deviation` and `whiten` of the shape
         measures; `tables`: sorted values of each statistic over the reference set; `sums`: sorted sums of surprises.
         """
-        idf = arrays["novelty_idf"].astype(np.int64)
-        places, texts = arrays["novelty_places"].astype(np.int64), arrays["novelty_texts"]
-        # Of each place its row in the index and its idf. The rarer a place, the lower its row; row 0 is empty and
-        # stands for every place that has no list.
-        self._places = idf
-        self._places[places] |= np.arange(1, len(places) + 1) << _BITS
-        self._starts = np.concatenate([[0, 0], arrays["novelty_ends"].astype(np.int64)])
-        self._lengths = np.diff(self._starts)
-        squared = np.concatenate([[0], arrays["novelty_idf"][places].astype(np.int64) ** 2])
-        self._texts: NDArray[np.uint16] = texts
         self._norms = arrays["novelty_norms"].tolist()
-        self._inverse = np.rint((1 << 30) / arrays["novelty_norms"]).astype(np.int64) << 16
-        self._numbers = np.arange(len(self._norms))
-        self._every = np.arange(POSTINGS + len(self._norms))
-        # The same index by text: the rows of each one, with an empty one so that none has none, and their weights.
-        owner = np.concatenate([self._numbers.astype(np.uint16), texts])
-        order = np.argsort(owner, kind="stable")
-        held = np.repeat(squared << _BITS * 2 | np.arange(len(squared)), [len(self._norms), *self._lengths[1:]])
-        self._held = held[order]
-        self._ends = [0, *np.cumsum(np.bincount(owner)).tolist()]
+        self._index = _index(arrays)
         self._mean: NDArray[np.int64] = arrays["novelty_mean"]
         self._scale: NDArray[np.float64] = STEP / arrays["novelty_deviation"]
         self._whiten: NDArray[np.int64] = arrays["novelty_whiten"]
@@ -134,63 +112,50 @@ class Novelty:
 
     def strangeness(self, features: Features) -> Strangeness:
         """The three statistics."""
-        found = self._places.take(features.places[: features.sample])
-        idf = found & _MASK
-        cosines = sorted(cosine for _, cosine in self._neighbours(found >> _BITS, idf))
-        words = int(np.add.reduce(idf[: features.words])) / max(1, features.words)
-        return Strangeness(1.0 - math.fsum(cosines[-TOP:]) / TOP, self._distance(features.shape), words)
+        cosines, idf = self._nearest(features)
+        nearest = sorted(cosine for _, cosine in cosines)[-TOP:]
+        words = idf / max(1, features.words)
+        return Strangeness(1.0 - math.fsum(nearest) / TOP, self._distance(features.shape), words)
 
     def neighbours(self, features: Features) -> list[tuple[int, float]]:
         """The most similar reference texts and their cosines, in no order: exact ones, of the CANDIDATES texts that
         share most with this one among its rarest places.
         """
-        found = self._places.take(features.places[: features.sample])
-        return self._neighbours(found >> _BITS, found & _MASK)
+        return self._nearest(features)[0]
 
-    def _neighbours(self, rows: NDArray[np.int64], idf: NDArray[np.int64]) -> list[tuple[int, float]]:
-        rows.sort()
-        near = self._candidates(rows)
-        if not near:
-            return []
-        norm = math.sqrt(int(idf @ idf))
-        seen = np.zeros(len(self._lengths), dtype=bool)
-        seen[rows] = True
-        ends = self._ends
-        held = np.concatenate([self._held[ends[text] : ends[text + 1]] for text in near])
-        shared = seen.take(held & _ROW)
-        held >>= 2 * _BITS
-        held *= shared
-        starts = [0, *itertools.accumulate(ends[text + 1] - ends[text] for text in near[:-1])]
-        sums = np.add.reduceat(held, starts).tolist()
-        return [(text, common / (self._norms[text] * norm)) for text, common in zip(near, sums, strict=True)]
-
-    def _candidates(self, rows: NDArray[np.int64]) -> list[int]:
-        """The texts that share most with these rows, ascending, as far as POSTINGS entries tell."""
-        # Rare places first: a long text is not more work than a short one.
-        lengths = self._lengths.take(rows)
-        ends = lengths.cumsum()
-        count = int(ends.searchsorted(POSTINGS, "right")) or 1
-        rows, lengths, ends = rows[:count], lengths[:count], ends[:count]
-        if not len(ends) or not ends[-1]:
-            return []
-        where = (self._starts.take(rows) - ends + lengths).repeat(lengths)
-        where += self._every[: len(where)]
-        # Rare places weigh much the same; the comparison in full is exact. The keys are whole numbers that differ:
-        # which are the largest does not depend on how they are sorted.
-        keys = np.bincount(self._texts.take(where), minlength=len(self._norms)) * self._inverse
-        keys |= self._numbers
-        if len(keys) > CANDIDATES:
-            keys.partition(len(keys) - CANDIDATES)
-            keys = keys[-CANDIDATES:]
-        found: list[int] = (keys & 0xFFFF).tolist()
-        return found
+    def _nearest(self, features: Features) -> tuple[list[tuple[int, float]], int]:
+        """Neighbours, and the sum of the idf of words and pairs."""
+        sample = features.places[: features.sample]
+        squared, idf, near = kernel.nearest(sample, features.words, self._index, POSTINGS, CANDIDATES)
+        norm = math.sqrt(squared)
+        return [(text, common / (self._norms[text] * norm)) for text, common in near], idf
 
     def _distance(self, shape: NDArray[np.int64]) -> float:
-        standard = (shape - self._mean) * self._scale
-        np.minimum(standard, CLIP, out=standard)
-        np.maximum(standard, -CLIP, out=standard)
-        found = (self._whiten @ np.rint(standard).astype(np.int64)) >> 16
-        return int(found @ found) / STEP**2
+        return int(kernel.distance(shape, self._mean, self._scale, self._whiten)) / STEP**2
+
+
+def _index(arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    """The index as `vectors.nearest` wants it. Raises ValueError where the arrays contradict each other: compiled
+    code follows what they say.
+    """
+    places, owners = arrays["novelty_places"], np.ascontiguousarray(arrays["novelty_texts"])
+    upto = np.concatenate([[0], arrays["novelty_ends"].astype(np.int64)])
+    counts = upto[1:] - upto[:-1]
+    norms = arrays["novelty_norms"]
+    texts = len(norms)
+    fits = len(places) == len(counts) and int(counts.sum()) == len(owners) and len(arrays["novelty_idf"]) < 1 << 20
+    if not fits or (counts < 0).any() or (len(owners) and int(owners.max()) >= texts) or not (norms >= 1.0).all():
+        raise ValueError("the index of the reference texts contradicts itself")
+    known = arrays["novelty_idf"].astype(np.uint32) & ((1 << IDF_BITS) - 1)
+    known[places] |= np.arange(1, len(places) + 1, dtype=np.uint32) << IDF_BITS
+    starts = np.concatenate([[0], upto]).astype(np.uint32)
+    # The same by text: the rows of each one.
+    rows = np.repeat(np.arange(1, len(places) + 1, dtype=np.uint32), counts)
+    held = rows[np.argsort(owners, kind="stable")]
+    ends = np.concatenate([[0], np.bincount(owners, minlength=texts).cumsum()]).astype(np.uint32)
+    idf = np.concatenate([[0], known[places] & ((1 << IDF_BITS) - 1)])
+    inverse = np.rint((1 << 30) / norms).astype(np.int64) << 16
+    return known, starts, owners, held, ends, (idf * idf).astype(np.uint32), inverse
 
 
 class Surprise:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router.features import SAMPLED, Features
 from router.features import UNIT as SHAPE_UNIT
-from router.novelty import CLIP, STATISTICS, STEP, UNIT, Novelty, Strangeness
+from router.features import Features
+from router.novelty import STATISTICS, UNIT, Novelty, Strangeness
 from router.outcomes import OutcomeError
+from router.vectors import CLIP, SAMPLED, STEP
 
 MIN_TEXTS = 40
 # More of them cost time at each decision.

@@ -21,10 +21,11 @@ from sklearn.linear_model import LogisticRegression
 
 from router import artifact, forest
 from router.difficulty import NUMBERS, SCALE, Difficulty
-from router.features import PLACES, SHAPE, UNIT, Features, extract
+from router.features import SHAPE, UNIT, Features, extract
 from router.models import Rows, blend, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
+from router.vectors import PLACES
 
 _MIN_ROWS = 40
 # The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import make_rows
 
@@ -92,6 +94,26 @@ def test_weights_with_the_right_hash_and_the_wrong_content_do_not_load(folder: P
         (folder / "metadata.json").write_text(json.dumps(metadata | {"hash": digest}))
         with pytest.raises(ArtifactError, match="cannot be read"):
             load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("novelty_texts", lambda array: array + 60_000),
+        ("novelty_ends", lambda array: array[::-1].copy()),
+        ("novelty_norms", lambda array: array[:-1]),
+        ("novelty_places", lambda array: array + 400_000),
+        ("forest_measures", lambda array: array + 18),
+    ],
+)
+def test_tables_that_contradict_each_other_do_not_load(
+    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    with np.load(folder / "weights.npz") as arrays:
+        changed = {**arrays, name: change(arrays[name]).astype(arrays[name].dtype)}
+    artifact.write(folder, changed, json.loads((folder / "metadata.json").read_text()), "")
+    with pytest.raises(ArtifactError, match="train it again"):
+        load(folder)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])

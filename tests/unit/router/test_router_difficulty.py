@@ -20,10 +20,11 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler, normalize
 
 from router.artifact import load
-from router.features import PLACES, UNIT, extract
+from router.features import UNIT, extract
 from router.models import ALPHA, C, Rows, blend, folds, grow
 from router.outcomes import OutcomeError, OutcomeRow
 from router.train import _SEED, SHAPE_SCALE, fit
+from router.vectors import PLACES
 
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
 SHIPPED = load().difficulty

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.features import HALF, PLACES, SAMPLED, SHAPE, extract, normalise, run_places, word_places, word_spans
+from router.features import SHAPE, extract, normalise
+from router.vectors import HALF, PLACES, SAMPLED, run_places, word_places, word_spans
 
 # Lone surrogates too: JSON can carry them.
 PINNED = [

@@ -1,0 +1,339 @@
+/* The inner loops of a decision, compiled. What each function computes, and why, says `vectors.py`, which has the same
+ * functions in numpy; both give the same whole numbers to the bit, and a test compares them.
+ *
+ * Arguments are buffers of plain numbers in the machine's order of bytes. Lengths and indices are checked: a table
+ * that does not fit raises ValueError and never reads beyond its end.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* As in features.py. */
+enum { BITS = 18, RUN = 5, LONG = 8 };
+enum { HALF = 1 << BITS, PLACES = 2 << BITS, SAMPLED = HALF + HALF / 2, WORDS = PLACES / 64 };
+static const uint64_t PRIME = 0x9E3779B97F4A7C15u, BASE = 0x100000001B3u, PAIR = 0xC2B2AE3D27D4EB4Fu;
+/* As in novelty.py. */
+enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
+
+enum { DIGIT = 1, UPPER = 2, SYMBOL = 4, LETTER = 8 };
+static uint8_t kinds[256];
+
+static void name_kinds(void) {
+    for (int byte = 0; byte < 256; byte++) {
+        int digit = byte >= '0' && byte <= '9', upper = byte >= 'A' && byte <= 'Z';
+        int lower = byte >= 'a' && byte <= 'z';
+        int space = byte == ' ' || (byte >= 9 && byte <= 13) || (byte >= 28 && byte <= 31);
+        kinds[byte] = (digit ? DIGIT : 0) | (upper ? UPPER : 0);
+        if (byte > 127 || byte == '_' || digit || upper || lower) kinds[byte] |= LETTER;
+        if (byte < 128 && !digit && !upper && !lower && !space) kinds[byte] |= SYMBOL;
+    }
+}
+
+static PyObject *misfit(const char *what) {
+    PyErr_Format(PyExc_ValueError, "%s does not fit the other tables", what);
+    return NULL;
+}
+
+/* A set of small numbers, which gives them back sorted: one bit each. */
+static inline void put(uint64_t *set, uint32_t number) { set[number >> 6] |= (uint64_t)1 << (number & 63); }
+static inline int has(const uint64_t *set, uint32_t number) { return set[number >> 6] >> (number & 63) & 1; }
+
+/* Puts the place of a hash; how many of its SAMPLED kind there were not before is counted in `fresh`. */
+static inline void put_hash(uint64_t *set, uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
+    uint32_t place = from + (uint32_t)(hash * PRIME >> (64 - BITS));
+    fresh[place >= SAMPLED] += !has(set, place);
+    put(set, place);
+}
+
+static PyObject *grams(PyObject *self, PyObject *plain) {
+    Py_buffer text;
+    if (PyObject_GetBuffer(plain, &text, PyBUF_SIMPLE) < 0) return NULL;
+    uint64_t *set = PyMem_Calloc(WORDS, sizeof *set);
+    PyObject *found = NULL, *places = NULL;
+    if (!set) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    const uint8_t *data = text.buf;
+    Py_ssize_t length = text.len, count = 0, longest = 0, many = 0, words, fresh[2] = {0};
+    uint64_t before = 0;
+    for (Py_ssize_t at = 0; at < length;) {
+        Py_ssize_t start = at;
+        uint64_t hash = (data[at] + (uint64_t)0) * BASE;
+        if (kinds[data[at++]] & LETTER)
+            for (; at < length && kinds[data[at]] & LETTER; at++) hash = (hash + data[at]) * BASE;
+        if (data[start] == ' ') continue;
+        put_hash(set, hash, 0, fresh);
+        if (count++) put_hash(set, before * PAIR + hash, 0, fresh);
+        before = hash;
+        if (at - start > longest) longest = at - start;
+        many += at - start > LONG;
+    }
+    words = fresh[0];
+    /* The runs of RUN bytes of the text between two spaces, each in the upper bytes of a number. */
+    uint64_t run = (uint64_t)' ' << 56;
+    const uint64_t upper = ~(uint64_t)0 << 8 * (8 - RUN);
+    for (Py_ssize_t at = 0; at <= length; at++) {
+        run = run >> 8 | (uint64_t)(at < length ? data[at] : ' ') << 56;
+        if (at >= RUN - 2) put_hash(set, run & upper, HALF, fresh);
+    }
+    places = PyBytes_FromStringAndSize(NULL, (fresh[0] + fresh[1]) * (Py_ssize_t)sizeof(int64_t));
+    if (!places) goto done;
+    int64_t *out = (int64_t *)PyBytes_AsString(places);
+    for (uint32_t word = 0; word < WORDS; word++)
+        for (uint64_t bits = set[word]; bits; bits &= bits - 1) *out++ = 64 * (int64_t)word + __builtin_ctzll(bits);
+    found = Py_BuildValue("Onnnnn", places, words, fresh[0], count, longest, many);
+done:
+    Py_XDECREF(places);
+    PyMem_Free(set);
+    PyBuffer_Release(&text);
+    return found;
+}
+
+static PyObject *measure(PyObject *self, PyObject *written) {
+    Py_buffer text;
+    if (PyObject_GetBuffer(written, &text, PyBUF_SIMPLE) < 0) return NULL;
+    const uint8_t *data = text.buf;
+    Py_ssize_t of[256] = {0}, numbers = 0, digits = 0, upper = 0, symbols = 0;
+    for (Py_ssize_t at = 0; at < text.len; at++) {
+        of[data[at]]++;
+        numbers += kinds[data[at]] & DIGIT && !(at && kinds[data[at - 1]] & DIGIT);
+    }
+    for (int byte = 0; byte < 128; byte++) {
+        if (kinds[byte] & DIGIT) digits += of[byte];
+        if (kinds[byte] & UPPER) upper += of[byte];
+        if (kinds[byte] & SYMBOL) symbols += of[byte];
+    }
+    PyBuffer_Release(&text);
+    return Py_BuildValue("nnnnnnnnnn", digits, upper, symbols, numbers, of['\n'], of['?'], of[','], of['.'],
+                         of['$'] + of['\\'], of['_']);
+}
+
+static PyObject *weigh(PyObject *self, PyObject *args) {
+    Py_buffer places, table;
+    Py_ssize_t words;
+    if (!PyArg_ParseTuple(args, "y*ny*", &places, &words, &table)) return NULL;
+    const int64_t *place = places.buf;
+    const int32_t (*pairs)[2] = table.buf;
+    Py_ssize_t count = places.len / (Py_ssize_t)sizeof *place, limit = table.len / (Py_ssize_t)sizeof *pairs;
+    int64_t sums[2][2] = {{0}};
+    PyObject *found = NULL;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        if ((uint64_t)place[at] >= (uint64_t)limit) {
+            misfit("the table of weights");
+            goto done;
+        }
+        int64_t *sum = sums[at >= words];
+        sum[0] += pairs[place[at]][0];
+        sum[1] += pairs[place[at]][1];
+    }
+    found = Py_BuildValue("LLLL", (long long)sums[0][0], (long long)sums[0][1], (long long)sums[1][0],
+                          (long long)sums[1][1]);
+done:
+    PyBuffer_Release(&places);
+    PyBuffer_Release(&table);
+    return found;
+}
+
+static PyObject *vote(PyObject *self, PyObject *args) {
+    Py_buffer shape, measures, thresholds, leaves, values;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &shape, &measures, &thresholds, &leaves, &values)) return NULL;
+    const int64_t *of = shape.buf, *which = measures.buf, *above = thresholds.buf, *kept = leaves.buf;
+    const int64_t *value = values.buf;
+    Py_ssize_t wide = shape.len / 8, splits = measures.len / 8, all = values.len / 8;
+    Py_ssize_t trees = all - splits, per = trees ? all / trees : 1;
+    PyObject *found = NULL;
+    uint64_t *left = NULL;
+    /* One leaf more than splits in each tree. */
+    if (trees < 0 || per * trees != all || thresholds.len != measures.len || leaves.len != measures.len) {
+        misfit("the forest");
+        goto done;
+    }
+    left = PyMem_Malloc((trees ? trees : 1) * sizeof *left);
+    if (!left) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    memset(left, 0xFF, trees * sizeof *left);
+    for (Py_ssize_t split = 0; split < splits; split += trees)
+        for (Py_ssize_t tree = 0; tree < trees; tree++) {
+            if ((uint64_t)which[split + tree] >= (uint64_t)wide) {
+                misfit("the forest");
+                goto done;
+            }
+            left[tree] &= of[which[split + tree]] > above[split + tree] ? (uint64_t)kept[split + tree] : ~(uint64_t)0;
+        }
+    int64_t sum = 0;
+    for (Py_ssize_t tree = 0; tree < trees; tree++) {
+        Py_ssize_t leaf = left[tree] ? __builtin_ctzll(left[tree]) : per;
+        if (leaf >= per) {
+            misfit("the forest");
+            goto done;
+        }
+        sum += value[tree * per + leaf];
+    }
+    found = PyLong_FromLongLong(sum);
+done:
+    PyMem_Free(left);
+    PyBuffer_Release(&shape);
+    PyBuffer_Release(&measures);
+    PyBuffer_Release(&thresholds);
+    PyBuffer_Release(&leaves);
+    PyBuffer_Release(&values);
+    return found;
+}
+
+static PyObject *distance(PyObject *self, PyObject *args) {
+    Py_buffer shape, mean, scale, whiten;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*", &shape, &mean, &scale, &whiten)) return NULL;
+    const int64_t *of = shape.buf, *middle = mean.buf, *rows = whiten.buf;
+    const double *factor = scale.buf;
+    int64_t standard[64], wide = shape.len / 8, sum = 0;
+    PyObject *found = NULL;
+    if (wide > 64 || mean.len != shape.len || scale.len != shape.len || whiten.len != 8 * wide * wide) {
+        misfit("the table of measures");
+        goto done;
+    }
+    for (int64_t at = 0; at < wide; at++) {
+        double value = (double)(of[at] - middle[at]) * factor[at];
+        standard[at] = (int64_t)rint(value > CLIP ? CLIP : value < -CLIP ? -CLIP : value);
+    }
+    for (int64_t row = 0; row < wide; row++) {
+        int64_t product = 0;
+        for (int64_t at = 0; at < wide; at++) product += rows[row * wide + at] * standard[at];
+        product >>= 16;
+        sum += product * product;
+    }
+    found = PyLong_FromLongLong(sum);
+done:
+    PyBuffer_Release(&shape);
+    PyBuffer_Release(&mean);
+    PyBuffer_Release(&scale);
+    PyBuffer_Release(&whiten);
+    return found;
+}
+
+/* The `most` largest of what is offered, the least of them first; -1 stands for none. */
+static inline void offer(int64_t *best, Py_ssize_t most, int64_t key) {
+    if (key <= best[0]) return;
+    Py_ssize_t at = 0;
+    for (; at + 1 < most && best[at + 1] < key; at++) best[at] = best[at + 1];
+    best[at] = key;
+}
+
+enum { MOST = 64 };
+
+/* The texts that have most of the rows in `set` in common, as far as `postings` entries of the index tell. */
+static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const uint32_t *starts, const uint16_t *owners,
+                      const int64_t *inverse, Py_ssize_t texts, Py_ssize_t postings, Py_ssize_t most, int64_t *best) {
+    uint32_t *shared = PyMem_Calloc(texts, sizeof *shared);
+    if (!shared) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_ssize_t seen = 0;
+    int first = !unlisted;
+    for (uint32_t word = 0; word <= rows / 64; word++)
+        for (uint64_t bits = set[word]; bits; bits &= bits - 1) {
+            uint32_t row = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            seen += starts[row + 1] - starts[row];
+            if (seen > postings && !first) goto counted;
+            first = 0;
+            for (uint32_t at = starts[row]; at < starts[row + 1]; at++) shared[owners[at]]++;
+            if (seen > postings) goto counted;
+        }
+counted:
+    for (Py_ssize_t at = 0; at < most; at++) best[at] = -1;
+    int any = 0;
+    for (Py_ssize_t text = 0; text < texts; text++) {
+        any |= shared[text] > 0;
+        offer(best, most, (int64_t)shared[text] * inverse[text] | text);
+    }
+    PyMem_Free(shared);
+    return any;
+}
+
+static PyObject *nearest(PyObject *self, PyObject *args) {
+    Py_buffer places, known, starts, owners, held, ends, squares, inverse;
+    Py_ssize_t words, postings, most;
+    if (!PyArg_ParseTuple(args, "y*n(y*y*y*y*y*y*y*)nn", &places, &words, &known, &starts, &owners, &held, &ends,
+                          &squares, &inverse, &postings, &most))
+        return NULL;
+    const int64_t *place = places.buf;
+    const uint32_t *of = known.buf, *start = starts.buf, *rows_of = held.buf, *end = ends.buf, *square = squares.buf;
+    Py_ssize_t count = places.len / 8, limit = known.len / 4, rows = squares.len / 4, texts = inverse.len / 8;
+    PyObject *near = NULL, *found = NULL;
+    uint64_t *set = PyMem_Calloc(rows / 64 + 1, sizeof *set);
+    if (!set) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    if (most < 1 || most > MOST || texts > 1 << 16 || starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) ||
+        start[rows] != owners.len / 2 || end[texts] != held.len / 4) {
+        misfit("the index");
+        goto done;
+    }
+    int64_t norm = 0, idf = 0;
+    int unlisted = 0;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        if ((uint64_t)place[at] >= (uint64_t)limit || of[place[at]] >> IDF_BITS >= rows) {
+            misfit("the index");
+            goto done;
+        }
+        int64_t weight = of[place[at]] & IDF_MASK;
+        uint32_t row = of[place[at]] >> IDF_BITS;
+        norm += weight * weight;
+        if (at < words) idf += weight;
+        if (row) put(set, row);
+        unlisted |= !row;
+    }
+    near = PyList_New(0);
+    if (!near) goto done;
+    int64_t best[MOST];
+    int any = candidates(set, (uint32_t)rows - 1, unlisted, start, owners.buf, inverse.buf, texts, postings, most, best);
+    if (any < 0) goto done;
+    for (Py_ssize_t at = 0; any && at < most; at++) {
+        if (best[at] < 0) continue;
+        int64_t text = best[at] & 0xFFFF, common = 0;
+        for (uint32_t entry = end[text]; entry < end[text + 1]; entry++)
+            if (has(set, rows_of[entry])) common += square[rows_of[entry]];
+        PyObject *pair = Py_BuildValue("LL", (long long)text, (long long)common);
+        int bad = !pair || PyList_Append(near, pair) < 0;
+        Py_XDECREF(pair);
+        if (bad) goto done;
+    }
+    found = Py_BuildValue("LLO", (long long)norm, (long long)idf, near);
+done:
+    Py_XDECREF(near);
+    PyMem_Free(set);
+    PyBuffer_Release(&places);
+    PyBuffer_Release(&known);
+    PyBuffer_Release(&starts);
+    PyBuffer_Release(&owners);
+    PyBuffer_Release(&held);
+    PyBuffer_Release(&ends);
+    PyBuffer_Release(&squares);
+    PyBuffer_Release(&inverse);
+    return found;
+}
+
+static PyMethodDef methods[] = {
+    {"grams", grams, METH_O, NULL},          {"measure", measure, METH_O, NULL},
+    {"weigh", weigh, METH_VARARGS, NULL},    {"vote", vote, METH_VARARGS, NULL},
+    {"distance", distance, METH_VARARGS, NULL}, {"nearest", nearest, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_native", "The inner loops of a decision; see router/vectors.py.", 0, methods, NULL, NULL, NULL,
+    NULL,
+};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    name_kinds();
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,114 @@
+"""The compiled inner loops against those in numpy, to the bit."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router import kernel, vectors
+from router.artifact import load
+from router.features import SHAPE, extract, normalise
+from router.forest import LEAVES
+from router.novelty import CANDIDATES, POSTINGS
+
+native: ModuleType = pytest.importorskip("router._native", reason="the package was installed without a C compiler")
+
+ARTIFACT = load()
+TEXT = st.text(st.characters(codec=None, categories=None), max_size=300)
+_WORDS = [
+    "what",
+    "is",
+    "the",
+    "sum",
+    "of",
+    "2",
+    "and",
+    "37",
+    "?",
+    "x_1",
+    "$a\\b$",
+    "\n",
+    "Grüße",
+    "日本",
+    "。",
+    "interestingly",
+]
+PROSE = st.lists(st.sampled_from(_WORDS)).map(" ".join)
+
+
+def test_what_was_compiled_is_used() -> None:
+    assert kernel.COMPILED
+    assert kernel.grams is native.grams
+
+
+@given(st.one_of(TEXT, PROSE))
+def test_grams_and_measures(text: str) -> None:
+    plain = normalise(text)
+    places, *counts = vectors.grams(plain)
+    found, *counted = native.grams(plain)
+    assert np.frombuffer(found, np.int64).tolist() == places.tolist()
+    assert counted == counts
+    written = text.encode("utf-8", "replace")
+    assert native.measure(written) == vectors.measure(written)
+
+
+@given(st.binary(max_size=40))
+def test_grams_and_measures_of_any_bytes(plain: bytes) -> None:
+    places, *counts = vectors.grams(plain)
+    found, *counted = native.grams(plain)
+    assert (np.frombuffer(found, np.int64).tolist(), counted) == (places.tolist(), counts)
+    assert native.measure(plain) == vectors.measure(plain)
+
+
+@given(st.one_of(TEXT, PROSE))
+def test_sums_over_the_tables(text: str) -> None:
+    features = extract(text)
+    table = ARTIFACT.difficulty._table
+    weighed = native.weigh(features.places, features.words, table)
+    assert weighed == vectors.weigh(features.places, features.words, table)
+    novelty = ARTIFACT.novelty
+    args = (features.shape, novelty._mean, novelty._scale, novelty._whiten)
+    assert native.distance(*args) == vectors.distance(*args)
+
+
+@given(st.one_of(TEXT, PROSE), st.integers(1, POSTINGS), st.integers(1, CANDIDATES))
+def test_nearest_texts(text: str, postings: int, most: int) -> None:
+    features = extract(text)
+    args = (features.places[: features.sample], features.words, ARTIFACT.novelty._index, postings, most)
+    *sums, near = native.nearest(*args)
+    *expected, texts = vectors.nearest(*args)
+    assert sums == expected
+    assert sorted(near) == sorted(texts)
+
+
+@given(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=len(SHAPE), max_size=len(SHAPE)))
+def test_votes(values: list[int]) -> None:
+    shape = np.array(values)
+    forest = ARTIFACT.difficulty.forest
+    args = (shape, forest._measures, forest._thresholds, forest._leaves, forest._values)
+    assert native.vote(*args) == vectors.vote(*args)
+
+
+def test_no_forest() -> None:
+    none = np.zeros((LEAVES - 1, 0), np.int64)
+    shape = np.zeros(len(SHAPE), np.int64)
+    assert native.vote(shape, none, none, none, np.zeros((0, LEAVES), np.int64)) == 0
+
+
+def test_tables_that_do_not_fit_are_refused() -> None:
+    places, shape = np.array([0, 7]), np.zeros(3, np.int64)
+    with pytest.raises(ValueError, match="weights"):
+        native.weigh(places, 1, np.zeros((7, 2), np.int32))
+    with pytest.raises(ValueError, match="measures"):
+        native.distance(shape, shape, np.zeros(2), np.zeros((3, 3), np.int64))
+    split = np.array([[3]])
+    with pytest.raises(ValueError, match="forest"):
+        native.vote(shape, split, split, split, np.zeros((1, 2), np.int64))
+    known, *others = ARTIFACT.novelty._index
+    for index in ((known[:7], *others), (known, others[0][:-1], *others[1:]), (known, *others[:-1], others[-1][:-1])):
+        with pytest.raises(ValueError, match="index"):
+            native.nearest(places, 1, index, POSTINGS, CANDIDATES)
