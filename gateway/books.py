@@ -11,14 +11,14 @@ import msgspec
 from gateway.economics.breakeven import HOUR, Rate
 from gateway.economics.retention import Retention, output_ratio, retention
 from gateway.economics.series import DAY, Point, Projection, points, project
-from gateway.economics.statement import Statement, state, within
-from gateway.economics.sums import Sum
+from gateway.economics.statement import Statement, state
+from gateway.economics.sums import Hour, Sum
 from gateway.ledger import Ledger
 from router.policy import Reason, Route
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one that was paid.
 GROUPS = ("day", "hour", "route", "upstream", "key", "reason", "endpoint", "pinned")
-_BY = ("hour", "upstream", "pinned")
+_BY = ("upstream", "pinned", "reason")
 _DAYS = 3  # a younger ledger is drawn by the hour
 
 
@@ -36,19 +36,11 @@ class Books(msgspec.Struct, frozen=True):
     curve: list[Point]
     projection: Projection | None
     quality: Quality = Quality(None, None)
-    shadow_spend: int = 0
 
 
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
     """The ledger's statement of a period; by default all of it until now. Raises LedgerError, ValueError."""
-    end = now if until is None else min(until, now)
-    if since is None and (until is None or until >= now):
-        # Read at every scrape: a few rows for the sums, and one for each hour for payback.
-        hourly = ledger.differences()
-        return state(
-            _whole(ledger, None, None), ledger.rates(), ledger.investment(), since=None, until=end, hourly=hourly
-        )
-    return _statement(ledger, _history(ledger, until, now), since, until, end)
+    return _statement(ledger, ledger.hours(_bound(now, until)), now, since, until)
 
 
 def quality(ledger: Ledger, now: int) -> Quality:
@@ -57,7 +49,7 @@ def quality(ledger: Ledger, now: int) -> Quality:
     pairs = ledger.compared(since)
     if not pairs:
         return Quality(None, None)
-    routed = {str(one.group[0]): one.requests for one in ledger.sums(_BY[1:], since) if not one.group[1]}
+    routed = {str(one.group[0]): one.requests for one in ledger.sums(_BY[:2], since) if not one.group[1]}
     share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
     return Quality(retention(pairs, share), output_ratio(pairs))
 
@@ -69,17 +61,14 @@ def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = N
 
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
     """All that a report shows; the curve ends with the period. Raises LedgerError, ValueError."""
-    end = now if until is None else min(until, now)
-    groups = _history(ledger, until, now)
-    statement = _statement(ledger, groups, since, until, end)
-    points, projection = _curve(groups, ledger.rates(), statement.investment, end)
-    spent = shadow_spend(ledger, since, None if until is None or until >= now else until)
-    return Books(statement, points, projection, quality(ledger, now), spent)
+    hours = ledger.hours(_bound(now, until))
+    statement = _statement(ledger, hours, now, since, until)
+    return Books(statement, *_curve(hours, ledger.rates(), statement.investment, statement.until), quality(ledger, now))
 
 
 def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:
     """Savings piled up from the beginning until now, by the day, and where they go. Raises LedgerError."""
-    return _curve(ledger.sums(_BY), ledger.rates(), ledger.investment(), now)
+    return _curve(ledger.hours(), ledger.rates(), ledger.investment(), now)
 
 
 def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | None) -> list[Sum]:
@@ -99,31 +88,22 @@ def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | N
     return groups
 
 
-def _history(ledger: Ledger, until: int | None, now: int) -> list[Sum]:
-    # Sums have no upper bound where the period ends now: a record of this very moment belongs to it.
-    return ledger.sums(_BY, None, None if until is None or until >= now else until)
+def _bound(now: int, until: int | None) -> int | None:
+    # No upper bound where the period ends now: a record of this very moment belongs to it.
+    return None if until is None or until >= now else until
 
 
-def _statement(ledger: Ledger, groups: list[Sum], since: int | None, until: int | None, end: int) -> Statement:
-    rates, investment = ledger.rates(), ledger.investment()
-    history = state(groups, rates, investment, since=None, until=end)
-    if since is None:
-        return history
-    bound = until if until is not None and until == end else None
-    period = _whole(ledger, since, bound)
-    return within(state(period, rates, investment, since=since, until=end), history)
+def _statement(ledger: Ledger, hours: list[Hour], now: int, since: int | None, until: int | None) -> Statement:
+    rates, investment, bound = ledger.rates(), ledger.investment(), _bound(now, until)
+    end = now if until is None else min(until, now)
+    return state(ledger.sums(_BY, since, bound), hours, rates, investment, since=since, until=end)
 
 
-def _whole(ledger: Ledger, since: int | None, until: int | None) -> list[Sum]:
-    """A period as one row for each upstream: enough where payback comes from elsewhere."""
-    return [msgspec.structs.replace(one, group=(0, *one.group)) for one in ledger.sums(_BY[1:], since, until)]
-
-
-def _curve(groups: list[Sum], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:
-    begins = [rate.since for rate in rates[:1]] + [int(str(one.group[0])) * HOUR for one in groups[:1]]
+def _curve(hours: list[Hour], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:
+    begins = [rate.since for rate in rates[:1]] + [one.hour * HOUR for one in hours[:1]]
     if not begins or min(begins) >= now:
         return [], None
     since = rates[0].since if rates else min(begins)
-    days = points(groups, rates, since, now)
+    days = points(hours, rates, since, now)
     projection = project(days, investment, since=min(begins), now=now)
-    return (days if len(days) >= _DAYS else points(groups, rates, since, now, HOUR)), projection
+    return (days if len(days) >= _DAYS else points(hours, rates, since, now, HOUR)), projection

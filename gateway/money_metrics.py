@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.books import Quality, current, quality, shadow_spend
+from gateway.books import Quality, current, quality
 from gateway.economics.prices import PICODOLLARS, usd
 from gateway.economics.statement import Statement
 from gateway.errors import LedgerError
@@ -33,14 +33,13 @@ class MoneyCollector(Collector):
         self._ledger = ledger
         self._clock = clock
         self._now = 0
-        self._last: tuple[Statement, Quality, int] | None = None
+        self._last: tuple[Statement, Quality] | None = None
 
     def collect(self) -> Iterator[Metric]:
         try:
             # A clock that steps back must not take hosting back: a counter that falls looks like a restart.
             self._now = max(self._now, self._clock())
-            statement = current(self._ledger, self._now)
-            self._last = (statement, quality(self._ledger, self._now), shadow_spend(self._ledger))
+            self._last = (current(self._ledger, self._now), quality(self._ledger, self._now))
         except LedgerError as error:
             _log.error("the ledger cannot be read, its last figures stand: %s", error)
         price_sets: int | None = None

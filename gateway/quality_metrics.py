@@ -13,13 +13,13 @@ from gateway.economics.retention import Interval
 from gateway.economics.statement import Statement, adjusted
 
 
-def quality_families(statement: Statement, quality: Quality, spend: int) -> Iterator[Metric]:
-    """All of them; those of quality are absent while nothing was compared. `spend` in picodollars."""
+def quality_families(statement: Statement, quality: Quality) -> Iterator[Metric]:
+    """All of them; those of quality are absent while nothing was compared."""
     spent = CounterMetricFamily(
         "breakeven_shadow_usd",
         "USD of the teacher's spend that went into shadow traffic: second answers and their judging.",
     )
-    spent.add_metric([], float(usd(spend)))
+    spent.add_metric([], float(usd(statement.shadow_spend)))
     yield spent
     kept, ratio = quality
     if kept is not None:

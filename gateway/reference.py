@@ -201,13 +201,13 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
         for collector in vars(metrics).values()
         if isinstance(collector, MetricWrapperBase)
     }
-    statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1))
+    statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1), 0, 0)
     for family in registry.collect():
         yield family, labels.get(family.name, [])
     read = (*UpstreamCollector({}).collect(), *PolicyCollector(lambda: Policy(0.5, 1.0)).collect())
     pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]
     found = Quality(retention(pairs, 1.0), output_ratio(pairs))
-    stored = (*families(statement, pending=0, write_failures=0, price_sets=0), *quality_families(statement, found, 0))
+    stored = (*families(statement, pending=0, write_failures=0, price_sets=0), *quality_families(statement, found))
     for family in (*read, *stored):
         yield family, list(getattr(family, "_labelnames", ()))
 

@@ -76,7 +76,7 @@ def quality_to_dict(books: Books) -> dict[str, Any]:
     kept, ratio = books.quality
     better = adjusted(books.statement, ratio)
     return {
-        "shadow_spend_usd": exact(books.shadow_spend),
+        "shadow_spend_usd": exact(books.statement.shadow_spend),
         "output_token_ratio": None if ratio is None else float(ratio),
         "baseline_adjusted_usd": None if better is None else exact(better.baseline),
         "savings_adjusted_usd": None if better is None else exact(better.savings),
@@ -89,7 +89,8 @@ def describe_quality(books: Books) -> list[str]:
     """The same as sentences; none where shadow traffic is off."""
     kept, ratio = books.quality
     better = adjusted(books.statement, ratio)
-    lines = [f"shadow traffic took {dollars(books.shadow_spend)} of the teacher's spend"] if books.shadow_spend else []
+    spent = books.statement.shadow_spend
+    lines = [f"shadow traffic took {dollars(spent)} of the teacher's spend"] if spent else []
     if better is not None:
         lines.append(
             f"measured on {kept.pairs if kept else 0} pairs: the teacher writes {float(better.ratio):.2f} output "

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from gateway.economics.prices import Price, cost
+from gateway.economics.sums import Hour
 from gateway.record import AttemptRecord
 from router.policy import Route
 
@@ -80,20 +81,17 @@ def payback_months(investment: int, monthly_before: int, monthly_after: int) -> 
     return investment / saved if saved > 0 else None
 
 
-def payback_moment(
-    hourly: Iterable[tuple[int, int]], rates: Sequence[Rate], investment: int, start: int, now: int
-) -> int | None:
+def payback_moment(hours: Iterable[Hour], rates: Sequence[Rate], investment: int, start: int, now: int) -> int | None:
     """When cumulative savings reach the investment, in microseconds since the epoch; None for never.
 
-    `hourly` has (hour since the epoch, baseline minus teacher spend in it) in order of time. In the past it
-    is the end of the first hour at which the savings had reached the investment; otherwise the average pace
-    since `start` goes on.
+    `hours` in order of time. In the past it is the end of the first hour at which the savings had reached the
+    investment; otherwise the average pace since `start` goes on.
     """
     if investment <= 0 or now <= start:
         return None
     gross = 0
-    for hour, difference in hourly:
-        gross += difference
+    for hour, baseline, spend in hours:
+        gross += baseline - spend
         end = min((hour + 1) * HOUR, now)
         # Hosting only takes away from it, and is slow to add up for each hour.
         if gross >= investment and gross - hosting(rates, 0, end) >= investment:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from gateway.economics.breakeven import HOUR, Rate, hosting
-from gateway.economics.sums import Sum
+from gateway.economics.sums import Hour
 
 DAY = 24 * HOUR
 RECENT_DAYS = 28
@@ -49,14 +49,13 @@ class Projection(msgspec.Struct, frozen=True):
     late: int | None
 
 
-def points(groups: Iterable[Sum], rates: Sequence[Rate], since: int, until: int, step: int = DAY) -> list[Point]:
-    """One point for each step of [since, until), idle ones too. `groups` as for `statement.state`."""
+def points(hours: Iterable[Hour], rates: Sequence[Rate], since: int, until: int, step: int = DAY) -> list[Point]:
+    """One point for each step of [since, until), idle ones too."""
     steps: dict[int, list[int]] = {}
-    for group in groups:
-        if not group.group[2]:
-            money = steps.setdefault(int(str(group.group[0])) * HOUR // step, [0, 0])
-            money[0] += group.baseline
-            money[1] += group.cost
+    for hour, baseline, spend in hours:
+        money = steps.setdefault(hour * HOUR // step, [0, 0])
+        money[0] += baseline
+        money[1] += spend
     found: list[Point] = []
     total = 0
     for index in range(min([since // step, *steps]), max([(until - 1) // step, *steps]) + 1):

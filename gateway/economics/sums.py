@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,6 +39,14 @@ class Sum(msgspec.Struct):
     def tokens(self) -> int:
         """Tokens of all kinds together."""
         return self.input_tokens + self.cached_input_tokens + self.output_tokens
+
+
+class Hour(NamedTuple):
+    """Routed traffic of one hour since the epoch; money in picodollars."""
+
+    hour: int
+    baseline: int
+    spend: int
 
 
 def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.config import Config, Shadow
 from gateway.economics.breakeven import HOUR, Rate
 from gateway.economics.retention import Compared
-from gateway.economics.sums import Sum
+from gateway.economics.sums import Hour, Sum
 from gateway.errors import LedgerError
 from gateway.ledger import outcomes
 from gateway.ledger.database import explain, migrate, open_engine, transaction
@@ -36,7 +36,7 @@ from gateway.ledger.entries import (
 from gateway.ledger.entries import Writer as Registration
 from gateway.ledger.policy import put_policy, read_policy
 from gateway.ledger.retention import DAY, prune
-from gateway.ledger.sums import differences, read
+from gateway.ledger.sums import hours, read
 from gateway.ledger.writer import Writer
 from gateway.record import RequestRecord
 from router.policy import Reason
@@ -122,9 +122,9 @@ class Ledger:
         """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
         return self._read(lambda connection: read(connection, group_by, since, until, reason))
 
-    def differences(self) -> list[tuple[int, int]]:
-        """(hour, baseline minus spend of routed traffic) of all time. See `sums.differences`. Raises LedgerError."""
-        return self._read(differences)
+    def hours(self, until: int | None = None) -> list[Hour]:
+        """Routed traffic by the hour. See `sums.hours`. Raises LedgerError, ValueError."""
+        return self._read(lambda connection: hours(connection, until))
 
     def rates(self) -> list[Rate]:
         """Hosting rates in order of time. Raises LedgerError."""

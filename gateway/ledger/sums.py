@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, fu
 from sqlalchemy import Integer as SqlInteger
 
 from gateway.economics.breakeven import HOUR
-from gateway.economics.sums import COUNTS, MONEY, Sum, add
+from gateway.economics.sums import COUNTS, MONEY, Hour, Sum, add
 from gateway.ledger.retention import raw_since
 from gateway.ledger.rows import KEYS
 from gateway.ledger.schema import attempts, hourly, requests
@@ -50,16 +50,27 @@ def read(
     return sorted(totals, key=attrgetter("group"))
 
 
-def differences(connection: Connection) -> list[tuple[int, int]]:
-    """(hour, baseline minus spend of routed traffic) in order of time: what payback needs of a long history."""
+def hours(connection: Connection, until: int | None = None) -> list[Hour]:
+    """Routed traffic of each hour before `until`, microseconds, in order of time: what a long history comes to.
+
+    An hour of pinned traffic alone has zeros: it tells when traffic began.
+    """
     c = hourly.c
     halves: list[object] = []
-    for sign, name in ((1, "baseline"), (-1, "cost_input"), (-1, "cost_cached_input"), (-1, "cost_output")):
-        money = case((c.pinned.is_(False), c[name]), else_=0)
-        halves += [sign * func.sum(money // _HALF), sign * func.sum(money % _HALF)]
+    for money in (c.baseline, c.cost_input + c.cost_cached_input + c.cost_output):
+        of_routed = case((c.pinned.is_(False), money), else_=0)
+        halves += [func.sum(of_routed // _HALF), func.sum(of_routed % _HALF)]
     statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
+    if until is not None:
+        statement = statement.where(c.hour < until // HOUR)
     rows = connection.execute(statement).all()
-    return [(row[0], sum(map(int, row[1::2])) * _HALF + sum(map(int, row[2::2]))) for row in rows]
+    found = [Hour(hour, int(b) * _HALF + int(rest), int(s) * _HALF + int(more)) for hour, b, rest, s, more in rows]
+    if until is not None and until % HOUR:
+        cut = read(connection, ("hour", "pinned"), until // HOUR * HOUR, until)
+        if cut:
+            routed = add(one for one in cut if not one.group[1])
+            found.append(Hour(until // HOUR, routed.baseline, routed.cost))
+    return found
 
 
 def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[_Part]:

@@ -22,6 +22,7 @@ from gateway.economics.breakeven import (
     savings,
 )
 from gateway.economics.prices import FREE, Cost, cost, picodollars, price
+from gateway.economics.sums import Hour
 from gateway.record import AttemptRecord, Outcome
 from gateway.usage import NO_USAGE, Usage
 from router.policy import Route
@@ -104,27 +105,27 @@ def test_payback_ratio() -> None:
 
 def test_payback_in_the_past_is_the_end_of_the_hour_that_reached_it() -> None:
     rates = [Rate(0, 10)]
-    hourly = [(0, 60), (1, 60), (5, 60)]
+    hours = [Hour(0, 60, 0), Hour(1, 65, 5), Hour(5, 60, 0)]
     # After hour 0: 60 - 10 = 50; after hour 1: 120 - 20 = 100.
-    assert payback_moment(hourly, rates, 100, 0, 10 * HOUR) == 2 * HOUR
-    assert payback_moment(hourly, rates, 50, 0, 10 * HOUR) == HOUR
+    assert payback_moment(hours, rates, 100, 0, 10 * HOUR) == 2 * HOUR
+    assert payback_moment(hours, rates, 50, 0, 10 * HOUR) == HOUR
 
 
 def test_payback_in_the_past_stays_when_savings_fall_again() -> None:
-    assert payback_moment([(0, 110)], [Rate(0, 10)], 100, 0, 1000 * HOUR) == HOUR
+    assert payback_moment([Hour(0, 110, 0)], [Rate(0, 10)], 100, 0, 1000 * HOUR) == HOUR
 
 
 def test_payback_of_this_very_hour_is_now() -> None:
-    assert payback_moment([(3, 500)], [Rate(0, 0)], 100, 0, 3 * HOUR + 7) == 3 * HOUR + 7
+    assert payback_moment([Hour(3, 500, 0)], [Rate(0, 0)], 100, 0, 3 * HOUR + 7) == 3 * HOUR + 7
 
 
 def test_payback_ahead_goes_on_at_the_pace_so_far() -> None:
     # 40 saved in 4 hours; 100 after 10.
-    assert payback_moment([(0, 20), (3, 20)], [Rate(0, 0)], 100, 0, 4 * HOUR) == 10 * HOUR
+    assert payback_moment([Hour(0, 20, 0), Hour(3, 20, 0)], [Rate(0, 0)], 100, 0, 4 * HOUR) == 10 * HOUR
 
 
 def test_payback_never() -> None:
-    assert payback_moment([(0, 20)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # it loses
+    assert payback_moment([Hour(0, 20, 0)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # it loses
     assert payback_moment([], [Rate(0, 30)], 100, 0, 4 * HOUR) is None
-    assert payback_moment([(0, 20)], [], 0, 0, 4 * HOUR) is None  # nothing was invested
-    assert payback_moment([(0, 20)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock has stepped back
+    assert payback_moment([Hour(0, 20, 0)], [], 0, 0, 4 * HOUR) is None  # nothing was invested
+    assert payback_moment([Hour(0, 20, 0)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock has stepped back

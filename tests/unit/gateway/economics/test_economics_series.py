@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gateway.economics.breakeven import HOUR, Rate, hosting
 from gateway.economics.series import DAY, Point, points, project
-from gateway.economics.sums import Sum
+from gateway.economics.sums import Hour
 
 RATES = [Rate(0, 10)]
 
 
-def of(hour: int, baseline: int, cost: int = 0, *, pinned: bool = False) -> Sum:
-    return Sum((hour, "teacher" if cost else "student", pinned), 1, 1, cost_input=cost, baseline=baseline)
+def of(hour: int, baseline: int, spend: int = 0) -> Hour:
+    return Hour(hour, baseline, spend)
 
 
 def days(*saved: int) -> list[Point]:
@@ -22,7 +22,7 @@ def days(*saved: int) -> list[Point]:
 
 
 def test_each_day_has_a_point_idle_ones_too() -> None:
-    made = points([of(1, 500), of(2, 100, 40), of(50, 300), of(50, 0, 999, pinned=True)], RATES, 0, 60 * HOUR)
+    made = points([of(1, 500), of(2, 100, 40), of(50, 300)], RATES, 0, 60 * HOUR)
     assert [(p.start, p.end) for p in made] == [(0, DAY), (DAY, 2 * DAY), (2 * DAY, 60 * HOUR)]
     assert [p.saved for p in made] == [560 - 240, -240, 300 - 120]
     assert [p.total for p in made] == [320, 80, 260]

@@ -99,14 +99,29 @@ def test_more_cached_than_prompt_tokens_are_clamped_as_in_their_cost(ledger: Led
         assert (total.input_tokens, total.cached_input_tokens) == (0, 10)
 
 
-def test_the_statement_of_a_scrape_is_that_of_all_hours(filled: Ledger) -> None:
+def test_hours_are_the_sums_of_routed_traffic(filled: Ledger) -> None:
+    for until in (None, 3 * HOUR, 3 * HOUR + HOUR // 2, 3 * HOUR + 1, 0, -5):
+        expected: dict[int, list[int]] = {}
+        for one in filled.sums(("hour", "pinned"), None, until):
+            money = expected.setdefault(int(str(one.group[0])), [0, 0])
+            if not one.group[1]:
+                money[0] += one.baseline
+                money[1] += one.cost
+        assert filled.hours(until) == [(hour, *money) for hour, money in sorted(expected.items())]
+    assert sum(hour.baseline for hour in filled.hours()) > 0
+
+
+def test_the_statement_of_a_scrape_is_that_of_the_report(filled: Ledger) -> None:
     filled.invest(Investment("data", 5, 3 * 10**11))
     now = 40 * HOUR
-    groups = filled.sums(("hour", "upstream", "pinned"))
-    expected = state(groups, filled.rates(), filled.investment(), since=None, until=now)
+    groups = filled.sums(("upstream", "pinned", "reason"))
+    expected = state(groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now)
     assert current(filled, now) == expected
     assert expected.payback_at is not None
     assert expected.payback_at < now
     assert read(filled, now).statement == expected
+    later = current(filled, now, since=2 * HOUR)
+    assert (later.payback_at, later.payback_ratio) == (expected.payback_at, expected.payback_ratio)
+    assert later.requests < expected.requests
     for empty in (0, -5):
         assert current(filled, now, until=empty).requests == 0
