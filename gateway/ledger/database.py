@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from gateway.errors import LedgerError
+from gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0004"
@@ -82,18 +83,33 @@ def migrate(engine: Engine) -> None:
         _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
             serialise(connection)
-            if _refuse_newer(connection) == HEAD:
-                return
-            # Alembic is slow to import, and only a new ledger needs it.
-            from alembic import command
-            from alembic.config import Config
-
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            version = _refuse_newer(connection)
+            if version is None:
+                _create(connection)
+            elif version != HEAD:
+                upgrade(connection)
     except SQLAlchemyError as error:
         raise LedgerError(explain(error)) from None
+
+
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run the migrations from the ledger's version, none where it is empty, up to another one."""
+    # Slow to import and large, and only an old ledger needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+
+
+def _create(connection: Connection) -> None:
+    """A new ledger at HEAD, with the mark that Alembic would leave."""
+    metadata.create_all(connection, checkfirst=False)
+    versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+    versions.create(connection)
+    connection.execute(versions.insert().values(version_num=HEAD))
 
 
 def _switch_to_wal(engine: Engine) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import text
 
 from gateway.economics.breakeven import HOUR
 from gateway.ledger import Ledger
-from gateway.ledger.database import HEAD, migrate, open_engine, transaction
+from gateway.ledger.database import HEAD, migrate, open_engine, transaction, upgrade
 from gateway.ledger.retention import prune
 from tests import processes
 
@@ -92,13 +92,17 @@ def url(server: Server) -> str:
     return server.url.replace("/postgres?", "/books?")
 
 
-def test_the_migrations_make_what_the_tables_say(url: str) -> None:
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgraded: bool) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
     from gateway.ledger.schema import metadata
 
     engine = open_engine(url)
+    if upgraded:
+        with transaction(engine, write=True) as connection:
+            upgrade(connection)
     with ThreadPoolExecutor(3) as pool:  # replicas that start at once
         list(pool.map(migrate, [engine] * 3))
     with transaction(engine, write=False) as connection:

@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 import gateway.ledger
 from gateway.errors import LedgerError
 from gateway.ledger import Ledger
-from gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction
+from gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction, upgrade
 from gateway.ledger.schema import metadata
 
 MIGRATIONS = Path(gateway.ledger.__file__).parent / "migrations"
@@ -30,11 +30,16 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_the_migrations_make_what_the_tables_say(url: str) -> None:
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgraded: bool) -> None:
     engine = open_engine(url)
+    if upgraded:
+        with transaction(engine, write=True) as connection:
+            upgrade(connection)
     migrate(engine)
     with transaction(engine, write=False) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
     engine.dispose()
 
 
@@ -118,11 +123,8 @@ def test_a_password_never_shows_in_an_error(tmp_path: Path) -> None:
 
 def test_a_ledger_of_the_first_version_is_upgraded_with_its_data(url: str, journal: Path, tmp_path: Path) -> None:
     engine = open_engine(url)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
     with transaction(engine, write=True) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
     engine.dispose()
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old, old:
         old.execute(
