@@ -53,9 +53,15 @@ class Forest:
         return int(kernel.vote(shape, self._measures, self._thresholds, self._leaves, self._values)) / SCALE
 
     def tables(self, factor: float = 1.0) -> Tables:
-        """The arrays, with the values `factor` times as large."""
-        values = np.rint(self._values * factor).astype(np.int64)
-        parts = (self._measures, self._thresholds, self._leaves, values)
+        """The arrays, with the values `factor` times as large.
+
+        Of more than TREES trees as many, drawn, stand for all: a router that learns from the one before it, again and
+        again, does not grow.
+        """
+        count = len(self._values)
+        taken = np.sort(np.random.default_rng(count).choice(count, min(count, TREES), replace=False))
+        values = np.rint(self._values[taken] * (factor * count / max(1, len(taken)))).astype(np.int64)
+        parts = (self._measures[:, taken], self._thresholds[:, taken], self._leaves[:, taken], values)
         return dict(zip(ARRAYS, parts, strict=True))
 
 

@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from router import forest
 from router.features import SHAPE
-from router.forest import LEAVES, Forest
+from router.forest import LEAVES, TREES, Forest
 
 
 def grown(leaves: int, seed: int = 0) -> tuple[RandomForestRegressor, np.ndarray]:
@@ -33,6 +33,19 @@ def test_no_trees_and_more_trees() -> None:
     assert Forest(forest.joined(forest.none(), tables))(shape[0]) == Forest(tables)(shape[0])
     twice = Forest(forest.joined(tables, Forest(tables).tables(-0.5)))
     assert twice(shape[0]) == pytest.approx(Forest(tables)(shape[0]) / 2, abs=1e-5)
+
+
+def test_a_forest_that_is_learned_from_again_and_again_stays_small() -> None:
+    trees, shape = grown(8)
+    tables = forest.tables([tree.tree_ for tree in trees.estimators_], 1.0)
+    many = tables
+    for _ in range(9):
+        many = forest.joined(many, tables)
+    kept = Forest(Forest(many).tables(0.5))
+    assert len(kept.tables()["forest_values"]) == TREES
+    says, said = np.array([[kept(row), 5 * Forest(tables)(row)] for row in shape]).T
+    assert np.corrcoef(says, said)[0, 1] > 0.98
+    assert says.mean() == pytest.approx(said.mean(), rel=0.05)
 
 
 def test_a_tree_that_is_one_leaf() -> None:
