@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -206,25 +207,35 @@ def _latencies(
 
 
 def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
-    """One worker and two, in turns, on whatever cores there are."""
-    found: dict[str, list[dict[str, float]]] = {"1": [], "2": []}
-    with contextlib.ExitStack() as stack:
-        arms = {
-            count: stack.enter_context(
-                started(breakeven(port, folder, name=f"workers-{count}", workers=int(count)), folder, None)
-            )
-            for count in found
-        }
-        for count, arm in arms.items():
-            _all_up(arm, int(count))
-            measure(arm, kind, 1.0)
-        for _ in range(rounds):
-            for count, arm in arms.items():
-                before = arm.cpu_by_process()
-                figures = measure(arm, kind, seconds)
-                used = [after - was for after, was in zip(arm.cpu_by_process(), before, strict=True)]
-                found[count].append({**figures, "busiest_share": max(used) / sum(used)})
-    return {count: _median(runs) for count, runs in found.items()}
+    """One worker, two, and two gateways of one worker that share nothing, in turns, on whatever cores there are."""
+    found: dict[str, list[dict[str, float]]] = {"1": [], "2": [], "1 + 1": []}
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+
+        def start(name: str, count: int) -> Arm:
+            arm = breakeven(port, folder, name=f"workers-{name}", workers=count)
+            stack.enter_context(started(arm, folder, None))
+            _all_up(arm, count)
+            return arm
+
+        one = start("1", 1)
+        arms = {"1": [one], "2": [start("2", 2)], "1 + 1": [one, start("other", 1)]}
+        for _ in range(rounds + 1):  # the first is to warm up
+            for name, of in arms.items():
+                before = [used for arm in of for used in arm.cpu_by_process()]
+                half = replace(kind, connections=kind.connections // len(of))
+                runs = list(pool.map(lambda arm, half=half: measure(arm, half, seconds), of))
+                after = [used for arm in of for used in arm.cpu_by_process()]
+                used = [now - was for now, was in zip(after, before, strict=True)]
+                requests = sum(run["requests"] for run in runs)
+                found[name].append(
+                    {
+                        "requests_per_second": sum(run["requests_per_second"] for run in runs),
+                        "cpu_us_per_request": 1e6 * sum(used) / requests,
+                        "failures": sum(run["failures"] for run in runs),
+                        "busiest_share": max(used) / sum(used),
+                    }
+                )
+    return {name: _median(runs[1:]) for name, runs in found.items()}
 
 
 def _all_up(arm: Arm, workers: int) -> None:
