@@ -5,12 +5,12 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import random
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from gateway.errors import RequestError
+from gateway.ids import fresh_id
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ class Client(abc.ABC):
         for name, value in headers:
             self.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
         given = self.headers.get("x-request-id")
-        self.request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        self.request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh_id()
         self.started = False
         self.gone = False
 

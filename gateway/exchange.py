@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 
 from gateway.body import Body
@@ -10,6 +9,7 @@ from gateway.config import ClientKey
 from gateway.economics.breakeven import baseline, baseline_output
 from gateway.endpoints.base import Adapter
 from gateway.escalation import Probe
+from gateway.ids import fresh_id
 from gateway.record import AttemptRecord, Outcome, RequestRecord
 from gateway.services import Services
 from gateway.shadow.answers import Tap
@@ -58,7 +58,7 @@ class Exchange:
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
         self.services = services
         self.adapter = adapter
-        self.id = f"{random.getrandbits(128):032x}"
+        self.id = fresh_id()
         self.request_id = request_id
         self.key: str | None = None
         self.client_key: ClientKey | None = None

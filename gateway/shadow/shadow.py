@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from gateway.books import shadow_spend
 from gateway.economics.prices import picodollars
 from gateway.errors import RequestError
 from gateway.exchange import Attempt
+from gateway.ids import fresh_id
 from gateway.ledger import Ledger
 from gateway.prepare import NOT_HONOURED, one_output_limit
 from gateway.record import Endpoint, Outcome, Pair, RequestRecord
@@ -145,7 +145,7 @@ class _Comparison:
     def record(self) -> RequestRecord:
         """All calls of this comparison, settled."""
         return RequestRecord(
-            id=uuid.uuid4().hex,
+            id=fresh_id(),
             request_id=self._job.record.id,
             at=self._at,
             endpoint=Endpoint.CHAT_COMPLETIONS,
