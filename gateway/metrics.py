@@ -6,6 +6,7 @@ are enums; nothing that a client sends becomes a label.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from bisect import bisect_left
 from collections import Counter as Counts
@@ -61,8 +62,11 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, *, at_once: bool = False) -> None:
-        """`at_once`: flush with each request, for a worker whose numbers others read, and must have when it dies."""
+        """`at_once`: flush before the event loop waits again, for a worker whose numbers others read, and must have
+        when it dies.
+        """
         self._at_once = at_once
+        self._flushing = False
         self.requests = Counter(
             "breakeven_requests_total",
             "Requests settled by this process. The route is the one that answered.",
@@ -189,6 +193,7 @@ class Metrics:
 
     def flush(self) -> None:
         """Bring what was counted to where it is read."""
+        self._flushing = False
         for counts, child in ((self._requests, self._requests_of), (self._attempts, self._attempts_of)):
             for labels, count in counts.items():
                 child(*labels).inc(count)
@@ -203,8 +208,10 @@ class Metrics:
             self._attempts[attempt.upstream, attempt.outcome] += 1
             if attempt.outcome is Outcome.OK and not attempt.usage.complete:
                 self.usage_missing.labels(attempt.upstream).inc()
-        if self._at_once:
-            self.flush()
+        if self._at_once and not self._flushing:
+            # Requests that end in one turn of the loop share the cost: the library locks and packs each number.
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
 
 
 class UpstreamCollector(Collector):
