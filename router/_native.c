@@ -12,11 +12,13 @@
 #include <stdint.h>
 #include <string.h>
 
-/* As in features.py. */
+/* As in vectors.py. */
 enum { BITS = 18, RUN = 5, LONG = 8 };
 enum { HALF = 1 << BITS, PLACES = 2 << BITS, SAMPLED = HALF + HALF / 2, WORDS = PLACES / 64 };
 static const uint64_t PRIME = 0x9E3779B97F4A7C15u, BASE = 0x100000001B3u, PAIR = 0xC2B2AE3D27D4EB4Fu;
-/* As in novelty.py. */
+/* A table is larger than the caches that are near: how many entries ahead one is fetched. */
+enum { AHEAD = 16 };
+/* As in vectors.py. */
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
 enum { DIGIT = 1, UPPER = 2, SYMBOL = 4, LETTER = 8 };
@@ -123,6 +125,7 @@ static PyObject *weigh(PyObject *self, PyObject *args) {
     int64_t sums[2][2] = {{0}};
     PyObject *found = NULL;
     for (Py_ssize_t at = 0; at < count; at++) {
+        if (at + AHEAD < count) __builtin_prefetch(pairs + place[at + AHEAD]);
         if ((uint64_t)place[at] >= (uint64_t)limit) {
             misfit("the table of weights");
             goto done;
@@ -225,7 +228,8 @@ static inline void offer(int64_t *best, Py_ssize_t most, int64_t key) {
     best[at] = key;
 }
 
-enum { MOST = 64 };
+/* How many texts can be asked for. A row has two entries or more: 1,500 entries are of fewer rows than TAKEN. */
+enum { MOST = 64, TAKEN = 1024 };
 
 /* The texts that have most of the rows in `set` in common, as far as `postings` entries of the index tell. */
 static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const uint32_t *starts, const uint16_t *owners,
@@ -235,18 +239,22 @@ static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const ui
         PyErr_NoMemory();
         return -1;
     }
+    /* Which rows are read is known before any entry is: their places in memory are fetched meanwhile. */
+    uint32_t taken[TAKEN], count = 0;
     Py_ssize_t seen = 0;
-    int first = !unlisted;
-    for (uint32_t word = 0; word <= rows / 64; word++)
+    for (uint32_t word = 0; word <= rows / 64 && count < TAKEN; word++)
         for (uint64_t bits = set[word]; bits; bits &= bits - 1) {
             uint32_t row = 64 * word + (uint32_t)__builtin_ctzll(bits);
             seen += starts[row + 1] - starts[row];
-            if (seen > postings && !first) goto counted;
-            first = 0;
-            for (uint32_t at = starts[row]; at < starts[row + 1]; at++) shared[owners[at]]++;
-            if (seen > postings) goto counted;
+            /* The first of them is read in any case, unless it was one without a row. */
+            if (seen > postings && (count || unlisted)) goto known;
+            __builtin_prefetch(owners + starts[row]);
+            taken[count++] = row;
+            if (seen > postings || count == TAKEN) goto known;
         }
-counted:
+known:
+    for (uint32_t at = 0; at < count; at++)
+        for (uint32_t entry = starts[taken[at]]; entry < starts[taken[at] + 1]; entry++) shared[owners[entry]]++;
     for (Py_ssize_t at = 0; at < most; at++) best[at] = -1;
     int any = 0;
     for (Py_ssize_t text = 0; text < texts; text++) {
@@ -272,7 +280,7 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
         PyErr_NoMemory();
         goto done;
     }
-    if (most < 1 || most > MOST || texts > 1 << 16 || starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) ||
+    if (most < 1 || most > MOST || postings > 2 * TAKEN || texts > 1 << 16 || starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) ||
         start[rows] != owners.len / 2 || end[texts] != held.len / 4) {
         misfit("the index");
         goto done;
@@ -280,6 +288,7 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
     int64_t norm = 0, idf = 0;
     int unlisted = 0;
     for (Py_ssize_t at = 0; at < count; at++) {
+        if (at + AHEAD < count) __builtin_prefetch(of + place[at + AHEAD]);
         if ((uint64_t)place[at] >= (uint64_t)limit || of[place[at]] >> IDF_BITS >= rows) {
             misfit("the index");
             goto done;
