@@ -1,8 +1,8 @@
 """What a decision costs with the compiled inner loops and with those in numpy, in one run.
 
 `python -m tests.bench.decision outcomes.jsonl…` takes the prompts of outcome rows with 700 to 900 characters, which is
-about 200 tokens, and prints microseconds of wall time: the median over the prompts of each one's fastest of 6 runs, both
-kinds in turns. The prompts differ, so that tables are as cold as in real traffic.
+about 200 tokens, and prints microseconds of wall time: the median over the prompts of each one's fastest of 6 runs,
+both kinds in turns. The prompts differ, so that tables are as cold as in real traffic.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from router import kernel
+from tests.bench.decision import compare
 from tests.bench.profile import budget
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,15 @@ def test_a_scaling_run_gives_every_table(tmp_path: Path) -> None:
     page = (tmp_path / "scaling.md").read_text()
     for row in ("| 64,000 |", "| 20 |", "| 50 |", "| 1,000 | 0.0 |"):
         assert row in page
+
+
+def test_both_kinds_of_inner_loops_are_compared() -> None:
+    prompts = ["What is the sum of 2 and 37?", "Explain how a settlement works."]
+    used = kernel.grams
+    found = compare(prompts)
+    assert set(found) == ({"numpy", "compiled"} if kernel.COMPILED else {"numpy"})
+    assert all(microseconds > 0 for microseconds in found.values())
+    assert kernel.grams is used
 
 
 def test_samples_are_counted_for_the_innermost_stage() -> None:
