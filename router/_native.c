@@ -1,8 +1,9 @@
 /* The inner loops of a decision, compiled. What each function computes, and why, says `vectors.py`, which has the same
  * functions in numpy; both give the same whole numbers to the bit, and a test compares them.
  *
- * Arguments are buffers of plain numbers in the machine's order of bytes. Lengths and indices are checked: a table
- * that does not fit raises ValueError and never reads beyond its end.
+ * Arguments are buffers of plain numbers in the machine's order of bytes. Their lengths, and the places that come with
+ * each call, are checked: what does not fit raises ValueError. That the entries of an index point inside it is checked
+ * once, where `novelty.py` builds it.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -35,16 +36,13 @@ static void name_kinds(void) {
     }
 }
 
-static PyObject *misfit(const char *what) {
-    PyErr_Format(PyExc_ValueError, "%s does not fit the other tables", what);
-    return NULL;
-}
+static void misfit(const char *what) { PyErr_Format(PyExc_ValueError, "%s does not fit the other tables", what); }
 
 /* A set of small numbers, which gives them back sorted: one bit each. */
 static inline void put(uint64_t *set, uint32_t number) { set[number >> 6] |= (uint64_t)1 << (number & 63); }
 static inline int has(const uint64_t *set, uint32_t number) { return set[number >> 6] >> (number & 63) & 1; }
 
-/* Puts the place of a hash; how many of its SAMPLED kind there were not before is counted in `fresh`. */
+/* Puts the place of a hash; counts in `fresh` how many distinct ones there are below SAMPLED, and from it on. */
 static inline void put_hash(uint64_t *set, uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
     uint32_t place = from + (uint32_t)(hash * PRIME >> (64 - BITS));
     fresh[place >= SAMPLED] += !has(set, place);
@@ -65,7 +63,7 @@ static PyObject *grams(PyObject *self, PyObject *plain) {
     uint64_t before = 0;
     for (Py_ssize_t at = 0; at < length;) {
         Py_ssize_t start = at;
-        uint64_t hash = (data[at] + (uint64_t)0) * BASE;
+        uint64_t hash = data[at] * BASE;
         if (kinds[data[at++]] & LETTER)
             for (; at < length && kinds[data[at]] & LETTER; at++) hash = (hash + data[at]) * BASE;
         if (data[start] == ' ') continue;
@@ -280,8 +278,9 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
         PyErr_NoMemory();
         goto done;
     }
-    if (most < 1 || most > MOST || postings > 2 * TAKEN || texts > 1 << 16 || starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) ||
-        start[rows] != owners.len / 2 || end[texts] != held.len / 4) {
+    if (most < 1 || most > MOST || postings > 2 * TAKEN || rows < 1 || texts > 1 << 16 ||
+        starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) || start[rows] != owners.len / 2 ||
+        end[texts] != held.len / 4) {
         misfit("the index");
         goto done;
     }

@@ -112,3 +112,7 @@ def test_tables_that_do_not_fit_are_refused() -> None:
     for index in ((known[:7], *others), (known, others[0][:-1], *others[1:]), (known, *others[:-1], others[-1][:-1])):
         with pytest.raises(ValueError, match="index"):
             native.nearest(places, 1, index, POSTINGS, CANDIDATES)
+    none, texts = np.zeros(0, np.uint32), np.zeros(1, np.uint32)
+    nothing = (none, texts, np.zeros(0, np.uint16), none, texts, none, np.zeros(0, np.int64))
+    with pytest.raises(ValueError, match="index"):
+        native.nearest(places[:0], 0, nothing, POSTINGS, CANDIDATES)
