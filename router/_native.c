@@ -22,6 +22,8 @@ enum { AHEAD = 16 };
 /* As in vectors.py. */
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
+enum { DIMENSIONS = 24, LENGTH = 1 << 12 };
+
 enum { DIGIT = 1, UPPER = 2, SYMBOL = 4, LETTER = 8 };
 static uint8_t kinds[256];
 
@@ -329,10 +331,74 @@ done:
     return found;
 }
 
+static PyObject *locate(PyObject *self, PyObject *args) {
+    Py_buffer places, row_of, table;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &places, &row_of, &table)) return NULL;
+    const int64_t *place = places.buf;
+    const uint16_t *row = row_of.buf;
+    const int16_t (*of)[DIMENSIONS] = table.buf;
+    Py_ssize_t count = places.len / 8, limit = row_of.len / 2, rows = table.len / (Py_ssize_t)sizeof *of;
+    /* At most 2**16 rows differ, so that the sum of 16 bits each fits. */
+    int32_t sum[DIMENSIONS] = {0};
+    int16_t point[DIMENSIONS] = {0};
+    int64_t squared = 0;
+    PyObject *found = NULL;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        if (at + AHEAD < count) __builtin_prefetch(row + place[at + AHEAD]);
+        if ((uint64_t)place[at] >= (uint64_t)limit || row[place[at]] >= rows) {
+            misfit("the table of the latent space");
+            goto done;
+        }
+        const int16_t *own = of[row[place[at]]];
+        for (int axis = 0; axis < DIMENSIONS; axis++) sum[axis] += own[axis];
+    }
+    for (int axis = 0; axis < DIMENSIONS; axis++) squared += (int64_t)sum[axis] * sum[axis];
+    if (squared) {
+        double scale = LENGTH / sqrt((double)squared);
+        for (int axis = 0; axis < DIMENSIONS; axis++) point[axis] = (int16_t)rint(sum[axis] * scale);
+    }
+    found = PyBytes_FromStringAndSize((const char *)point, sizeof point);
+done:
+    PyBuffer_Release(&places);
+    PyBuffer_Release(&row_of);
+    PyBuffer_Release(&table);
+    return found;
+}
+
+static PyObject *poll(PyObject *self, PyObject *args) {
+    Py_buffer point, points, opinions;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &opinions)) return NULL;
+    const int16_t *one = point.buf, (*every)[DIMENSIONS] = points.buf;
+    const int32_t *opinion = opinions.buf;
+    Py_ssize_t count = opinions.len / 4;
+    int64_t said = 0, total = 0;
+    PyObject *found = NULL;
+    if (point.len != sizeof *every || points.len != count * (Py_ssize_t)sizeof *every) {
+        misfit("the votes");
+        goto done;
+    }
+    for (Py_ssize_t at = 0; at < count; at++) {
+        int32_t cosine = 0;
+        for (int axis = 0; axis < DIMENSIONS; axis++) cosine += (int32_t)one[axis] * every[at][axis];
+        if (cosine <= LENGTH * LENGTH / 4) continue; /* Its 16th power rounds to nothing. */
+        int64_t weight = (int64_t)(cosine < LENGTH * LENGTH ? cosine : LENGTH * LENGTH) << 7;
+        for (int square = 0; square < 4; square++) weight = weight * weight >> 31;
+        said += weight * opinion[at] >> 16;
+        total += weight;
+    }
+    found = Py_BuildValue("LL", (long long)said, (long long)total);
+done:
+    PyBuffer_Release(&point);
+    PyBuffer_Release(&points);
+    PyBuffer_Release(&opinions);
+    return found;
+}
+
 static PyMethodDef methods[] = {
     {"grams", grams, METH_O, NULL},          {"measure", measure, METH_O, NULL},
     {"weigh", weigh, METH_VARARGS, NULL},    {"vote", vote, METH_VARARGS, NULL},
     {"distance", distance, METH_VARARGS, NULL}, {"nearest", nearest, METH_VARARGS, NULL},
+    {"locate", locate, METH_VARARGS, NULL},  {"poll", poll, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

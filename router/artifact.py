@@ -22,7 +22,7 @@ from router.novelty import Novelty, shrink
 from router.policy import Assessment
 
 SHIPPED = Path(__file__).parent / "shipped"
-FORMAT = 5
+FORMAT = 6
 _EVERY: dict[str, tuple[tuple[int | None, ...], str]] = {**ARRAYS, **NOVELTY_ARRAYS}
 # How often the student is worse: what a score shrinks to where the classifier knows nothing.
 _BASE, _NOISE = "student_worse", "noise"

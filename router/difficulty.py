@@ -1,8 +1,8 @@
 """The trained classifier at serving speed: one sum over the n-grams of a text, without scikit-learn.
 
-margin = bias + (shape - mean) . w + forest(shape)
+margin = bias + (shape - mean) . w + forest(shape) + votes(words)
          + sum over both families of n-grams of (sum of idf * w) / sqrt(sum of idf ** 2)
-score  = 1 / (1 + exp(-(slope * margin + intercept)))
+score  = calibration(margin)
 
 The tables hold whole numbers (fixed point), whose sum does not depend on the order of addition: the same
 text has the same score on every platform, in every thread and worker.
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router import forest, kernel
+from router import forest, kernel, votes
+from router.calibration import Calibration
 from router.features import SHAPE, UNIT, Features, extract, normalise
 from router.vectors import PLACES, RUN, run_places, word_places, word_spans
 
@@ -33,8 +34,9 @@ ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
     "shape": ((len(SHAPE),), "float64"),
     "mean": ((len(SHAPE),), "float64"),
     **forest.ARRAYS,
+    **votes.ARRAYS,
 }
-NUMBERS = ("bias", "slope", "intercept")
+NUMBERS = ("bias", *Calibration._fields)
 
 
 class Push(NamedTuple):
@@ -67,7 +69,12 @@ class Difficulty:
         self._shape, self._mean = arrays["shape"].tolist(), arrays["mean"].tolist()
         self._whole_shape = np.rint(arrays["shape"] * _SHAPE_SCALE).astype(np.int64)
         self.forest = forest.Forest(arrays)
-        self._bias, self._slope, self._intercept = (float(numbers[name]) for name in NUMBERS)
+        self._space = votes.Space(arrays)
+        self._votes = votes.Votes(arrays["votes_points"], arrays["votes_opinions"])
+        self._bias = float(numbers["bias"])
+        self.calibrate = Calibration(*(float(numbers[name]) for name in Calibration._fields))
+        if not self.calibrate.spread > 0.0:
+            raise ValueError("the spread of the margins is not above zero")
         self._start = self._bias - math.fsum(w * m for w, m in zip(self._shape, self._mean, strict=True))
 
     @property
@@ -88,15 +95,18 @@ class Difficulty:
 
     def margin(self, features: Features) -> float:
         """The uncalibrated sum."""
+        return self.sums(features) + self.votes(features)
+
+    def votes(self, features: Features) -> float:
+        """What the training prompts around this one say."""
+        return self._votes(self._space.of(features))
+
+    def sums(self, features: Features) -> float:
+        """The margin without the votes: what a router that learns from this one can take over."""
         shape = int(self._whole_shape @ features.shape) / (UNIT * _SHAPE_SCALE)
         words, words_squared, runs, runs_squared = kernel.weigh(features.places, features.words, self._table)
         grams = _family(words, words_squared) + _family(runs, runs_squared)
         return self._start + shape + self.forest(features.shape) + grams
-
-    def calibrate(self, margin: float) -> float:
-        """A margin as a probability."""
-        z = self._slope * margin + self._intercept
-        return 1.0 / (1.0 + math.exp(-z)) if z > -700.0 else 0.0
 
     def explain(self, text: str, count: int = 8) -> list[Push]:
         """The features that pushed the score most, strongest first."""
@@ -118,6 +128,7 @@ class Difficulty:
             norm = math.sqrt(max(1, squared) / 65536.0)
             pushes.update((label, value / SCALE / norm) for label, value in zip(labels, weighted, strict=True))
         pushes["measures together"] = self.forest(features.shape)
+        pushes["prompts like it"] = self.votes(features)
         ranked = sorted(pushes.items(), key=lambda item: (-abs(item[1]), item[0]))
         return [Push(name, push) for name, push in ranked[:count]]
 

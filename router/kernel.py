@@ -16,3 +16,4 @@ COMPILED = _chosen.__name__ == "router._native"
 
 grams, measure, weigh = _chosen.grams, _chosen.measure, _chosen.weigh
 vote, distance, nearest = _chosen.vote, _chosen.distance, _chosen.nearest
+locate, poll = _chosen.locate, _chosen.poll

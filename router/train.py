@@ -4,7 +4,8 @@ The label is the gap between teacher and student, never "the student fails": whe
 nothing is gained by asking it. Two linear models read the same features. Logistic regression on "the
 student is worse" ranks probabilities well; ridge regression on the size of the gap knows that a teacher may
 also be the worse one. Their standardised sum is one set of weights. A small forest reads the measures of shape
-together. Platt's logistic calibration on out-of-fold sums of all makes it a probability.
+together, and the training prompts around a text vote. A calibration on out-of-fold sums of all makes it a
+probability.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
-from sklearn.linear_model import LogisticRegression
 
-from router import artifact, forest
-from router.difficulty import NUMBERS, SCALE, Difficulty
+from router import artifact, forest, votes
+from router.calibration import Calibration
+from router.difficulty import SCALE, Difficulty
 from router.features import SHAPE, UNIT, Features, extract
-from router.models import Rows, blend, folds, learn
+from router.latent import fit_space
+from router.models import Rows, blend, calibrate, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
 from router.vectors import PLACES
@@ -48,8 +50,8 @@ class Fit(NamedTuple):
     mean: NDArray[np.float64]
     bias: float
     trees: forest.Tables
-    slope: float
-    intercept: float
+    voters: votes.Tables
+    calibration: Calibration
     base: float
     noise: float
     features: Sequence[Features]
@@ -61,12 +63,15 @@ class Fit(NamedTuple):
             raise OutcomeError("a weight is too large to store; are there enough rows?")
         squared = np.rint(self.idf**2 * 65536.0)
         tables = {"weighted": weighted.astype(np.int32), "squared": squared.astype(np.int32)}
-        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees}
+        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees, **self.voters}
 
     def difficulty(self) -> Difficulty:
         """The same, at serving speed."""
-        numbers = (self.bias, self.slope, self.intercept)
-        return Difficulty(self.tables(), dict(zip(NUMBERS, numbers, strict=True)))
+        return Difficulty(self.tables(), self.numbers())
+
+    def numbers(self) -> dict[str, float]:
+        """What `difficulty.NUMBERS` names."""
+        return {"bias": self.bias, **self.calibration._asdict()}
 
 
 def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
@@ -94,15 +99,15 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
     design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor), known.column]).tocsr()
-    data = Rows(design, np.array([item.shape for item in features]), worse, gap)
+    space = fit_space(features, idf, seed)
+    points = votes.Space(space).points(features)
+    data = Rows(design, np.array([item.shape for item in features]), points, worse, gap)
 
-    held_out = np.zeros((3, len(rows)))
+    held_out = np.zeros((4, len(rows)))
     for train, test in folds(features, worse, seed):
         held_out[:, test] = learn(data.some(train), seed)(data.some(test))
     shares = blend(held_out, data.target, prior=prior is not None)
-    # Without regularisation: two parameters, fitted on sums that no model was trained on.
-    platt = LogisticRegression(C=np.inf).fit((shares @ held_out)[:, None], worse)
-    slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    calibration = calibrate(shares @ held_out, worse)
 
     models = learn(data, seed)
     weights = sum((part * w for part, (w, _) in zip(shares, models.linear, strict=False)), np.zeros(design.shape[1]))
@@ -112,18 +117,22 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     own = weights[len(used) : len(used) + len(SHAPE)] * factor
     trees = forest.tables([tree.tree_ for tree in models.forest.estimators_], shares[2])
     grams, own, bias, trees = known.into(weights[-1], grams, own, bias, trees, mean)
-    noise = _noise(data, shares, slope, intercept, seed)
-    return Fit(idf, grams, own, mean, bias, trees, slope, intercept, float(worse.mean()), noise, features)
+    voted, opinions = models.voters
+    voters = {**space, "votes_points": voted, "votes_opinions": votes.whole(shares[3] * opinions)}
+    noise = _noise(data, shares, calibration, seed)
+    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, float(worse.mean()), noise, features)
 
 
 class _Prior:
-    """Another classifier's margin as a column of the design, and its weights in the result."""
+    """Another classifier's margin as a column of the design, and its weights in the result. Its voters stay behind:
+    they know other traffic, and would take time at each decision.
+    """
 
     def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
         self._prior = prior
         margins = np.zeros(len(features))
         if prior is not None:
-            margins = np.array([prior.margin(item) for item in features])
+            margins = np.array([prior.sums(item) for item in features])
         self._mean, deviation = float(margins.mean()), float(margins.std())
         self._scale = _PRIOR_SCALE / deviation if deviation > 1e-9 else 0.0
         self.column = csr_matrix(((margins - self._mean) * self._scale)[:, None])
@@ -148,7 +157,7 @@ class _Prior:
         return grams + weight * of.grams, shape + weight * of.shape, bias, trees
 
 
-def _noise(rows: Rows, shares: NDArray[np.float64], slope: float, intercept: float, seed: int) -> float:
+def _noise(rows: Rows, shares: NDArray[np.float64], calibration: Calibration, seed: int) -> float:
     """The standard error of a score: two models of a third of the rows each differ on the last third by the
     square root of 2 * 3 times as much as one of all rows would from another.
     """
@@ -159,7 +168,8 @@ def _noise(rows: Rows, shares: NDArray[np.float64], slope: float, intercept: flo
         taken = rows.some(third == part)
         if len(np.unique(taken.worse)) < 2 or not len(rest.gap):
             return 0.0
-        rated.append(1.0 / (1.0 + np.exp(-(slope * (shares @ learn(taken, seed)(rest)) + intercept))))
+        margins: list[float] = (shares @ learn(taken, seed)(rest)).tolist()
+        rated.append(np.array([calibration(margin) for margin in margins]))
     return float((rated[0] - rated[1]).std() / 6**0.5)
 
 
@@ -185,9 +195,7 @@ def train(
         name = row.category or "none"
         categories[name] = categories.get(name, 0) + 1
     metadata = {
-        "bias": fitted.bias,
-        "slope": fitted.slope,
-        "intercept": fitted.intercept,
+        **fitted.numbers(),
         "rows": len(rows),
         "reference": len(known),
         "sources": list(sources),

@@ -7,6 +7,7 @@ so that the compiled functions of the same names give the same to the bit.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ IDF_BITS = 12
 # A standard deviation of a shape measure in whole numbers, and where what is far off is cut.
 STEP = 1 << 12
 CLIP = 8 * STEP
+# Of the latent space: its dimensions, the length of every point in it, and the weight of a vote at a cosine of one.
+DIMENSIONS = 24
+LENGTH = 1 << 12
+ONE = 1 << 31
 
 _DIGITS, _UPPER = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SYMBOLS = bytes(byte for byte in range(128) if not chr(byte).isalnum() and not chr(byte).isspace())
@@ -139,6 +144,29 @@ def nearest(
         own = held[ends[text] : ends[text + 1]]
         near.append((text, int(np.add.reduce(squares.take(own[seen.take(own)]), dtype=np.int64))))
     return norm, of_words, near
+
+
+def locate(places: Places, row_of: NDArray[np.uint16], table: NDArray[np.int16]) -> bytes:
+    """The sum of the rows of a `table` (n, DIMENSIONS) for these places, at a length of LENGTH, as int16; zeros where
+    the sum is zero. `row_of`: of each place its row.
+    """
+    total = table.take(row_of.take(places), axis=0).sum(axis=0, dtype=np.int64)
+    squared = int(total @ total)
+    if squared == 0:
+        return bytes(2 * DIMENSIONS)
+    found: bytes = np.rint(total * (LENGTH / math.sqrt(squared))).astype(np.int16).tobytes()
+    return found
+
+
+def poll(point: bytes, points: NDArray[np.int16], opinions: NDArray[np.int32]) -> tuple[int, int]:
+    """The sum of the opinions, each times its weight / 2**16, and the sum of the weights: the 16th power of the cosine
+    of `point` with each of the `points` (n, DIMENSIONS), zero for a negative one, in 1 / ONE.
+    """
+    cosines = points.astype(np.int32) @ np.frombuffer(point, dtype=np.int16).astype(np.int32)
+    weights = np.clip(cosines, 0, LENGTH * LENGTH).astype(np.int64) << 7
+    for _ in range(4):
+        weights = weights * weights >> 31
+    return int((weights * opinions >> 16).sum()), int(weights.sum())
 
 
 def word_spans(plain: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

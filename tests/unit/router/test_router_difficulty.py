@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
@@ -21,10 +22,10 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from router.artifact import load
 from router.features import UNIT, extract
-from router.models import ALPHA, C, Rows, blend, folds, grow
+from router.models import ALPHA, C, Rows, blend, calibrate, folds, grow
 from router.outcomes import OutcomeError, OutcomeRow
 from router.train import _SEED, SHAPE_SCALE, fit
-from router.vectors import PLACES
+from router.vectors import DIMENSIONS, HALF, LENGTH, PLACES
 
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
 SHIPPED = load().difficulty
@@ -64,35 +65,62 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
         return hstack([grams[:, used], csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
 
     train, test = design([row.text for row in rows]), design(unseen)
+    points, new_points = _points(words, counts(unseen)[0], tfidf.idf_)
     models = [LogisticRegression(C=C, max_iter=500), Ridge(alpha=ALPHA, solver="sparse_cg", tol=1e-3)]
     measures, new = (np.array([extract(text).shape for text in some]) for some in ([r.text for r in rows], unseen))
-    target = Rows(train, measures, worse, gap).target
+    target = Rows(train, measures, points, worse, gap).target
     parts = list(folds([extract(row.text) for row in rows], worse, _SEED))
     held_out = np.array(
         [
             cross_val_predict(models[0], train, worse, cv=parts, method="decision_function"),
             cross_val_predict(models[1], train, gap, cv=parts),
-            _forest_held_out(measures, worse, gap, parts),
+            *_others_held_out(measures, points, worse, gap, parts),
         ]
     )
     shares = blend(held_out, target)
-    platt = LogisticRegression(C=np.inf).fit((shares @ held_out)[:, None], worse)
+    sums = shares @ held_out
+
+    def bent(margins: np.ndarray) -> np.ndarray:
+        u = (margins - sums.mean()) / sums.std()
+        return np.stack([u, u / (1 + abs(u))], axis=1)
+
+    # The straight part would have turned the order around.
+    assert LogisticRegression(C=np.inf).fit(bent(sums), worse).coef_[0][0] < 0
+    calibration = LogisticRegression(C=np.inf).fit(bent(sums)[:, 1:], worse)
     margins = shares[0] * models[0].fit(train, worse).decision_function(test)
     margins += shares[1] * models[1].fit(train, gap).predict(test)
     margins += shares[2] * grow(_SEED).fit(measures, target).predict(new)
-    expected = expit(platt.decision_function(margins[:, None]))
+    margins += shares[3] * _vote(new_points, points, target)
+    expected = expit(calibration.decision_function(bent(margins)[:, 1:]))
 
     difficulty = fit(rows).difficulty()
     assert [difficulty.score(text) for text in unseen] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def _forest_held_out(measures: np.ndarray, worse: np.ndarray, gap: np.ndarray, parts: list) -> np.ndarray:
-    found = np.zeros(len(gap))
+def _points(words: csr_matrix, new_words: csr_matrix, idf: np.ndarray) -> list:
+    """The rows' points in the latent space, and those of new texts, from how often which n-gram occurs."""
+    terms = np.flatnonzero(np.asarray((words[:, :HALF] > 0).sum(axis=0)).ravel() >= 8)
+    weight = idf[terms]
+    known, new = (some[:, terms].multiply(weight).tocsr() for some in (words, new_words))
+    components = TruncatedSVD(DIMENSIONS, random_state=_SEED).fit(normalize(known)).components_.T * weight[:, None]
+    table = np.rint(components * (32767 / np.abs(components).max()))
+    return [np.rint(normalize((some > 0) @ table) * LENGTH).astype(np.int16) for some in (known, new)]
+
+
+def _vote(points: np.ndarray, voters: np.ndarray, opinions: np.ndarray) -> np.ndarray:
+    cosines = points.astype(float) @ voters.T.astype(float) / LENGTH**2
+    weights = np.clip(cosines, 0.0, 1.0) ** 16
+    return (weights @ opinions) / (weights.sum(axis=1) + 1.0)
+
+
+def _others_held_out(measures: np.ndarray, points: np.ndarray, worse: np.ndarray, gap: np.ndarray, parts: list) -> list:
+    trees, votes = np.zeros(len(gap)), np.zeros(len(gap))
     for rest, own in parts:
         # Which of two splits that are as good is taken depends on the last bit of the target.
-        target = Rows(csr_matrix((0, 0)), measures[rest], worse[rest], gap[rest]).target
-        found[own] = grow(_SEED).fit(measures[rest], target).predict(measures[own])
-    return found
+        target = Rows(csr_matrix((0, 0)), measures[rest], points[rest], worse[rest], gap[rest]).target
+        trees[own] = grow(_SEED).fit(measures[rest], target).predict(measures[own])
+        votes[own] = _vote(points[own], points[rest], target)
+    return [trees, votes]
 
 
 @given(TEXT)
@@ -116,6 +144,29 @@ def test_pushes_add_up_to_the_margin() -> None:
     difficulty = fit(synthetic(100)).difficulty()
     every = difficulty.explain(text, count=10_000)
     assert difficulty.margin(extract(text)) == pytest.approx(difficulty._bias + sum(p.push for p in every), abs=1e-4)
+
+
+def test_scores_keep_their_order_where_held_out_rows_turn_it_around() -> None:
+    margins, worse = np.linspace(-1.0, 1.0, 40), np.arange(40) < 10
+    flat = calibrate(margins, worse)
+    scores = [flat(margin) for margin in margins]
+    assert scores == sorted(scores)
+    assert 0.22 < scores[0] < scores[-1] < 0.28
+    steep = calibrate(margins, np.arange(40) >= 30)
+    assert steep(-0.9) < 0.01 < 0.99 < steep(0.9)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-3, 3))
+def test_a_larger_margin_is_never_a_smaller_score(seed: int, power: int) -> None:
+    # Also where the share of difficult prompts rises and falls with the margin, which asks for a bend of either sign.
+    rng = np.random.default_rng(seed)
+    margins = np.exp(rng.normal(0, 1 + seed % 2, 200)) * 10.0**power
+    worse = rng.random(200) < rng.random(4)[(np.argsort(np.argsort(margins)) // 50)]
+    worse[:2] = [True, False]
+    calibration = calibrate(margins, worse)
+    scores = [calibration(margin) for margin in np.sort(np.concatenate([margins, -margins, [0.0, 1e300, -1e300]]))]
+    assert scores == sorted(scores)
+    assert 0.0 <= scores[0] <= scores[-1] <= 1.0
 
 
 def test_rows_that_teach_nothing_are_refused() -> None:

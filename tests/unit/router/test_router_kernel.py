@@ -14,6 +14,7 @@ from router.artifact import load
 from router.features import SHAPE, extract, normalise
 from router.forest import LEAVES
 from router.novelty import CANDIDATES, POSTINGS
+from router.vectors import DIMENSIONS
 
 native: ModuleType = pytest.importorskip("router._native", reason="the package was installed without a C compiler")
 
@@ -93,6 +94,26 @@ def test_votes(values: list[int]) -> None:
     assert native.vote(*args) == vectors.vote(*args)
 
 
+@given(st.one_of(TEXT, PROSE))
+def test_points_and_polls(text: str) -> None:
+    features = extract(text)
+    space, votes = ARTIFACT.difficulty._space, ARTIFACT.difficulty._votes
+    args = (features.places[: features.words], space._row_of, space._table)
+    point = native.locate(*args)
+    assert point == vectors.locate(*args)
+    assert native.poll(point, votes._points, votes._opinions) == vectors.poll(point, votes._points, votes._opinions)
+
+
+@given(st.lists(st.integers(-4096, 4096), min_size=DIMENSIONS, max_size=DIMENSIONS), st.integers(0, 2**32 - 1))
+def test_polls_of_any_points(values: list[int], seed: int) -> None:
+    # Also such as are longer than LENGTH: a cosine above one counts as one.
+    rng = np.random.default_rng(seed)
+    points = rng.integers(-1500, 1500, (40, DIMENSIONS)).astype(np.int16)
+    opinions = rng.integers(-(2**31), 2**31, 40).astype(np.int32)
+    args = (np.array(values, np.int16).tobytes(), points, opinions)
+    assert native.poll(*args) == vectors.poll(*args)
+
+
 def test_no_forest() -> None:
     none = np.zeros((LEAVES - 1, 0), np.int64)
     shape = np.zeros(len(SHAPE), np.int64)
@@ -108,6 +129,15 @@ def test_tables_that_do_not_fit_are_refused() -> None:
     split = np.array([[3]])
     with pytest.raises(ValueError, match="forest"):
         native.vote(shape, split, split, split, np.zeros((1, 2), np.int64))
+    rows, table, votes = np.zeros(7, np.uint16), np.zeros((1, DIMENSIONS), np.int16), ARTIFACT.difficulty._votes
+    for args in ((places, rows, table), (places[:1], rows + np.uint16(1), table)):
+        with pytest.raises(ValueError, match="latent space"):
+            native.locate(*args)
+    for point in (b"", bytes(2 * DIMENSIONS + 2)):
+        with pytest.raises(ValueError, match="votes"):
+            native.poll(point, votes._points, votes._opinions)
+    with pytest.raises(ValueError, match="votes"):
+        native.poll(bytes(2 * DIMENSIONS), votes._points[1:], votes._opinions)
     known, *others = ARTIFACT.novelty._index
     for index in ((known[:7], *others), (known, others[0][:-1], *others[1:]), (known, *others[:-1], others[-1][:-1])):
         with pytest.raises(ValueError, match="index"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import make_rows
@@ -51,10 +53,22 @@ def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path]
     assert not (tmp_path / "art").exists()
 
 
+def many_words(count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of made-up words, of which 300 are hard and 300 easy: more than a few rows can have."""
+    letters = random.Random(0)
+    words = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(600)]
+    rng = random.Random(seed)
+    rows = make_rows(count, seed)
+    for row in rows:
+        of = words[:300] if row["category"] == "hard" else words[300:]
+        row["prompt"] = " ".join(rng.choices(of, k=8))
+    return rows
+
+
 def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_path: Path) -> None:
-    out, few = tmp_path / "prior", write_rows(make_rows(40, seed=7), "few.jsonl")
-    train(outcomes.read([write_rows(make_rows(600, seed=8))]), out, sources=["s"])
-    tests = outcomes.read([write_rows(make_rows(300, seed=9), "test.jsonl")])
+    out, few = tmp_path / "prior", write_rows(many_words(40, 7), "few.jsonl")
+    train(outcomes.read([write_rows(many_words(600, 8))]), out, sources=["s"])
+    tests = outcomes.read([write_rows(many_words(300, 9), "test.jsonl")])
     found = []
     for name, options in (("alone", []), ("with", ["--prior", str(out)])):
         result = run(app, ["train", str(few), "--split", "train", "--out", str(tmp_path / name), *options])
@@ -63,7 +77,7 @@ def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_p
         result = run(app, ["train", str(all_of(few)), "--out", str(tmp_path / name), *options])
         assert result.exit_code == 0, result.output
         found.append(measure(tests, load(tmp_path / name).assess).measures["router"]["AUROC"].value)
-    assert found[1] > found[0]
+    assert found[1] > found[0] + 0.02
     assert load(tmp_path / "with").metadata["prior"] == load(out).hash
     assert load(out).hash in (tmp_path / "with" / "MODEL_CARD.md").read_text()
 
