@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from gateway.errors import RequestError
+from gateway.errors import RequestError, too_slow
 from gateway.ids import fresh_id
 
 Scope = MutableMapping[str, Any]
@@ -41,12 +41,16 @@ class Client(abc.ABC):
         self.started = False
         self.gone = False
 
-    async def read_body(self, limit: int) -> bytes:
-        """The whole body. Raises RequestError 413 above `limit` bytes, without reading on."""
+    async def read_body(self, limit: int, seconds: float) -> bytes:
+        """The whole body. Raises RequestError 413 above `limit` bytes, without reading on, and 408 where it is not
+        there after so many seconds.
+        """
         if "transfer-encoding" in self.headers and "content-length" in self.headers:
             raise RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", code="invalid_headers")
         declared = self.headers.get("content-length", "0")
-        body = None if declared.isdigit() and int(declared) > limit else await self._body(limit)
+        body = None
+        if not declared.isdigit() or int(declared) <= limit:
+            body = await (self._body(limit) if self._arrived() else self._body_within(limit, seconds))
         if body is None:
             raise RequestError(
                 413,
@@ -55,6 +59,17 @@ class Client(abc.ABC):
                 headers={"connection": "close"},
             )
         return body
+
+    async def _body_within(self, limit: int, seconds: float) -> bytes | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._body(limit)
+        except TimeoutError:
+            raise too_slow(seconds) from None
+
+    def _arrived(self) -> bool:
+        """Whether the whole body is here already, so that nothing has to be waited for."""
+        return False
 
     @abc.abstractmethod
     async def _body(self, limit: int) -> bytes | None:

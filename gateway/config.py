@@ -44,6 +44,9 @@ class Server(Section):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body; above it: 413.")
+    read_seconds: Seconds = Field(
+        60.0, description="How long a request's head may take to arrive, and then its body; after it: 408."
+    )
     cors_origins: list[str] = Field(
         [], description="Origins of browsers that may call, such as https://app.example.com; empty: none."
     )

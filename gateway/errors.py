@@ -59,6 +59,16 @@ class RequestError(BreakevenError):
         )
 
 
+def too_slow(seconds: float) -> RequestError:
+    """The refusal of a request whose body does not arrive. OpenAI's SDKs try again after it."""
+    return RequestError(
+        408,
+        f"The body did not arrive within {seconds:g} seconds; send it faster, or raise server.read_seconds.",
+        code="request_timeout",
+        headers={"connection": "close"},
+    )
+
+
 class UpstreamFailure(RequestError):
     """An attempt failed and nothing of it was sent to the client.
 

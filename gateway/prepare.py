@@ -52,7 +52,8 @@ async def prepare(exchange: Exchange, client: Client) -> None:
     exchange.key = exchange.client_key.name if exchange.client_key is not None else None
     if services.state.draining:
         raise shutting_down()
-    body = Body(await client.read_body(services.config.server.max_body_bytes))
+    server = services.config.server
+    body = Body(await client.read_body(server.max_body_bytes, server.read_seconds))
     client.watch()
     exchange.student_only = services.state.quotas.admit(exchange.client_key)
     exchange.body = body

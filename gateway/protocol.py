@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("breakeven.protocol")
 
+# As long as those that servers allow by default.
+_HEAD_BYTES = 1 << 16
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus}
 
 
@@ -71,6 +73,9 @@ class DirectClient(Client):
         self.set()
         if self._task is not None:
             self._task.cancel()
+
+    def _arrived(self) -> bool:
+        return not self.more_body
 
     async def _body(self, limit: int) -> bytes | None:
         self._limit = limit
@@ -156,9 +161,56 @@ class DirectClient(Client):
 
 
 class RelayProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over httptools, whose relayed requests skip ASGI."""
+    """uvicorn's protocol over httptools, whose relayed requests skip ASGI, and which does not wait for ever, nor for
+    any length, for a request's head.
+    """
+
+    # The bytes of a head that has begun, None between heads.
+    _head_bytes: int | None = None
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._be_patient()
+
+    def data_received(self, data: bytes) -> None:
+        begun = self._head_bytes is not None
+        super().data_received(data)
+        # Most heads come in one piece and are never seen here.
+        if self._head_bytes is None:
+            return
+        if begun:
+            self._head_bytes += len(data)
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse(431)
+        elif self._patience is None:
+            self._be_patient()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def _be_patient(self) -> None:
+        self._patience = self.loop.call_later(self.app.read_seconds, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            # It has time until the answer before it is complete.
+            self._be_patient()
+        else:
+            self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        if self._head_bytes is not None and not self.transport.is_closing():
+            self.transport.write(f"{_LINES[status]}connection: close\r\ncontent-length: 0\r\n\r\n".encode())
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         relay = self.app.relays.get(self.url)
         if relay is None or self.parser.get_method() != b"POST":
             super().on_headers_complete()
@@ -181,6 +233,8 @@ class RelayProtocol(HttpToolsProtocol):
             client.received(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         waiting = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
         super().connection_lost(exc)
         for client in waiting:

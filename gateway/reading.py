@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from gateway.errors import RequestError
+from gateway.errors import RequestError, too_slow
+
+# They are small.
+_SECONDS = 30.0
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises RequestError 413 above `limit` bytes."""
+    """The whole body. Raises RequestError 413 above `limit` bytes, and 408 where it does not arrive."""
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > limit:
-            raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
+    try:
+        async with asyncio.timeout(_SECONDS):
+            async for part in request.stream():
+                data += part
+                if len(data) > limit:
+                    raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
+    except TimeoutError:
+        raise too_slow(_SECONDS) from None
     return bytes(data)
 
 

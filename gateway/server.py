@@ -48,8 +48,9 @@ class _Server(uvicorn.Server):
 class _Straight:
     """Relayed requests go straight to their relay, everything else through the app's layers."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, read_seconds: float) -> None:
         self._app = app
+        self.read_seconds = read_seconds
         relays: Mapping[str, Relay] = app.state.relays
         self.relays = {path.encode(): relay for path, relay in relays.items()}
 
@@ -76,7 +77,7 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
     """Serve until SIGTERM or SIGINT, then drain. Returns the exit code."""
     server = _Server(
         uvicorn.Config(
-            _Straight(app),
+            _Straight(app, config.server.read_seconds),
             http=RelayProtocol,
             ws="none",
             loop="auto",
