@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from dataclasses import dataclass, field
+
+_SWITCH_SECONDS = 0.0001
 
 
 @dataclass
@@ -102,10 +105,15 @@ async def closed(port: int, data: bytes, *, connections: int, seconds: float) ->
 
 
 async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connections: int = 64) -> Result:
-    """Requests leave on a schedule, whether or not earlier ones came back; latency counts from the schedule."""
+    """Requests leave on a schedule, whether or not earlier ones came back; latency counts from the schedule.
+
+    A thread keeps the time: timers of an event loop are whole milliseconds, in which several requests would leave at
+    once and wait for each other.
+    """
     result = Result()
     idle = [Connection(port) for _ in range(connections)]
     running: set[asyncio.Task[None]] = set()
+    loop, sent = asyncio.get_running_loop(), asyncio.Event()
     started = time.perf_counter()
 
     async def one(due: float) -> None:
@@ -116,15 +124,27 @@ async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connecti
             result.latencies[-1] = time.perf_counter() - due
         idle.append(connection)
 
-    for number in range(int(rate * seconds)):
-        due = started + number / rate
-        delay = due - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        task = asyncio.create_task(one(due))
+    def leave(due: float) -> None:
+        task = loop.create_task(one(due))
         running.add(task)
         task.add_done_callback(running.discard)
-    await asyncio.gather(*running)
+
+    def keep_time() -> None:
+        for number in range(int(rate * seconds)):
+            due = started + number / rate
+            time.sleep(max(0.0, due - time.perf_counter()))
+            loop.call_soon_threadsafe(leave, due)
+        loop.call_soon_threadsafe(sent.set)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        keeper = loop.run_in_executor(None, keep_time)
+        await sent.wait()
+        await keeper
+        await asyncio.gather(*running)
+    finally:
+        sys.setswitchinterval(interval)
     result.seconds = time.perf_counter() - started
     for connection in idle:
         connection.close()
