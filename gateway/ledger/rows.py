@@ -18,6 +18,7 @@ KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
 SHADOW, FEEDBACK = "shadow", "feedback"
 
 Row = dict[str, Any]
+HourlySums = dict[tuple[object, ...], list[int]]
 
 
 def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
@@ -75,9 +76,8 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
     ]
 
 
-def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """The records' sums by KEYS; the request's own counts are on its last attempt."""
-    sums: dict[tuple[object, ...], list[int]] = {}
+def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
+    """Add the records to sums by KEYS; the request's own counts are on its last attempt."""
     for record in records:
         hour = record.at // HOUR
         for number, attempt in enumerate(record.attempts, 1):
@@ -102,8 +102,13 @@ def hourly_rows(records: Sequence[RequestRecord]) -> list[Row]:
             total = sums.setdefault(group, [0] * len(values))
             for index, value in enumerate(values):
                 total[index] += value
+
+
+def hourly_rows(sums: HourlySums) -> list[Row]:
+    """The sums as rows, in the order of their keys."""
     names = COUNTS + MONEY
-    return [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]
+    rows = [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]
+    return sorted(rows, key=lambda row: [str(row[name]) for name in KEYS])
 
 
 def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:

@@ -24,6 +24,11 @@ _log = logging.getLogger("breakeven.ledger")
 _BATCH = 500
 # A transaction costs as much as some hundred rows. Who needs them at once flushes.
 _GATHER_SECONDS = 0.2
+# How long the thread leaves the interpreter and the core to the requests between a few rows and the next. Without it a
+# request that comes meanwhile waits for its turn: milliseconds.
+_BREATH_SECONDS = 0.0003
+# More than this waits only where the thread does not keep up.
+_HURRY = 4 * _BATCH
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _ORPHANS_SECONDS = 30.0
 # Beyond this the memory keeps no more and the journal alone holds the records.
@@ -122,7 +127,9 @@ class Writer:
             batch = self._gather()
             try:
                 if batch:
-                    self._store([record for record, _ in batch])
+                    hurry = self._urgent or self.pending > _HURRY
+                    breathe = None if hurry else _breathe
+                    self._store([record for record, _ in batch], breathe)
                     self._stored(batch)
                 elif self._overflowed:
                     self._reread()
@@ -194,10 +201,10 @@ class Writer:
         for start in range(0, len(records), _BATCH):
             self._store(records[start : start + _BATCH])
 
-    def _store(self, records: list[RequestRecord]) -> None:
+    def _store(self, records: list[RequestRecord], breathe: Callable[[], None] | None = None) -> None:
         """Store them. One that no database could ever take is set aside: it must not hold up the rest."""
         try:
-            late = store(self._engine, records)
+            late = store(self._engine, records, breathe)
             self._set_aside(late, "older than ledger.keep_days")
         except (DataError, OverflowError) as error:
             if len(records) > 1:
@@ -213,3 +220,7 @@ class Writer:
                 file.write(msgspec.json.encode(record) + b"\n")
             self.write_failures += 1
             _log.error("a record cannot be stored (%s) and is in %s", why, SET_ASIDE)
+
+
+def _breathe() -> None:
+    time.sleep(_BREATH_SECONDS)

@@ -53,6 +53,31 @@ def test_inserting_twice_changes_nothing(ledger: Ledger, url: str) -> None:
     assert ledger.sums()[0].requests == 4
 
 
+def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_path: Path) -> None:
+    engine, seen = open_engine(url), []
+    records = [record(attempts=1 + number % 2) for number in range(40)]
+
+    def breathe() -> None:
+        # Nobody sees a part of it, and others can read.
+        seen.append(len(stored_ids(url)))
+
+    store(engine, [*records, records[0]], breathe)
+    assert len(seen) >= 4
+    assert set(seen) == {0}
+    assert sorted(stored_ids(url)) == sorted(one.id for one in records)
+    (total,) = ledger.sums()
+    assert (total.requests, total.attempts) == (40, 60)
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store(engine, [record() for _ in range(40)], fail)
+    assert len(stored_ids(url)) == 40
+    assert ledger.sums()[0].requests == 40
+    engine.dispose()
+
+
 def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, journal: Path) -> None:
     settled: list[str] = []
     for _ in range(3):
