@@ -40,12 +40,14 @@ def store(
         step = _STEP if breathe is not None and engine.dialect.name == "sqlite" else max(1, len(fresh))
         sums: HourlySums = {}
         for start in range(0, len(fresh), step):
+            if breathe is not None:
+                breathe()
             few = fresh[start : start + step]
             _insert(connection, requests, request_rows(few))
             _insert(connection, attempts, attempt_rows(few))
             add_up(few, sums)
-            if breathe is not None:
-                breathe()
+        if breathe is not None:
+            breathe()
         pairs = outcome_rows(fresh)
         if pairs:
             connection.execute(insert(outcomes), pairs)

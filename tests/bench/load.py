@@ -104,9 +104,12 @@ async def closed(port: int, data: bytes, *, connections: int, seconds: float) ->
     return result
 
 
-async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connections: int = 64) -> Result:
+async def fixed(
+    port: int, data: bytes, *, rate: float, seconds: float, warm_seconds: float = 0.5, connections: int = 64
+) -> Result:
     """Requests leave on a schedule, whether or not earlier ones came back; latency counts from the schedule.
 
+    What leaves in the first `warm_seconds`, when connections are opened, counts to no latency.
     A thread keeps the time: timers of an event loop are whole milliseconds, in which several requests would leave at
     once and wait for each other.
     """
@@ -121,7 +124,8 @@ async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connecti
         before = len(result.latencies)
         await connection.ask(data, result)
         if len(result.latencies) > before:
-            result.latencies[-1] = time.perf_counter() - due
+            late = time.perf_counter() - due
+            result.latencies[-1:] = [late] if due >= started + warm_seconds else []
         idle.append(connection)
 
     def leave(due: float) -> None:
@@ -130,7 +134,7 @@ async def fixed(port: int, data: bytes, *, rate: float, seconds: float, connecti
         task.add_done_callback(running.discard)
 
     def keep_time() -> None:
-        for number in range(int(rate * seconds)):
+        for number in range(int(rate * (warm_seconds + seconds))):
             due = started + number / rate
             time.sleep(max(0.0, due - time.perf_counter()))
             loop.call_soon_threadsafe(leave, due)
