@@ -78,13 +78,17 @@ def _workers(of: dict[str, dict[str, float]]) -> list[str]:
     for count, run in of.items():
         speed, cpu, share = run["requests_per_second"], run["cpu_us_per_request"], run["busiest_share"]
         lines.append(f"| {count} | {speed:,.0f} | {cpu:,.1f} | {share:.2f} | {run['failures']:.0f} |")
+    alone, both = (of[name]["paced_cpu_us_per_request"] for name in ("1", "2"))
     return [
         *lines,
         "",
-        f"By CPU, two workers on two cores do {2 * one / two:.2f} times the requests of one. 1 + 1 are two gateways",
-        f"that share nothing, under the same load: {2 * one / apart:.2f} times. Two workers do {apart / two:.2f} times",
-        "theirs; the rest is what cores lose that load and upstream run on as well. Requests/s show scaling only where",
-        "those have cores of their own.",
+        f"At the same {of['1']['paced_rate']:,.0f} requests/s, which leave the cores idle for much of the time, a",
+        f"request costs {alone:,.0f} us with one worker and {both:,.0f} with two: by CPU, two workers do",
+        f"{2 * alone / both:.2f} times the requests of one.",
+        "",
+        f"Under full load, which runs on the same two cores with its upstream, {2 * one / two:.2f} times; two gateways",
+        f"that share nothing (1 + 1) {2 * one / apart:.2f} times. Requests/s show scaling only where load and upstream",
+        "have cores of their own.",
     ]
 
 

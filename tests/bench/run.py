@@ -219,6 +219,7 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
 
         one = start("1", 1)
         arms = {"1": [one], "2": [start("2", 2)], "1 + 1": [one, start("other", 1)]}
+        paced: dict[str, list[float]] = {"1": [], "2": []}
         for _ in range(rounds + 1):  # the first is to warm up
             for name, of in arms.items():
                 before = [used for arm in of for used in arm.cpu_by_process()]
@@ -235,7 +236,18 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
                         "busiest_share": max(used) / sum(used),
                     }
                 )
-    return {name: _median(runs[1:]) for name, runs in found.items()}
+        # At a rate that leaves the cores idle, so that nobody waits for load and upstream, which run on them as well.
+        rate = found["1"][-1]["requests_per_second"] / 4
+        for _ in range(max(3, rounds)):
+            for name, used_for in paced.items():
+                (arm,) = arms[name]
+                cpu = arm.cpu_seconds()
+                done = uvloop.run(load.fixed(arm.port, request(arm, kind), rate=rate, seconds=seconds))
+                used_for.append(1e6 * (arm.cpu_seconds() - cpu) / done.requests)
+    medians = {name: _median(runs[1:]) for name, runs in found.items()}
+    for name, used_for in paced.items():
+        medians[name] |= {"paced_rate": rate, "paced_cpu_us_per_request": statistics.median(used_for)}
+    return medians
 
 
 def _all_up(arm: Arm, workers: int) -> None:
