@@ -10,23 +10,21 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.errors import RequestError, too_slow
 
-# They are small.
-_SECONDS = 30.0
-
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. Raises RequestError 413 above `limit` bytes, and 408 where it does not arrive."""
     data = bytearray()
+    seconds: float = request.app.state.current().config.server.read_seconds
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             async for part in request.stream():
                 data += part
                 if len(data) > limit:
                     raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
     except TimeoutError:
-        raise too_slow(_SECONDS) from None
+        raise too_slow(seconds) from None
     return bytes(data)
 
 

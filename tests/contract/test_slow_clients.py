@@ -31,14 +31,20 @@ def test_a_body_that_does_not_arrive_is_a_408(gateway: Gateway, student: Scripte
     assert not student.received
 
 
-def test_a_body_for_one_of_our_own_endpoints_is_read_in_pieces(gateway: Gateway) -> None:
+def test_a_body_for_one_of_our_own_endpoints(gateway: Gateway) -> None:
     body = b'{"request_id": "none", "score": 1}'
+    head = {"content-length": str(len(body)), "content-type": "application/json"}
     with gateway.connect() as client:
-        client.request("POST", "/v1/feedback", b"", {"content-length": str(len(body))})
+        client.request("POST", "/v1/feedback", b"", head)
         client.send(body[:5])
         time.sleep(0.2)
         client.send(body[5:])
-        assert client.response().status < 500
+        assert client.response().status == 404
+    with gateway.connect() as client:
+        client.request("POST", "/v1/feedback", b"", head)
+        client.send(body[:5])
+        response = client.response()
+        assert (response.status, response.error["code"]) == (408, "request_timeout")
 
 
 def test_a_slow_body_that_arrives_in_time_is_answered(gateway: Gateway, student: ScriptedUpstream) -> None:
