@@ -120,10 +120,10 @@ def traffic(gateway: Gateway, seconds: float) -> None:
         list(pool.map(ask, range(3)))
 
 
-def wait_for_scrape(url: str) -> float:
-    """Until the first sample of the gateway is there; gives the time of now."""
+def wait_for_scrape(url: str, sample: str) -> float:
+    """Until the first of these samples is there, up to six seconds after Prometheus is; gives the time of now."""
     deadline = time.monotonic() + 20
-    while not panels.ask(url, "breakeven_savings_usd", time.time() - 5, time.time()):
+    while not panels.ask(url, sample, time.time() - 5, time.time()):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     return time.time()
@@ -152,7 +152,7 @@ def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> Non
         ) as running,
         prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,
     ):
-        begin = wait_for_scrape(url)
+        begin = wait_for_scrape(url, "breakeven_savings_usd")
         time.sleep(2.5)
         empty = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
         traffic(running, 12.0)
@@ -184,7 +184,7 @@ def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> Non
 def test_the_panels_of_vllm_have_data_of_a_real_one(vllm: Vllm, tmp_path: Path) -> None:
     target = vllm.base_url.removeprefix("http://").removesuffix("/v1")
     with prometheus(tmp_path, vllm=target) as url:
-        begin = time.time()
+        begin = wait_for_scrape(url, "up")
         with httpx2.Client(base_url=vllm.base_url, timeout=120.0) as client:
             for number in range(6):
                 content = f"Tell a short story about the number {number}. " * 8
