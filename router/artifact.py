@@ -20,10 +20,11 @@ from router.features import VERSION, extract
 from router.novelty import ARRAYS as NOVELTY_ARRAYS
 from router.novelty import Novelty, shrink
 from router.policy import Assessment
+from router.tables import Shapes
 
 SHIPPED = Path(__file__).parent / "shipped"
 FORMAT = 6
-_EVERY: dict[str, tuple[tuple[int | None, ...], str]] = {**ARRAYS, **NOVELTY_ARRAYS}
+_EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # How often the student is worse: what a score shrinks to where the classifier knows nothing.
 _BASE, _NOISE = "student_worse", "noise"
 

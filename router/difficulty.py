@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from router import forest, kernel, votes
 from router.calibration import Calibration
 from router.features import SHAPE, UNIT, Features, extract, normalise
+from router.tables import Shapes
 from router.vectors import PLACES, RUN, run_places, word_places, word_spans
 
 # Fixed point: 2**-22 is far below what a weight can be estimated to, and 25,000 n-grams stay within int64.
 SCALE = float(1 << 22)
 _SHAPE_SCALE = float(1 << 24)
 
-# Name: shape and kind.
-ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+ARRAYS: Shapes = {
     "weighted": ((PLACES,), "int32"),
     "squared": ((PLACES,), "int32"),
     "shape": ((len(SHAPE),), "float64"),

@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 
 from router import kernel
 from router.features import SHAPE
+from router.tables import Shapes, Tables, empty
 
 TREES = 60
 LEAVES = 32
 SCALE = float(1 << 24)
 _NEVER = np.iinfo(np.int64).max
 
-# Name: shape and kind; None is any length.
-ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+ARRAYS: Shapes = {
     "forest_measures": ((LEAVES - 1, None), "int64"),
     "forest_thresholds": ((LEAVES - 1, None), "int64"),
     "forest_leaves": ((LEAVES - 1, None), "int64"),
     "forest_values": ((None, LEAVES), "int64"),
 }
-
-Tables = dict[str, NDArray[Any]]
 
 
 class Forest:
@@ -67,7 +65,7 @@ class Forest:
 
 def none() -> Tables:
     """The arrays of a forest without trees, whose sum is zero."""
-    return {name: np.zeros([0 if n is None else n for n in shape], kind) for name, (shape, kind) in ARRAYS.items()}
+    return empty(ARRAYS)
 
 
 def joined(one: Tables, other: Tables) -> Tables:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 
 from router import votes
 from router.features import Features
+from router.tables import Tables
 from router.vectors import DIMENSIONS, HALF
 
 # Rarer words and pairs say nothing on how texts are like each other.
@@ -20,7 +21,7 @@ _RARE = 8
 _LARGEST = 32767.0
 
 
-def fit_space(features: Sequence[Features], idf: NDArray[np.float64], seed: int) -> votes.Tables:
+def fit_space(features: Sequence[Features], idf: NDArray[np.float64], seed: int) -> Tables:
     """The arrays of a `votes.Space`: truncated singular value decomposition of idf-weighted words and pairs, each text
     of length one. `idf` (PLACES,). Without terms where the texts have too few in common.
     """

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from router import kernel
 from router.features import SHAPE, Features
+from router.tables import Shapes
 from router.vectors import IDF_BITS, SAMPLED, STEP
 
 TOP = 3
@@ -44,8 +45,7 @@ STATISTICS = ("nearest", "shape", "words")
 # Chosen on the dev rows of MMLU subjects: the neighbours know topics, the other two form and vocabulary.
 WEIGHTS = (1.5, 1.0, 0.2)
 
-# Name: shape and kind; None is any length.
-ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+ARRAYS: Shapes = {
     "novelty_idf": ((SAMPLED,), "uint16"),
     "novelty_places": ((None,), "uint32"),
     "novelty_ends": ((None,), "uint32"),

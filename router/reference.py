@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from router.features import UNIT as SHAPE_UNIT
 from router.features import Features
 from router.novelty import STATISTICS, UNIT, Novelty, Strangeness
 from router.outcomes import OutcomeError
+from router.tables import Tables
 from router.vectors import CLIP, SAMPLED, STEP
 
 MIN_TEXTS = 40
@@ -26,8 +26,6 @@ _COMMON = 0.3
 # An owner in the index has 16 bits.
 _MOST = 1 << 16
 _SEED = 20261125
-
-Tables = dict[str, NDArray[Any]]
 
 
 def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:

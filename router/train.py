@@ -27,6 +27,7 @@ from router.latent import fit_space
 from router.models import Rows, blend, calibrate, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
+from router.tables import Tables
 from router.vectors import PLACES
 
 _MIN_ROWS = 40
@@ -49,8 +50,8 @@ class Fit(NamedTuple):
     shape: NDArray[np.float64]
     mean: NDArray[np.float64]
     bias: float
-    trees: forest.Tables
-    voters: votes.Tables
+    trees: Tables
+    voters: Tables
     calibration: Calibration
     base: float
     noise: float
@@ -143,9 +144,9 @@ class _Prior:
         grams: NDArray[np.float64],
         shape: NDArray[np.float64],
         bias: float,
-        trees: forest.Tables,
+        trees: Tables,
         mean: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, forest.Tables]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, Tables]:
         """The column's `weight` spread over what the prior is made of: one set of weights serves both."""
         if self._prior is None:
             return grams, shape, bias, trees

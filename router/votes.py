@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from router import kernel
 from router.features import Features
+from router.tables import Shapes, Tables, empty
 from router.vectors import DIMENSIONS, HALF, LENGTH, ONE
 
 # How many prompts vote at most, and how many words and pairs have a place in the space: a decision costs time for each.
@@ -27,15 +28,13 @@ TERMS = 1 << 14
 SCALE = float(1 << 22)
 _LARGEST = 500.0
 
-# Name: shape and kind; None is any length.
-ARRAYS: dict[str, tuple[tuple[int | None, ...], str]] = {
+ARRAYS: Shapes = {
     "space_terms": ((None,), "uint32"),
     "space_table": ((None, DIMENSIONS), "int16"),
     "votes_points": ((None, DIMENSIONS), "int16"),
     "votes_opinions": ((None,), "int32"),
 }
 
-Tables = dict[str, NDArray[Any]]
 Points = NDArray[np.int16]
 
 
@@ -86,7 +85,7 @@ class Votes:
 
 def none() -> Tables:
     """The arrays where nobody votes, whose sum is zero."""
-    return {name: np.zeros([0 if n is None else n for n in shape], kind) for name, (shape, kind) in ARRAYS.items()}
+    return empty(ARRAYS)
 
 
 def whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
