@@ -9,7 +9,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from gateway.errors import RequestError, too_slow
+from gateway.deadline import arriving
+from gateway.errors import RequestError
 from gateway.ids import fresh_id
 
 Scope = MutableMapping[str, Any]
@@ -61,11 +62,8 @@ class Client(abc.ABC):
         return body
 
     async def _body_within(self, limit: int, seconds: float) -> bytes | None:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._body(limit)
-        except TimeoutError:
-            raise too_slow(seconds) from None
+        async with arriving(seconds):
+            return await self._body(limit)
 
     def _arrived(self) -> bool:
         """Whether the whole body is here already, so that nothing has to be waited for."""

@@ -1,8 +1,22 @@
-"""One moving deadline for a task, cheap to move for every event of a stream."""
+"""Deadlines: one that moves, cheap to move for every event of a stream, and one for the arrival of a body."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from gateway.errors import too_slow
+
+
+@contextlib.asynccontextmanager
+async def arriving(seconds: float) -> AsyncIterator[None]:
+    """Raises RequestError 408 where the block, which reads a body, is not through after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise too_slow(seconds) from None
 
 
 class Deadline:

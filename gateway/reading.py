@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from gateway.errors import RequestError, too_slow
+from gateway.deadline import arriving
+from gateway.errors import RequestError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -17,14 +17,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. Raises RequestError 413 above `limit` bytes, and 408 where it does not arrive."""
     data = bytearray()
     seconds: float = request.app.state.current().config.server.read_seconds
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                data += part
-                if len(data) > limit:
-                    raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
-    except TimeoutError:
-        raise too_slow(seconds) from None
+    async with arriving(seconds):
+        async for part in request.stream():
+            data += part
+            if len(data) > limit:
+                raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
     return bytes(data)
 
 
