@@ -20,7 +20,7 @@ from router.outcomes import read, texts
 
 _ROUNDS = 6
 _MOST = 200
-_FUNCTIONS = ("grams", "measure", "weigh", "vote", "distance", "nearest")
+_FUNCTIONS = ("grams", "measure", "weigh", "vote", "distance", "nearest", "locate", "poll")
 
 
 def compare(prompts: Sequence[str]) -> dict[str, float]:
