@@ -23,6 +23,8 @@ enum { AHEAD = 16 };
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
 enum { DIMENSIONS = 24, LENGTH = 1 << 12 };
+/* Values of both heads, and beside them in the table of weights the squared idf. */
+enum { HEADS = 2, COLUMNS = 3 };
 
 enum { DIGIT = 1, UPPER = 2, SYMBOL = 4, LETTER = 8 };
 static uint8_t kinds[256];
@@ -120,22 +122,21 @@ static PyObject *weigh(PyObject *self, PyObject *args) {
     Py_ssize_t words;
     if (!PyArg_ParseTuple(args, "y*ny*", &places, &words, &table)) return NULL;
     const int64_t *place = places.buf;
-    const int32_t (*pairs)[2] = table.buf;
-    Py_ssize_t count = places.len / (Py_ssize_t)sizeof *place, limit = table.len / (Py_ssize_t)sizeof *pairs;
-    int64_t sums[2][2] = {{0}};
+    const int32_t (*rows)[COLUMNS] = table.buf;
+    Py_ssize_t count = places.len / (Py_ssize_t)sizeof *place, limit = table.len / (Py_ssize_t)sizeof *rows;
+    int64_t sums[2][COLUMNS] = {{0}};
     PyObject *found = NULL;
     for (Py_ssize_t at = 0; at < count; at++) {
-        if (at + AHEAD < count) __builtin_prefetch(pairs + place[at + AHEAD]);
+        if (at + AHEAD < count) __builtin_prefetch(rows + place[at + AHEAD]);
         if ((uint64_t)place[at] >= (uint64_t)limit) {
             misfit("the table of weights");
             goto done;
         }
         int64_t *sum = sums[at >= words];
-        sum[0] += pairs[place[at]][0];
-        sum[1] += pairs[place[at]][1];
+        for (int column = 0; column < COLUMNS; column++) sum[column] += rows[place[at]][column];
     }
-    found = Py_BuildValue("LLLL", (long long)sums[0][0], (long long)sums[0][1], (long long)sums[1][0],
-                          (long long)sums[1][1]);
+    found = Py_BuildValue("LLLLLL", (long long)sums[0][0], (long long)sums[0][1], (long long)sums[0][2],
+                          (long long)sums[1][0], (long long)sums[1][1], (long long)sums[1][2]);
 done:
     PyBuffer_Release(&places);
     PyBuffer_Release(&table);
@@ -146,8 +147,8 @@ static PyObject *vote(PyObject *self, PyObject *args) {
     Py_buffer shape, measures, thresholds, leaves, values;
     if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &shape, &measures, &thresholds, &leaves, &values)) return NULL;
     const int64_t *of = shape.buf, *which = measures.buf, *above = thresholds.buf, *kept = leaves.buf;
-    const int64_t *value = values.buf;
-    Py_ssize_t wide = shape.len / 8, splits = measures.len / 8, all = values.len / 8;
+    const int64_t (*value)[HEADS] = values.buf;
+    Py_ssize_t wide = shape.len / 8, splits = measures.len / 8, all = values.len / (Py_ssize_t)sizeof *value;
     Py_ssize_t trees = all - splits, per = trees ? all / trees : 1;
     PyObject *found = NULL;
     uint64_t *left = NULL;
@@ -170,16 +171,16 @@ static PyObject *vote(PyObject *self, PyObject *args) {
             }
             left[tree] &= of[which[split + tree]] > above[split + tree] ? (uint64_t)kept[split + tree] : ~(uint64_t)0;
         }
-    int64_t sum = 0;
+    int64_t sums[HEADS] = {0};
     for (Py_ssize_t tree = 0; tree < trees; tree++) {
         Py_ssize_t leaf = left[tree] ? __builtin_ctzll(left[tree]) : per;
         if (leaf >= per) {
             misfit("the forest");
             goto done;
         }
-        sum += value[tree * per + leaf];
+        for (int head = 0; head < HEADS; head++) sums[head] += value[tree * per + leaf][head];
     }
-    found = PyLong_FromLongLong(sum);
+    found = Py_BuildValue("LL", (long long)sums[0], (long long)sums[1]);
 done:
     PyMem_Free(left);
     PyBuffer_Release(&shape);
@@ -369,11 +370,11 @@ static PyObject *poll(PyObject *self, PyObject *args) {
     Py_buffer point, points, opinions;
     if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &opinions)) return NULL;
     const int16_t *one = point.buf, (*every)[DIMENSIONS] = points.buf;
-    const int32_t *opinion = opinions.buf;
-    Py_ssize_t count = opinions.len / 4;
-    int64_t said = 0, total = 0;
+    const int32_t (*opinion)[HEADS] = opinions.buf;
+    Py_ssize_t count = opinions.len / (Py_ssize_t)sizeof *opinion;
+    int64_t said[HEADS] = {0}, total = 0;
     PyObject *found = NULL;
-    if (point.len != sizeof *every || points.len != count * (Py_ssize_t)sizeof *every) {
+    if (point.len != sizeof *every || opinions.len % (Py_ssize_t)sizeof *opinion || points.len != count * (Py_ssize_t)sizeof *every) {
         misfit("the votes");
         goto done;
     }
@@ -383,10 +384,10 @@ static PyObject *poll(PyObject *self, PyObject *args) {
         if (cosine <= LENGTH * LENGTH / 4) continue; /* Its 16th power rounds to nothing. */
         int64_t weight = (int64_t)(cosine < LENGTH * LENGTH ? cosine : LENGTH * LENGTH) << 7;
         for (int square = 0; square < 4; square++) weight = weight * weight >> 31;
-        said += weight * opinion[at] >> 16;
+        for (int head = 0; head < HEADS; head++) said[head] += weight * opinion[at][head] >> 16;
         total += weight;
     }
-    found = Py_BuildValue("LL", (long long)said, (long long)total);
+    found = Py_BuildValue("LLL", (long long)said[0], (long long)said[1], (long long)total);
 done:
     PyBuffer_Release(&point);
     PyBuffer_Release(&points);

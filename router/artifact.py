@@ -23,7 +23,7 @@ from router.policy import Assessment
 from router.tables import Shapes
 
 SHIPPED = Path(__file__).parent / "shipped"
-FORMAT = 6
+FORMAT = 7
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # How often the student is worse: what a score shrinks to where the classifier knows nothing.
 _BASE, _NOISE = "student_worse", "noise"

@@ -26,3 +26,8 @@ class Calibration(NamedTuple):
         u = (margin - self.middle) / self.spread
         z = self.slope * u + self.bend * (u / (1.0 + abs(u))) + self.intercept
         return 1.0 / (1.0 + math.exp(-z)) if z > -700.0 else 0.0
+
+    def steepness(self, margin: float) -> float:
+        """By how much the log-odds of the probability rise for a small step of the margin. Not negative."""
+        u = (margin - self.middle) / self.spread
+        return (self.slope + self.bend / (1.0 + abs(u)) ** 2) / self.spread

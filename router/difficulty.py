@@ -1,8 +1,10 @@
-"""The trained classifier at serving speed: one sum over the n-grams of a text, without scikit-learn.
+"""The trained classifier at serving speed: sums over the n-grams of a text, without scikit-learn.
+
+Each head's margin, the log-odds that this model's answer fails:
 
 margin = bias + (shape - mean) . w + forest(shape) + votes(words)
          + sum over both families of n-grams of (sum of idf * w) / sqrt(sum of idf ** 2)
-score  = calibration(margin)
+score  = calibration(worth(student's margin, teacher's margin))
 
 The tables hold whole numbers (fixed point), whose sum does not depend on the order of addition: the same
 text has the same score on every platform, in every thread and worker.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from router import forest, kernel, votes
 from router.calibration import Calibration
 from router.features import SHAPE, UNIT, Features, extract, normalise
+from router.heads import HEADS, Margins, slopes, worth
 from router.tables import Shapes
 from router.vectors import PLACES, RUN, run_places, word_places, word_spans
 
@@ -29,30 +32,33 @@ SCALE = float(1 << 22)
 _SHAPE_SCALE = float(1 << 24)
 
 ARRAYS: Shapes = {
-    "weighted": ((PLACES,), "int32"),
+    "weighted": ((PLACES, HEADS), "int32"),
     "squared": ((PLACES,), "int32"),
-    "shape": ((len(SHAPE),), "float64"),
+    "shape": ((HEADS, len(SHAPE)), "float64"),
     "mean": ((len(SHAPE),), "float64"),
     **forest.ARRAYS,
     **votes.ARRAYS,
 }
-NUMBERS = ("bias", *Calibration._fields)
+BIASES = ("student_bias", "teacher_bias")
+NUMBERS = (*BIASES, *Calibration._fields)
 
 
 class Push(NamedTuple):
-    """One feature's share in a margin: positive pushes to the teacher."""
+    """One feature's share in the log-odds of a score: positive pushes to the teacher."""
 
     feature: str
     push: float
 
 
 class Weights(NamedTuple):
-    """What the margin is made of: `grams` by place, `shape` and `mean` of the measures, and the bias."""
+    """What the margins are made of, by head: `grams` (HEADS, PLACES), `shape` (HEADS, len(SHAPE)) and `bias` (HEADS,);
+    `mean` (len(SHAPE),) of the measures.
+    """
 
     grams: NDArray[np.float64]
     shape: NDArray[np.float64]
     mean: NDArray[np.float64]
-    bias: float
+    bias: NDArray[np.float64]
 
 
 class Difficulty:
@@ -61,83 +67,99 @@ class Difficulty:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> None:
         """What ARRAYS and NUMBERS name.
 
-        `weighted` (idf * weight) and `squared` (idf ** 2) by place, in units of 1 / SCALE and 1 / 2**16;
+        `weighted` (idf * weight of each head) and `squared` (idf ** 2) by place, in units of 1 / SCALE and 1 / 2**16;
         `shape` and `mean`: the weights of the SHAPE measures and what they are on average.
         """
-        # Both numbers of a place side by side, so that it is one access to memory.
-        self._table = np.stack([arrays["weighted"], arrays["squared"]], axis=1)
-        self._shape, self._mean = arrays["shape"].tolist(), arrays["mean"].tolist()
+        # All numbers of a place side by side, so that it is one access to memory.
+        self._table = np.ascontiguousarray(np.column_stack([arrays["weighted"], arrays["squared"]]))
+        self._shape, self._mean = arrays["shape"], arrays["mean"]
         self._whole_shape = np.rint(arrays["shape"] * _SHAPE_SCALE).astype(np.int64)
         self.forest = forest.Forest(arrays)
         self._space = votes.Space(arrays)
         self._votes = votes.Votes(arrays["votes_points"], arrays["votes_opinions"])
-        self._bias = float(numbers["bias"])
+        self._bias = Margins(*(float(numbers[name]) for name in BIASES))
         self.calibrate = Calibration(*(float(numbers[name]) for name in Calibration._fields))
         if not self.calibrate.spread > 0.0:
             raise ValueError("the spread of the margins is not above zero")
-        self._start = self._bias - math.fsum(w * m for w, m in zip(self._shape, self._mean, strict=True))
+        starts = zip(self._bias, self._shape.tolist(), strict=True)
+        mean = self._mean.tolist()
+        self._start = Margins(
+            *(bias - math.fsum(w * m for w, m in zip(own, mean, strict=True)) for bias, own in starts)
+        )
 
     @property
     def idf(self) -> NDArray[np.float64]:
         """Inverse document frequency by place."""
-        idf: NDArray[np.float64] = np.sqrt(self._table[:, 1] / 65536.0)
+        idf: NDArray[np.float64] = np.sqrt(self._table[:, HEADS] / 65536.0)
         return idf
 
     @property
     def weights(self) -> Weights:
         """The fitted weights."""
-        grams = self._table[:, 0] / SCALE / np.maximum(self.idf, 1e-9)
-        return Weights(grams, np.array(self._shape), np.array(self._mean), self._bias)
+        grams = self._table[:, :HEADS].T / SCALE / np.maximum(self.idf, 1e-9)
+        return Weights(grams, self._shape, self._mean, np.array(self._bias))
 
     def score(self, text: str) -> float:
         """In [0, 1]. Never raises for a string."""
         return self.calibrate(self.margin(extract(text)))
 
     def margin(self, features: Features) -> float:
-        """The uncalibrated sum."""
-        return self.sums(features) + self.votes(features)
+        """What asking the teacher is worth, uncalibrated."""
+        return worth(self.heads(features))
 
-    def votes(self, features: Features) -> float:
+    def heads(self, features: Features) -> Margins:
+        """Estimated log-odds that the student's answer fails, and that the teacher's does."""
+        sums, said = self.sums(features), self.votes(features)
+        return Margins(sums.student + said.student, sums.teacher + said.teacher)
+
+    def votes(self, features: Features) -> Margins:
         """What the training prompts around this one say."""
         return self._votes(self._space.of(features))
 
-    def sums(self, features: Features) -> float:
-        """The margin without the votes: what a router that learns from this one can take over."""
-        shape = int(self._whole_shape @ features.shape) / (UNIT * _SHAPE_SCALE)
-        words, words_squared, runs, runs_squared = kernel.weigh(features.places, features.words, self._table)
-        grams = _family(words, words_squared) + _family(runs, runs_squared)
-        return self._start + shape + self.forest(features.shape) + grams
+    def sums(self, features: Features) -> Margins:
+        """The margins without the votes: what a router that learns from this one can take over."""
+        found = kernel.weigh(features.places, features.words, self._table)
+        trees, shape = self.forest(features.shape), (self._whole_shape @ features.shape).tolist()
+        words, runs = _norm(found[HEADS]), _norm(found[-1])
+        return Margins(
+            *(
+                start + measures / (UNIT * _SHAPE_SCALE) + together + of_words / words + of_runs / runs
+                for start, measures, together, of_words, of_runs in zip(
+                    self._start, shape, trees, found[:HEADS], found[HEADS + 1 : -1], strict=True
+                )
+            )
+        )
 
     def explain(self, text: str, count: int = 8) -> list[Push]:
-        """The features that pushed the score most, strongest first."""
+        """The features that pushed the score most, strongest first: what each adds to both heads, times how steep the
+        log-odds of the score are there.
+        """
         features = extract(text)
-        pushes: dict[str, float] = {}
-        pushes.update(zip(SHAPE, self._of_shape(features.shape), strict=True))
+        shares: dict[str, Sequence[float]] = {}
+        shares.update(zip(SHAPE, (self._shape * (features.shape / UNIT - self._mean)).T.tolist(), strict=True))
         plain = normalise(text)
         found = [plain[start:end] for start, end in zip(*word_spans(plain), strict=True)]
         names = [f"word {_shown(word)!r}" for word in found]
         names += [f"words {_shown(one + b' ' + other)!r}" for one, other in itertools.pairwise(found)]
         data = b" %b " % plain
         letters = [f"letters {_shown(data[index : index + RUN])!r}" for index in range(len(data) - RUN + 1)]
-        _, words_squared, _, runs_squared = kernel.weigh(features.places, features.words, self._table)
+        sums = kernel.weigh(features.places, features.words, self._table)
         for labels, places, squared in (
-            (names, word_places(plain), words_squared),
-            (letters, run_places(plain), runs_squared),
+            (names, word_places(plain), sums[HEADS]),
+            (letters, run_places(plain), sums[-1]),
         ):
-            weighted = self._table[places, 0].tolist()
-            norm = math.sqrt(max(1, squared) / 65536.0)
-            pushes.update((label, value / SCALE / norm) for label, value in zip(labels, weighted, strict=True))
-        pushes["measures together"] = self.forest(features.shape)
-        pushes["prompts like it"] = self.votes(features)
-        ranked = sorted(pushes.items(), key=lambda item: (-abs(item[1]), item[0]))
-        return [Push(name, push) for name, push in ranked[:count]]
-
-    def _of_shape(self, shape: NDArray[np.int64]) -> list[float]:
-        return [w * (x / UNIT - m) for w, x, m in zip(self._shape, shape.tolist(), self._mean, strict=True)]
+            shares.update(zip(labels, (self._table[places, :HEADS] / _norm(squared)).tolist(), strict=True))
+        shares["measures together"] = self.forest(features.shape)
+        shares["prompts like it"] = self.votes(features)
+        heads = self.heads(features)
+        steep, (student, teacher) = self.calibrate.steepness(worth(heads)), slopes(heads)
+        pushes = [Push(name, steep * (student * own + teacher * other)) for name, (own, other) in shares.items()]
+        return sorted(pushes, key=lambda push: (-abs(push.push), push.feature))[:count]
 
 
-def _family(weighted: int, squared: int) -> float:
-    return weighted / SCALE / math.sqrt(max(1.0, squared) / 65536.0)
+def _norm(squared: int) -> float:
+    """What a family's sum of weights in 1 / SCALE is divided by: the length of its idf, and SCALE."""
+    return SCALE * math.sqrt(max(1.0, squared) / 65536.0)
 
 
 def _shown(piece: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The models that training fits, what each counts in their sum, and the folds that are held out."""
+"""The models that training fits for the two heads, what each counts in its head, and the folds that are held out."""
 
 from __future__ import annotations
 
@@ -7,78 +7,102 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from router import forest, votes
 from router.calibration import Calibration
 from router.features import Features
+from router.heads import HEADS, Margins, worth
 from router.reference import kin
 
-C = 1.0
-ALPHA = 6.0
+# Of each head's logistic regression over n-grams and measures: a teacher fails less often, so that its rows say less.
+C = (1.0, 2.0)
 _FOLDS = 5
-_FOREST_ROWS = 3000
-# How much logistic regression counts against ridge regression.
-_LOGISTIC = 2.0
-# How much the votes count against all others together with many rows, and with how many rows half of that.
+# How far the parts of a head are held back from what held-out rows say on their ratios, as logistic regression's C: few
+# rows tell little on three numbers.
+_SHARES_C = 0.01
+# How easily the votes come to count with many rows, and with how many rows half of that.
 _VOTES, _VOTES_ROWS = 0.6, 600
+# Linear sum, forest and votes.
+PARTS = 3
 # How far a score gets from the base rate at least, in log-odds for a standard deviation of the margin.
 _FLATTEST = 0.05
 
 
 class Rows(NamedTuple):
-    """What the models learn from: `design` for the linear ones, `measures` (n, len(SHAPE)) for the forest, and
-    `points` (n, DIMENSIONS) in the latent space for the votes.
+    """What the models learn from: `design` for the linear ones and `prior` (n, HEADS), another router's margins;
+    `measures` (n, len(SHAPE)) for the forest, and `points` (n, DIMENSIONS) in the latent space for the votes.
+    `errors` (n, HEADS): one minus the score of the student's answer and of the teacher's.
     """
 
     design: csr_matrix
+    prior: NDArray[np.float64]
     measures: NDArray[np.int64]
     points: votes.Points
-    worse: NDArray[np.bool_]
-    gap: NDArray[np.float64]
+    errors: NDArray[np.float64]
 
     def some(self, pick: NDArray[Any]) -> Rows:
         """Those with these numbers, or where the mask is true."""
         return Rows(*(part[pick] for part in self))
 
+    def columns(self, head: int) -> csr_matrix:
+        """What one head's logistic regression reads: the design, and last what the prior says of this head."""
+        return hstack([self.design, csr_matrix(self.prior[:, head : head + 1])]).tocsr()
+
     @property
-    def target(self) -> NDArray[np.float64]:
-        """Whether the student is worse and by how much, each standardised."""
-        both = np.stack([self.worse, self.gap])
-        spread = np.maximum(both.std(axis=1), 1e-9)
-        found: NDArray[np.float64] = ((both - both.mean(axis=1)[:, None]) / spread[:, None]).sum(axis=0)
+    def worse(self) -> NDArray[np.bool_]:
+        """(n,): whether the student's answer is the worse one."""
+        found: NDArray[np.bool_] = self.errors[:, 0] > self.errors[:, 1]
         return found
 
 
+class Line(NamedTuple):
+    """Weights and bias of a logistic regression."""
+
+    weights: NDArray[np.float64]
+    bias: float
+
+
 class Models(NamedTuple):
-    """Weights and bias of logistic and ridge regression, the forest, and who votes: points (n, DIMENSIONS) and
-    opinions (n,).
+    """Of each head its logistic regression; the forest; and who votes: points (n, DIMENSIONS) and
+    opinions (n, HEADS).
     """
 
-    linear: list[tuple[NDArray[np.float64], float]]
+    linear: list[Line]
     forest: RandomForestRegressor
     voters: tuple[votes.Points, NDArray[np.float64]]
 
     def __call__(self, rows: Rows) -> NDArray[np.float64]:
-        """(4, n): what each of the four says of these rows."""
-        sums = [rows.design @ weights + bias for weights, bias in self.linear]
+        """(HEADS, PARTS, n): what linear sum, forest and votes say of these rows."""
+        sums = [rows.columns(head) @ weights + bias for head, (weights, bias) in enumerate(self.linear)]
         points, opinions = self.voters
         poll = votes.Votes(points, votes.whole(opinions))
-        said = [poll(point.tobytes()) for point in rows.points]
-        return np.array([*sums, self.forest.predict(rows.measures), said])
+        said = np.array([poll(point.tobytes()) for point in rows.points]).reshape(-1, HEADS)
+        return np.stack([np.array(sums), self.forest.predict(rows.measures).T, said.T], axis=1)
+
+
+class Blend(NamedTuple):
+    """How much each part counts in its head, `shares` (HEADS, PARTS), and the `biases` (HEADS,)."""
+
+    shares: NDArray[np.float64]
+    biases: NDArray[np.float64]
+
+    def __call__(self, said: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,): what asking the teacher is worth, from what the models say, (HEADS, PARTS, n)."""
+        margins = np.einsum("hp,hpn->hn", self.shares, said) + self.biases[:, None]
+        return np.array([worth(Margins(*pair)) for pair in margins.T.tolist()])
 
 
 def learn(rows: Rows, seed: int) -> Models:
     """Fit all of them."""
-    logistic = LogisticRegression(C=C, max_iter=500).fit(rows.design, rows.worse)
-    ridge = Ridge(alpha=ALPHA, solver="sparse_cg", tol=1e-3).fit(rows.design, rows.gap)
-    linear = [(logistic.coef_[0], float(logistic.intercept_[0])), (ridge.coef_, float(ridge.intercept_))]
+    linear = [_logistic(rows.columns(head), error, C[head]) for head, error in enumerate(rows.errors.T)]
     # Of many rows some vote for all: a decision costs time for each.
-    some = np.sort(np.random.default_rng(seed).permutation(len(rows.gap))[: votes.MOST])
-    return Models(linear, grow(seed).fit(rows.measures, rows.target), (rows.points[some], rows.target[some]))
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows.errors))[: votes.MOST])
+    opinions = rows.errors - rows.errors.mean(axis=0)
+    return Models(linear, grow(seed).fit(rows.measures, rows.errors), (rows.points[some], opinions[some]))
 
 
 def grow(seed: int) -> RandomForestRegressor:
@@ -88,26 +112,46 @@ def grow(seed: int) -> RandomForestRegressor:
     )
 
 
-def blend(held_out: NDArray[np.float64], target: NDArray[np.float64], *, prior: bool = False) -> NDArray[np.float64]:
-    """(4,): how much each model counts, from what they say of held-out rows, (4, n).
-
-    Held-out rows have little to say on the ratio of forest and linear sum: both are best at telling domains apart,
-    which ranks nothing within one. So only its fourth root is taken, and n-grams, which have more to learn, count
-    the less the fewer rows there are; not so with a prior among the linear ones, which has learned them already.
-    So the votes' share is not left to them either.
+def _logistic(columns: Any, error: NDArray[np.float64], strength: float) -> Line:
+    """Logistic regression on errors in [0, 1]: a row that fails by a third is a third of a row that fails, and two
+    thirds of one that does not. Without columns, or where all rows are the same, it is their mean error with one row
+    more, of which half failed.
     """
-    each = np.array([_LOGISTIC, 1.0]) / np.maximum(held_out[:2].std(axis=1), 1e-9)
-    parts = np.stack([each @ held_out[:2], held_out[2]], axis=1)
-    spread = np.maximum(parts.std(axis=0), 1e-9)
-    linear, trees = LinearRegression(positive=True).fit(parts / spread, target).coef_
-    if linear + trees <= 0.0:
-        linear = trees = 1.0
-    if not prior:
-        trees *= _FOREST_ROWS / len(target)
-    shares = np.array([*(each * (linear**0.25 / spread[0])), trees**0.25 / spread[1]])
-    said = held_out[3].std()
-    count = _VOTES * len(target) / (len(target) + _VOTES_ROWS)
-    return np.append(shares, count * (shares @ held_out[:3]).std() / said if said > 1e-9 else 0.0)
+    failed, right = error > 0.0, error < 1.0
+    if not columns.shape[1] or error.min() == error.max():
+        rate = (float(error.sum()) + 0.5) / (len(error) + 1.0)
+        return Line(np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate))))
+    pick = np.concatenate([failed.nonzero()[0], right.nonzero()[0]])
+    labels = np.arange(len(pick)) < failed.sum()
+    weight = np.concatenate([error[failed], 1.0 - error[right]])
+    found = LogisticRegression(C=strength, max_iter=500).fit(columns[pick], labels, weight)
+    return Line(found.coef_[0], float(found.intercept_[0]))
+
+
+def blend(held_out: NDArray[np.float64], errors: NDArray[np.float64]) -> Blend:
+    """The shares, from what the models say of held-out rows, (HEADS, PARTS, n), and the `errors` (n, HEADS).
+
+    Regularised logistic regression over the standardised parts, in which none counts less than nothing, tells their
+    ratios; the votes of few rows are held back most. Then one that hardly is tells how much their sum counts.
+    """
+    shares, biases = np.zeros((HEADS, PARTS)), np.zeros(HEADS)
+    count = len(errors)
+    ease = np.array([1.0, 1.0, _VOTES * count / (count + _VOTES_ROWS)])
+    for head, (said, error) in enumerate(zip(held_out, errors.T, strict=True)):
+        scale = ease / np.maximum(said.std(axis=1), 1e-9)
+        kept = (said.std(axis=1) > 1e-9).nonzero()[0]
+        centred = (said.T - said.mean(axis=1)) * scale
+        while True:
+            ratios = _logistic(centred[:, kept], error, _SHARES_C).weights
+            if (ratios >= 0.0).all():
+                break
+            kept = np.delete(kept, ratios.argmin())
+        total = centred[:, kept] @ ratios
+        spread = max(float(total.std()), 1e-9)
+        fitted = _logistic(total[:, None] / spread, error, 1.0)
+        shares[head, kept] = fitted.weights[0] / spread * ratios * scale[kept]
+        biases[head] = fitted.bias - shares[head] @ said.mean(axis=1)
+    return Blend(shares, biases)
 
 
 def calibrate(margins: NDArray[np.float64], worse: NDArray[np.bool_]) -> Calibration:

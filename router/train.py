@@ -1,11 +1,10 @@
 """Training the difficulty classifier with scikit-learn, calibrated on rows that it was not trained on.
 
-The label is the gap between teacher and student, never "the student fails": where the teacher fails too,
-nothing is gained by asking it. Two linear models read the same features. Logistic regression on "the
-student is worse" ranks probabilities well; ridge regression on the size of the gap knows that a teacher may
-also be the worse one. Their standardised sum is one set of weights. A small forest reads the measures of shape
-together, and the training prompts around a text vote. A calibration on out-of-fold sums of all makes it a
-probability.
+It ranks by the gap between teacher and student, never by "the student fails" alone: where the teacher fails too,
+nothing is gained by asking it. So there are two heads, one for each model's answer, with the same parts: logistic
+regression over n-grams and measures of shape, a small forest that reads the measures together, and the votes of the
+training prompts around a text. `heads.worth` makes one number of both, and a calibration on out-of-fold ones makes it
+the probability that the student is worse.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ from scipy.sparse import csr_matrix, hstack
 
 from router import artifact, forest, votes
 from router.calibration import Calibration
-from router.difficulty import SCALE, Difficulty
-from router.features import SHAPE, UNIT, Features, extract
+from router.difficulty import BIASES, SCALE, Difficulty
+from router.features import UNIT, Features, extract
+from router.heads import HEADS
 from router.latent import fit_space
-from router.models import Rows, blend, calibrate, folds, learn
+from router.models import PARTS, Blend, Rows, blend, calibrate, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
 from router.reference import fit_novelty
 from router.tables import Tables
@@ -39,9 +39,9 @@ _SEED = 20261125
 
 
 class Fit(NamedTuple):
-    """A fitted pipeline. `weights` (PLACES,) and `shape` (len(SHAPE),) on features before standardisation,
-    `mean` (len(SHAPE),) what the shape measures are on average. `base`: how often the student is worse;
-    `noise`: how much another draw of the rows would move a score, as a standard deviation. `features` are the
+    """A fitted pipeline. `weights` (HEADS, PLACES) and `shape` (HEADS, len(SHAPE)) on features before standardisation,
+    `mean` (len(SHAPE),) what the shape measures are on average, `bias` (HEADS,). `base`: how often the student is
+    worse; `noise`: how much another draw of the rows would move a score, as a standard deviation. `features` are the
     rows' own.
     """
 
@@ -49,7 +49,7 @@ class Fit(NamedTuple):
     weights: NDArray[np.float64]
     shape: NDArray[np.float64]
     mean: NDArray[np.float64]
-    bias: float
+    bias: NDArray[np.float64]
     trees: Tables
     voters: Tables
     calibration: Calibration
@@ -59,7 +59,7 @@ class Fit(NamedTuple):
 
     def tables(self) -> dict[str, NDArray[Any]]:
         """The arrays of an artifact, in fixed point."""
-        weighted = np.rint(self.idf * self.weights * SCALE)
+        weighted = np.rint((self.idf * self.weights).T * SCALE, order="C")
         if np.abs(weighted).max() >= 2**31:
             raise OutcomeError("a weight is too large to store; are there enough rows?")
         squared = np.rint(self.idf**2 * 65536.0)
@@ -72,18 +72,17 @@ class Fit(NamedTuple):
 
     def numbers(self) -> dict[str, float]:
         """What `difficulty.NUMBERS` names."""
-        return {"bias": self.bias, **self.calibration._asdict()}
+        return {**dict(zip(BIASES, self.bias.tolist(), strict=True)), **self.calibration._asdict()}
 
 
 def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
     """Train and calibrate. Raises OutcomeError where the rows cannot teach anything.
 
-    With a `prior`, such as the shipped artifact's, its margin is one more feature, whose weight the rows decide:
-    a few hundred of them are then enough.
+    With a `prior`, such as the shipped artifact's, its margins are one feature more of each head, whose weight the rows
+    decide: a few hundred of them are then enough.
     """
-    student, teacher = scores(rows)
-    gap = teacher - student
-    worse = gap > 0
+    errors = 1.0 - np.stack(scores(rows), axis=1)
+    worse = errors[:, 0] > errors[:, 1]
     fewest = int(min(worse.sum(), (~worse).sum()))
     if len(rows) < _MIN_ROWS or fewest < 2:
         raise OutcomeError(
@@ -99,78 +98,78 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
     factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
-    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor), known.column]).tocsr()
+    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor)]).tocsr()
     space = fit_space(features, idf, seed)
     points = votes.Space(space).points(features)
-    data = Rows(design, np.array([item.shape for item in features]), points, worse, gap)
+    data = Rows(design, known.columns, np.array([item.shape for item in features]), points, errors)
 
-    held_out = np.zeros((4, len(rows)))
+    held_out = np.zeros((HEADS, PARTS, len(rows)))
     for train, test in folds(features, worse, seed):
-        held_out[:, test] = learn(data.some(train), seed)(data.some(test))
-    shares = blend(held_out, data.target, prior=prior is not None)
-    calibration = calibrate(shares @ held_out, worse)
+        held_out[..., test] = learn(data.some(train), seed)(data.some(test))
+    blended = blend(held_out, errors)
+    calibration = calibrate(blended(held_out), worse)
 
     models = learn(data, seed)
-    weights = sum((part * w for part, (w, _) in zip(shares, models.linear, strict=False)), np.zeros(design.shape[1]))
-    bias = float(sum(part * b for part, (_, b) in zip(shares, models.linear, strict=False)))
-    grams = np.zeros(PLACES)
-    grams[used] = weights[: len(used)]
-    own = weights[len(used) : len(used) + len(SHAPE)] * factor
-    trees = forest.tables([tree.tree_ for tree in models.forest.estimators_], shares[2])
-    grams, own, bias, trees = known.into(weights[-1], grams, own, bias, trees, mean)
+    linear, of_trees, of_votes = blended.shares.T
+    weights = linear[:, None] * np.array([weights for weights, _ in models.linear])
+    bias = blended.biases + linear * np.array([bias for _, bias in models.linear])
+    grams = np.zeros((HEADS, PLACES))
+    grams[:, used] = weights[:, : len(used)]
+    own = weights[:, len(used) : -1] * factor
+    trees = forest.tables([tree.tree_ for tree in models.forest.estimators_], of_trees)
+    grams, own, bias, trees = known.into(weights[:, -1], grams, own, bias, trees, mean)
     voted, opinions = models.voters
-    voters = {**space, "votes_points": voted, "votes_opinions": votes.whole(shares[3] * opinions)}
-    noise = _noise(data, shares, calibration, seed)
+    voters = {**space, "votes_points": voted, "votes_opinions": votes.whole(of_votes * opinions)}
+    noise = _noise(data, blended, calibration, seed)
     return Fit(idf, grams, own, mean, bias, trees, voters, calibration, float(worse.mean()), noise, features)
 
 
 class _Prior:
-    """Another classifier's margin as a column of the design, and its weights in the result. Its voters stay behind:
-    they know other traffic, and would take time at each decision.
+    """Another classifier's margins as columns of the design, one a head, and its weights in the result. Its voters stay
+    behind: they know other traffic, and would take time at each decision.
     """
 
     def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
         self._prior = prior
-        margins = np.zeros(len(features))
+        margins = np.zeros((len(features), HEADS))
         if prior is not None:
             margins = np.array([prior.sums(item) for item in features])
-        self._mean, deviation = float(margins.mean()), float(margins.std())
-        self._scale = _PRIOR_SCALE / deviation if deviation > 1e-9 else 0.0
-        self.column = csr_matrix(((margins - self._mean) * self._scale)[:, None])
+        self._mean, deviation = margins.mean(axis=0), margins.std(axis=0)
+        self._scale = _PRIOR_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
+        self.columns = (margins - self._mean) * self._scale
 
     def into(
         self,
-        weight: float,
+        weight: NDArray[np.float64],
         grams: NDArray[np.float64],
         shape: NDArray[np.float64],
-        bias: float,
+        bias: NDArray[np.float64],
         trees: Tables,
         mean: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, Tables]:
-        """The column's `weight` spread over what the prior is made of: one set of weights serves both."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Tables]:
+        """The columns' `weight` (HEADS,) spread over what the prior is made of: one set of weights serves both."""
         if self._prior is None:
             return grams, shape, bias, trees
-        weight *= self._scale
+        weight = weight * self._scale
         of = self._prior.weights
         # The prior's shape measures are around its own averages.
-        bias += weight * (of.bias - self._mean + float(of.shape @ (mean - of.mean)))
+        bias = bias + weight * (of.bias - self._mean + of.shape @ (mean - of.mean))
         trees = forest.joined(trees, self._prior.forest.tables(weight))
-        return grams + weight * of.grams, shape + weight * of.shape, bias, trees
+        return grams + weight[:, None] * of.grams, shape + weight[:, None] * of.shape, bias, trees
 
 
-def _noise(rows: Rows, shares: NDArray[np.float64], calibration: Calibration, seed: int) -> float:
+def _noise(rows: Rows, blended: Blend, calibration: Calibration, seed: int) -> float:
     """The standard error of a score: two models of a third of the rows each differ on the last third by the
     square root of 2 * 3 times as much as one of all rows would from another.
     """
-    third = np.random.default_rng(seed).integers(0, 3, len(rows.gap))
+    third = np.random.default_rng(seed).integers(0, 3, len(rows.errors))
     rest = rows.some(third == 2)
     rated = []
     for part in (0, 1):
         taken = rows.some(third == part)
-        if len(np.unique(taken.worse)) < 2 or not len(rest.gap):
+        if len(np.unique(taken.worse)) < 2 or not len(rest.errors):
             return 0.0
-        margins: list[float] = (shares @ learn(taken, seed)(rest)).tolist()
-        rated.append(np.array([calibration(margin) for margin in margins]))
+        rated.append(np.array([calibration(margin) for margin in blended(learn(taken, seed)(rest)).tolist()]))
     return float((rated[0] - rated[1]).std() / 6**0.5)
 
 

@@ -77,8 +77,8 @@ def measure(written: bytes) -> tuple[int, ...]:
     return (digits, upper, symbols, numbers, *counts[:4], counts[4] + counts[5], counts[6])
 
 
-def weigh(places: Places, words: int, table: NDArray[np.int32]) -> tuple[int, int, int, int]:
-    """The sums of both columns of a `table` (PLACES, 2) over the first `words` places, then over the others."""
+def weigh(places: Places, words: int, table: NDArray[np.int32]) -> tuple[int, int, int, int, int, int]:
+    """The sums of the three columns of a `table` (PLACES, 3) over the first `words` places, then over the others."""
     rows = table.take(places, axis=0)
     sums = [np.add.reduce(part, axis=0, dtype=np.int64).tolist() for part in (rows[:words], rows[words:])]
     return (*sums[0], *sums[1])
@@ -90,13 +90,14 @@ def vote(
     thresholds: NDArray[np.int64],
     leaves: NDArray[np.int64],
     values: NDArray[np.int64],
-) -> int:
-    """The sum of what the trees of a forest say of these measures; the tables are those of `forest`."""
+) -> tuple[int, int]:
+    """The sums of both values of what the trees of a forest say of these measures; the tables are those of `forest`."""
     right = shape.take(measures) > thresholds
     left = np.bitwise_and.reduce(np.where(right, leaves, -1), axis=0)
     # A power of two as a float has its leaf as exponent, counted from one.
     leaf = np.frexp((left & -left).astype(np.float64))[1] - 1 + np.arange(len(values)) * values.shape[1]
-    return int(np.add.reduce(values.ravel().take(leaf)))
+    student, teacher = np.add.reduce(values.reshape(-1, 2).take(leaf, axis=0), axis=0).tolist()
+    return student, teacher
 
 
 def distance(
@@ -158,15 +159,18 @@ def locate(places: Places, row_of: NDArray[np.uint16], table: NDArray[np.int16])
     return found
 
 
-def poll(point: bytes, points: NDArray[np.int16], opinions: NDArray[np.int32]) -> tuple[int, int]:
-    """The sum of the opinions, each times its weight / 2**16, and the sum of the weights: the 16th power of the cosine
-    of `point` with each of the `points` (n, DIMENSIONS), zero for a negative one, in 1 / ONE.
+def poll(point: bytes, points: NDArray[np.int16], opinions: NDArray[np.int32]) -> tuple[int, int, int]:
+    """The sums of both columns of the `opinions` (n, 2), each times its weight / 2**16, and the sum of the weights: the
+    16th power of the cosine of `point` with each of the `points` (n, DIMENSIONS), zero for a negative one, in 1 / ONE.
     """
     cosines = points.astype(np.int32) @ np.frombuffer(point, dtype=np.int16).astype(np.int32)
-    weights = np.clip(cosines, 0, LENGTH * LENGTH).astype(np.int64) << 7
+    # The 16th power of a fourth rounds to nothing.
+    near = (cosines > LENGTH * LENGTH // 4).nonzero()[0]
+    weights = np.minimum(cosines.take(near), LENGTH * LENGTH).astype(np.int64) << 7
     for _ in range(4):
         weights = weights * weights >> 31
-    return int((weights * opinions >> 16).sum()), int(weights.sum())
+    student, teacher = (weights[:, None] * opinions.take(near, axis=0) >> 16).sum(axis=0).tolist()
+    return student, teacher, int(weights.sum())
 
 
 def word_spans(plain: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,10 +2,10 @@
 
 A linear sum cannot say "questions like these, of which the student got most wrong" where no single word says it. So
 words and pairs of words place each text in a latent semantic space of DIMENSIONS dimensions (Deerwester et al., 1990,
-"Indexing by latent semantic analysis"), and each training prompt there has an opinion, how much more the teacher was
-needed than on average. A text gets their mean, weighted by the 16th power of the cosine (Nadaraya and Watson,
-1964), with one vote more that has no opinion: far from all of them the votes say nothing. Points and opinions are
-whole numbers, whose sums do not depend on the order of addition.
+"Indexing by latent semantic analysis"), and each training prompt there has an opinion for each head, how much more
+that model failed on it than on average. A text gets their mean, weighted by the 16th power of the cosine (Nadaraya
+and Watson, 1964), with one vote more that has no opinion: far from all of them the votes say nothing. Points and
+opinions are whole numbers, whose sums do not depend on the order of addition.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from router import kernel
 from router.features import Features
+from router.heads import HEADS, Margins
 from router.tables import Shapes, Tables, empty
 from router.vectors import DIMENSIONS, HALF, LENGTH, ONE
 
@@ -32,7 +33,7 @@ ARRAYS: Shapes = {
     "space_terms": ((None,), "uint32"),
     "space_table": ((None, DIMENSIONS), "int16"),
     "votes_points": ((None, DIMENSIONS), "int16"),
-    "votes_opinions": ((None,), "int32"),
+    "votes_opinions": ((None, HEADS), "int32"),
 }
 
 Points = NDArray[np.int16]
@@ -68,19 +69,20 @@ class Votes:
     """The mean opinion of the training prompts around a point."""
 
     def __init__(self, points: Points, opinions: NDArray[np.int32]) -> None:
-        """`points` (n, DIMENSIONS) of the prompts, and their `opinions` (n,) in 1 / SCALE. Raises ValueError where
-        they do not belong together or are out of range.
+        """`points` (n, DIMENSIONS) of the prompts, and their `opinions` (n, HEADS) in 1 / SCALE. Raises ValueError
+        where they do not belong together or are out of range.
         """
         lengths = (points.astype(np.int64) ** 2).sum(axis=1)
         if len(points) != len(opinions) or len(points) > MOST or (lengths > 2 * LENGTH**2).any():
             raise ValueError("the points and opinions of the votes contradict each other")
         self._points, self._opinions = np.ascontiguousarray(points), np.ascontiguousarray(opinions)
 
-    def __call__(self, point: bytes) -> float:
+    def __call__(self, point: bytes) -> Margins:
         """For a point of a Space."""
-        said, weight = kernel.poll(point, self._points, self._opinions)
-        # Both in whole numbers; the sum of what was said has lost its last bits, so that it fits.
-        return int(said) / (int(weight) + ONE) * (65536.0 / SCALE)
+        student, teacher, weight = kernel.poll(point, self._points, self._opinions)
+        # All in whole numbers; the sums of what was said have lost their last bits, so that they fit.
+        every = weight + ONE
+        return Margins(student / every * (65536.0 / SCALE), teacher / every * (65536.0 / SCALE))
 
 
 def none() -> Tables:
@@ -89,5 +91,5 @@ def none() -> Tables:
 
 
 def whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Opinions (n,) in 1 / SCALE."""
+    """Opinions (n, HEADS) in 1 / SCALE."""
     return np.rint(np.clip(values, -_LARGEST, _LARGEST) * SCALE).astype(np.int32)

@@ -65,7 +65,7 @@ def test_changed_weights_do_not_load(folder: Path) -> None:
 
 def test_changed_metadata_does_not_load(folder: Path) -> None:
     metadata = json.loads((folder / "metadata.json").read_text())
-    (folder / "metadata.json").write_text(json.dumps(metadata | {"bias": metadata["bias"] + 1}))
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"teacher_bias": metadata["teacher_bias"] + 1}))
     with pytest.raises(ArtifactError, match="does not match its hash"):
         load(folder)
 
@@ -104,6 +104,10 @@ def test_weights_with_the_right_hash_and_the_wrong_content_do_not_load(folder: P
         ("novelty_norms", lambda array: array[:-1]),
         ("novelty_places", lambda array: array + 400_000),
         ("forest_measures", lambda array: array + 18),
+        ("forest_values", lambda array: array[..., :1]),
+        ("votes_opinions", lambda array: array[:, 0]),
+        ("weighted", lambda array: array[:, :1]),
+        ("shape", lambda array: array[0]),
     ],
 )
 def test_tables_that_contradict_each_other_do_not_load(

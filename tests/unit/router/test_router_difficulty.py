@@ -12,17 +12,17 @@ import pytest
 from conftest import make_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix, hstack
-from scipy.special import expit
+from scipy.sparse import csr_matrix, hstack, vstack
+from scipy.special import expit, logit
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import cross_val_predict
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler, normalize
 
 from router.artifact import load
 from router.features import UNIT, extract
-from router.models import ALPHA, C, Rows, blend, calibrate, folds, grow
+from router.heads import LAMBDA, Margins, worth
+from router.models import C, blend, calibrate, folds, grow
 from router.outcomes import OutcomeError, OutcomeRow
 from router.train import _SEED, SHAPE_SCALE, fit
 from router.vectors import DIMENSIONS, HALF, LENGTH, PLACES
@@ -39,9 +39,12 @@ def synthetic(count: int, seed: int = 0) -> list[OutcomeRow]:
 
 
 def test_parity_with_a_scikit_learn_pipeline() -> None:
-    rows, unseen = synthetic(300), [row.text for row in synthetic(50, seed=9)] + ["", "!", "ganz andere W\u00f6rter"]
-    worse = np.array([row.teacher_score > row.student_score for row in rows])
-    gap = np.array([row.teacher_score - row.student_score for row in rows])
+    rows, unseen = (
+        graded(synthetic(300)),
+        [row.text for row in synthetic(50, seed=9)] + ["", "!", "ganz andere W\u00f6rter"],
+    )
+    errors = 1.0 - np.array([(row.student_score, row.teacher_score) for row in rows])
+    worse = errors[:, 0] > errors[:, 1]
 
     def counts(texts: list[str]) -> list[csr_matrix]:
         features = [extract(text) for text in texts]
@@ -66,19 +69,26 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
 
     train, test = design([row.text for row in rows]), design(unseen)
     points, new_points = _points(words, counts(unseen)[0], tfidf.idf_)
-    models = [LogisticRegression(C=C, max_iter=500), Ridge(alpha=ALPHA, solver="sparse_cg", tol=1e-3)]
     measures, new = (np.array([extract(text).shape for text in some]) for some in ([r.text for r in rows], unseen))
-    target = Rows(train, measures, points, worse, gap).target
-    parts = list(folds([extract(row.text) for row in rows], worse, _SEED))
-    held_out = np.array(
-        [
-            cross_val_predict(models[0], train, worse, cv=parts, method="decision_function"),
-            cross_val_predict(models[1], train, gap, cv=parts),
-            *_others_held_out(measures, points, worse, gap, parts),
-        ]
-    )
-    shares = blend(held_out, target)
-    sums = shares @ held_out
+    parts = folds([extract(row.text) for row in rows], worse, _SEED)
+
+    def said(rest: np.ndarray, design: csr_matrix, shapes: np.ndarray, at: np.ndarray) -> np.ndarray:
+        trees = grow(_SEED).fit(measures[rest], errors[rest]).predict(shapes)
+        votes = _vote(at, points[rest], errors[rest] - errors[rest].mean(axis=0))
+        linear = [_soft(train[rest], errors[rest, head], C[head]).decision_function(design) for head in (0, 1)]
+        return np.stack([np.array(linear), trees.T, votes.T], axis=1)
+
+    held_out = np.zeros((2, 3, len(rows)))
+    for rest, own in parts:
+        held_out[..., own] = said(rest, train[own], measures[own], points[own])
+    shares, biases = blend(held_out, errors)
+    assert (shares >= 0.0).all()
+
+    def worths(each: np.ndarray) -> np.ndarray:
+        student, teacher = expit(np.einsum("hp,hpn->hn", shares, each) + biases[:, None])
+        return logit((student * (1 - teacher) + LAMBDA * (student - teacher) + LAMBDA) / (1 + 2 * LAMBDA))
+
+    sums = worths(held_out)
 
     def bent(margins: np.ndarray) -> np.ndarray:
         u = (margins - sums.mean()) / sums.std()
@@ -87,14 +97,26 @@ def test_parity_with_a_scikit_learn_pipeline() -> None:
     # The straight part would have turned the order around.
     assert LogisticRegression(C=np.inf).fit(bent(sums), worse).coef_[0][0] < 0
     calibration = LogisticRegression(C=np.inf).fit(bent(sums)[:, 1:], worse)
-    margins = shares[0] * models[0].fit(train, worse).decision_function(test)
-    margins += shares[1] * models[1].fit(train, gap).predict(test)
-    margins += shares[2] * grow(_SEED).fit(measures, target).predict(new)
-    margins += shares[3] * _vote(new_points, points, target)
+    margins = worths(said(np.arange(len(rows)), test, new, new_points))
     expected = expit(calibration.decision_function(bent(margins)[:, 1:]))
 
     difficulty = fit(rows).difficulty()
     assert [difficulty.score(text) for text in unseen] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def graded(rows: list[OutcomeRow]) -> list[OutcomeRow]:
+    """Every third row's scores are halfway between."""
+    return [
+        row._replace(student_score=0.1 + 0.8 * row.student_score, teacher_score=0.75) if number % 3 == 0 else row
+        for number, row in enumerate(rows)
+    ]
+
+
+def _soft(design: csr_matrix, error: np.ndarray, strength: float) -> LogisticRegression:
+    """Each row once as one that fails, and once as one that does not."""
+    labels = np.repeat([1, 0], len(error))
+    weights = np.concatenate([error, 1.0 - error])
+    return LogisticRegression(C=strength, max_iter=500).fit(vstack([design, design]), labels, weights)
 
 
 def _points(words: csr_matrix, new_words: csr_matrix, idf: np.ndarray) -> list:
@@ -108,19 +130,10 @@ def _points(words: csr_matrix, new_words: csr_matrix, idf: np.ndarray) -> list:
 
 
 def _vote(points: np.ndarray, voters: np.ndarray, opinions: np.ndarray) -> np.ndarray:
+    """(n, 2)."""
     cosines = points.astype(float) @ voters.T.astype(float) / LENGTH**2
     weights = np.clip(cosines, 0.0, 1.0) ** 16
-    return (weights @ opinions) / (weights.sum(axis=1) + 1.0)
-
-
-def _others_held_out(measures: np.ndarray, points: np.ndarray, worse: np.ndarray, gap: np.ndarray, parts: list) -> list:
-    trees, votes = np.zeros(len(gap)), np.zeros(len(gap))
-    for rest, own in parts:
-        # Which of two splits that are as good is taken depends on the last bit of the target.
-        target = Rows(csr_matrix((0, 0)), measures[rest], points[rest], worse[rest], gap[rest]).target
-        trees[own] = grow(_SEED).fit(measures[rest], target).predict(measures[own])
-        votes[own] = _vote(points[own], points[rest], target)
-    return [trees, votes]
+    return (weights @ opinions) / (weights.sum(axis=1, keepdims=True) + 1.0)
 
 
 @given(TEXT)
@@ -138,12 +151,18 @@ def test_it_learns() -> None:
     assert {"word 'spectral'", "word 'theorem'"} & {push.feature for push in pushes if push.push > 0}
 
 
-def test_pushes_add_up_to_the_margin() -> None:
-    # Every n-gram that occurs once, and the shape: together with the bias they are the whole margin.
-    text = "spectral theorem"
-    difficulty = fit(synthetic(100)).difficulty()
-    every = difficulty.explain(text, count=10_000)
-    assert difficulty.margin(extract(text)) == pytest.approx(difficulty._bias + sum(p.push for p in every), abs=1e-4)
+def test_pushes_are_what_features_add_to_the_log_odds_of_the_score() -> None:
+    # Every n-gram that occurs once, and the shape: together with the biases they are the whole of both heads.
+    difficulty = fit(graded(synthetic(100))).difficulty()
+    for text in ("spectral theorem", "greet the sky", "!"):
+        heads, step = difficulty.heads(extract(text)), 1e-6
+        steps = ((step, 0.0), (0.0, step))
+        odds = [logit(difficulty.calibrate(worth(Margins(heads[0] + a, heads[1] + b)))) for a, b in ((0, 0), *steps)]
+        steep = (np.array(odds[1:]) - odds[0]) / step
+        assert steep[0] >= 0.0 >= steep[1]
+        every = difficulty.explain(text, count=10_000)
+        expected = steep @ (np.array(heads) - np.array(difficulty._bias))
+        assert sum(push.push for push in every) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_scores_keep_their_order_where_held_out_rows_turn_it_around() -> None:

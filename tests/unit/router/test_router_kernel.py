@@ -109,7 +109,7 @@ def test_polls_of_any_points(values: list[int], seed: int) -> None:
     # Also such as are longer than LENGTH: a cosine above one counts as one.
     rng = np.random.default_rng(seed)
     points = rng.integers(-1500, 1500, (40, DIMENSIONS)).astype(np.int16)
-    opinions = rng.integers(-(2**31), 2**31, 40).astype(np.int32)
+    opinions = rng.integers(-(2**31), 2**31, (40, 2)).astype(np.int32)
     args = (np.array(values, np.int16).tobytes(), points, opinions)
     assert native.poll(*args) == vectors.poll(*args)
 
@@ -117,18 +117,18 @@ def test_polls_of_any_points(values: list[int], seed: int) -> None:
 def test_no_forest() -> None:
     none = np.zeros((LEAVES - 1, 0), np.int64)
     shape = np.zeros(len(SHAPE), np.int64)
-    assert native.vote(shape, none, none, none, np.zeros((0, LEAVES), np.int64)) == 0
+    assert native.vote(shape, none, none, none, np.zeros((0, LEAVES, 2), np.int64)) == (0, 0)
 
 
 def test_tables_that_do_not_fit_are_refused() -> None:
     places, shape = np.array([0, 7]), np.zeros(3, np.int64)
     with pytest.raises(ValueError, match="weights"):
-        native.weigh(places, 1, np.zeros((7, 2), np.int32))
+        native.weigh(places, 1, np.zeros((7, 3), np.int32))
     with pytest.raises(ValueError, match="measures"):
         native.distance(shape, shape, np.zeros(2), np.zeros((3, 3), np.int64))
     split = np.array([[3]])
     with pytest.raises(ValueError, match="forest"):
-        native.vote(shape, split, split, split, np.zeros((1, 2), np.int64))
+        native.vote(shape, split, split, split, np.zeros((1, 2, 2), np.int64))
     rows, table, votes = np.zeros(7, np.uint16), np.zeros((1, DIMENSIONS), np.int16), ARTIFACT.difficulty._votes
     for args in ((places, rows, table), (places[:1], rows + np.uint16(1), table)):
         with pytest.raises(ValueError, match="latent space"):
@@ -138,6 +138,9 @@ def test_tables_that_do_not_fit_are_refused() -> None:
             native.poll(point, votes._points, votes._opinions)
     with pytest.raises(ValueError, match="votes"):
         native.poll(bytes(2 * DIMENSIONS), votes._points[1:], votes._opinions)
+    # One number more than belongs to whole rows.
+    with pytest.raises(ValueError, match="votes"):
+        native.poll(bytes(2 * DIMENSIONS), votes._points[:1], np.zeros(3, np.int32))
     known, *others = ARTIFACT.novelty._index
     for index in ((known[:7], *others), (known, others[0][:-1], *others[1:]), (known, *others[:-1], others[-1][:-1])):
         with pytest.raises(ValueError, match="index"):
