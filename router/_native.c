@@ -22,7 +22,7 @@ enum { AHEAD = 16 };
 /* As in vectors.py. */
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
-enum { DIMENSIONS = 24, LENGTH = 1 << 12 };
+enum { DIMENSIONS = 24, LENGTH = 1 << 12, BLOCK = 64 };
 /* Values of both heads, and beside them in the table of weights the squared idf. */
 enum { HEADS = 2, COLUMNS = 3 };
 
@@ -46,22 +46,23 @@ static void misfit(const char *what) { PyErr_Format(PyExc_ValueError, "%s does n
 static inline void put(uint64_t *set, uint32_t number) { set[number >> 6] |= (uint64_t)1 << (number & 63); }
 static inline int has(const uint64_t *set, uint32_t number) { return set[number >> 6] >> (number & 63) & 1; }
 
+/* The places of a text, as a set, and which words of it are not zero: a text has few places. Between two texts all of it
+ * is zero.
+ */
+static _Thread_local uint64_t found_places[WORDS], touched[WORDS / 64];
+
 /* Puts the place of a hash; counts in `fresh` how many distinct ones there are below SAMPLED, and from it on. */
-static inline void put_hash(uint64_t *set, uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
+static inline void put_hash(uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
     uint32_t place = from + (uint32_t)(hash * PRIME >> (64 - BITS));
-    fresh[place >= SAMPLED] += !has(set, place);
-    put(set, place);
+    fresh[place >= SAMPLED] += !has(found_places, place);
+    put(found_places, place);
+    put(touched, place >> 6);
 }
 
 static PyObject *grams(PyObject *self, PyObject *plain) {
     Py_buffer text;
     if (PyObject_GetBuffer(plain, &text, PyBUF_SIMPLE) < 0) return NULL;
-    uint64_t *set = PyMem_Calloc(WORDS, sizeof *set);
-    PyObject *found = NULL, *places = NULL;
-    if (!set) {
-        PyErr_NoMemory();
-        goto done;
-    }
+    PyObject *found = NULL, *places;
     const uint8_t *data = text.buf;
     Py_ssize_t length = text.len, count = 0, longest = 0, many = 0, words, fresh[2] = {0};
     uint64_t before = 0;
@@ -71,8 +72,8 @@ static PyObject *grams(PyObject *self, PyObject *plain) {
         if (kinds[data[at++]] & LETTER)
             for (; at < length && kinds[data[at]] & LETTER; at++) hash = (hash + data[at]) * BASE;
         if (data[start] == ' ') continue;
-        put_hash(set, hash, 0, fresh);
-        if (count++) put_hash(set, before * PAIR + hash, 0, fresh);
+        put_hash(hash, 0, fresh);
+        if (count++) put_hash(before * PAIR + hash, 0, fresh);
         before = hash;
         if (at - start > longest) longest = at - start;
         many += at - start > LONG;
@@ -83,17 +84,18 @@ static PyObject *grams(PyObject *self, PyObject *plain) {
     const uint64_t upper = ~(uint64_t)0 << 8 * (8 - RUN);
     for (Py_ssize_t at = 0; at <= length; at++) {
         run = run >> 8 | (uint64_t)(at < length ? data[at] : ' ') << 56;
-        if (at >= RUN - 2) put_hash(set, run & upper, HALF, fresh);
+        if (at >= RUN - 2) put_hash(run & upper, HALF, fresh);
     }
     places = PyBytes_FromStringAndSize(NULL, (fresh[0] + fresh[1]) * (Py_ssize_t)sizeof(int64_t));
-    if (!places) goto done;
-    int64_t *out = (int64_t *)PyBytes_AsString(places);
-    for (uint32_t word = 0; word < WORDS; word++)
-        for (uint64_t bits = set[word]; bits; bits &= bits - 1) *out++ = 64 * (int64_t)word + __builtin_ctzll(bits);
-    found = Py_BuildValue("Onnnnn", places, words, fresh[0], count, longest, many);
-done:
-    Py_XDECREF(places);
-    PyMem_Free(set);
+    int64_t *out = places ? (int64_t *)PyBytes_AsString(places) : NULL;
+    for (uint32_t part = 0; part < WORDS / 64; part++)
+        for (; touched[part]; touched[part] &= touched[part] - 1) {
+            uint32_t word = 64 * part + (uint32_t)__builtin_ctzll(touched[part]);
+            for (uint64_t bits = out ? found_places[word] : 0; bits; bits &= bits - 1)
+                *out++ = 64 * (int64_t)word + __builtin_ctzll(bits);
+            found_places[word] = 0;
+        }
+    if (places) found = Py_BuildValue("Nnnnnn", places, words, fresh[0], count, longest, many);
     PyBuffer_Release(&text);
     return found;
 }
@@ -235,11 +237,15 @@ enum { MOST = 64, TAKEN = 1024 };
 /* The texts that have most of the rows in `set` in common, as far as `postings` entries of the index tell. */
 static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const uint32_t *starts, const uint16_t *owners,
                       const int64_t *inverse, Py_ssize_t texts, Py_ssize_t postings, Py_ssize_t most, int64_t *best) {
-    uint32_t *shared = PyMem_Calloc(texts, sizeof *shared);
+    /* How many rows a text has in common, at most TAKEN, and behind that the texts that have any. */
+    uint16_t *shared = PyMem_Malloc(2 * texts * sizeof *shared + 1);
     if (!shared) {
         PyErr_NoMemory();
         return -1;
     }
+    uint16_t *some = shared + texts;
+    memset(shared, 0, texts * sizeof *shared);
+    Py_ssize_t any = 0;
     /* Which rows are read is known before any entry is: their places in memory are fetched meanwhile. */
     uint32_t taken[TAKEN], count = 0;
     Py_ssize_t seen = 0;
@@ -255,15 +261,16 @@ static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const ui
         }
 known:
     for (uint32_t at = 0; at < count; at++)
-        for (uint32_t entry = starts[taken[at]]; entry < starts[taken[at] + 1]; entry++) shared[owners[entry]]++;
+        for (uint32_t entry = starts[taken[at]]; entry < starts[taken[at] + 1]; entry++)
+            if (!shared[owners[entry]]++) some[any++] = owners[entry];
     for (Py_ssize_t at = 0; at < most; at++) best[at] = -1;
-    int any = 0;
-    for (Py_ssize_t text = 0; text < texts; text++) {
-        any |= shared[text] > 0;
+    /* Where fewer have any than are asked for, those that have none fill up. */
+    for (Py_ssize_t at = 0; at < (any < most ? texts : any); at++) {
+        Py_ssize_t text = any < most ? at : some[at];
         offer(best, most, (int64_t)shared[text] * inverse[text] | text);
     }
     PyMem_Free(shared);
-    return any;
+    return any > 0;
 }
 
 static PyObject *nearest(PyObject *self, PyObject *args) {
@@ -366,27 +373,53 @@ done:
     return found;
 }
 
+/* Where the compiler can, also compiled for processors with wider registers; the loader chooses. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define FOR_WIDER __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+#else
+#define FOR_WIDER
+#endif
+
+/* Loops over the voters of a block that need no order, so that many are taken at once. */
+FOR_WIDER static void poll_block(const int16_t one[DIMENSIONS], const int16_t points[DIMENSIONS][BLOCK],
+                                 const int32_t opinions[HEADS][BLOCK], uint64_t said[HEADS], int64_t *total) {
+    /* Numbers that are shifted are not to be negative: of those, wide registers have no arithmetic shift. */
+    const int64_t bias = (int64_t)1 << 62;
+    int32_t weight[BLOCK] = {0};
+    int64_t sum = 0;
+    for (int axis = 0; axis < DIMENSIONS; axis++)
+        for (int at = 0; at < BLOCK; at++) weight[at] += (int32_t)one[axis] * points[axis][at];
+    for (int at = 0; at < BLOCK; at++) {
+        int32_t cosine = weight[at] < LENGTH * LENGTH ? weight[at] : LENGTH * LENGTH - 1;
+        weight[at] = cosine <= LENGTH * LENGTH / 4 ? 0 : cosine << 7;
+    }
+    for (int square = 0; square < 4; square++)
+        for (int at = 0; at < BLOCK; at++) weight[at] = (int32_t)((uint64_t)((int64_t)weight[at] * weight[at]) >> 31);
+    for (int head = 0; head < HEADS; head++) {
+        uint64_t of = 0;
+        for (int at = 0; at < BLOCK; at++)
+            of += (uint64_t)((int64_t)weight[at] * opinions[head][at] + bias) >> 16;
+        said[head] += of - BLOCK * (uint64_t)(bias >> 16);
+    }
+    for (int at = 0; at < BLOCK; at++) sum += weight[at];
+    *total += sum;
+}
+
 static PyObject *poll(PyObject *self, PyObject *args) {
     Py_buffer point, points, opinions;
     if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &opinions)) return NULL;
-    const int16_t *one = point.buf, (*every)[DIMENSIONS] = points.buf;
-    const int32_t (*opinion)[HEADS] = opinions.buf;
-    Py_ssize_t count = opinions.len / (Py_ssize_t)sizeof *opinion;
-    int64_t said[HEADS] = {0}, total = 0;
+    const int16_t *one = point.buf, (*every)[DIMENSIONS][BLOCK] = points.buf;
+    const int32_t (*opinion)[HEADS][BLOCK] = opinions.buf;
+    Py_ssize_t count = points.len / (Py_ssize_t)sizeof *every;
+    uint64_t said[HEADS] = {0};
+    int64_t total = 0;
     PyObject *found = NULL;
-    if (point.len != sizeof *every || opinions.len % (Py_ssize_t)sizeof *opinion || points.len != count * (Py_ssize_t)sizeof *every) {
+    if (point.len != DIMENSIONS * (Py_ssize_t)sizeof *one || points.len != count * (Py_ssize_t)sizeof *every ||
+        opinions.len != count * (Py_ssize_t)sizeof *opinion) {
         misfit("the votes");
         goto done;
     }
-    for (Py_ssize_t at = 0; at < count; at++) {
-        int32_t cosine = 0;
-        for (int axis = 0; axis < DIMENSIONS; axis++) cosine += (int32_t)one[axis] * every[at][axis];
-        if (cosine <= LENGTH * LENGTH / 4) continue; /* Its 16th power rounds to nothing. */
-        int64_t weight = (int64_t)(cosine < LENGTH * LENGTH ? cosine : LENGTH * LENGTH) << 7;
-        for (int square = 0; square < 4; square++) weight = weight * weight >> 31;
-        for (int head = 0; head < HEADS; head++) said[head] += weight * opinion[at][head] >> 16;
-        total += weight;
-    }
+    for (Py_ssize_t at = 0; at < count; at++) poll_block(one, every[at], opinion[at], said, &total);
     found = Py_BuildValue("LLL", (long long)said[0], (long long)said[1], (long long)total);
 done:
     PyBuffer_Release(&point);

@@ -31,6 +31,7 @@ CLIP = 8 * STEP
 # Of the latent space: its dimensions, the length of every point in it, and the weight of a vote at a cosine of one.
 DIMENSIONS = 24
 LENGTH = 1 << 12
+BLOCK = 64
 ONE = 1 << 31
 
 _DIGITS, _UPPER = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -160,16 +161,19 @@ def locate(places: Places, row_of: NDArray[np.uint16], table: NDArray[np.int16])
 
 
 def poll(point: bytes, points: NDArray[np.int16], opinions: NDArray[np.int32]) -> tuple[int, int, int]:
-    """The sums of both columns of the `opinions` (n, 2), each times its weight / 2**16, and the sum of the weights: the
-    16th power of the cosine of `point` with each of the `points` (n, DIMENSIONS), zero for a negative one, in 1 / ONE.
+    """The sums of both heads' opinions, each times its weight / 2**16, and the sum of the weights: the 16th power of
+    the cosine of `point` with each voter's, zero for a negative one, in 1 / ONE.
+
+    `points` (n, DIMENSIONS, BLOCK) and `opinions` (n, 2, BLOCK): voters stand in blocks, so that compiled code takes
+    many at once.
     """
-    cosines = points.astype(np.int32) @ np.frombuffer(point, dtype=np.int16).astype(np.int32)
+    cosines = np.matmul(np.frombuffer(point, dtype=np.int16).astype(np.int32), points.astype(np.int32)).ravel()
     # The 16th power of a fourth rounds to nothing.
     near = (cosines > LENGTH * LENGTH // 4).nonzero()[0]
-    weights = np.minimum(cosines.take(near), LENGTH * LENGTH).astype(np.int64) << 7
+    weights = np.minimum(cosines.take(near), LENGTH * LENGTH - 1).astype(np.int64) << 7
     for _ in range(4):
         weights = weights * weights >> 31
-    student, teacher = (weights[:, None] * opinions.take(near, axis=0) >> 16).sum(axis=0).tolist()
+    student, teacher = (int((weights * opinions[:, head].ravel().take(near) >> 16).sum()) for head in (0, 1))
     return student, teacher, int(weights.sum())
 
 

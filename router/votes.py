@@ -20,7 +20,7 @@ from router import kernel
 from router.features import Features
 from router.heads import HEADS, Margins
 from router.tables import Shapes, Tables, empty
-from router.vectors import DIMENSIONS, HALF, LENGTH, ONE
+from router.vectors import BLOCK, DIMENSIONS, HALF, LENGTH, ONE
 
 # How many prompts vote at most, and how many words and pairs have a place in the space: a decision costs time for each.
 MOST = 1 << 14
@@ -75,7 +75,7 @@ class Votes:
         lengths = (points.astype(np.int64) ** 2).sum(axis=1)
         if len(points) != len(opinions) or len(points) > MOST or (lengths > 2 * LENGTH**2).any():
             raise ValueError("the points and opinions of the votes contradict each other")
-        self._points, self._opinions = np.ascontiguousarray(points), np.ascontiguousarray(opinions)
+        self._points, self._opinions = _blocks(points), _blocks(opinions)
 
     def __call__(self, point: bytes) -> Margins:
         """For a point of a Space."""
@@ -83,6 +83,14 @@ class Votes:
         # All in whole numbers; the sums of what was said have lost their last bits, so that they fit.
         every = weight + ONE
         return Margins(student / every * (65536.0 / SCALE), teacher / every * (65536.0 / SCALE))
+
+
+def _blocks(rows: NDArray[Any]) -> NDArray[Any]:
+    """(blocks, columns, BLOCK) of (n, columns): BLOCK rows side by side, the last ones filled up with zeros."""
+    count, columns = rows.shape
+    full = np.zeros((-(-count // BLOCK) * BLOCK, columns), rows.dtype)
+    full[:count] = rows
+    return np.ascontiguousarray(full.reshape(-1, BLOCK, columns).transpose(0, 2, 1))
 
 
 def none() -> Tables:

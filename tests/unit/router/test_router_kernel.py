@@ -14,7 +14,7 @@ from router.artifact import load
 from router.features import SHAPE, extract, normalise
 from router.forest import LEAVES
 from router.novelty import CANDIDATES, POSTINGS
-from router.vectors import DIMENSIONS
+from router.vectors import BLOCK, DIMENSIONS
 
 native: ModuleType = pytest.importorskip("router._native", reason="the package was installed without a C compiler")
 
@@ -108,8 +108,8 @@ def test_points_and_polls(text: str) -> None:
 def test_polls_of_any_points(values: list[int], seed: int) -> None:
     # Also such as are longer than LENGTH: a cosine above one counts as one.
     rng = np.random.default_rng(seed)
-    points = rng.integers(-1500, 1500, (40, DIMENSIONS)).astype(np.int16)
-    opinions = rng.integers(-(2**31), 2**31, (40, 2)).astype(np.int32)
+    points = rng.integers(-1500, 1500, (3, DIMENSIONS, BLOCK)).astype(np.int16)
+    opinions = rng.integers(-(2**31), 2**31, (3, 2, BLOCK)).astype(np.int32)
     args = (np.array(values, np.int16).tobytes(), points, opinions)
     assert native.poll(*args) == vectors.poll(*args)
 
@@ -140,7 +140,7 @@ def test_tables_that_do_not_fit_are_refused() -> None:
         native.poll(bytes(2 * DIMENSIONS), votes._points[1:], votes._opinions)
     # One number more than belongs to whole rows.
     with pytest.raises(ValueError, match="votes"):
-        native.poll(bytes(2 * DIMENSIONS), votes._points[:1], np.zeros(3, np.int32))
+        native.poll(bytes(2 * DIMENSIONS), votes._points[:1], np.zeros(2 * BLOCK + 1, np.int32))
     known, *others = ARTIFACT.novelty._index
     for index in ((known[:7], *others), (known, others[0][:-1], *others[1:]), (known, *others[:-1], others[-1][:-1])):
         with pytest.raises(ValueError, match="index"):
