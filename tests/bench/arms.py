@@ -104,6 +104,19 @@ def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm
         log.close()
 
 
+@contextlib.contextmanager
+def alone(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
+    """The other arms stand still while the block runs: all share one core, and some have work without requests."""
+    others = [process for other in arms if other is not arm for process in other._tree()]
+    try:
+        for process in others:
+            process.suspend()
+        yield
+    finally:
+        for process in others:
+            process.resume()
+
+
 def _cpu_seconds(process: psutil.Process) -> float:
     try:
         # The kernel's own sums in nanoseconds; the times of a process come in steps of 10 ms.

@@ -25,7 +25,7 @@ import psutil
 import uvloop
 
 from tests.bench import load
-from tests.bench.arms import KEY, Arm, available, await_port, breakeven, free_port, started
+from tests.bench.arms import KEY, Arm, alone, available, await_port, breakeven, free_port, started
 from tests.bench.report import write
 from tests.bench.upstream import PACED_MAX_TOKENS
 
@@ -149,7 +149,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
             for arm in arms:
                 stack.enter_context(started(arm, folder, ours))
             table = _rounds(arms, workloads(streams), seconds, rounds)
-            speeds = _latencies(arms, workloads(streams)[0], table, seconds)
+            speeds = _latencies(arms, workloads(streams)[0], table, seconds, rounds)
         both = _workers(port, folder, workloads(streams)[0], seconds, rounds)
     finally:
         upstream.terminate()
@@ -181,29 +181,32 @@ def _rounds(
 ) -> dict[str, dict[str, dict[str, float]]]:
     runs: dict[str, dict[str, list[dict[str, float]]]] = {arm.name: {k.name: [] for k in kinds} for arm in arms}
     for arm in arms:
-        measure(arm, kinds[0], 1.0)  # warm
+        with alone(arm, arms):
+            measure(arm, kinds[0], 1.0)  # warm
     for _ in range(rounds):
         for kind in kinds:
             for arm in arms:
-                runs[arm.name][kind.name].append(measure(arm, kind, seconds))
+                with alone(arm, arms):
+                    runs[arm.name][kind.name].append(measure(arm, kind, seconds))
     return {name: {kind: _median(of) for kind, of in by.items()} for name, by in runs.items()}
 
 
 def _latencies(
-    arms: list[Arm], kind: Workload, table: dict[str, dict[str, dict[str, float]]], seconds: float
+    arms: list[Arm], kind: Workload, table: dict[str, dict[str, dict[str, float]]], seconds: float, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Each arm at half its own ceiling, and direct at the same rate right after it."""
+    """Each arm at half its own ceiling, and direct at the same rate right after it; medians of the rounds."""
     direct = next((arm for arm in arms if arm.name == "direct"), None)
-    found = {}
-    for arm in arms:
-        rate = min(4000.0, table[arm.name][kind.name]["requests_per_second"] / 2)
-        found[arm.name] = latency(arm, kind, rate, seconds)
-        if direct is not None and arm is not direct:
-            beside = latency(direct, kind, rate, seconds)
-            found[arm.name] |= {
-                f"added_p{p}_ms": found[arm.name][f"p{p}_ms"] - beside[f"p{p}_ms"] for p in (50, 95, 99)
-            }
-    return found
+    runs: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
+    for _ in range(rounds):
+        for arm in arms:
+            rate = min(4000.0, table[arm.name][kind.name]["requests_per_second"] / 2)
+            with alone(arm, arms):
+                run = latency(arm, kind, rate, seconds)
+                if direct is not None and arm is not direct:
+                    beside = latency(direct, kind, rate, seconds)
+                    run |= {f"added_p{p}_ms": run[f"p{p}_ms"] - beside[f"p{p}_ms"] for p in (50, 95, 99)}
+            runs[arm.name].append(run)
+    return {name: _median(of) for name, of in runs.items()}
 
 
 def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
