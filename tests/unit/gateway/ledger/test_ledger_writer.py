@@ -55,7 +55,7 @@ def test_inserting_twice_changes_nothing(ledger: Ledger, url: str) -> None:
 
 def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_path: Path) -> None:
     engine, seen = open_engine(url), []
-    records = [record(attempts=1 + number % 2) for number in range(40)]
+    records = [record(attempts=1 + number % 2) for number in range(140)]
 
     def breathe() -> None:
         # Nobody sees a part of it, and others can read.
@@ -66,15 +66,15 @@ def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_p
     assert set(seen) == {0}
     assert sorted(stored_ids(url)) == sorted(one.id for one in records)
     (total,) = ledger.sums()
-    assert (total.requests, total.attempts) == (40, 60)
+    assert (total.requests, total.attempts) == (140, 210)
 
     def fail() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         store(engine, [record() for _ in range(40)], fail)
-    assert len(stored_ids(url)) == 40
-    assert ledger.sums()[0].requests == 40
+    assert len(stored_ids(url)) == 140
+    assert ledger.sums()[0].requests == 140
     engine.dispose()
 
 
