@@ -1,6 +1,6 @@
 """The table of figures of the router: `python -m tests.bench.router ../shared/data --split test` writes docs/router.md.
 
-The dev split is for choices; the test split is read once, at the end. Alone on a machine it takes a few minutes.
+The dev split is for choices; the test split is read once, at the end. Alone on a machine it takes some ten minutes.
 """
 
 from __future__ import annotations
