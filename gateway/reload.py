@@ -50,6 +50,9 @@ class Current:
         cancelled.
         """
         shared_at = -_SHARE_SECONDS
+        # The file may have changed after it was read and before its first stamp, while this worker was starting.
+        if await asyncio.to_thread(self._outdated):
+            self.ask()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -137,6 +140,13 @@ class Current:
         except LedgerError as error:
             raise ConfigError([f"ledger.url: {error}"]) from None
         return config, artifact
+
+    def _outdated(self) -> bool:
+        """Whether the config reads differently from the one in force, or not at all."""
+        try:
+            return self._read is not None and self._read() != self.services.config
+        except ConfigError:
+            return True
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Of the config's file and of the router's artifact, either of which may be replaced."""
