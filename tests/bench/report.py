@@ -86,9 +86,8 @@ def _workers(of: dict[str, dict[str, float]]) -> list[str]:
         f"request costs {alone:,.0f} us with one worker and {both:,.0f} with two: by CPU, two workers do",
         f"{2 * alone / both:.2f} times the requests of one.",
         "",
-        f"Under full load, which runs on the same two cores with its upstream, {2 * one / two:.2f} times; two gateways",
-        f"that share nothing (1 + 1) {2 * one / apart:.2f} times. Requests/s show scaling only where load and upstream",
-        "have cores of their own.",
+        f"Under full load {2 * one / two:.2f} times; two gateways that share nothing (1 + 1) {2 * one / apart:.2f} times.",
+        "Load and upstream run on the same machine: requests/s show scaling only where they have cores of their own.",
     ]
 
 
