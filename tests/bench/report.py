@@ -86,7 +86,7 @@ def _workers(of: dict[str, dict[str, float]]) -> list[str]:
         f"request costs {alone:,.0f} us with one worker and {both:,.0f} with two: by CPU, two workers do",
         f"{2 * alone / both:.2f} times the requests of one.",
         "",
-        f"Under full load {2 * one / two:.2f} times; two gateways that share nothing (1 + 1) {2 * one / apart:.2f} times.",
+        f"Under full load {2 * one / two:.2f} times, two gateways that share nothing (1 + 1) {2 * one / apart:.2f}.",
         "Load and upstream run on the same machine: requests/s show scaling only where they have cores of their own.",
     ]
 
