@@ -17,8 +17,9 @@ from gateway.ledger.schema import attempts, hourly, outcomes, requests
 from gateway.record import RequestRecord
 
 # How many requests are stored between two breaths: some tenths of a millisecond. Their rows are one statement, since
-# SQLite's driver lets go of the interpreter for each one and on a busy core has to wait for its turn to get it back.
-_STEP = 64
+# SQLite's driver lets go of the interpreter for each one and on a busy core has to wait for its turn to get it back. No
+# more than fit into the 999 parameters that a SQLite of before 3.32 takes.
+_STEP = 48
 # One parameter instead of one for each id, which SQLAlchemy writes out each time.
 _LIST = func.json_each(bindparam("ids")).table_valued("value")
 _IN_A_LIST = select(requests.c.id).where(requests.c.id.in_(select(_LIST.c.value)))

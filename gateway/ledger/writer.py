@@ -23,8 +23,9 @@ from gateway.record import RequestRecord
 
 _log = logging.getLogger("breakeven.ledger")
 
+# A commit of more holds up the requests on a busy core for milliseconds.
 _BATCH = 150
-# A transaction costs as much as some hundred rows. Who needs them at once flushes.
+# A transaction costs as much as some fifteen requests. Who needs them at once flushes.
 _GATHER_SECONDS = 0.2
 # How long the thread leaves the interpreter and the core to the requests between a few rows and the next. Without it a
 # request that comes meanwhile waits for its turn: milliseconds.

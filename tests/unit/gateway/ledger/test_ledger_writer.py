@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from ledger_records import record
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from gateway.ledger import Ledger
 from gateway.ledger.database import open_engine, transaction
@@ -76,6 +76,16 @@ def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_p
     assert len(stored_ids(url)) == 140
     assert ledger.sums()[0].requests == 140
     engine.dispose()
+
+
+def test_a_batch_fits_into_the_statements_of_an_old_sqlite(ledger: Ledger, url: str) -> None:
+    engine = open_engine(url)
+    event.listen(engine, "connect", lambda raw, _: raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999))
+    for breathe in (None, lambda: None):
+        store(engine, [record(attempts=2) for _ in range(140)], breathe)
+    engine.dispose()
+    (total,) = ledger.sums()
+    assert (total.requests, total.attempts) == (280, 560)
 
 
 def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, journal: Path) -> None:
