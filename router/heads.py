@@ -32,21 +32,25 @@ class Margins(NamedTuple):
 
 def worth(of: Margins) -> float:
     """Log-odds for the log-odds of either head: rises with the student's, falls with the teacher's. Never raises."""
-    student, teacher = _probability(of.student), _probability(of.teacher)
-    found = student * (1.0 - teacher) + LAMBDA * (student - teacher)
+    _, _, found = _plain(of)
     # Between -LAMBDA and 1 + LAMBDA, both never reached.
     return math.log((LAMBDA + found) / (1.0 + LAMBDA - found))
 
 
 def slopes(of: Margins) -> Margins:
     """By how much `worth` rises for a small step of either head."""
-    student, teacher = _probability(of.student), _probability(of.teacher)
-    found = student * (1.0 - teacher) + LAMBDA * (student - teacher)
+    student, teacher, found = _plain(of)
     steep = (1.0 + 2.0 * LAMBDA) / ((LAMBDA + found) * (1.0 + LAMBDA - found))
     return Margins(
         steep * (1.0 - teacher + LAMBDA) * student * (1.0 - student),
         -steep * (student + LAMBDA) * teacher * (1.0 - teacher),
     )
+
+
+def _plain(of: Margins) -> tuple[float, float, float]:
+    """Both probabilities, and the worth of them that is not log-odds yet."""
+    student, teacher = _probability(of.student), _probability(of.teacher)
+    return student, teacher, student * (1.0 - teacher) + LAMBDA * (student - teacher)
 
 
 def _probability(odds: float) -> float:

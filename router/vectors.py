@@ -31,8 +31,9 @@ CLIP = 8 * STEP
 # Of the latent space: its dimensions, the length of every point in it, and the weight of a vote at a cosine of one.
 DIMENSIONS = 24
 LENGTH = 1 << 12
-BLOCK = 64
 ONE = 1 << 31
+# How many voters stand side by side.
+BLOCK = 64
 
 _DIGITS, _UPPER = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SYMBOLS = bytes(byte for byte in range(128) if not chr(byte).isalnum() and not chr(byte).isspace())
