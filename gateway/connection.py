@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
-        self._error: ConnectionLost | None = None
+        self._error: str | None = None
         self._paused = False
         self.lost = False
         self.used = False
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         """Wait for `status` and `headers` (names in lower case). Raises ConnectionLost."""
         while not self._head_complete:
             if self._error is not None:
-                raise self._error
+                raise ConnectionLost(self._error)
             await self._wait()
 
     async def read(self) -> bytes | None:
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
             if self._ended:
                 return None
             if self._error is not None:
-                raise self._error
+                raise ConnectionLost(self._error)
             await self._wait()
 
     async def pour(self, sink: Callable[[bytes], bool]) -> None:
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, what: str) -> None:
         if self._error is None and not self._ended:
-            self._error = ConnectionLost(what)
+            self._error = what
         self._keep = False
         self._wake()
 
@@ -205,6 +205,8 @@ class Connection(asyncio.Protocol):
             self._ended = True
         self._fail("the connection was closed")
         self._released(self)
+        # It holds this object: a cycle that only the collector would find.
+        del self._parser
 
     def _framed(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

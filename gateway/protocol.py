@@ -40,8 +40,6 @@ class DirectClient(Client):
         self.response_complete = False
         self.disconnected = False
         self.more_body = True
-        # uvicorn sets it when the connection is lost; what follows from that is in `lost`.
-        self.message_event = self
         self._protocol = protocol
         self._expects = protocol.expect_100_continue
         self._parts: list[bytes] = []
@@ -50,6 +48,14 @@ class DirectClient(Client):
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._head = b""
+
+    @property
+    def message_event(self) -> DirectClient:
+        """What uvicorn sets when more of the body is here or the connection is lost.
+
+        An attribute would be a cycle: garbage of each request that only the collector finds, milliseconds later.
+        """
+        return self
 
     def set(self) -> None:
         """Something changed that `read_body` may wait for."""
@@ -240,6 +246,8 @@ class RelayProtocol(HttpToolsProtocol):
         for client in waiting:
             if isinstance(client, DirectClient) and not client.response_complete:
                 client.lost()
+        # It holds the protocol: a cycle that only the collector would find.
+        self.cycle = None  # type: ignore[assignment]
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if not isinstance(cycle, DirectClient):

@@ -72,17 +72,18 @@ def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
     for start in range(0, len(rows), _STEP):
         few = rows[start : start + _STEP]
         # To bind a row costs SQLAlchemy several times what SQLite takes to store it.
-        statement, names = _plain_insert(table, len(few))
+        head, values, names = _plain_insert(table)
+        statement = head + ", ".join([values] * len(few))
         connection.exec_driver_sql(statement, tuple([row[name] for row in few for name in names]))
 
 
 @functools.cache
-def _plain_insert(table: Table, rows: int) -> tuple[str, list[str]]:
-    """The statement that inserts so many rows, and the order of the columns."""
+def _plain_insert(table: Table) -> tuple[str, str, list[str]]:
+    """The statement that inserts rows up to their values, the values of one row, and the order of its columns."""
     compiled = insert(table).compile(dialect=sqlite.dialect())
     assert compiled.positiontup is not None
     head, values, own = str(compiled).partition(" VALUES ")
-    return head + values + ", ".join([own] * rows), compiled.positiontup
+    return head + values, own, compiled.positiontup
 
 
 @functools.cache

@@ -82,8 +82,8 @@ def _workers(of: dict[str, dict[str, float]]) -> list[str]:
     return [
         *lines,
         "",
-        f"At the same {of['1']['paced_rate']:,.0f} requests/s, which leave the cores idle for much of the time, a",
-        f"request costs {alone:,.0f} us with one worker and {both:,.0f} with two: by CPU, two workers do",
+        f"At {of['1']['paced_rate']:,.0f} requests/s for each worker, which leave the cores idle for much of the time,",
+        f"a request costs {alone:,.0f} us with one worker and {both:,.0f} with two: by CPU, two workers do",
         f"{2 * alone / both:.2f} times the requests of one.",
         "",
         f"Under full load {2 * one / two:.2f} times, two gateways that share nothing (1 + 1) {2 * one / apart:.2f}.",

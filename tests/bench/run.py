@@ -239,17 +239,19 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
                         "busiest_share": max(used) / sum(used),
                     }
                 )
-        # At a rate that leaves the cores idle, so that nobody waits for load and upstream, which run on them as well.
-        rate = found["1"][-1]["requests_per_second"] / 4
-        for _ in range(max(3, rounds)):
+        # At rates that leave the cores idle, so that nobody waits for load and upstream, which run on them as well, and
+        # with each worker as busy as the one: where requests come apart, a request costs more, with any number.
+        each = found["1"][-1]["requests_per_second"] / 8
+        for _ in range(max(5, rounds)):
             for name, used_for in paced.items():
                 (arm,) = arms[name]
                 cpu = arm.cpu_seconds()
+                rate = each * int(name)
                 done = uvloop.run(load.fixed(arm.port, request(arm, kind), rate=rate, seconds=seconds))
                 used_for.append(1e6 * (arm.cpu_seconds() - cpu) / done.requests)
     medians = {name: _median(runs[1:]) for name, runs in found.items()}
     for name, used_for in paced.items():
-        medians[name] |= {"paced_rate": rate, "paced_cpu_us_per_request": statistics.median(used_for)}
+        medians[name] |= {"paced_rate": each * int(name), "paced_cpu_us_per_request": statistics.median(used_for)}
     return medians
 
 
