@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.errors import BreakevenError, ConfigError, LedgerError
 from gateway.services import Services
 from gateway.upstream import Upstream
-from router.artifact import Artifact, ArtifactError, load
+from router.artifact import Artifact, ArtifactError, load, written_hash
 from router.policy import Route
 
 _log = logging.getLogger("breakeven.reload")
@@ -50,7 +50,7 @@ class Current:
         cancelled.
         """
         shared_at = -_SHARE_SECONDS
-        # The file may have changed after it was read and before its first stamp, while this worker was starting.
+        # Either file may have changed after it was read and before its first stamp, while this worker was starting.
         if await asyncio.to_thread(self._outdated):
             self.ask()
         while True:
@@ -142,11 +142,16 @@ class Current:
         return config, artifact
 
     def _outdated(self) -> bool:
-        """Whether the config reads differently from the one in force, or not at all."""
+        """Whether the config reads differently from the one in force, or not at all, or its artifact is another."""
+        if self._read is None:
+            return False
         try:
-            return self._read is not None and self._read() != self.services.config
+            config = self._read()
         except ConfigError:
             return True
+        path = config.routing.artifact
+        replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash
+        return replaced or config != self.services.config
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Of the config's file and of the router's artifact, either of which may be replaced."""

@@ -88,6 +88,14 @@ def load(path: Path | None = None) -> Artifact:
         raise ArtifactError(f"{folder}/weights.npz: {error}; train it again") from None
 
 
+def written_hash(folder: Path) -> str | None:
+    """What a folder's artifact says that its hash is, without reading its weights; None where there is none."""
+    try:
+        return str(json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["hash"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: str) -> str:
     """Write an artifact, whole or not at all; one that is there is replaced. Returns its hash.
 
