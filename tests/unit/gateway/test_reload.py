@@ -44,7 +44,7 @@ async def _replaced(current: Current) -> None:
     before = current.services
     try:
         async with asyncio.timeout(10):
-            while current.services is before:
+            while current.services is before:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     finally:
         watching.cancel()
