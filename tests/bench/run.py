@@ -149,7 +149,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
             for arm in arms:
                 stack.enter_context(started(arm, folder, ours))
             table = _rounds(arms, workloads(streams), seconds, rounds)
-            speeds = _latencies(arms, workloads(streams)[0], table, seconds, rounds)
+            speeds = _latencies(arms, workloads(streams)[0], table, seconds, max(5, rounds))
         both = _workers(port, folder, workloads(streams)[0], seconds, rounds)
     finally:
         upstream.terminate()
