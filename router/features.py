@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router import kernel
+from router import choices, kernel
 from router.vectors import Places
 
 # A change of anything below, or in `vectors`, changes what the weights mean: artifacts name the version they were
 # trained for.
-VERSION = 3
+VERSION = 4
 # The shape measures are whole multiples of 1 / UNIT: logarithms differ in the last bit between C libraries.
 UNIT = 1 << 16
 
@@ -47,6 +47,7 @@ SHAPE = (
     "full stops",
     "long words",
     "share of long words",
+    *choices.MEASURES,
 )
 
 
@@ -107,5 +108,6 @@ def _shape(text: str, words: int, longest: int, many: int, distinct: int) -> NDA
         log(stops),
         log(many),
         many / count,
+        *choices.measure(text),
     )
     return np.array([int(value * UNIT) for value in measures], dtype=np.int64)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 # The student's, then the teacher's.
 HEADS = 2
-# Ranks best what recovers quality where it is large, and "worse or not" where it is zero (decision 0068).
-LAMBDA = 0.3
+# Ranks best what recovers quality where it is large, and "worse or not" where it is zero (decisions 0068 and 0069).
+LAMBDA = 0.2
 # Log-odds beyond these are as good as certain, and their exponentials stay finite.
 _CERTAIN = 30.0
 

@@ -34,7 +34,8 @@ PINNED = [
     478716,
     492867,
 ]
-SHAPED = [177474, 127527, 15291, 46811, 23405, 46811, 0, 45426, 71998, 105476, 0, 0, 54613, 65536, 0, 0, 0, 0]
+SHAPED = [177474, 127527, 15291, 46811, 23405, 46811, 0, 45426, 71998, 105476, 0, 0, 54613, 65536, 0, 0, 0, 0, *[0] * 6]
+CHOSEN = [141523, 43524, 16470, 7281, 21845, 0]
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=300)
 
 
@@ -59,6 +60,8 @@ def test_features_are_pinned() -> None:
     features = extract("What is 2 + 2?")
     assert features.places.tolist() == PINNED
     assert features.shape.tolist() == SHAPED
+    chosen = extract("Which?\nA. red fox\nB. red dog\nC. a cat sat").shape.tolist()
+    assert chosen[-6:] == CHOSEN
 
 
 def test_case_and_white_space_do_not_change_n_grams() -> None:

@@ -53,7 +53,7 @@ def test_a_forest_that_is_learned_from_again_and_again_stays_small() -> None:
     for head in (0, 1):
         says, said = np.array([[kept(row)[head], 5 * Forest(tables)(row)[head]] for row in shape]).T
         assert np.corrcoef(says, said)[0, 1] > 0.97
-        assert says.mean() == pytest.approx(said.mean(), rel=0.05)
+        assert says.mean() == pytest.approx(said.mean(), abs=0.05 * said.std())
 
 
 def test_a_tree_that_is_one_leaf() -> None:
