@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 FORMAT = 7
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # How often the student is worse: what a score shrinks to where the classifier knows nothing.
-_BASE, _NOISE = "student_worse", "noise"
+_BASE, _NOISE = "novel_worse", "noise"
 
 
 class ArtifactError(ValueError):

@@ -33,25 +33,43 @@ def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:
 
     Raises OutcomeError where there are fewer than MIN_TEXTS different ones.
     """
-    distinct = list({item.places.tobytes(): item for item in features}.values())
+    tables, _, sums = _fit(features, seed)
+    return {**tables, "novelty_sums": np.sort(sums)}
+
+
+def strangest(features: Sequence[Features], share: float, seed: int = _SEED) -> NDArray[np.int64]:
+    """Which of the texts, of many a random MAX_TEXTS, are in this share of those that are most novel to the others;
+    none where there are fewer than MIN_TEXTS different ones.
+    """
+    try:
+        _, drawn, sums = _fit(features, seed)
+    except OutcomeError:
+        return np.empty(0, dtype=np.int64)
+    return np.sort(drawn[np.argsort(-sums, kind="stable")[: round(share * len(sums))]])
+
+
+def _fit(features: Sequence[Features], seed: int) -> tuple[Tables, NDArray[np.int64], NDArray[np.float64]]:
+    """The arrays but for the sums; which texts were drawn, and the sum of surprises of each."""
+    distinct = list({item.places.tobytes(): number for number, item in enumerate(features)}.values())
     if len(distinct) < MIN_TEXTS:
         raise OutcomeError(
             f"the reference set has {len(distinct)} different texts; at least {MIN_TEXTS} are needed, add more"
         )
     rng = np.random.default_rng(seed)
-    texts = [distinct[index] for index in rng.permutation(len(distinct))[:MAX_TEXTS]]
+    drawn = np.array(distinct)[rng.permutation(len(distinct))[:MAX_TEXTS]]
+    texts = [features[number] for number in drawn]
     tables = _tables(texts)
-    drawn = rng.integers(0, _FOLDS, len(texts)).tolist()
-    folds = [drawn[leader] for leader in _kin(texts, _bare(tables))]
-    seen: list[Strangeness] = []
+    at_random = rng.integers(0, _FOLDS, len(texts)).tolist()
+    folds = np.array([at_random[leader] for leader in _kin(texts, _bare(tables))])
+    seen = np.zeros((len(texts), len(STATISTICS)))
     for fold in range(_FOLDS):
         # Each text is measured against the set without it and what is nearly the same.
         rest = _bare(_tables([text for text, at in zip(texts, folds, strict=True) if at != fold]))
-        seen += [rest.strangeness(text) for text, at in zip(texts, folds, strict=True) if at == fold]
-    tables["novelty_tables"] = np.sort(np.array(seen).T, axis=1)
+        for number in np.flatnonzero(folds == fold):
+            seen[number] = rest.strangeness(texts[number])
+    tables["novelty_tables"] = np.sort(seen.T, axis=1)
     ready = Novelty({**tables, "novelty_sums": np.zeros(1)})
-    tables["novelty_sums"] = np.sort(np.array([ready.surprise(item) for item in seen]))
-    return tables
+    return tables, drawn, np.array([ready.surprise(Strangeness(*of)) for of in seen.tolist()])
 
 
 def _tables(texts: Sequence[Features]) -> Tables:

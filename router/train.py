@@ -26,7 +26,7 @@ from router.heads import HEADS
 from router.latent import fit_space
 from router.models import PARTS, Blend, Rows, blend, calibrate, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
-from router.reference import fit_novelty
+from router.reference import fit_novelty, strangest
 from router.tables import Tables
 from router.vectors import PLACES
 
@@ -35,14 +35,17 @@ _MIN_ROWS = 40
 SHAPE_SCALE = 0.1
 # The prior's margin beside the n-grams: standardised, then scaled so that regularisation hardly holds it back.
 _PRIOR_SCALE = 3.0
+# On how many of the rows, those most novel to the others, the rate that novel texts' scores are pulled to is measured,
+# and as how many rows at the rate of all of them count: few rows tell a rate badly.
+_STRANGEST, _AT_THE_RATE = 0.1, 50
 _SEED = 20261125
 
 
 class Fit(NamedTuple):
     """A fitted pipeline. `weights` (HEADS, PLACES) and `shape` (HEADS, len(SHAPE)) on features before standardisation,
     `mean` (len(SHAPE),) what the shape measures are on average, `bias` (HEADS,). `base`: how often the student is
-    worse; `noise`: how much another draw of the rows would move a score, as a standard deviation. `features` are the
-    rows' own.
+    worse on texts that are novel to the others; `noise`: how much another draw of the rows would move a score, as a
+    standard deviation. `features` are the rows' own.
     """
 
     idf: NDArray[np.float64]
@@ -76,11 +79,14 @@ class Fit(NamedTuple):
 
 
 def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
-    """Train and calibrate. Raises OutcomeError where the rows cannot teach anything.
+    """Train and calibrate; the same rows give the same, in whatever order. Raises OutcomeError where they cannot teach
+    anything.
 
     With a `prior`, such as the shipped artifact's, its margins are one feature more of each head, whose weight the rows
     decide: a few hundred of them are then enough.
     """
+    # Folds and trees are drawn by number.
+    rows = sorted(rows, key=lambda row: row.id)
     errors = 1.0 - np.stack(scores(rows), axis=1)
     worse = errors[:, 0] > errors[:, 1]
     fewest = int(min(worse.sum(), (~worse).sum()))
@@ -121,7 +127,9 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     voted, opinions = models.voters
     voters = {**space, "votes_points": voted, "votes_opinions": votes.whole(of_votes * opinions)}
     noise = _noise(data, blended, calibration, seed)
-    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, float(worse.mean()), noise, features)
+    novel = worse[strangest(features, _STRANGEST)]
+    base = float((novel.sum() + _AT_THE_RATE * worse.mean()) / (len(novel) + _AT_THE_RATE))
+    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, base, noise, features)
 
 
 class _Prior:
@@ -202,7 +210,8 @@ def train(
         "categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:50]),
         "student_mean": round(float(student.mean()), 6),
         "teacher_mean": round(float(teacher.mean()), 6),
-        "student_worse": fitted.base,
+        "student_worse": float((student < teacher).mean()),
+        "novel_worse": fitted.base,
         "noise": fitted.noise,
         "prior": prior.hash if prior is not None else None,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
