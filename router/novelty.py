@@ -40,7 +40,7 @@ UNIT = 1024.0
 # Chosen on dev rows: calibration of a router of MMLU and chat on GSM8K against ranking on its own domain. From which
 # novelty on a score is shrunk, where it is shrunk most, how much is then left; for scores more than BAND above the base
 # rate, and for those below it.
-HIGH, LOW, BAND = (0.5, 0.8, 0.05), (0.97, 0.995, 0.3), 0.06
+HIGH, LOW, BAND = (0.6, 0.85, 0.1), (0.97, 0.995, 0.3), 0.06
 STATISTICS = ("nearest", "shape", "words")
 # Chosen on the dev rows of MMLU subjects: the neighbours know topics, the other two form and vocabulary.
 WEIGHTS = (1.5, 1.0, 0.2)
