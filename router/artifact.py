@@ -25,7 +25,7 @@ from router.tables import Shapes
 SHIPPED = Path(__file__).parent / "shipped"
 FORMAT = 7
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
-# How often the student is worse: what a score shrinks to where the classifier knows nothing.
+# How often the student was worse on texts that were novel: what a score shrinks to where the classifier knows nothing.
 _BASE, _NOISE = "novel_worse", "noise"
 
 
