@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,32 +29,29 @@ _MOST = 1 << 16
 _SEED = 20261125
 
 
-def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Tables:
-    """The arrays of a Novelty from the features of the reference texts; of many texts a random MAX_TEXTS.
+class Reference(NamedTuple):
+    """A reference set, fitted: `tables`, the arrays of a Novelty; `drawn` (n,), which of the texts are in them; and
+    `sums` (n,), how much each of these surprises beside the others.
+    """
+
+    tables: Tables
+    drawn: NDArray[np.int64]
+    sums: NDArray[np.float64]
+
+    def strangest(self, share: float) -> NDArray[np.int64]:
+        """Which texts are in this share of those that are most novel to the others."""
+        return np.sort(self.drawn[np.argsort(-self.sums, kind="stable")[: round(share * len(self.sums))]])
+
+
+def fit_novelty(features: Sequence[Features], seed: int = _SEED) -> Reference:
+    """Fit the features of the reference texts; of many texts a random MAX_TEXTS.
 
     Raises OutcomeError where there are fewer than MIN_TEXTS different ones.
     """
-    tables, _, sums = _fit(features, seed)
-    return {**tables, "novelty_sums": np.sort(sums)}
-
-
-def strangest(features: Sequence[Features], share: float, seed: int = _SEED) -> NDArray[np.int64]:
-    """Which of the texts, of many a random MAX_TEXTS, are in this share of those that are most novel to the others;
-    none where there are fewer than MIN_TEXTS different ones.
-    """
-    try:
-        _, drawn, sums = _fit(features, seed)
-    except OutcomeError:
-        return np.empty(0, dtype=np.int64)
-    return np.sort(drawn[np.argsort(-sums, kind="stable")[: round(share * len(sums))]])
-
-
-def _fit(features: Sequence[Features], seed: int) -> tuple[Tables, NDArray[np.int64], NDArray[np.float64]]:
-    """The arrays but for the sums; which texts were drawn, and the sum of surprises of each."""
     distinct = list({item.places.tobytes(): number for number, item in enumerate(features)}.values())
     if len(distinct) < MIN_TEXTS:
         raise OutcomeError(
-            f"the reference set has {len(distinct)} different texts; at least {MIN_TEXTS} are needed, add more"
+            f"novelty is measured against at least {MIN_TEXTS} different texts, there are {len(distinct)}; add more"
         )
     rng = np.random.default_rng(seed)
     drawn = np.array(distinct)[rng.permutation(len(distinct))[:MAX_TEXTS]]
@@ -69,7 +67,8 @@ def _fit(features: Sequence[Features], seed: int) -> tuple[Tables, NDArray[np.in
             seen[number] = rest.strangeness(texts[number])
     tables["novelty_tables"] = np.sort(seen.T, axis=1)
     ready = Novelty({**tables, "novelty_sums": np.zeros(1)})
-    return tables, drawn, np.array([ready.surprise(Strangeness(*of)) for of in seen.tolist()])
+    sums = np.array([ready.surprise(Strangeness(*of)) for of in seen.tolist()])
+    return Reference({**tables, "novelty_sums": np.sort(sums)}, drawn, sums)
 
 
 def _tables(texts: Sequence[Features]) -> Tables:

@@ -26,7 +26,7 @@ from router.heads import HEADS
 from router.latent import fit_space
 from router.models import PARTS, Blend, Rows, blend, calibrate, folds, learn
 from router.outcomes import OutcomeError, OutcomeRow, scores, texts
-from router.reference import fit_novelty, strangest
+from router.reference import Reference, fit_novelty
 from router.tables import Tables
 from router.vectors import PLACES
 
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     """A fitted pipeline. `weights` (HEADS, PLACES) and `shape` (HEADS, len(SHAPE)) on features before standardisation,
     `mean` (len(SHAPE),) what the shape measures are on average, `bias` (HEADS,). `base`: how often the student is
     worse on texts that are novel to the others; `noise`: how much another draw of the rows would move a score, as a
-    standard deviation. `features` are the rows' own.
+    standard deviation. `reference`: the rows as a reference set for novelty.
     """
 
     idf: NDArray[np.float64]
@@ -58,7 +58,7 @@ class Fit(NamedTuple):
     calibration: Calibration
     base: float
     noise: float
-    features: Sequence[Features]
+    reference: Reference
 
     def tables(self) -> dict[str, NDArray[Any]]:
         """The arrays of an artifact, in fixed point."""
@@ -96,6 +96,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
             "needed, with some of either kind; add outcome rows"
         )
     features = [extract(text) for text in texts(rows)]
+    reference = fit_novelty(features)
     idf = _idf(features) if prior is None else prior.idf
     matrix = _matrix(features, idf)
     # A place that no row has would only cost time: its weight is zero.
@@ -127,9 +128,9 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     voted, opinions = models.voters
     voters = {**space, "votes_points": voted, "votes_opinions": votes.whole(of_votes * opinions)}
     noise = _noise(data, blended, calibration, seed)
-    novel = worse[strangest(features, _STRANGEST)]
+    novel = worse[reference.strangest(_STRANGEST)]
     base = float((novel.sum() + _AT_THE_RATE * worse.mean()) / (len(novel) + _AT_THE_RATE))
-    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, base, noise, features)
+    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, base, noise, reference)
 
 
 class _Prior:
@@ -195,8 +196,8 @@ def train(
     the `prior`.
     """
     fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
-    known = fitted.features if reference is None else [extract(text) for text in reference]
-    arrays = {**fitted.tables(), **fit_novelty(known)}
+    known = fitted.reference if reference is None else fit_novelty([extract(text) for text in reference])
+    arrays = {**fitted.tables(), **known.tables}
     student, teacher = scores(rows)
     categories: dict[str, int] = {}
     for row in rows:
@@ -205,7 +206,7 @@ def train(
     metadata = {
         **fitted.numbers(),
         "rows": len(rows),
-        "reference": len(known),
+        "reference": len(rows) if reference is None else len(reference),
         "sources": list(sources),
         "categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))[:50]),
         "student_mean": round(float(student.mean()), 6),

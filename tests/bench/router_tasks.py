@@ -52,7 +52,7 @@ def assessed(fitted: Fit, rows: Sequence[OutcomeRow], *, shrunk: bool = True) ->
     raw = np.array([difficulty.calibrate(difficulty.margin(item)) for item in features])
     if not shrunk:
         return raw
-    novelty = Novelty(fit_novelty(fitted.features))
+    novelty = Novelty(fitted.reference.tables)
     far = [novelty.of(item) for item in features]
     return np.array([shrink(score, n, fitted.base) for score, n in zip(raw, far, strict=True)])
 
@@ -131,7 +131,7 @@ def novelty(data: Data) -> list[Row]:
         order = np.random.default_rng(draw).permutation(len(subjects))
         # The first choice is every second one in alphabetical order, the others are random.
         known = set(subjects[::2][:28]) if draw == 0 else {subjects[i] for i in order[:28]}
-        signal = Novelty(fit_novelty([extract(r.text) for r in rows["train"] if r.category in known]))
+        signal = Novelty(fit_novelty([extract(r.text) for r in rows["train"] if r.category in known]).tables)
 
         def far(found: Sequence[str], signal: Novelty = signal) -> np.ndarray:
             return np.array([signal.of(extract(text)) for text in found])
