@@ -391,10 +391,14 @@ FOR_WIDER static void poll_block(const int16_t one[DIMENSIONS], const int16_t po
         for (int at = 0; at < BLOCK; at++) weight[at] += (int32_t)one[axis] * points[axis][at];
     for (int at = 0; at < BLOCK; at++) {
         int32_t cosine = weight[at] < LENGTH * LENGTH ? weight[at] : LENGTH * LENGTH - 1;
-        weight[at] = cosine <= LENGTH * LENGTH / 4 ? 0 : cosine << 7;
+        weight[at] = cosine <= LENGTH * LENGTH / 4 ? 0 : cosine;
     }
-    for (int square = 0; square < 4; square++)
-        for (int at = 0; at < BLOCK; at++) weight[at] = (int32_t)((uint64_t)((int64_t)weight[at] * weight[at]) >> 31);
+    /* Each step is exact or rounded once, as IEEE 754 has it: all processors agree. */
+    for (int at = 0; at < BLOCK; at++) {
+        float power = (float)weight[at] * (1.0f / (LENGTH * LENGTH));
+        power *= power, power *= power, power *= power, power *= power;
+        weight[at] = (int32_t)(power * 2147483648.0f);
+    }
     for (int head = 0; head < HEADS; head++) {
         uint64_t of = 0;
         for (int at = 0; at < BLOCK; at++)

@@ -110,4 +110,4 @@ def _shape(text: str, words: int, longest: int, many: int, distinct: int) -> NDA
         many / count,
         *choices.measure(text),
     )
-    return np.array([int(value * UNIT) for value in measures], dtype=np.int64)
+    return (np.array(measures) * UNIT).astype(np.int64)

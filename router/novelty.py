@@ -109,12 +109,12 @@ class Novelty:
     def surprise(self, strangeness: Strangeness) -> float:
         """The sum that is compared with those of the reference set."""
         parts = zip(WEIGHTS, self._surprises, strangeness, strict=True)
-        return math.fsum(weight * table(value) for weight, table, value in parts)
+        return math.fsum([weight * table(value) for weight, table, value in parts])
 
     def strangeness(self, features: Features) -> Strangeness:
         """The three statistics."""
         cosines, idf = self._nearest(features)
-        nearest = sorted(cosine for _, cosine in cosines)[-TOP:]
+        nearest = sorted([cosine for _, cosine in cosines])[-TOP:]
         words = idf / max(1, features.words)
         return Strangeness(1.0 - math.fsum(nearest) / TOP, self._distance(features.shape), words)
 

@@ -171,9 +171,10 @@ def poll(point: bytes, points: NDArray[np.int16], opinions: NDArray[np.int32]) -
     cosines = np.matmul(np.frombuffer(point, dtype=np.int16).astype(np.int32), points.astype(np.int32)).ravel()
     # The 16th power of a fourth rounds to nothing.
     near = (cosines > LENGTH * LENGTH // 4).nonzero()[0]
-    weights = np.minimum(cosines.take(near), LENGTH * LENGTH - 1).astype(np.int64) << 7
+    power = np.minimum(cosines.take(near), LENGTH * LENGTH - 1).astype(np.float32) / np.float32(LENGTH * LENGTH)
     for _ in range(4):
-        weights = weights * weights >> 31
+        power *= power
+    weights = (power * np.float32(ONE)).astype(np.int64)
     student, teacher = (int((weights * opinions[:, head].ravel().take(near) >> 16).sum()) for head in (0, 1))
     return student, teacher, int(weights.sum())
 
