@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from models import recorded
 from models.checkers import score
@@ -49,3 +50,8 @@ def test_the_generator_still_makes_these_prompts() -> None:
 def test_the_readme_holds_the_table_of_the_shipped_file() -> None:
     readme = recorded.files().joinpath("README.md").read_text(encoding="utf-8")
     assert summary(recorded.load()) in readme
+
+
+def test_the_front_page_says_how_many_prompts_the_demo_plays() -> None:
+    page = Path(__file__).parents[3].joinpath("README.md").read_text(encoding="utf-8")
+    assert f"plays {len(recorded.load())} prompts through it" in page
