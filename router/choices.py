@@ -53,7 +53,10 @@ def measure(text: str) -> tuple[float, ...]:
     count, total = len(found), sum(lengths)
     spread = math.sqrt(count * sum(length * length for length in lengths) - total * total) / count
     words = [set(choice.encode("utf-8", "surrogatepass").translate(_WORDS).split()) for choice in found]
-    alike = [len(one & other) / max(1, len(one | other)) for one, other in combinations(words, 2)]
+    alike = []
+    for one, other in combinations(words, 2):
+        common = len(one & other)
+        alike.append(common / max(1, len(one) + len(other) - common))
     return (
         math.log1p(total / count),
         math.log1p(spread),
