@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router.text import read_chat
+from breakeven.router.text import read_chat
 
 
 class OutcomeError(ValueError):

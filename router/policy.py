@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-from router.text import Conversation
+from breakeven.router.text import Conversation
 
 
 class Route(StrEnum):

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from router.policy import Assessment, Policy, Route
+from breakeven.router.policy import Assessment, Policy, Route
 
 MAX_CONVERSATIONS = 100_000
 IDLE_SECONDS = 3600.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import processes, real
+from tests.support import processes, real
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx2
 
-from models import recorded
+from breakeven.models import recorded
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def replayed(side: str, port: int, folder: Path) -> Iterator[None]:
                 "output_tokens": getattr(row, f"{side}_tokens"),
             }
             file.write(json.dumps({"prompt": row.prompt, "answer": getattr(row, side), **counts}) + "\n")
-    command = [sys.executable, "-m", "models.replay", "--answers", str(answers)]
+    command = [sys.executable, "-m", "breakeven.models.replay", "--answers", str(answers)]
     process = subprocess.Popen([*command, "--model", f"replayed-{side}", "--port", str(port)])
     try:
         yield

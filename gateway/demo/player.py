@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import httpx2
 import msgspec
 
-from gateway.demo.rows import DemoRow
-from gateway.sse import Scanner
+from breakeven.gateway.demo.rows import DemoRow
+from breakeven.gateway.wire.sse import Scanner
 
 _CONCURRENCY = 16
 _TIMEOUT_SECONDS = 120.0

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import msgspec
 
-from gateway.demo.rows import DemoRow
-from gateway.errors import BreakevenError
+from breakeven.gateway.demo.rows import DemoRow
+from breakeven.gateway.errors import BreakevenError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -59,7 +59,7 @@ def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Itera
             )
         )
     answers.write_bytes(b"\n".join(lines) + b"\n")
-    command = [sys.executable, "-m", "models.replay", "--answers", str(answers), "--model", name]
+    command = [sys.executable, "-P", "-m", "breakeven.models.replay", "--answers", str(answers), "--model", name]
     log = folder / f"{side}.log"
     with child([*command, "--port", "0", "--port-file", str(port_file)], log) as process:
         deadline = time.monotonic() + _START_SECONDS
@@ -73,7 +73,17 @@ def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Itera
 def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
     """The gateway, ready to answer; gives its URL. Raises DemoError."""
     log = folder / "gateway.log"
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "breakeven.gateway.cli",
+        "serve",
+        "--config",
+        str(config),
+        "--port",
+        str(port),
+    ]
     with child(command, log) as process:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + _START_SECONDS

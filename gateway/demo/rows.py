@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from router import outcomes
+from breakeven.router import outcomes
 
 
 class Recorded(msgspec.Struct, frozen=True):

@@ -21,17 +21,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gateway.books import current
-from gateway.demo.player import Played, play
-from gateway.demo.processes import DemoError, free_port, gateway, replay
-from gateway.demo.rows import DemoRow
-from gateway.economics.prices import picodollars
-from gateway.economics.statement import Statement
-from gateway.ledger import Ledger
-from gateway.report import dollars, to_dict
-from router.artifact import load
-from router.policy import Route
-from router.text import read_chat
+from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.demo.player import Played, play
+from breakeven.gateway.demo.processes import DemoError, free_port, gateway, replay
+from breakeven.gateway.demo.rows import DemoRow
+from breakeven.gateway.economics.statement import Statement
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.statements import current
+from breakeven.gateway.reports.report import dollars, to_dict
+from breakeven.router.model.artifact import load
+from breakeven.router.policy import Route
+from breakeven.router.text import read_chat
 
 # Gives the score of an answer that was not recorded, such as one of a live upstream.
 Checker = Callable[[DemoRow, str], float]

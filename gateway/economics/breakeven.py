@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from gateway.economics.prices import Price, cost
-from gateway.economics.sums import Hour
-from gateway.record import AttemptRecord
-from router.policy import Route
+from breakeven.gateway.accounting.prices import Price, cost
+from breakeven.gateway.accounting.record import AttemptRecord
+from breakeven.gateway.economics.totals import Hour
+from breakeven.router.policy import Route
 
 HOUR = 3_600_000_000  # microseconds
 

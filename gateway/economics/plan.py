@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import msgspec
 
-from gateway.economics.breakeven import payback_months
-from gateway.economics.prices import Price
+from breakeven.gateway.accounting.prices import Price
+from breakeven.gateway.economics.breakeven import payback_months
 
 HOURS_A_MONTH = 730  # 8,760 hours a year over twelve months
 SECONDS_A_MONTH = HOURS_A_MONTH * 3600

@@ -8,9 +8,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.economics.breakeven import HOUR, Rate, hosting, payback_moment, payback_ratio, per_million, savings
-from gateway.economics.sums import Hour, Sum, add
-from router.policy import Reason, Route
+from breakeven.gateway.economics.breakeven import (
+    HOUR,
+    Rate,
+    hosting,
+    payback_moment,
+    payback_ratio,
+    per_million,
+    savings,
+)
+from breakeven.gateway.economics.totals import Hour, Sum, add
+from breakeven.router.policy import Reason, Route
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from gateway.body import Body
-from gateway.record import Endpoint
-from gateway.sse import Event
-from gateway.usage import Usage, read_usage
-from router.policy import Route
-from router.text import Conversation
+from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.accounting.usage import Usage, read_usage
+from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
+from breakeven.router.text import Conversation
 
 
 class Mark(msgspec.Struct):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.body import Body
-from gateway.endpoints.base import Adapter, Mark, answer_usage
-from gateway.errors import RequestError
-from gateway.record import Endpoint
-from gateway.sse import Event
-from gateway.usage import Usage
-from router.policy import Route
-from router.text import Conversation, read_prompt
+from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.endpoints.base import Adapter, Mark, answer_usage
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
+from breakeven.router.text import Conversation, read_prompt
 
 _CONTENT = Mark()
 

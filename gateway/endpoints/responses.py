@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from gateway.body import Body
-from gateway.endpoints.base import Adapter, Mark, answer_usage
-from gateway.errors import RequestError
-from gateway.record import Endpoint
-from gateway.sse import Event
-from gateway.usage import Usage, read_usage
-from router.text import Conversation, read_chat
+from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.accounting.usage import Usage, read_usage
+from breakeven.gateway.endpoints.base import Adapter, Mark, answer_usage
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.sse import Event
+from breakeven.router.text import Conversation, read_chat
 
 _CONTENT = Mark()
 _NOTHING = Mark(content=False)

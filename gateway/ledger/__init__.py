@@ -1,6 +1,6 @@
 """Durable accounting over SQLAlchemy: SQLite by default, PostgreSQL for replicas."""
 
-from gateway.ledger.entries import Investment
-from gateway.ledger.ledger import Ledger
+from breakeven.gateway.ledger.ledger import Ledger
+from breakeven.gateway.ledger.rates import Investment
 
 __all__ = ["Investment", "Ledger"]

@@ -15,8 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from gateway.errors import LedgerError
-from gateway.ledger.schema import metadata
+from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0004"

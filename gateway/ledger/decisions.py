@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from gateway.ledger.schema import attempts, requests
-from router.policy import Reason
+from breakeven.gateway.ledger.schema import attempts, requests
+from breakeven.router.policy import Reason
 
 # Enough for any share to a tenth of a percent; the newest count.
 MAX_SCORED = 200_000

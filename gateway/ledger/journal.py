@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.record import RequestRecord
+from breakeven.gateway.accounting.record import RequestRecord
 
 _log = logging.getLogger("breakeven.ledger")
 

@@ -13,15 +13,18 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.config import Config, Shadow
-from gateway.economics.breakeven import HOUR, Rate
-from gateway.economics.retention import Compared
-from gateway.economics.sums import Hour, Sum
-from gateway.errors import LedgerError
-from gateway.ledger import outcomes
-from gateway.ledger.database import explain, migrate, open_engine, transaction
-from gateway.ledger.decisions import Scored, last, scored
-from gateway.ledger.entries import (
+from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.config.schema import Config, Shadow
+from breakeven.gateway.economics.breakeven import HOUR, Rate
+from breakeven.gateway.economics.quality import Compared
+from breakeven.gateway.economics.totals import Hour, Sum
+from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger import outcomes
+from breakeven.gateway.ledger.database import explain, migrate, open_engine, transaction
+from breakeven.gateway.ledger.decisions import Scored, last, scored
+from breakeven.gateway.ledger.policy import put_policy, read_policy
+from breakeven.gateway.ledger.pruning import DAY, prune
+from breakeven.gateway.ledger.rates import (
     Investment,
     contradictions,
     enter,
@@ -33,13 +36,10 @@ from gateway.ledger.entries import (
     register,
     sign_off,
 )
-from gateway.ledger.entries import Writer as Registration
-from gateway.ledger.policy import put_policy, read_policy
-from gateway.ledger.retention import DAY, prune
-from gateway.ledger.sums import hours, read
-from gateway.ledger.writer import Writer
-from gateway.record import RequestRecord
-from router.policy import Reason
+from breakeven.gateway.ledger.rates import Writer as Registration
+from breakeven.gateway.ledger.totals import hours, read
+from breakeven.gateway.ledger.writer import Writer
+from breakeven.router.policy import Reason
 
 _log = logging.getLogger("breakeven.ledger")
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 
-from gateway.economics.retention import Compared
-from gateway.ledger.rows import FEEDBACK, SHADOW
-from gateway.ledger.schema import outcomes, prompts, requests
-from router.policy import Reason, Route
+from breakeven.gateway.economics.quality import Compared
+from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
+from breakeven.gateway.ledger.schema import outcomes, prompts, requests
+from breakeven.router.policy import Reason, Route
 
 # Enough for an interval of less than a percent; the newest count.
 MAX_PAIRS = 20_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
-from gateway.ledger.database import serialise
-from gateway.ledger.schema import policies
+from breakeven.gateway.ledger.database import serialise
+from breakeven.gateway.ledger.schema import policies
 
 _NAME = "active"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.economics.breakeven import HOUR
-from gateway.economics.sums import COUNTS, MONEY
-from gateway.record import Outcome, RequestRecord
-from gateway.usage import Usage
-from router.policy import Reason
+from breakeven.gateway.accounting.record import Outcome, RequestRecord
+from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.totals import COUNTS, MONEY
+from breakeven.router.policy import Reason
 
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
 # Where an outcome comes from.

@@ -9,12 +9,21 @@ import msgspec
 from sqlalchemy import Connection, Engine, Executable, Table, bindparam, func, insert, select
 from sqlalchemy.dialects import sqlite
 
-from gateway.economics.sums import COUNTS, MONEY
-from gateway.ledger.database import transaction
-from gateway.ledger.retention import raw_since
-from gateway.ledger.rows import KEYS, HourlySums, Row, add_up, attempt_rows, hourly_rows, outcome_rows, request_rows
-from gateway.ledger.schema import attempts, hourly, outcomes, requests
-from gateway.record import RequestRecord
+from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.economics.totals import COUNTS, MONEY
+from breakeven.gateway.ledger.database import transaction
+from breakeven.gateway.ledger.pruning import raw_since
+from breakeven.gateway.ledger.rows import (
+    KEYS,
+    HourlySums,
+    Row,
+    add_up,
+    attempt_rows,
+    hourly_rows,
+    outcome_rows,
+    request_rows,
+)
+from breakeven.gateway.ledger.schema import attempts, hourly, outcomes, requests
 
 # How many requests are stored between two breaths: some tenths of a millisecond. Their rows are one statement, since
 # SQLite's driver lets go of the interpreter for each one and on a busy core has to wait for its turn to get it back. No

@@ -16,10 +16,10 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from gateway.ledger.database import explain
-from gateway.ledger.journal import Segment, orphan, orphans
-from gateway.ledger.store import store
-from gateway.record import RequestRecord
+from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.ledger.database import explain
+from breakeven.gateway.ledger.journal import Segment, orphan, orphans
+from breakeven.gateway.ledger.store import store
 
 _log = logging.getLogger("breakeven.ledger")
 

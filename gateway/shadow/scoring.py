@@ -9,12 +9,11 @@ import abc
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.config import Config
-from gateway.errors import ConfigError, UpstreamFailure
-from gateway.shadow.answers import Message
-from models import judge
-from models.distill import scorers
-from models.distill.errors import DistillError
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import ConfigError, UpstreamFailure
+from breakeven.gateway.wire.chat_text import Message
+from breakeven.models.errors import DistillError
+from breakeven.models.scoring import judge, scorers
 
 # (messages, output limit, further fields) -> the teacher's answer. Raises UpstreamFailure; "" where it is no text.
 Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
@@ -37,7 +36,7 @@ class Scoring(abc.ABC):
 
 
 class _Judge(Scoring):
-    """Both orders, as `models.judge` does; plain JSON where the API knows no structured output."""
+    """Both orders, as `models.scoring.judge` does; plain JSON where the API knows no structured output."""
 
     def __init__(self) -> None:
         self._structured = True

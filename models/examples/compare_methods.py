@@ -1,6 +1,6 @@
 """Distillation methods on equal steps, with tiny models of our own making: minutes on one core.
 
-`python -m models.examples.compare_methods OUT` teaches a four-layer teacher a made-up language, in which each
+`python -m breakeven.models.examples.compare_methods OUT` teaches a four-layer teacher a made-up language, in which each
 two letters allow three next ones, one of them much likelier. Then small students learn from few rows of it,
 by each method, with several seeds. Printed: cross-entropy on held-out rows, in nats a letter.
 """
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.distill.settings import Settings
-from models.distill.train import train
+from breakeven.models.train.settings import Settings
+from breakeven.models.train.train import train
 
 LETTERS = "abcdefgh"
 _SHARES = (0.75, 0.2, 0.05)

@@ -1,6 +1,6 @@
 """The whole chain on the support desk of `support.py`: a program is the teacher, SmolLM2 becomes the student.
 
-`python -m models.examples.run_support OUT --base SMOLLM2_DIR --vllm-python PYTHON` runs generate, train,
+`python -m breakeven.models.examples.run_support OUT --base SMOLLM2_DIR --vllm-python PYTHON` runs generate, train,
 evaluate, the router's train and tune, and the gateway on test prompts; prints a table in Markdown and writes
 OUT/result.json. Each step leaves its files in OUT, and a rerun goes on from them.
 """
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models import checkers
-from models.examples.support import Case, cases, is_common
-from models.student import Student, command, environment
+from breakeven.models.examples.support import Case, cases, is_common
+from breakeven.models.scoring import checkers
+from breakeven.models.serving.vllm_server import Student, command, environment
 
 _PRICES = ("--input-usd", "15", "--output-usd", "60")
 _TEACHER_SHARE = 0.25
@@ -164,7 +164,7 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
     shutil.rmtree(out / "ledger", ignore_errors=True)
     (out / "ledger").mkdir()
     log = (out / "gateway.log").open("wb")
-    line = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port)]
+    line = [sys.executable, "-P", "-m", "breakeven.gateway.cli", "serve", "--config", str(config), "--port", str(port)]
     with log, _process(line, log, lambda: _alive(f"http://127.0.0.1:{port}/healthz")):
         scored = []
         for row in rows:
@@ -224,7 +224,7 @@ def _threshold(tuned: dict[str, Any]) -> float:
 
 def _breakeven(*arguments: object, python: str = sys.executable) -> str:
     """Run a verb; its output. What it says on the way goes to this terminal."""
-    line = [python, "-m", "gateway.cli", *map(str, arguments)]
+    line = [python, "-P", "-m", "breakeven.gateway.cli", *map(str, arguments)]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"breakeven {arguments[0]} {arguments[1]} ended with code {done.returncode}")
@@ -236,7 +236,8 @@ def _replay(out: Path) -> Iterator[str]:
     """The teacher: the program's answers, over the OpenAI API."""
     port_file = out / "teacher.port"
     port_file.unlink(missing_ok=True)
-    line = [sys.executable, "-m", "models.replay", "--answers", str(out / "answers.jsonl"), "--model", "oracle"]
+    replay = [sys.executable, "-P", "-m", "breakeven.models.replay", "--model", "oracle"]
+    line = [*replay, "--answers", str(out / "answers.jsonl")]
     line += ["--port-file", str(port_file), "--speed", "inf"]
     with (out / "teacher.log").open("wb") as log, _process(line, log, port_file.exists):
         yield f"http://127.0.0.1:{int(port_file.read_text())}/v1"

@@ -52,7 +52,7 @@ _SHIPPING = {"Spain": "7.90", "Norway": "12.50", "Italy": "6.40", "Poland": "5.2
 
 
 class Case(NamedTuple):
-    """One request with its right answer; `checker` is a name of models.checkers."""
+    """One request with its right answer; `checker` is a name of models.scoring.checkers."""
 
     kind: str
     prompt: str

@@ -7,13 +7,13 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
-from models.checkers import Checker
+from breakeven.models.scoring.checkers import Checker
 
 
 class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One prompt, the check of its answers, and both answers with their scores and token counts.
 
-    Scores are in [0, 1] and what `models.checkers.score` says of the answer. Token counts are the
+    Scores are in [0, 1] and what `models.scoring.checkers.score` says of the answer. Token counts are the
     student's tokenizer's for both sides, the chat template's and the end token among them.
     """
 

@@ -1,6 +1,6 @@
 """Record the set: ask a running vLLM every prompt, check the answers, write answers.jsonl.
 
-`python -m models.recorded.make --base-url http://127.0.0.1:8000 --model student --out answers.jsonl`.
+`python -m breakeven.models.recorded.make --base-url http://127.0.0.1:8000 --model student --out answers.jsonl`.
 The same server counts the tokens of the reference answers, so that both sides have one tokenizer.
 """
 
@@ -17,9 +17,10 @@ from typing import Any
 import httpx2
 import msgspec
 
-from models.checkers import score
-from models.recorded import Recorded
-from models.recorded.prompts import Prompt, prompts
+from breakeven.models.recorded import Recorded
+from breakeven.models.recorded.prompts.base import Prompt
+from breakeven.models.recorded.prompts.catalog import prompts
+from breakeven.models.scoring.checkers import score
 
 
 class Recorder:
@@ -67,8 +68,8 @@ class Recorder:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m models.recorded.make`; prints the student's share right by category."""
-    parser = argparse.ArgumentParser(prog="python -m models.recorded.make", description=__doc__)
+    """`python -m breakeven.models.recorded.make`; prints the student's share right by category."""
+    parser = argparse.ArgumentParser(prog="python -m breakeven.models.recorded.make", description=__doc__)
     parser.add_argument("--base-url", required=True, help="the vLLM server, without /v1")
     parser.add_argument("--model", required=True, help="name that the server gives the student")
     parser.add_argument("--out", type=Path, required=True, help="file to write")

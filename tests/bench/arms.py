@@ -21,6 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import BREAKEVEN
+
 KEY = "sk-bench-key-of-a-client-0123456789"
 _START_SECONDS = 90.0
 
@@ -164,7 +166,7 @@ def breakeven(upstream: int, folder: Path, *, name: str = "Breakeven", workers: 
         f"ledger: {{url: 'sqlite:///{config.stem}.db'}}\n"
         f"auth: {json.dumps({'keys': [*others, bench]})}\n"
     )
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+    command = [*BREAKEVEN, "serve", "--config", str(config)]
     does = "authenticates, decides with the trained classifier and novelty, accounts to SQLite, exports, logs"
     return Arm(name, does, command, port, _version([sys.executable, "-m", "pip", "show", "breakeven"], 1))
 

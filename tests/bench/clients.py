@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from gateway.pool import Pool
+from breakeven.gateway.upstreams.pool import Pool
 from tests.bench.arms import await_port, free_port
 
 _BODY = json.dumps({"messages": [{"role": "user", "content": "word " * 200}]}).encode()

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from router import kernel
-from router.artifact import load
-from router.outcomes import read, texts
+from breakeven.router.features import kernel
+from breakeven.router.model.artifact import load
+from breakeven.router.outcomes import read, texts
 
 _ROUNDS = 6
 _MOST = 200
@@ -27,9 +27,9 @@ def compare(prompts: Sequence[str]) -> dict[str, float]:
     """Microseconds of a decision by kind of inner loops. Puts back what was in use."""
     artifact = load()
     used = {name: getattr(kernel, name) for name in _FUNCTIONS}
-    kinds = {"numpy": import_module("router.vectors")}
+    kinds = {"numpy": import_module("breakeven.router.features.kernel_numpy")}
     if kernel.COMPILED:
-        kinds["compiled"] = import_module("router._native")
+        kinds["compiled"] = import_module("breakeven.router.features._kernel")
     fastest = {kind: [float("inf")] * len(prompts) for kind in kinds}
     try:
         for _ in range(_ROUNDS):

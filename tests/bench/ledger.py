@@ -12,7 +12,6 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,10 +20,11 @@ from pathlib import Path
 import yaml
 from sqlalchemy import Engine, text
 
-from gateway.economics.breakeven import HOUR
-from gateway.ledger.database import migrate, open_engine, transaction
-from gateway.ledger.entries import enter
-from gateway.loading import load_config
+from breakeven.gateway.config.load import load_config
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.ledger.database import migrate, open_engine, transaction
+from breakeven.gateway.ledger.rates import enter
+from tests.support.processes import BREAKEVEN
 
 _YEAR_HOURS = 8760
 _CHUNK = 1_000_000
@@ -74,7 +74,7 @@ def measure(config: Path, *options: str) -> tuple[float, float, str]:
     times = []
     for _ in range(3):
         began, used = time.perf_counter(), _cpu_of_children()
-        command = [sys.executable, "-m", "gateway.cli", "report", "--config", str(config), *options]
+        command = [*BREAKEVEN, "report", "--config", str(config), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         times.append((time.perf_counter() - began, _cpu_of_children() - used))
     return *min(times), done.stdout

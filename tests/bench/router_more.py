@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from router import artifact
-from router.outcomes import OutcomeRow, scores, texts
-from router.policy import Capabilities, Policy, Route, decide
-from router.text import cut, read_chat
-from router.train import fit
-from router.tune import Traffic, TuneError, for_quality
+from breakeven.router.evaluation.tune import Traffic, TuneError, for_quality
+from breakeven.router.model import artifact
+from breakeven.router.outcomes import OutcomeRow, scores, texts
+from breakeven.router.policy import Capabilities, Policy, Route, decide
+from breakeven.router.text import cut, read_chat
+from breakeven.router.training.train import fit
 from tests.bench.router_tasks import MMLU, SEED, Data, assessed, measured
 
 Row = dict[str, Any]

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from router import outcomes
-from router.evaluate import Evaluation, apgr, auroc, cpt, ece, evaluate
-from router.features import extract
-from router.novelty import Novelty, shrink
-from router.outcomes import OutcomeRow, scores, texts
-from router.reference import fit_novelty
-from router.text import read_chat
-from router.train import Fit, fit
+from breakeven.router import outcomes
+from breakeven.router.evaluation.evaluate import Evaluation, apgr, auroc, cpt, ece, evaluate
+from breakeven.router.features.extract import extract
+from breakeven.router.model.novelty import Novelty, shrink
+from breakeven.router.outcomes import OutcomeRow, scores, texts
+from breakeven.router.text import read_chat
+from breakeven.router.training.novelty import fit_novelty
+from breakeven.router.training.train import Fit, fit
 
 CHAT = ("alpaca_eval", "routellm_mtbench")
 GSM = ("routellm_gsm8k",)

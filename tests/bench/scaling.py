@@ -19,8 +19,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.economics.breakeven import HOUR
-from gateway.ledger.database import migrate, open_engine
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.ledger.database import migrate, open_engine
 from tests.bench import ledger, load
 from tests.bench.arms import KEY, Arm, await_port, breakeven, free_port, started
 from tests.bench.upstream import PACED_MAX_TOKENS

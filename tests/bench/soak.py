@@ -18,7 +18,6 @@ import random
 import re
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ import yaml
 
 from tests.bench.soak_report import SPARE, Outcome, Sample, page
 from tests.bench.soak_upstream import Count, Upstream
+from tests.support.processes import BREAKEVEN
 
 ROOT = Path(__file__).parents[2]
 PRICES = {"input": 15, "cached_input": 1.5, "output": 60}
@@ -124,7 +124,7 @@ class Gateway:
         path = folder / "breakeven.yaml"
         path.write_text(yaml.safe_dump(config))
         self._log = (folder / "gateway.log").open("wb")
-        command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(path)]
+        command = [*BREAKEVEN, "serve", "--config", str(path)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=self._log, stdout=self._log)
         self._seen = psutil.Process(self._process.pid)

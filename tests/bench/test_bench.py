@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from router import kernel
+from breakeven.router.features import kernel
 from tests.bench.decision import compare
 from tests.bench.profile import budget
 

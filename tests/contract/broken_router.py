@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gateway import log, server
-from gateway.app import create_app
-from gateway.checks import open_services
-from gateway.loading import load_config
-from router.artifact import Artifact
+from breakeven.gateway.config.load import load_config
+from breakeven.gateway.observability import log
+from breakeven.gateway.server import run
+from breakeven.gateway.server.app import create_app
+from breakeven.gateway.server.startup import open_services
+from breakeven.router.model.artifact import Artifact
 
 
 class Broken:
@@ -37,11 +38,11 @@ def main() -> int:
     path = Path(sys.argv[sys.argv.index("--config") + 1])
     log.configure("debug")
     config = load_config(path)
-    listener = server.bind(config)
+    listener = run.bind(config)
     artifact, ledger = open_services(config)
     print(f"breakeven listens on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     app = create_app(config, Broken(artifact), ledger)  # type: ignore[arg-type]
-    return server.serve(app, config, listener)
+    return run.serve(app, config, listener)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.cli import main
+from breakeven.gateway.cli.main import main
 
 if __name__ == "__main__":
     found = Path(sys.argv[sys.argv.index("--config") + 1]).with_name("garbage")

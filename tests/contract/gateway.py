@@ -49,7 +49,7 @@ class Gateway:
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         log_level: str = "debug",
-        command: tuple[str, ...] = ("-m", "gateway.cli", "serve"),
+        command: tuple[str, ...] = ("-m", "breakeven.gateway.cli", "serve"),
     ) -> None:
         self.folder = folder
         self.student, self.teacher = student, teacher

@@ -8,7 +8,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.contract.client import eventually
 from tests.contract.gateway import ROOT, Gateway, chat, running
+from tests.support.processes import BREAKEVEN
 
 HARD = ("integral", "eigenvalue", "theorem", "lemma", "manifold", "homotopy")
 EASY = ("weather", "banana", "holiday", "kitchen", "garden", "football")
@@ -23,7 +23,7 @@ EASY = ("weather", "banana", "holiday", "kitchen", "garden", "football")
 
 def breakeven(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments, "--config", str(gateway.path)],
+        [*BREAKEVEN, *arguments, "--config", str(gateway.path)],
         capture_output=True, text=True, cwd=ROOT, env=gateway.environment, timeout=120, check=False,
     )  # fmt: skip
 

@@ -10,8 +10,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests import processes
-from tests.real import Vllm
+from tests.support import processes
+from tests.support.real import Vllm
 
 KEY = "sk-test"
 

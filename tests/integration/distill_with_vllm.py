@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from models.student import Student, command, environment
-from tests import real
-from tests.processes import ROOT, free_port
-from tests.unit.models.distill import tiny
+from breakeven.models.serving.vllm_server import Student, command, environment
+from tests.support import real
+from tests.support.processes import CHECKOUT, free_port
+from tests.unit.models.train import tiny
 
 pytestmark = pytest.mark.timeout(900)
 METHODS = ("sft", "logit", "feature", "progressive")
@@ -31,11 +31,11 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(parts: Path, out: Path, method: str, *launcher: str) -> dict[str, object]:
-    line = [sys.executable, *launcher, "-m", "gateway.cli", "distill", "train", str(parts / "train.jsonl")]
+    line = [sys.executable, *launcher, "-m", "breakeven.gateway.cli", "distill", "train", str(parts / "train.jsonl")]
     line += ["--eval", str(parts / "eval.jsonl"), "--out", str(out), "--method", method, "--cpu", "--max-steps", "6"]
     line += ["--batch-size", "4", "--learning-rate", "0.01", "--teacher", str(parts / "teacher")]
     line += ["--layers", "2,1"] if method == "progressive" else ["--student", str(parts / "student")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    env = {**os.environ, "PYTHONPATH": CHECKOUT, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     made: dict[str, object] = json.loads((out / "training.json").read_text())

@@ -7,9 +7,9 @@ import subprocess
 
 import yaml
 
-from gateway.reference import pages
-from tests.processes import ROOT
-from tests.real import program
+from docs.generate import pages
+from tests.support.processes import ROOT
+from tests.support.real import program
 
 FOLDER = ROOT / "deploy/prometheus"
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from models import recorded
-from tests import processes
-from tests.clock import Clock
+from breakeven.models import recorded
+from tests.support import processes
+from tests.support.clock import Clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
 

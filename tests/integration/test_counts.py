@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import openai
 
 from tests.integration.asks import LONG_QUESTION, QUESTION, SCHEMA, TOOLS
-from tests.processes import PRICES, Gateway
-from tests.real import Vllm
+from tests.support.processes import PRICES, Gateway
+from tests.support.real import Vllm
 
 
 class Seen(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.loading import load_config
-from tests import processes
-from tests.processes import ROOT, Child, free_port
+from breakeven.gateway.config.load import load_config
+from tests.support import processes
+from tests.support.processes import CHECKOUT, ROOT, Child, free_port
 
 DEPLOY = ROOT / "deploy"
 CONFIGS = ["compose/breakeven.yaml", "compose/breakeven.demo.yaml", "kubernetes/breakeven.yaml"]
@@ -153,7 +153,7 @@ def demo(tmp_path: Path) -> Iterator[processes.Gateway]:
     with processes.gateway(tmp_path, config) as gateway:
         command = [sys.executable, str(DEPLOY / "compose/parts.py"), "--gateway", gateway.url, "--key", "demo"]
         command += ["--student-port", str(ports[0]), "--teacher-port", str(ports[1]), "--per-second", "15"]
-        child = Child(command, tmp_path / "parts.log", {"PYTHONPATH": str(ROOT)})
+        child = Child(command, tmp_path / "parts.log", {"PYTHONPATH": CHECKOUT})
         try:
             yield gateway
         finally:

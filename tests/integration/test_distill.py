@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import training
+from tests.support import training
 
 _SECONDS = 1500
 

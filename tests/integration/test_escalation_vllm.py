@@ -11,9 +11,9 @@ import httpx2
 import openai
 import pytest
 
-from tests import processes
 from tests.integration.asks import QUESTION
-from tests.real import Vllm
+from tests.support import processes
+from tests.support.real import Vllm
 
 # No token of a real model has a log-probability above 0: with this floor every answer is escalated.
 NEVER_SURE = {"probe_tokens": 8, "min_mean_logprob": 0.0, "max_hold_seconds": 60.0}

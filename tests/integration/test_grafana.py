@@ -17,10 +17,10 @@ import httpx2
 import pytest
 import yaml
 
-from gateway.reference import pages
-from tests import panels, processes
-from tests.processes import ROOT, Child, Gateway, answers, free_port
-from tests.real import Vllm, program
+from docs.generate import pages
+from tests.support import panels, processes
+from tests.support.processes import ROOT, Child, Gateway, answers, free_port
+from tests.support.real import Vllm, program
 
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
 INTERVAL = "5s"

@@ -21,11 +21,11 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from gateway.economics.breakeven import HOUR
-from gateway.ledger import Ledger
-from gateway.ledger.database import HEAD, migrate, open_engine, transaction, upgrade
-from gateway.ledger.retention import prune
-from tests import processes
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, transaction, upgrade
+from breakeven.gateway.ledger.pruning import prune
+from tests.support import processes
 
 pytest.importorskip("psycopg", reason="psycopg is absent; install the extra postgres")
 
@@ -97,7 +97,7 @@ def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgr
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from gateway.ledger.schema import metadata
+    from breakeven.gateway.ledger.schema import metadata
 
     engine = open_engine(url)
     if upgraded:

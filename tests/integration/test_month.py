@@ -12,7 +12,6 @@ import datetime
 import io
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,8 +21,9 @@ import httpx2
 import pytest
 import yaml
 
-from tests import processes
-from tests.clock import Clock
+from tests.support import processes
+from tests.support.clock import Clock
+from tests.support.processes import BREAKEVEN
 
 UTC = datetime.UTC
 START = datetime.datetime(2026, 11, 1, tzinfo=UTC)
@@ -153,11 +153,18 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             gateway.start()
             play(gateway, clock, [one for one in asked if one.at > BACK])
             clock.set(END)
-            invest = [sys.executable, "-m", "gateway.cli", "invest", "training", "100.5", "--at", "2026-11-05"]
+            invest = [
+                *BREAKEVEN,
+                "invest",
+                "training",
+                "100.5",
+                "--at",
+                "2026-11-05",
+            ]
             subprocess.run(
                 [*invest, "--config", str(gateway.config)], check=True, env={**os.environ, **env}, timeout=60
             )
-            by_day = [sys.executable, "-m", "gateway.cli", "report", "--csv", "--config", str(gateway.config)]
+            by_day = [*BREAKEVEN, "report", "--csv", "--config", str(gateway.config)]
             table = subprocess.run(
                 by_day, check=True, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
             ).stdout

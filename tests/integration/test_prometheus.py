@@ -16,9 +16,9 @@ import httpx2
 import pytest
 import yaml
 
-from tests import processes
-from tests.processes import Child, Gateway, answers, free_port
-from tests.real import program
+from tests.support import processes
+from tests.support.processes import Child, Gateway, answers, free_port
+from tests.support.real import program
 
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
 MONEY = ("breakeven_cost_usd_total", "breakeven_tokens_total", "breakeven_baseline_usd_total")

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from models.student import Student, command, environment
-from tests import real
-from tests.processes import ROOT, free_port
+from breakeven.models.serving.vllm_server import Student, command, environment
+from tests.support import real
+from tests.support.processes import CHECKOUT, ROOT, free_port
 
 # A second torch to install and minutes of calibration: `tests/install_real.sh --quantize && pytest -m large`.
 pytestmark = [pytest.mark.timeout(1500), pytest.mark.large]
@@ -23,13 +23,13 @@ _PARTS = (
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    env = {**os.environ, "PYTHONPATH": CHECKOUT, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     line = [str(real.quantize_python()), *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=env, timeout=900, check=False)
 
 
 def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    line = ["-m", "gateway.cli", "distill", "train", folder / "train.jsonl", "--out", folder / "out", "--cpu"]
+    line = ["-m", "breakeven.gateway.cli", "distill", "train", folder / "train.jsonl", "--out", folder / "out", "--cpu"]
     return run(*line, "--student", folder / "student", "--max-steps", "6", "--batch-size", "4", *options)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests import processes
 from tests.integration.asks import QUESTION, SCHEMA, TOOLS
-from tests.real import Vllm, node_modules
+from tests.support import processes
+from tests.support.real import Vllm, node_modules
 
 MODELS = {"student": "student", "teacher": "teacher", "auto@1.0": "student", "auto@0.0": "teacher"}
 SCRIPT = Path(__file__).with_name("sdk_node.cjs")

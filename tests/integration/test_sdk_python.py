@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from tests.integration.asks import QUESTION, SCHEMA, TOOLS
-from tests.processes import Gateway
-from tests.real import Vllm
+from tests.support.processes import Gateway
+from tests.support.real import Vllm
 
 # Pinned by the gateway's names and by the upstreams' own, and routed to either side.
 MODELS = ["student", "teacher", "teacher-model", "auto@1.0", "auto@0.0"]

@@ -1,4 +1,4 @@
-"""The shape of the packages: who may import whom, what serving loads, how long a module is."""
+"""The shape of the packages: which room may import which, what serving loads, how long modules and functions are."""
 
 from __future__ import annotations
 
@@ -11,103 +11,111 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
+from docs.rooms import ROOMS, allowed, arrows, drawing, imported, room, sources
+from tests.support.processes import CHECKOUT, ROOT
 
-PACKAGES = ("gateway", "router", "models")
-ALLOWED = {"gateway": {"gateway", "router"}, "router": {"router"}, "models": {"models"}}
-# Module of ours to the modules that it alone may import.
-EXCEPTIONS = {
-    "gateway.cli": {"models"},
-    # Loaded only where shadow traffic is on.
-    "gateway.shadow.scoring": {"models.judge", "models.distill"},
-    "models.distill.evaluate": {"router.outcomes"},
-}
 HEAVY = ("sklearn", "scipy", "matplotlib", "alembic", "vllm", "torch", "transformers")
-MOST_LINES = 400
+MOST_LINES = {"gateway": 300, "router": 300, "models": 300, "tests": 400}
+MOST_LINES_OF_A_FUNCTION = 60
 
 
-def modules(*packages: str) -> list[Path]:
-    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+def test_every_room_imports_only_what_is_below_it() -> None:
+    upward = [(module, name) for module, source in sources() for name in imported(source) if not allowed(module, name)]
+    assert upward == []
 
 
-def dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def test_every_room_has_its_line() -> None:
+    """A folder or top file that no list names would be free to import anything."""
+    found = {room(module) for module, _ in sources()} - set(ROOMS)
+    assert found == {f"{package}.{name}" for package, names in ROOMS.items() for name in names}
 
 
-def imported(source: str) -> Iterator[str]:
-    """Every module that a source imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide the direction"
-            assert node.module is not None
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+def test_no_circle_between_rooms() -> None:
+    pairs = set(arrows())
+    left = {name for pair in pairs for name in pair}
+    while left:
+        free = {name for name in left if not any(one == name and other in left for one, other in pairs)}
+        assert free, f"a circle among {sorted(left)}"
+        left -= free
 
 
-def forbidden(module: str, source: str) -> list[str]:
-    """What this module imports of ours and may not."""
-    package = module.partition(".")[0]
-    ours = [name for name in imported(source) if name.partition(".")[0] in PACKAGES]
-    excepted = EXCEPTIONS.get(module, set())
-    return [
-        name
-        for name in ours
-        if name.partition(".")[0] not in ALLOWED[package]
-        and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in excepted)
+def test_the_drawing_is_the_code() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    assert drawing() in page, "run: python -m docs.generate"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("router.text", "gateway.accounting.usage"),
+        ("router.text", "models.replay"),
+        ("router.policy", "router.model.artifact"),
+        ("models.replay.server", "router.policy"),
+        ("models.evaluate.evaluate", "router.policy"),
+        ("models.client.chat", "models.evaluate.report"),
+        ("gateway.proxy.handler", "models.replay"),
+        ("gateway.proxy.handler", "gateway.api.admin"),
+        ("gateway.wire.sse", "gateway.accounting.usage"),
+        ("gateway.shadow.scoring", "models.replay"),
+    ],
+)
+def test_a_wrong_import_is_seen(module: str, name: str) -> None:
+    assert not allowed(module, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("gateway.proxy.handler", "router.policy.Route"),
+        ("gateway.proxy.handler", "gateway.wire.sse"),
+        ("gateway.cli.demo", "models.replay.server"),
+        ("gateway.shadow.scoring", "models.scoring.judge"),
+        ("models.evaluate.evaluate", "router.outcomes.write"),
+    ],
+)
+def test_a_right_import_is_let_through(module: str, name: str) -> None:
+    assert allowed(module, name)
+
+
+def test_imports_inside_functions_count() -> None:
+    assert list(imported("def f():\n    from breakeven.router import policy\nimport breakeven.models.replay")) == [
+        "models.replay",
+        "router.policy",
     ]
-
-
-def test_imports_point_one_way() -> None:
-    found = {dotted(path): forbidden(dotted(path), path.read_text()) for path in modules(*PACKAGES)}
-    assert len(found) > 20, "the packages were not found"
-    assert {module: names for module, names in found.items() if names} == {}
-
-
-@pytest.mark.parametrize(
-    ("module", "source"),
-    [
-        ("router.text", "from gateway.usage import Usage"),
-        ("router.text", "import models.replay"),
-        ("models.replay", "def f():\n    from router import policy"),
-        ("models.distill.train", "from router import outcomes"),
-        ("models.distill.evaluate", "from router import outcomes_of_ours"),
-        ("gateway.relay", "from models import replay"),
-    ],
-)
-def test_a_wrong_import_is_seen(module: str, source: str) -> None:
-    assert forbidden(module, source) != []
-
-
-@pytest.mark.parametrize(
-    ("module", "source"),
-    [
-        ("gateway.relay", "from router.policy import Route\nfrom gateway import sse\nimport json"),
-        ("gateway.cli", "def f():\n    from models import replay"),
-        ("models.distill.evaluate", "from router.outcomes import read"),
-        ("models.distill.evaluate", "from router import outcomes"),
-    ],
-)
-def test_a_right_import_is_let_through(module: str, source: str) -> None:
-    assert forbidden(module, source) == []
+    with pytest.raises(ValueError, match="relative"):
+        list(imported("from . import sse"))
 
 
 def test_serving_loads_nothing_heavy() -> None:
-    script = "import sys, gateway.app, gateway.server; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=60,
+    script = (
+        "import sys, breakeven.gateway.server.app, breakeven.gateway.server.run\n"
+        "print(*{name if name.startswith('breakeven.models') else name.partition('.')[0] for name in sys.modules})"
     )
+    env = {**os.environ, "PYTHONPATH": CHECKOUT}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert {"gateway", "router", "fastapi"} <= loaded
-    assert loaded & {*HEAVY, "models"} == set()
+    assert {"breakeven", "fastapi"} <= loaded
+    assert loaded & {*HEAVY, "breakeven.models"} == set()
+
+
+def files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
 
 
 def test_no_module_is_too_long() -> None:
-    lengths = {dotted(path): len(path.read_text().splitlines()) for path in modules(*PACKAGES, "tests")}
-    assert {module: lines for module, lines in lengths.items() if lines > MOST_LINES} == {}
+    lengths = {path: len(path.read_text().splitlines()) for path in files(*MOST_LINES)}
+    long = {path: lines for path, lines in lengths.items() if lines > MOST_LINES[path.relative_to(ROOT).parts[0]]}
+    assert long == {}
+
+
+def test_no_function_is_too_long() -> None:
+    long = {}
+    for path in files("gateway", "router", "models"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > MOST_LINES_OF_A_FUNCTION:
+                    long[f"{path.relative_to(ROOT)}:{node.name}"] = lines
+    assert long == {}

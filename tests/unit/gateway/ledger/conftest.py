@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ledger import Ledger
+from breakeven.gateway.ledger import Ledger
 
 
 @pytest.fixture

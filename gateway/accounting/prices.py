@@ -1,0 +1,78 @@
+"""The cost of usage, exact: whole picodollars (1e-12 USD), so that no sum ever drifts.
+
+A price of up to six decimals of USD per million tokens is a whole number of picodollars per token.
+"""
+
+from __future__ import annotations
+
+import functools
+from decimal import Decimal
+
+import msgspec
+
+from breakeven.gateway.accounting.usage import Usage
+
+PICODOLLARS = 10**12
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Picodollars per token, by kind."""
+
+    input: int
+    cached_input: int
+    output: int
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """Picodollars, by kind of token."""
+
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """Picodollars of all kinds together."""
+        return self.input + self.cached_input + self.output
+
+
+FREE = Cost()
+
+
+@functools.lru_cache(maxsize=64)
+def price(input: Decimal, cached_input: Decimal | None, output: Decimal) -> Price:
+    """USD per million tokens as picodollars per token; without a cached price, cached costs as input.
+
+    Raises ValueError for a price with more than six decimals, which would not be a whole number.
+    """
+
+    def whole(usd_per_million: Decimal) -> int:
+        pico = usd_per_million * (PICODOLLARS // 10**6)
+        if pico != int(pico):
+            raise ValueError(f"a price of {usd_per_million} USD per million has more than six decimals")
+        return int(pico)
+
+    return Price(whole(input), whole(input if cached_input is None else cached_input), whole(output))
+
+
+def cost(usage: Usage, price: Price) -> Cost:
+    """What the usage costs at the price. More cached than prompt tokens are clamped to the prompt."""
+    cached = min(usage.cached, usage.prompt)
+    return Cost(
+        input=(usage.prompt - cached) * price.input,
+        cached_input=cached * price.cached_input,
+        output=usage.output * price.output,
+    )
+
+
+def usd(picodollars: int) -> Decimal:
+    """Picodollars as exact USD."""
+    return Decimal(picodollars).scaleb(-12)
+
+
+def picodollars(usd: Decimal) -> int:
+    """USD with at most twelve decimals as whole picodollars. Raises ValueError for more decimals."""
+    whole = usd * PICODOLLARS
+    if whole != int(whole):
+        raise ValueError(f"{usd} USD has more than twelve decimals")
+    return int(whole)

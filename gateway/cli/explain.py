@@ -1,0 +1,51 @@
+"""`breakeven route TEXT`: a decision, explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from breakeven.gateway.config.schema import Config
+from breakeven.router.model.artifact import load
+from breakeven.router.policy import Capabilities, Policy, Route, decide
+from breakeven.router.text import read_chat
+
+
+def explain(prompt: str, config: Config | None, artifact: Path | None, threshold: float | None) -> Iterator[str]:
+    """Lines for people: route, reason, score, threshold, and the features that pushed the score most.
+
+    Raises ArtifactError.
+    """
+    if artifact is None and config is not None and config.routing.artifact is not None:
+        artifact = Path(config.routing.artifact)
+    loaded = load(artifact)
+    if threshold is None:
+        threshold = config.routing.threshold if config is not None else 0.5
+    novelty_threshold = config.routing.novelty_threshold if config is not None else 1.0
+    student = Capabilities(frozenset({"text"}), tools=True, context_window=None)
+    if config is not None:
+        student = Capabilities(
+            frozenset(config.student.modalities), config.student.tools, config.student.context_window
+        )
+    conversation = read_chat([{"role": "user", "content": prompt}])
+    decision = decide(
+        conversation,
+        pin=None,
+        policy=Policy(threshold, novelty_threshold),
+        student=student,
+        max_output_tokens=None,
+        available=frozenset(Route),
+        assess=loaded.assess,
+    )
+    # Also where a rule before the score decided: what the score would have been is worth knowing.
+    seen = loaded.assess(conversation.text)
+    yield f"route      {decision.route}"
+    yield f"reason     {decision.reason}"
+    yield f"score      {seen.score:.6f}"
+    yield f"threshold  {threshold:g}"
+    yield f"novelty    {seen.novelty:.6f} (novel from {novelty_threshold:g} on)"
+    yield f"tokens     about {conversation.tokens}"
+    yield f"router     {loaded.hash}"
+    yield "pushed most (+ to the teacher, - to the student):"
+    for push in loaded.difficulty.explain(conversation.text):
+        yield f"  {push.push:+.3f}  {push.feature}"

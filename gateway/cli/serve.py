@@ -1,0 +1,81 @@
+"""The verbs that start something: `serve`, `student`, and `check` before it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath, load
+
+
+def serve(
+    config: ConfigPath = DEFAULT_CONFIG,
+    host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Overrides server.port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Overrides server.workers.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the gateway."""
+    from breakeven.gateway.observability import log
+    from breakeven.gateway.server import run
+    from breakeven.gateway.server.app import create_app
+    from breakeven.gateway.server.startup import open_services
+    from breakeven.gateway.server.workers import Supervisor
+    from breakeven.router.features import kernel
+
+    log.configure(log_level)
+    read = partial(load, config, host, port, workers)
+    settings = read()
+    listener = run.bind(settings)
+    artifact, ledger = open_services(settings)
+    address, bound = listener.getsockname()[:2]
+    say = partial(Console(stderr=True, soft_wrap=True).print, highlight=False)
+    if not kernel.COMPILED:
+        say("breakeven: a decision takes several times as long as it could; install a C compiler and Breakeven again")
+    say(f"breakeven listens on http://{address}:{bound}")
+    if settings.server.workers > 1:
+        ledger.close()
+        raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())
+    raise typer.Exit(run.serve(create_app(settings, artifact, ledger, read, config), settings, listener))
+
+
+def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Validate the config and print the effective one, without secrets. Exits 2 on an error."""
+    import yaml
+
+    from breakeven.gateway.server.startup import check_services
+
+    settings = load(config)
+    check_services(settings)
+    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+def student(
+    model: Annotated[Path, typer.Option(help="Directory of the model.")],
+    cpu: Annotated[bool, typer.Option("--cpu", help="Flags for a machine without a GPU.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    name: Annotated[str, typer.Option(help="Name that the model is served under.")] = "my-student",
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="Context window; default: the model's.")] = None,
+    python: Annotated[
+        str | None, typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Interpreter that has vLLM; default: this one.")
+    ] = None,
+) -> None:
+    """Start vLLM with the flags that the gateway needs, and print the student's section for the config."""
+    from breakeven.models.serving.vllm_server import run_student
+
+    code = run_student(
+        model,
+        cpu=cpu,
+        host=host,
+        port=port,
+        name=name,
+        max_model_len=max_model_len,
+        python=python,
+        say=typer.echo,
+    )
+    raise typer.Exit(code)

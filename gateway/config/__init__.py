@@ -1,0 +1,1 @@
+"""breakeven.yaml: its schema, and reading it."""

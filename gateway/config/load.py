@@ -1,0 +1,91 @@
+"""Reading breakeven.yaml: from a file to a checked config, each fault as a line that names its key.
+
+Raises `ConfigError` with one line for each fault: the key's path, what is wrong and how to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import ConfigError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def load_config(path: Path) -> Config:
+    """Read, resolve and check breakeven.yaml.
+
+    Relative paths and SQLite URLs come back absolute, relative to the file's own folder.
+    Raises ConfigError.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}); give the config with --config"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError([f"{path}: {where}not valid YAML ({getattr(error, 'problem', 'encoding')})"]) from None
+    if not isinstance(document, dict):
+        raise ConfigError([f"{path}: must be a mapping with at least the keys student and teacher"])
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(list(_lines(error))) from None
+    return _resolved(config, path.resolve().parent)
+
+
+def check_environment(config: Config) -> None:
+    """Raise ConfigError where a variable that the config names is not set, or the address is too open."""
+    faults = []
+    for section, upstream in (("student", config.student), ("teacher", config.teacher)):
+        if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
+            faults.append(
+                f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"
+            )
+    if not config.auth.keys and config.server.host not in LOOPBACK:
+        faults.append(
+            f"auth.keys: empty, so server.host must be loopback and is {config.server.host}; "
+            "add a key or listen on 127.0.0.1"
+        )
+    if faults:
+        raise ConfigError(faults)
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+        if fault["type"] == "extra_forbidden":
+            yield f"{path}: unknown key; remove it or check its spelling"
+        elif fault["type"] == "missing":
+            yield f"{path}: missing; it has no default"
+        else:
+            yield (
+                f"{path}: {fault['msg'].removeprefix('Value error, ')}"
+                if path
+                else fault["msg"].removeprefix("Value error, ")
+            )
+
+
+def _resolved(config: Config, folder: Path) -> Config:
+    artifact = config.routing.artifact
+    url = config.ledger.url
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^?]+)(\?.*)?", url)
+    if match and match[2] != ":memory:":
+        url = f"{match[1]}{folder / match[2]}{match[3] or ''}"
+    journal = config.ledger.journal
+    if journal is None:
+        journal = f"{folder / match[2]}-journal.d" if match and match[2] != ":memory:" else "breakeven-journal.d"
+    ledger = {"url": url, "journal": str(folder / Path(journal).expanduser())}
+    changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
+    if artifact is not None:
+        changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+    return config.model_copy(update=changes)

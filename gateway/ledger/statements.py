@@ -1,0 +1,109 @@
+"""Reading the ledger into the values of the economics: a statement, a curve, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+
+from breakeven.gateway.economics.breakeven import HOUR, Rate
+from breakeven.gateway.economics.projection import DAY, Point, Projection, points, project
+from breakeven.gateway.economics.quality import Retention, output_ratio, retention
+from breakeven.gateway.economics.statement import Statement, state
+from breakeven.gateway.economics.totals import Hour, Sum
+from breakeven.gateway.ledger import Ledger
+from breakeven.router.policy import Reason, Route
+
+# What a report can be grouped by. `route` is the upstream that answered, `upstream` the one that was paid.
+GROUPS = ("day", "hour", "route", "upstream", "key", "reason", "endpoint", "pinned")
+_BY = ("upstream", "pinned", "reason")
+_DAYS = 3  # a younger ledger is drawn by the hour
+
+
+class Quality(NamedTuple):
+    """None where nothing was compared."""
+
+    retention: Retention | None
+    output_ratio: Fraction | None
+
+
+class Books(msgspec.Struct, frozen=True):
+    """The statement of a period, the curve of the whole history, and where it goes."""
+
+    statement: Statement
+    curve: list[Point]
+    projection: Projection | None
+    quality: Quality = Quality(None, None)
+
+
+def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
+    """The ledger's statement of a period; by default all of it until now. Raises LedgerError, ValueError."""
+    return _statement(ledger, ledger.hours(_bound(now, until)), now, since, until)
+
+
+def quality(ledger: Ledger, now: int) -> Quality:
+    """What shadow traffic found in the days that the config looks back. Raises LedgerError."""
+    since = (now - ledger.window) // HOUR * HOUR
+    pairs = ledger.compared(since)
+    if not pairs:
+        return Quality(None, None)
+    routed = {str(one.group[0]): one.requests for one in ledger.sums(_BY[:2], since) if not one.group[1]}
+    share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
+    return Quality(retention(pairs, share), output_ratio(pairs))
+
+
+def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
+    """Picodollars of the teacher's spend that shadow traffic took. Raises LedgerError, ValueError."""
+    return sum(one.cost for one in ledger.sums((), since, until, Reason.SHADOW))
+
+
+def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
+    """All that a report shows; the curve ends with the period. Raises LedgerError, ValueError."""
+    hours = ledger.hours(_bound(now, until))
+    statement = _statement(ledger, hours, now, since, until)
+    return Books(statement, *_curve(hours, ledger.rates(), statement.investment, statement.until), quality(ledger, now))
+
+
+def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:
+    """Savings piled up from the beginning until now, by the day, and where they go. Raises LedgerError."""
+    return _curve(ledger.hours(), ledger.rates(), ledger.investment(), now)
+
+
+def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | None) -> list[Sum]:
+    """Sums by any of GROUPS. A day is its first microsecond, an hour likewise. Raises ValueError, LedgerError."""
+    unknown = set(by) - set(GROUPS)
+    if unknown:
+        raise ValueError(f"--by: cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(GROUPS)}")
+    if len(set(by)) != len(by):
+        raise ValueError("--by: names the same twice")
+    if {"day", "hour"} <= set(by):
+        raise ValueError("--by: choose day or hour")
+    groups = ledger.sums(by, since, until)
+    scales = [{"day": DAY, "hour": HOUR}.get(name) for name in by]
+    for one in groups:
+        pairs = zip(scales, one.group, strict=True)
+        one.group = tuple(value if scale is None else int(str(value)) * scale for scale, value in pairs)
+    return groups
+
+
+def _bound(now: int, until: int | None) -> int | None:
+    # No upper bound where the period ends now: a record of this very moment belongs to it.
+    return None if until is None or until >= now else until
+
+
+def _statement(ledger: Ledger, hours: list[Hour], now: int, since: int | None, until: int | None) -> Statement:
+    rates, investment, bound = ledger.rates(), ledger.investment(), _bound(now, until)
+    end = now if until is None else min(until, now)
+    return state(ledger.sums(_BY, since, bound), hours, rates, investment, since=since, until=end)
+
+
+def _curve(hours: list[Hour], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:
+    begins = [rate.since for rate in rates[:1]] + [one.hour * HOUR for one in hours[:1]]
+    if not begins or min(begins) >= now:
+        return [], None
+    since = rates[0].since if rates else min(begins)
+    days = points(hours, rates, since, now)
+    projection = project(days, investment, since=min(begins), now=now)
+    return (days if len(days) >= _DAYS else points(hours, rates, since, now, HOUR)), projection

@@ -1,0 +1,146 @@
+"""Reading the ledger: sums of counts and money over any period, in any grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+
+from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, func, literal_column, select
+from sqlalchemy import Integer as SqlInteger
+
+from breakeven.gateway.accounting.record import Outcome
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.totals import COUNTS, MONEY, Hour, Sum, add
+from breakeven.gateway.ledger.pruning import raw_since
+from breakeven.gateway.ledger.rows import KEYS
+from breakeven.gateway.ledger.schema import attempts, hourly, requests
+from breakeven.router.policy import Reason
+
+# A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
+_HALF = 10**9
+# A `day` is the number of days since the epoch in UTC, an `hour` likewise.
+GROUPS = ("day", *KEYS)
+
+_Part = tuple[Select[tuple[object, ...]], Column[object]]
+
+
+def read(
+    connection: Connection,
+    group_by: Sequence[str] = (),
+    since: int | None = None,
+    until: int | None = None,
+    reason: Reason | None = None,
+) -> list[Sum]:
+    """Sums over [since, until), microseconds, in the order of the groups; names in GROUPS may be grouped by.
+
+    With a `reason` only requests with that one count.
+
+    Whole hours come from the hourly sums; what a period cuts off an hour is read from the raw rows.
+    """
+    unknown = set(group_by) - set(GROUPS)
+    if unknown:
+        raise ValueError(f"cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(GROUPS)}")
+    _require_raw_rows(connection, since, until)
+    merged: dict[tuple[object, ...], list[Sum]] = {} if group_by else {(): []}
+    for statement, of in _parts(group_by, since, until):
+        for row in connection.execute(statement if reason is None else statement.where(of == reason.value)).all():
+            one = _sum(row, len(group_by))
+            merged.setdefault(one.group, []).append(one)
+    totals = [parts[0] if len(parts) == 1 else add(parts, group) for group, parts in merged.items()]
+    return sorted(totals, key=attrgetter("group"))
+
+
+def hours(connection: Connection, until: int | None = None) -> list[Hour]:
+    """Routed traffic of each hour before `until`, microseconds, in order of time: what a long history comes to.
+
+    An hour of pinned traffic alone has zeros: it tells when traffic began.
+    """
+    c = hourly.c
+    halves: list[object] = []
+    for money in (c.baseline, c.cost_input + c.cost_cached_input + c.cost_output):
+        of_routed = case((c.pinned.is_(False), money), else_=0)
+        halves += [func.sum(of_routed // _HALF), func.sum(of_routed % _HALF)]
+    statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
+    if until is not None:
+        statement = statement.where(c.hour < until // HOUR)
+    rows = connection.execute(statement).all()
+    found = [Hour(hour, int(b) * _HALF + int(rest), int(s) * _HALF + int(more)) for hour, b, rest, s, more in rows]
+    if until is not None and until % HOUR:
+        cut = read(connection, ("hour", "pinned"), until // HOUR * HOUR, until)
+        if cut:
+            routed = add(one for one in cut if not one.group[1])
+            found.append(Hour(until // HOUR, routed.baseline, routed.cost))
+    return found
+
+
+def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[_Part]:
+    """The whole hours of a period, and what it cuts off the hours at its ends; each with its column of reasons."""
+    first = None if since is None else -(-since // HOUR)
+    last = None if until is None else until // HOUR
+    if since is not None and until is not None and first is not None and last is not None and first > last:
+        yield _from_rows(group_by, since, until), requests.c.reason
+        return
+    yield _from_hours(group_by, first, last), hourly.c.reason
+    if since is not None and first is not None and since < first * HOUR:
+        yield _from_rows(group_by, since, first * HOUR), requests.c.reason
+    if until is not None and last is not None and until > last * HOUR:
+        yield _from_rows(group_by, last * HOUR, until), requests.c.reason
+
+
+def _require_raw_rows(connection: Connection, since: int | None, until: int | None) -> None:
+    cut = [moment for moment in (since, until) if moment is not None and moment % HOUR]
+    if cut and min(cut) // HOUR * HOUR < raw_since(connection):
+        raise ValueError("a period so far back must begin and end at whole hours: only hourly sums are kept of it")
+
+
+def _sum(row: Sequence[object], groups: int) -> Sum:
+    values = [int(value or 0) for value in row[groups:]]  # type: ignore[call-overload]
+    counts, halves = values[: len(COUNTS)], values[len(COUNTS) :]
+    money = [high * _HALF + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    return Sum(tuple(row[:groups]), *counts, *money)
+
+
+def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) -> Select[tuple[object, ...]]:
+    keys = [hourly.c.hour // 24 if name == "day" else hourly.c[name] for name in group_by]
+    wanted: list[object] = [*keys, *(func.sum(hourly.c[name]) for name in COUNTS)]
+    for name in MONEY:
+        wanted += [func.sum(hourly.c[name] // _HALF), func.sum(hourly.c[name] % _HALF)]
+    period = []
+    if first is not None:
+        period.append(hourly.c.hour >= first)
+    if last is not None:
+        period.append(hourly.c.hour < last)
+    statement = select(*wanted).where(and_(True, *period))  # type: ignore[call-overload]
+    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
+
+
+def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[object, ...]]:
+    a, r = attempts.c, requests.c
+    columns = {
+        "day": r.at // (24 * HOUR),
+        "hour": r.at // HOUR,
+        "upstream": a.upstream,
+        **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key")},
+    }
+    keys = [columns[name] for name in group_by]
+    last = cast(a["last"], SqlInteger) if isinstance(a["last"].type, Boolean) else a["last"]
+    missing = case((and_(a.outcome == Outcome.OK.value, a.usage_complete.is_(False)), 1), else_=0)
+    wanted: list[object] = [
+        *keys,
+        func.sum(last),
+        func.count(),
+        func.sum(missing),
+        func.sum(a.prompt_tokens - a.cached_tokens),
+        func.sum(a.cached_tokens),
+        func.sum(a.output_tokens),
+    ]
+    of_request = [case((a["last"], column), else_=0) for column in (r.baseline, r.baseline_output)]
+    for column in (a.cost_input, a.cost_cached_input, a.cost_output, *of_request):
+        wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
+    statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
+    statement = statement.where(r.at >= since, r.at < until)
+    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
+
+
+def _places(keys: Sequence[object]) -> list[object]:
+    return [literal_column(str(index + 1)) for index in range(len(keys))]

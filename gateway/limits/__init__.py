@@ -1,0 +1,1 @@
+"""What a client key may do: authentication, rate limits and monthly budgets."""

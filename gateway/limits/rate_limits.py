@@ -1,0 +1,178 @@
+"""What each client key may use: requests and tokens a minute, USD a month.
+
+Windows are those of the `limits` library, over a small SQLite store, so that several workers share them.
+What a key has spent this month is read from the ledger now and then, and what this process settles
+meanwhile is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from limits import RateLimitItemPerMinute
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.limits.monthly_spend import Spending
+
+_REFRESH_SECONDS = 5.0
+
+
+class WindowStore(Storage):
+    """Counters that expire, in a SQLite file, or in memory for one process."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._clock = clock
+        self._connection = sqlite3.connect(
+            ":memory:" if path is None else path, timeout=1.0, isolation_level=None, check_same_thread=False
+        )
+        # What is lost with the machine would have expired within the minute.
+        self._connection.execute("PRAGMA journal_mode=MEMORY")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS windows (key TEXT PRIMARY KEY, count INTEGER NOT NULL, until REAL NOT NULL)"
+        )
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return sqlite3.Error
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = self._clock()
+        row = self._connection.execute(
+            "INSERT INTO windows VALUES (:key, :amount, :until) ON CONFLICT (key) DO UPDATE SET "
+            "count = CASE WHEN until <= :now THEN :amount ELSE count + :amount END, "
+            "until = CASE WHEN until <= :now THEN :until ELSE until END RETURNING count",
+            {"key": key, "amount": amount, "until": now + expiry, "now": now},
+        ).fetchone()
+        return int(row[0])
+
+    def get(self, key: str) -> int:
+        return int(self._live(key)[0])
+
+    def get_expiry(self, key: str) -> float:
+        return float(self._live(key)[1])
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        return self._connection.execute("DELETE FROM windows").rowcount
+
+    def clear(self, key: str) -> None:
+        self._connection.execute("DELETE FROM windows WHERE key = ?", (key,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _live(self, key: str) -> tuple[int, float]:
+        now = self._clock()
+        query = "SELECT count, until FROM windows WHERE key = ? AND until > ?"
+        found: tuple[int, float] | None = self._connection.execute(query, (key, now)).fetchone()
+        return found or (0, now)
+
+
+class Quotas:
+    """Admits requests by what their key has used."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._clock = clock
+        self._store = WindowStore(Path(folder) / "quotas.sqlite" if folder else None, clock)
+        self._windows = FixedWindowRateLimiter(self._store)
+        self._spending = Spending(
+            ledger, lambda month: {str(one.group[0]): one.cost for one in ledger.sums(("key",), month)}, clock
+        )
+
+    def admit(self, key: ClientKey | None) -> bool:
+        """Count a request of this key. True where it may only go to the student, since the money is spent.
+
+        Raises RequestError 429.
+        """
+        if key is None or not key.limited:
+            return False
+        for kind, amount, cost in (("requests", key.requests_per_minute, 1), ("tokens", key.tokens_per_minute, 0)):
+            if amount is None:
+                continue
+            window = RateLimitItemPerMinute(amount)
+            taken = self._windows.hit if cost else self._windows.test
+            if not taken(window, key.name, kind):
+                raise self._refusal(window, key.name, kind)
+        if key.monthly_budget_usd is None or self.spent(key.name) < picodollars(key.monthly_budget_usd):
+            return False
+        if key.over_budget == "student":
+            return True
+        raise self.over_budget()
+
+    def over_budget(self) -> RequestError:
+        """The refusal of a request that would cost money that is not there."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        following = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+        return RequestError(
+            429,
+            "This key's budget for the month is spent; ask the operator of the gateway for more.",
+            type="insufficient_quota",
+            code="insufficient_quota",
+            headers={"retry-after": str(int((following - now).total_seconds()) + 1)},
+        )
+
+    def settle(self, key: ClientKey | None, record: RequestRecord) -> None:
+        """Count what a request has used."""
+        if key is None or not key.limited:
+            return
+        if key.tokens_per_minute is not None:
+            tokens = sum(attempt.usage.prompt + attempt.usage.output for attempt in record.attempts)
+            if tokens:
+                self._windows.hit(RateLimitItemPerMinute(key.tokens_per_minute), key.name, "tokens", cost=tokens)
+        if key.monthly_budget_usd is not None:
+            self._spending.add(key.name, sum(attempt.cost.total for attempt in record.attempts))
+
+    def spent(self, name: str) -> int:
+        """Picodollars that this key has spent this month, as far as is known here."""
+        return self._spending.of(name)
+
+    async def run(self, keys: Callable[[], list[ClientKey]]) -> None:
+        """Read the ledger now and then while a key has a budget; until cancelled."""
+        while True:
+            if any(key.monthly_budget_usd is not None for key in keys()):
+                await self.refresh()
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Read what the keys have spent this month."""
+        await self._spending.refresh()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _refusal(self, window: RateLimitItemPerMinute, name: str, kind: str) -> RequestError:
+        reset, remaining = self._windows.get_window_stats(window, name, kind)
+        seconds = max(1, round(reset - self._clock()))
+        return RequestError(
+            429,
+            f"This key's limit of {window.amount} {kind} a minute is reached; try again in {seconds} s.",
+            type="rate_limit_error",
+            code="rate_limit_exceeded",
+            headers={
+                "retry-after": str(seconds),
+                f"x-ratelimit-limit-{kind}": str(window.amount),
+                f"x-ratelimit-remaining-{kind}": str(remaining),
+                f"x-ratelimit-reset-{kind}": f"{seconds}s",
+            },
+        )

@@ -1,0 +1,146 @@
+"""Tokens and money as Prometheus metrics, read from the ledger at each scrape.
+
+They are sums over the whole ledger: they go on after a restart, and every replica on one ledger exports the
+same values (aggregate them with max, not sum).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from breakeven.gateway.accounting.prices import PICODOLLARS, usd
+from breakeven.gateway.economics.statement import Statement
+from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.statements import Quality, current, quality
+from breakeven.gateway.observability.quality import quality_families
+from breakeven.router.policy import Route
+
+_log = logging.getLogger("breakeven.metrics")
+
+
+class MoneyCollector(Collector):
+    """Reads the ledger at the scrape; while it cannot be read, the last figures stand."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._now = 0
+        self._last: tuple[Statement, Quality] | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            # A clock that steps back must not take hosting back: a counter that falls looks like a restart.
+            self._now = max(self._now, self._clock())
+            self._last = (current(self._ledger, self._now), quality(self._ledger, self._now))
+        except LedgerError as error:
+            _log.error("the ledger cannot be read, its last figures stand: %s", error)
+        price_sets: int | None = None
+        with contextlib.suppress(LedgerError):
+            price_sets = self._ledger.contradictions(self._clock())
+        if self._last is not None:
+            yield from quality_families(*self._last)
+        yield from families(
+            self._last[0] if self._last is not None else None,
+            pending=self._ledger.pending,
+            write_failures=self._ledger.write_failures,
+            price_sets=price_sets,
+        )
+
+
+def families(
+    statement: Statement | None, *, pending: int, write_failures: int, price_sets: int | None
+) -> Iterator[Metric]:
+    """All metrics that come from the ledger; without a statement only those of the ledger itself."""
+    if statement is not None:
+        yield from _traffic(statement)
+        yield from _savings(statement)
+    waiting = GaugeMetricFamily(
+        "breakeven_ledger_pending", "Settled requests of this process that are not yet in the database."
+    )
+    waiting.add_metric([], pending)
+    failures = CounterMetricFamily(
+        "breakeven_ledger_write_failures", "Writes that the database or the journal refused; they are retried."
+    )
+    failures.add_metric([], write_failures)
+    yield waiting
+    yield failures
+    if price_sets is not None:
+        different = GaugeMetricFamily(
+            "breakeven_ledger_price_sets",
+            "Different sets of prices and hosting rates among the gateways that write to this ledger now; more than 1 "
+            "is a contradiction in their configs.",
+        )
+        different.add_metric([], price_sets)
+        yield different
+
+
+def _traffic(statement: Statement) -> Iterator[Metric]:
+    tokens = CounterMetricFamily(
+        "breakeven_tokens",
+        "Tokens as the upstreams reported them. Cached ones are part of what the API calls prompt tokens and are "
+        "counted once: kind input means uncached.",
+        labels=["upstream", "kind"],
+    )
+    cost = CounterMetricFamily(
+        "breakeven_cost_usd",
+        "USD that attempts cost by the token. The student's are 0: it is paid for by the hour, see "
+        "breakeven_hosting_usd_total.",
+        labels=["upstream", "kind"],
+    )
+    for route in Route:
+        total = statement.upstreams[route]
+        for kind, count, money in (
+            ("input", total.input_tokens, total.cost_input),
+            ("cached_input", total.cached_input_tokens, total.cost_cached_input),
+            ("output", total.output_tokens, total.cost_output),
+        ):
+            tokens.add_metric([route, kind], count)
+            cost.add_metric([route, kind], float(usd(money)))
+    baseline = CounterMetricFamily(
+        "breakeven_baseline_usd", "USD that the routed requests would have cost with the teacher alone."
+    )
+    baseline.add_metric([], float(usd(statement.baseline)))
+    hosting = CounterMetricFamily(
+        "breakeven_hosting_usd", "USD that the student's machines have cost so far, used or idle."
+    )
+    hosting.add_metric([], float(usd(statement.hosting)))
+    yield from (tokens, cost, baseline, hosting)
+
+
+def _savings(statement: Statement) -> Iterator[Metric]:
+    investment = GaugeMetricFamily("breakeven_investment_usd", "USD invested once, in distilling the student.")
+    investment.add_metric([], float(usd(statement.investment)))
+    savings = GaugeMetricFamily(
+        "breakeven_savings_usd",
+        "USD saved so far: baseline minus teacher spend and hosting, without pinned requests. Negative while the "
+        "student has cost more than it saved.",
+    )
+    savings.add_metric([], float(usd(statement.savings)))
+    yield investment
+    yield savings
+    if statement.payback_ratio is not None:
+        ratio = GaugeMetricFamily("breakeven_payback_ratio", "Savings over investment; 1 is the break-even point.")
+        ratio.add_metric([], statement.payback_ratio)
+        yield ratio
+    if statement.payback_at is not None:
+        moment = GaugeMetricFamily(
+            "breakeven_payback_timestamp_seconds",
+            "When the savings reach, or reached, the investment at the average pace so far; absent if never.",
+        )
+        moment.add_metric([], statement.payback_at / 1e6)
+        yield moment
+    if statement.student_per_million is not None:
+        effective = GaugeMetricFamily(
+            "breakeven_student_usd_per_million_tokens",
+            "The student's effective price: hosting so far over all tokens that it has served.",
+        )
+        effective.add_metric([], float(statement.student_per_million) / PICODOLLARS)
+        yield effective

@@ -1,0 +1,68 @@
+"""What shadow traffic found, as Prometheus metrics: quality kept, and the baseline with the teacher's own length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from breakeven.gateway.accounting.prices import usd
+from breakeven.gateway.economics.quality import Interval
+from breakeven.gateway.economics.statement import Statement, adjusted
+from breakeven.gateway.ledger.statements import Quality
+
+
+def quality_families(statement: Statement, quality: Quality) -> Iterator[Metric]:
+    """All of them; those of quality are absent while nothing was compared."""
+    spent = CounterMetricFamily(
+        "breakeven_shadow_usd",
+        "USD of the teacher's spend that went into shadow traffic: second answers and their judging.",
+    )
+    spent.add_metric([], float(usd(statement.shadow_spend)))
+    yield spent
+    kept, ratio = quality
+    if kept is not None:
+        yield _gauge("breakeven_shadow_pairs", "Pairs of answers that the figures of quality rest on.", kept.pairs)
+        yield from _interval(
+            "breakeven_quality_retention",
+            "share of the teacher's quality that routed traffic keeps, by shadow traffic; the teacher's own answers "
+            "keep all of it.",
+            kept.routed,
+        )
+        yield from _interval(
+            "breakeven_student_quality_retention",
+            "share of the teacher's quality that the student's answers keep, by shadow traffic.",
+            kept.student,
+        )
+    better = adjusted(statement, ratio)
+    if better is not None:
+        yield _gauge(
+            "breakeven_output_token_ratio",
+            "Output tokens that the teacher writes for one of the student's, by shadow traffic.",
+            float(better.ratio),
+        )
+        yield _gauge(
+            "breakeven_baseline_adjusted_usd",
+            "The baseline if the teacher's answers are as long as shadow traffic measured. Counterfactual: not to be "
+            "added to spend.",
+            float(usd(better.baseline)),
+        )
+        yield _gauge(
+            "breakeven_savings_adjusted_usd", "Savings against the adjusted baseline.", float(usd(better.savings))
+        )
+
+
+def _interval(name: str, what: str, interval: Interval) -> Iterator[Metric]:
+    for suffix, value, title in (
+        ("", interval.estimate, "Estimated "),
+        ("_lower", interval.lower, "Lower end of the 95% interval: "),
+        ("_upper", interval.upper, "Upper end of the 95% interval: "),
+    ):
+        yield _gauge(name + suffix, title + what, value)
+
+
+def _gauge(name: str, what: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, what)
+    family.add_metric([], value)
+    return family

@@ -1,0 +1,1 @@
+"""The routing policy in force, and what a model name in a request means."""

@@ -1,0 +1,1 @@
+"""The request path: admission, routing decision, attempts, relaying, settling."""

@@ -1,0 +1,69 @@
+"""Whether a request is served at all: who asks, the body checked, the options read. Nothing has gone upstream yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.limits.keys import client_key
+from breakeven.gateway.policy import model_names
+from breakeven.gateway.proxy.downstream import Client
+from breakeven.gateway.proxy.exchange import Asked
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.wire.body import Body
+
+_OFF = frozenset({"false", "0", "off", "no"})
+
+
+def identify(services: Services, client: Client) -> ClientKey | None:
+    """The client's key, None where the config has no keys. Raises RequestError 401."""
+    return client_key(services.keys, client.headers.get("authorization"))
+
+
+async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> Asked:
+    """Read and check the body, count the request against the caller's limits, and resolve the model's name.
+
+    Raises RequestError: 400, 404, 408, 413, 429, and 503 while the gateway shuts down.
+    """
+    if services.state.draining:
+        raise shutting_down()
+    server = services.config.server
+    body = Body(await client.read_body(server.max_body_bytes, server.read_seconds))
+    client.watch()
+    student_only = services.state.quotas.admit(caller)
+    adapter.check(body)
+    stream = adapter.streams and (body.get("stream", bool, "true or false") or False)
+    choices = adapter.choices(body)
+    options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
+    asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    return Asked(
+        body=body,
+        target=target(services, adapter, body),
+        stream=stream,
+        wants_usage=stream and options.get("include_usage") is True,
+        choices=choices,
+        may_fall_back=services.config.routing.fallback and asked,
+        student_only=student_only,
+        conversation_id=client.headers.get("x-breakeven-conversation"),
+    )
+
+
+def target(services: Services, adapter: Adapter, body: Body) -> model_names.Target:
+    """What the body's model means at this endpoint. Raises RequestError for a name that means nothing."""
+    named = model_names.resolve(body.get("model", str, "a string"), services.config)
+    if named.pin is None and adapter.unrouted is not None:
+        return model_names.Target(adapter.unrouted, None)
+    return named
+
+
+def shutting_down() -> RequestError:
+    """The 503 of a gateway that is shutting down."""
+    return RequestError(
+        503,
+        "The gateway is shutting down; try again.",
+        type="server_error",
+        code="draining",
+        headers={"retry-after": "1"},
+    )

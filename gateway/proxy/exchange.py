@@ -1,0 +1,214 @@
+"""One request: what admission found out, which never changes again, and its attempts and outcome, which do."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from breakeven.gateway.accounting.record import AttemptRecord, Outcome, RequestRecord
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage
+from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.economics.breakeven import baseline, baseline_output
+from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.policy.model_names import Target
+from breakeven.gateway.proxy.escalation import Probe
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.chat_text import Tap
+from breakeven.gateway.wire.ids import fresh_id
+from breakeven.router.policy import Decision, Reason, Route
+from breakeven.router.text import Conversation
+
+
+class Attempt:
+    """One call to one upstream while it runs. Times are seconds from its start."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.outcome = Outcome.GATEWAY_ERROR
+        self.status: int | None = None
+        self.usage: Usage = NO_USAGE
+        self.first_event_seconds: float | None = None
+        self._started = time.perf_counter()
+        self._seconds: float | None = None
+
+    def first_event(self) -> None:
+        """Note the time of the first event or body byte; later calls change nothing."""
+        if self.first_event_seconds is None:
+            self.first_event_seconds = time.perf_counter() - self._started
+
+    def end(self) -> None:
+        """Note the time at which the upstream's answer ended or was given up."""
+        self._seconds = time.perf_counter() - self._started
+
+    def record(self, services: Services) -> AttemptRecord:
+        """The attempt as settled, priced at the prices in force now."""
+        return AttemptRecord(
+            upstream=self.route,
+            outcome=self.outcome,
+            status=self.status,
+            usage=self.usage,
+            cost=services.cost(self.route, self.usage),
+            first_event_seconds=self.first_event_seconds,
+            seconds=self._seconds or 0.0,
+        )
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the client asked for, read out of a body that was checked.
+
+    `target` is what the model's name means; `may_fall_back` whether config and client allow the other upstream;
+    `conversation_id` the client's own id of the conversation; `student_only` is set where the key's budget for the
+    teacher is spent. `stream` and `wants_usage` are the client's options, `choices` how many answers it wants.
+    """
+
+    body: Body
+    target: Target
+    stream: bool
+    wants_usage: bool
+    choices: int
+    may_fall_back: bool
+    student_only: bool
+    conversation_id: str | None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the model's name or the endpoint says which upstream."""
+        return self.target.pin is not None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Where the request goes and what watches its answer.
+
+    `may_fall_back` is what the decision left of the client's wish. `session` identifies the conversation for session
+    affinity and `previous` is the stored response that the request goes on from; None where there is none.
+    `conversation` is what the router read, None where nothing had to be decided. `probe` judges the student's answer
+    for escalation; `tap` copies it for a shadow comparison.
+    """
+
+    decision: Decision
+    may_fall_back: bool
+    previous: str | None
+    session: bytes | None
+    conversation: Conversation | None
+    router_seconds: float
+    probe: Probe | None
+    tap: Tap | None
+
+
+class Exchange:
+    """One request from its first byte to its settled record.
+
+    `caller`, `asked` and `plan` are assigned once each, by the handler, as admission goes on; a request that is
+    rejected has only the first of them. After that only attempts, `escalated`, `outcome` and `status` change.
+    """
+
+    def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
+        self.services = services
+        self.adapter = adapter
+        self.id = fresh_id()
+        self.request_id = request_id
+        self.caller: ClientKey | None = None
+        self.asked: Asked | None = None
+        self.plan: Plan | None = None
+        self.escalated = False
+        self.attempts: list[Attempt] = []
+        self.outcome = Outcome.GATEWAY_ERROR
+        self.status = 500
+        self._overhead_seconds: float | None = None
+        self._at = time.time_ns() // 1000
+        self._started = time.perf_counter()
+
+    @property
+    def admitted(self) -> tuple[Asked, Plan]:
+        """What admission found out. Only for code that runs after it."""
+        assert self.asked is not None
+        assert self.plan is not None
+        return self.asked, self.plan
+
+    @property
+    def route(self) -> Route | None:
+        """The upstream that answered or was tried last; before any attempt the one decided for."""
+        if self.attempts:
+            return self.attempts[-1].route
+        return self.plan.decision.route if self.plan else None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why `route` is the one it is: the decision's reason, or what happened after it."""
+        if self.escalated and self.route is Route.TEACHER:
+            return Reason.ESCALATED
+        if self.plan is None:
+            return None
+        # More attempts at the same upstream are no fallback: an idle connection was closed.
+        if self.escalated or (self.attempts and self.route is not self.plan.decision.route):
+            return Reason.FALLBACK
+        return self.plan.decision.reason
+
+    def probe(self, route: Route) -> Probe | None:
+        """What judges an answer of `route`. After an escalation the student's answer is taken as it is."""
+        return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
+
+    def begin(self, route: Route) -> Attempt:
+        """A new attempt; the first one ends the gateway's own share of the time."""
+        if self._overhead_seconds is None:
+            self._overhead_seconds = time.perf_counter() - self._started
+        attempt = Attempt(route)
+        self.attempts.append(attempt)
+        return attempt
+
+    def stored_as(self, response_id: str | None) -> None:
+        """Remember that the upstream of this attempt stores its answer under this id; None is ignored."""
+        if response_id is not None:
+            self.services.state.responses.put(response_id, self.attempts[-1].route)
+
+    def headers(self) -> dict[str, str]:
+        """The x-breakeven-* response headers, as far as they are known now."""
+        headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
+        if self.plan is not None:
+            decision = self.plan.decision
+            headers["x-breakeven-route"] = str(self.route)
+            headers["x-breakeven-reason"] = str(self.reason)
+            headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
+            if decision.score is not None:
+                headers["x-breakeven-score"] = f"{decision.score:.6f}"
+            if decision.novelty is not None:
+                headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
+            headers["x-breakeven-router"] = self.services.artifact.hash
+            headers["x-breakeven-attempts"] = str(len(self.attempts))
+        return headers
+
+    def record(self) -> RequestRecord:
+        """The settled record, with costs at the prices in force now."""
+        attempts = tuple(attempt.record(self.services) for attempt in self.attempts)
+        asked, plan = self.asked, self.plan
+        decision = plan.decision if plan else None
+        pinned = asked is not None and asked.pinned
+        price = self.services.price
+        as_it_is = self.escalated and self.route is Route.STUDENT
+        probe = plan.probe if plan and not as_it_is else None
+        return RequestRecord(
+            id=self.id,
+            request_id=self.request_id,
+            at=self._at,
+            endpoint=self.adapter.endpoint,
+            key=self.caller.name if self.caller else None,
+            stream=asked is not None and asked.stream,
+            route=self.route,
+            reason=self.reason,
+            pinned=pinned,
+            score=decision.score if decision else None,
+            threshold=decision.threshold if decision else None,
+            novelty=decision.novelty if decision else None,
+            artifact=self.services.artifact.hash,
+            outcome=self.outcome,
+            status=self.status,
+            attempts=attempts,
+            baseline=baseline(attempts, price, pinned=pinned),
+            router_seconds=plan.router_seconds if plan else None,
+            overhead_seconds=self._overhead_seconds,
+            seconds=time.perf_counter() - self._started,
+            probe_seconds=probe.seconds if probe else None,
+            baseline_output=baseline_output(attempts, price, pinned=pinned),
+        )

@@ -1,0 +1,33 @@
+"""The end of every request: metrics, log line and ledger from one record."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from breakeven.gateway.accounting.record import Outcome
+from breakeven.gateway.observability import log
+from breakeven.gateway.proxy.exchange import Exchange
+from breakeven.gateway.proxy.sampling import offer
+
+_encode = msgspec.json.Encoder().encode
+
+
+def settle(exchange: Exchange) -> None:
+    """Once for each request: metrics, log line and ledger from one record."""
+    plan = exchange.plan
+    record = exchange.record()
+    encoded = _encode(record)
+    exchange.services.state.quotas.settle(exchange.caller, record)
+    exchange.services.metrics.settle(record)
+    if record.attempts:
+        exchange.services.ledger.settle(record, encoded)
+        if exchange.services.config.ledger.store_prompts and record.score is not None:
+            assert plan is not None
+            assert plan.conversation is not None
+            exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
+    offer(exchange, record)
+    if plan is not None and plan.session is not None and record.route is not None and record.outcome is Outcome.OK:
+        exchange.services.state.conversations.remember(plan.session, record.route, time.monotonic())
+    log.settled(encoded)

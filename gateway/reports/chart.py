@@ -1,0 +1,83 @@
+"""The break-even chart: savings piled up, against the investment; as PNG and for a terminal."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from breakeven.gateway.accounting.prices import usd
+from breakeven.gateway.economics.projection import Point, Projection
+from breakeven.gateway.reports.report import dollars, moment
+
+_WIDTH, _HEIGHT = 72, 14
+
+
+def draw(points: Sequence[Point], projection: Projection | None, investment: int, path: Path) -> None:
+    """Write the chart as PNG. Raises OSError, and ValueError where there is nothing to draw."""
+    from matplotlib.dates import date2num
+    from matplotlib.figure import Figure
+
+    def when(microseconds: int) -> float:
+        return float(date2num(_date(microseconds)))  # type: ignore[no-untyped-call]
+
+    _require(points)
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="grey", linewidth=0.8)
+    times = [when(points[0].start), *(when(point.end) for point in points)]
+    axes.xaxis_date()
+    saved = [0.0, *(float(usd(point.total)) for point in points)]
+    axes.plot(times, saved, color="#4c72b0", linewidth=2, label="savings so far")
+    if investment:
+        axes.axhline(float(usd(investment)), color="#c44e52", linestyle="--", label=f"investment {dollars(investment)}")
+    reached = next((point for point in points if investment and point.total >= investment), None)
+    if reached is not None:
+        label = f"break-even {moment(reached.end)[:10]}"
+        axes.plot([when(reached.end)], [float(usd(reached.total))], "o", color="black", label=label)
+    elif projection is not None and projection.expected is not None:
+        end = float(usd(investment))
+        axes.plot([times[-1], when(projection.expected)], [saved[-1], end], ":", color="#4c72b0", label="at this pace")
+        if projection.early is not None and projection.late is not None:
+            span = [when(projection.early), when(projection.late)]
+            axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="nine of ten draws")
+    axes.set(ylabel="USD", title="Savings against the investment")
+    axes.legend(frameon=False, loc="best")
+    axes.tick_params(axis="x", rotation=20)
+    figure.savefig(path, dpi=120)
+
+
+def text(points: Sequence[Point], investment: int, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:
+    """The chart as lines of text. Raises ValueError where there is nothing to draw."""
+    _require(points)
+    values = [points[min(len(points) - 1, column * len(points) // width)].total for column in range(width)]
+    low, high = min(0, *values), max(0, investment, *values)
+    span = max(1, high - low)
+
+    def row(value: int) -> int:
+        return (value - low) * (height - 1) // span
+
+    grid = [[" "] * width for _ in range(height)]
+    grid[row(0)] = ["·"] * width
+    if investment:
+        grid[row(investment)] = ["-"] * width
+    for column, value in enumerate(values):
+        grid[row(value)][column] = "█"
+    names = {row(low): dollars(low), row(0): dollars(0), row(high): dollars(high)}
+    if investment:
+        names[row(investment)] = f"{dollars(investment)} invested"
+    margin = max(map(len, names.values()))
+    lines = [f"{names.get(index, ''):>{margin}} {''.join(grid[index])}" for index in reversed(range(height))]
+    start, end = moment(points[0].start)[:16], moment(points[-1].end)[:16]
+    return [*lines, f"{'':>{margin}} {start}{end:>{width - len(start)}}"]
+
+
+def _require(points: Sequence[Point]) -> None:
+    if not points:
+        raise ValueError("the ledger is empty: there is no chart to draw yet")
+
+
+def _date(microseconds: int) -> datetime.datetime:
+    # A day that is centuries away is drawn at the edge of the calendar.
+    latest = int(datetime.datetime(9000, 1, 1, tzinfo=datetime.UTC).timestamp())
+    return datetime.datetime.fromtimestamp(min(latest, microseconds // 10**6), datetime.UTC)

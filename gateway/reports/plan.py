@@ -1,0 +1,182 @@
+"""The plan for people: from the command's options to assumptions, and from a plan to tables and plots."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from breakeven.gateway.accounting.prices import picodollars, usd
+from breakeven.gateway.economics.plan import SHARES, VOLUMES, Item, Plan, sensitivity
+from breakeven.gateway.reports.report import dollars, exact
+
+_SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+
+
+def tokens(option: str, text: str) -> int:
+    """A count such as 250000, 100M or 1.5B. Raises ValueError."""
+    match = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kmgb]?)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{option}: not a number of tokens; write it as 100000000, 100M or 1.5B")
+    count = Decimal(match[1].replace(",", "").replace("_", "")) * _SCALES[match[2].lower()]
+    if count != int(count):
+        raise ValueError(f"{option}: half a token cannot be")
+    return int(count)
+
+
+def money(option: str, text: str) -> Decimal:
+    """USD that are not negative, with at most six decimals. Raises ValueError."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{option}: not a number of USD; write it as 1.20") from None
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{option}: must not be negative")
+    if value != round(value, 6):
+        raise ValueError(f"{option}: has more than six decimals")
+    return value
+
+
+def item(name: str, *amounts: int) -> Item:
+    """One part of the one-time cost; with several amounts it reaches from the least to the most."""
+    return Item(name, min(amounts), max(amounts))
+
+
+def months(value: float | None) -> str:
+    """Months to three digits."""
+    return "never" if value is None else f"{value:.3g}"
+
+
+def verdict(plan: Plan) -> str:
+    """The answer in a sentence or two."""
+    if plan.pays:
+        low, high = months(plan.payback_low), months(plan.payback_high)
+        span = f"{low} months" if low == high else f"{low} to {high} months"
+        return f"Distilling pays: it saves {dollars(plan.saved)} a month and is paid back after {span}."
+    said = f"Distilling does not pay: the teacher alone is cheaper by {dollars(-plan.saved)} a month."
+    if plan.beats_api_at is None:
+        return f"{said} No volume of such traffic turns that."
+    return f"{said} Hosting beats the API from {plan.beats_api_at:,} tokens a month."
+
+
+def render(plan: Plan) -> list[Table]:
+    """Tables for people: money, and how it depends on volume and teacher share."""
+    a = plan.assumptions
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("tokens a month", f"{a.tokens:,}")
+    table.add_row("teacher share", f"{float(a.teacher_share):.1%}")
+    table.add_section()
+    for one in a.one_time:
+        table.add_row(f"once: {one.name}", _span(one.low, one.high))
+    table.add_row("once, together", _span(a.low, a.high))
+    table.add_section()
+    table.add_row("a month, all at the teacher", dollars(plan.before))
+    table.add_row("a month, teacher's share", dollars(plan.teacher_after))
+    name = f"a month, student ({plan.replicas} replica{'s' * (plan.replicas > 1)})" if a.hosting_per_hour else ""
+    table.add_row(name or "a month, student", dollars(plan.student_after))
+    table.add_row("a month, with the student", dollars(plan.after))
+    table.add_row("saved a month", dollars(plan.saved))
+    table.add_section()
+    low, high = months(plan.payback_low), months(plan.payback_high)
+    table.add_row("paid back after, in months", low if low == high else f"{low} to {high}")
+    if a.hosting_per_hour:
+        turns = "no volume" if plan.beats_api_at is None else f"{plan.beats_api_at:,}"
+        table.add_row("hosting beats the API from, in tokens a month", turns)
+    return [table, _sensitivity(plan)]
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """The same as JSON values; money is USD as exact decimal strings."""
+    a = plan.assumptions
+    return {
+        "tokens_per_month": a.tokens,
+        "teacher_share": float(a.teacher_share),
+        "replicas": plan.replicas,
+        "one_time_usd": {one.name: [exact(one.low), exact(one.high)] for one in a.one_time},
+        "investment_usd": [exact(a.low), exact(a.high)],
+        "teacher_alone_usd_per_month": exact(plan.before),
+        "teacher_usd_per_month": exact(plan.teacher_after),
+        "student_usd_per_month": exact(plan.student_after),
+        "with_student_usd_per_month": exact(plan.after),
+        "saved_usd_per_month": exact(plan.saved),
+        "payback_months": [plan.payback_low, plan.payback_high],
+        "hosting_beats_api_from_tokens_per_month": plan.beats_api_at,
+        "pays": plan.pays,
+        "verdict": verdict(plan),
+        "sensitivity": [
+            {
+                "tokens_per_month": other.assumptions.tokens,
+                "teacher_share": float(share),
+                "saved_usd_per_month": exact(other.saved),
+                "payback_months": [other.payback_low, other.payback_high],
+            }
+            for (_, share), other in sensitivity(a).items()
+        ],
+    }
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Two plots as one PNG: money over the months, and cost over the volume. Raises OSError."""
+    from matplotlib.figure import Figure
+
+    a = plan.assumptions
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    before, after = float(usd(plan.before)), float(usd(plan.after))
+    end = min(60.0, max(6.0, 2 * (plan.payback_high or 6.0)))
+    left.plot([0, end], [0, before * end], color="#c44e52", label="teacher alone")
+    for amount, style in {a.high: "--", a.low: "-"}.items():
+        start = float(usd(amount))
+        left.plot(
+            [0, end], [start, start + after * end], style, color="#4c72b0", label=f"student, {dollars(amount)} once"
+        )
+    for paid in {plan.payback_low, plan.payback_high} - {None}:
+        if paid is not None and paid <= end:
+            left.plot([paid], [before * paid], "o", color="black")
+            left.annotate(f"{months(paid)} months", (paid, before * paid), (6, -12), textcoords="offset points")
+    left.set(xlabel="months", ylabel="USD spent", title="Money spent, all together", xlim=(0, end), ylim=(0, None))
+    left.legend(frameon=False)
+    # Far enough to see where it turns.
+    far = max(Fraction(2), min(Fraction(20), Fraction(6 * (plan.beats_api_at or 0), 5 * max(1, a.tokens))))
+    steps = [far * step / 100 for step in range(101)]
+    others = sensitivity(a, steps, (a.teacher_share,))
+    volumes = [other.assumptions.tokens / 1e6 for other in others.values()]
+    right.plot(volumes, [float(usd(o.before)) for o in others.values()], color="#c44e52", label="teacher alone")
+    right.plot(volumes, [float(usd(o.after)) for o in others.values()], color="#4c72b0", label="with the student")
+    if plan.beats_api_at is not None and a.hosting_per_hour and plan.beats_api_at / 1e6 <= max(volumes):
+        right.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting beats the API")
+    right.axvline(a.tokens / 1e6, color="black", linewidth=0.8, label="this plan")
+    right.set(
+        xlabel="million tokens a month", ylabel="USD a month", title="Cost by volume", xlim=(0, None), ylim=(0, None)
+    )
+    right.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def _sensitivity(plan: Plan) -> Table:
+    a = plan.assumptions
+    shares = tuple(sorted({*SHARES, a.teacher_share}))
+    table = Table(title="Months until paid back (at the higher one-time cost), by teacher share", title_justify="left")
+    table.add_column("tokens a month", justify="right")
+    for share in shares:
+        table.add_column(f"{float(share):.0%}", justify="right")
+    plans = sensitivity(a, VOLUMES, shares)
+    for volume in VOLUMES:
+        cells = [months(plans[volume, share].payback_high) for share in shares]
+        table.add_row(f"{int(a.tokens * volume):,}", *cells, style="bold" if volume == 1 else None)
+    return table
+
+
+def _span(low: int, high: int) -> str:
+    return dollars(low) if low == high else f"{dollars(low)} to {dollars(high)}"
+
+
+def usd_option(option: str, text: str) -> int:
+    """USD of an option as picodollars. Raises ValueError."""
+    return picodollars(money(option, text))

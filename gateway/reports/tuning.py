@@ -1,0 +1,259 @@
+"""`breakeven tune`: a threshold solved for a share, a budget or a quality floor, what it means, and setting it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import numpy as np
+from rich.table import Table
+
+from breakeven.gateway.accounting.prices import PICODOLLARS, Price, cost
+from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.reports.whatif import what_if
+from breakeven.router.evaluation.tune import (
+    GRID,
+    Array,
+    Point,
+    Traffic,
+    TuneError,
+    for_budget,
+    for_quality,
+    for_quality_and_escalation,
+    for_share,
+    point,
+)
+from breakeven.router.model.artifact import Artifact
+from breakeven.router.outcomes import OutcomeRow, scores
+
+# About four bytes of English a token: rows name the output's tokens, hardly ever the prompt's.
+_BYTES_PER_TOKEN = 4
+_SHOWN = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+class Goal(NamedTuple):
+    """What to solve for: one of the three is given."""
+
+    teacher_share: float | None = None
+    quality: float | None = None
+    confidence: float = 0.95
+    monthly_usd: float | None = None
+    escalation: bool = False
+
+
+class Money(NamedTuple):
+    """A month: requests, hosting in USD, and what was invested, USD."""
+
+    requests: float
+    hosting: float
+    investment: float
+
+
+class Tuned(NamedTuple):
+    """A solved threshold for one artifact, and what it and others mean."""
+
+    goal: Goal
+    artifact: str
+    novelty_threshold: float
+    rows: int
+    chosen: Point
+    points: list[Point]
+    months: dict[float, dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "artifact": self.artifact,
+            "novelty_threshold": self.novelty_threshold,
+            "rows": self.rows,
+            "goal": {name: value for name, value in self.goal._asdict().items() if value is not None},
+            "threshold": self.chosen.threshold,
+            "points": [
+                one._asdict() | {"chosen": one == self.chosen} | self.months.get(one.threshold, {})
+                for one in self.points
+            ],
+        }
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(
+            title=f"router {self.artifact}, {self.rows} rows, novel from {self.novelty_threshold:g} on",
+            title_justify="left",
+            caption="quality: share of the teacher's, with a 95% bootstrap interval" if self.chosen.low else None,
+        )
+        for name in ("", "threshold", "to the teacher", "quality", "a month", "saved a month", "pays back in"):
+            table.add_column(name, justify="right")
+        for one in self.points:
+            month = self.months.get(one.threshold, {})
+            quality = "" if one.retention is None else f"{one.retention:.1%} [{one.low:.1%}, {one.high:.1%}]"
+            table.add_row(
+                "->" if one == self.chosen else "",
+                _threshold(one),
+                f"{one.share:.1%}",
+                quality,
+                _usd(month.get("monthly_cost_usd")),
+                _usd(month.get("monthly_savings_usd")),
+                _months(month),
+            )
+        return table
+
+
+def solve(traffic: Traffic, goal: Goal, money: Money | None) -> tuple[float, float | None]:
+    """The threshold, and the floor of escalation. Raises TuneError where the goal cannot be reached or promised."""
+    if goal.escalation:
+        if goal.quality is None:
+            raise TuneError("escalation is solved for together with a quality floor; give --quality")
+        return for_quality_and_escalation(traffic, goal.quality, goal.confidence)
+    return _solve(traffic, goal, money), None
+
+
+def _solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
+    if goal.teacher_share is not None:
+        return for_share(traffic, goal.teacher_share)
+    if goal.quality is not None:
+        return for_quality(traffic, goal.quality, goal.confidence)
+    assert goal.monthly_usd is not None
+    if money is None or money.requests <= 0:
+        raise BreakevenError("a budget needs to know the traffic: give --requests-per-month")
+    return for_budget(traffic, (goal.monthly_usd - money.hosting) / money.requests)
+
+
+def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, money: Money | None) -> Tuned:
+    """Solve and lay out. Raises TuneError, BreakevenError."""
+    threshold, floor = solve(traffic, goal, money)
+    others = [for_share(traffic, share) for share in _SHOWN if share >= traffic.novel.mean()]
+    points = [point(traffic, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
+    chosen = point(traffic, threshold, floor)
+    points = sorted([*points, chosen], key=lambda one: one.threshold)
+    months: dict[float, dict[str, Any]] = {}
+    if money is not None and traffic.cost is not None and money.requests > 0:
+        span = len(traffic.score) / money.requests
+        for one in points:
+            months[one.threshold] = what_if(
+                traffic,
+                one.threshold,
+                min_logprob=one.min_logprob,
+                months=span,
+                hosting_usd_per_month=money.hosting,
+                investment_usd=money.investment,
+            )
+    return Tuned(goal, artifact, novelty_threshold, len(traffic.score), chosen, points, months)
+
+
+def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold: float, price: Price | None) -> Traffic:
+    """Outcome rows as the solver wants them; costs where the rows have them or their tokens have a price."""
+    seen = [artifact.assess(row.text) for row in rows]
+    novelty = np.array([one.novelty or 0.0 for one in seen])
+    student, teacher = scores(rows)
+    costs = [_cost(row, price) for row in rows]
+    known = [one for one in costs if one is not None]
+    return Traffic(
+        np.array([one.score for one in seen]),
+        novelty >= novelty_threshold,
+        student,
+        teacher,
+        np.array(known) if len(known) == len(costs) else None,
+        _logprobs(rows),
+    )
+
+
+def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
+    """Set the threshold on a running gateway. Raises BreakevenError."""
+    key = os.environ.get(config.admin.key_env)
+    if not key:
+        raise BreakevenError(f"--apply needs the admin key in the environment variable {config.admin.key_env}")
+    base = (url or f"http://{config.server.host}:{config.server.port}").rstrip("/")
+    body: dict[str, Any] = {"threshold": tuned.chosen.threshold, "artifact": tuned.artifact}
+    if tuned.goal.escalation:
+        floor = tuned.chosen.min_logprob
+        rule = config.routing.escalation or Escalation()
+        changed = None if floor is None else rule.model_copy(update={"min_mean_logprob": floor}).model_dump()
+        body["escalation"] = changed
+    try:
+        answer = httpx2.put(f"{base}/admin/policy", json=body, headers={"authorization": f"Bearer {key}"}, timeout=10.0)
+        said = answer.json()
+    except (httpx2.HTTPError, ValueError):
+        raise BreakevenError(f"no gateway answers at {base}; name it with --url") from None
+    if answer.status_code != 200:
+        raise BreakevenError(f"the gateway refused: {said.get('error', {}).get('message', answer.status_code)}")
+    return dict(said)
+
+
+def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
+    """Quality over the teacher's share, or cost where no quality is known, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    ups = [traffic.sent_up(float(t)) for t in np.unique(np.append(GRID[::10], tuned.chosen.threshold))]
+    shares = [up.mean() * 100 for up in ups]
+    if traffic.student is not None and traffic.teacher is not None:
+        whole = traffic.teacher.mean()
+        values = [np.where(up, traffic.teacher, traffic.student).mean() / whole * 100 for up in ups]
+        axes.set_ylabel("quality, % of the teacher's")
+        mark = None if tuned.chosen.retention is None else tuned.chosen.retention * 100
+        if tuned.goal.quality is not None:
+            axes.axhline(tuned.goal.quality * 100, color="#b36b00", linestyle="--", label="floor")
+    else:
+        cost = traffic.cost if traffic.cost is not None else np.ones(len(traffic.score))
+        values = [(cost * up).sum() / max(1e-12, cost.sum()) * 100 for up in ups]
+        axes.set_ylabel("cost, % of the teacher alone")
+        mark = float(
+            (cost * traffic.sent_up(tuned.chosen.threshold, tuned.chosen.min_logprob)).sum()
+            / max(1e-12, cost.sum())
+            * 100
+        )
+    axes.plot(shares, values, color="#0b6e4f", label="router")
+    if mark is not None:
+        label = f"threshold {tuned.chosen.threshold:.3f}"
+        axes.plot([tuned.chosen.share * 100], [mark], "o", color="#0b6e4f", markersize=9, label=label)
+    axes.set_xlabel("share of requests sent to the teacher, %")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right")
+    figure.savefig(path, format="png")
+
+
+def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:
+    """`student_mean_logprob` of each row; None where any has none."""
+    values = [row.record.get("student_mean_logprob") for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value <= 0.0:
+            raise TuneError(f"row {row.id}: student_mean_logprob: must be a number, 0 or below")
+    return np.array(values, dtype=float)
+
+
+def _cost(row: OutcomeRow, price: Price | None) -> float | None:
+    """What the teacher takes for this row, USD."""
+    given = row.record.get("teacher_cost")
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return float(given)
+    output = row.record.get("teacher_tokens")
+    if price is None or output is None:
+        return None
+    prompt = max(1, len(row.text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
+    return cost(Usage(prompt, 0, int(output), True), price).total / PICODOLLARS
+
+
+def _threshold(one: Point) -> str:
+    escalated = "" if one.min_logprob is None else f", escalate below {one.min_logprob:g}"
+    return f"{one.threshold:.4f}{escalated}"
+
+
+def _usd(value: float | None) -> str:
+    return "" if value is None else f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+
+
+def _months(month: dict[str, Any]) -> str:
+    if "payback_months" not in month:
+        return ""
+    months = month["payback_months"]
+    return "never" if months is None else f"{months:.1f} months"

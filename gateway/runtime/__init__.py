@@ -1,0 +1,1 @@
+"""The objects that a running gateway consists of, and its background queues."""

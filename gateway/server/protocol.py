@@ -1,0 +1,269 @@
+"""The server's side of a connection: uvicorn's protocol, with a shorter way for the requests that are relayed.
+
+ASGI has a client's disconnect and its body fetched by awaiting messages: a task of its own for each request, and
+several copies of the body. Here the relay is called by the protocol, and what it sends is written as it is. All other
+requests, and what belongs to the connection (keep-alive, pipelining, draining), stay uvicorn's; see
+docs/decisions/0048.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.proxy.downstream import Client, Reply
+
+if TYPE_CHECKING:
+    from breakeven.gateway.proxy.handler import Relay
+
+_log = logging.getLogger("breakeven.protocol")
+
+# As long as those that servers allow by default.
+_HEAD_BYTES = 1 << 16
+_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus}
+
+
+class DirectClient(Client):
+    """One relayed request on its connection. What uvicorn's protocol reads of a request's cycle it finds here, too."""
+
+    def __init__(self, protocol: RelayProtocol, relay: Relay, *, keep_alive: bool) -> None:
+        super().__init__(protocol.headers)
+        self.relay = relay
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+        self.more_body = True
+        self._protocol = protocol
+        self._expects = protocol.expect_100_continue
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._limit: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._head = b""
+
+    @property
+    def message_event(self) -> DirectClient:
+        """What uvicorn sets when more of the body is here or the connection is lost.
+
+        An attribute would be a cycle: garbage of each request that only the collector finds, milliseconds later.
+        """
+        return self
+
+    def set(self) -> None:
+        """Something changed that `read_body` may wait for."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def received(self, part: bytes) -> None:
+        """A part of the body is here."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._limit is None:
+            if self._size > HIGH_WATER_LIMIT:
+                self._protocol.flow.pause_reading()
+        elif self._size > self._limit:
+            self._protocol.flow.pause_reading()
+            self.set()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.gone = self.disconnected = True
+        self.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _arrived(self) -> bool:
+        return not self.more_body
+
+    async def _body(self, limit: int) -> bytes | None:
+        self._limit = limit
+        if self._expects and self.more_body:
+            self._expects = False
+            self._protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while self.more_body and self._size <= limit and not self.disconnected:
+            self._protocol.flow.resume_reading()
+            self._waiter = self._protocol.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._size > limit:
+            return None
+        if self.more_body:
+            self.gone = True
+            raise asyncio.CancelledError
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def watch(self) -> None:
+        if self.disconnected:
+            self.gone = True
+            raise asyncio.CancelledError
+        self._task = asyncio.current_task()
+
+    async def unwatch(self) -> None:
+        self._task = None
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        # Sent with the first part of the body.
+        self.started = True
+        self._head = self._headed(status, headers, "transfer-encoding: chunked\r\n")
+
+    async def write(self, body: bytes) -> None:
+        protocol = self._protocol
+        if protocol.flow.write_paused and not self.disconnected:
+            await protocol.flow.drain()
+        if body and not self.disconnected:
+            head, self._head = self._head, b""
+            protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
+
+    def push(self, body: bytes) -> bool:
+        protocol = self._protocol
+        if protocol.flow.write_paused or self.disconnected or self._head:
+            return False
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
+
+    async def finish(self, reply: Reply) -> None:
+        protocol, body = self._protocol, reply.body
+        if protocol.flow.write_paused and not self.disconnected:
+            await protocol.flow.drain()
+        if self.disconnected:
+            return
+        if self.started:
+            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+            protocol.transport.write(self._head + last)
+        else:
+            self.started = True
+            head = self._headed(reply.status, reply.headers, f"content-length: {len(body)}\r\n")
+            protocol.transport.write(head + body)
+        self.response_complete = True
+        self._parts = []
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+    def _headed(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
+        """The head of the answer. Raises ValueError for a value that would not stay in its line."""
+        defaults = self._protocol.server_state.default_headers
+        text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if text.count("\r") != len(headers) or text.count("\n") != len(headers) or "\0" in text:
+            raise ValueError("a line end in a header")
+        if headers.get("connection") == "close":
+            self.keep_alive = False
+        elif not self.keep_alive:
+            framing += "connection: close\r\n"
+        line = _LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+        ours = b"".join([b"%b: %b\r\n" % header for header in defaults])
+        return line.encode() + ours + f"{text}{framing}\r\n".encode("latin-1", "replace")
+
+
+class RelayProtocol(HttpToolsProtocol):
+    """uvicorn's protocol over httptools, whose relayed requests skip ASGI, and which does not wait for ever, nor for
+    any length, for a request's head.
+    """
+
+    # The bytes of a head that has begun, None between heads.
+    _head_bytes: int | None = None
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._be_patient()
+
+    def data_received(self, data: bytes) -> None:
+        begun = self._head_bytes is not None
+        super().data_received(data)
+        # Most heads come in one piece and are never seen here.
+        if self._head_bytes is None:
+            return
+        if begun:
+            self._head_bytes += len(data)
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse(431)
+        elif self._patience is None:
+            self._be_patient()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def _be_patient(self) -> None:
+        self._patience = self.loop.call_later(self.app.read_seconds, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            # It has time until the answer before it is complete.
+            self._be_patient()
+        else:
+            self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        if self._head_bytes is not None and not self.transport.is_closing():
+            self.transport.write(f"{_LINES[status]}connection: close\r\ncontent-length: 0\r\n\r\n".encode())
+        self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        relay = self.app.relays.get(self.url)
+        if relay is None or self.parser.get_method() != b"POST":
+            super().on_headers_complete()
+            return
+        before = self.cycle
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        client = DirectClient(self, relay, keep_alive=keep_alive)
+        self.cycle = client  # type: ignore[assignment]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        client = self.cycle
+        if not isinstance(client, DirectClient):
+            super().on_body(body)
+        elif not client.response_complete:
+            client.received(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        waiting = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        super().connection_lost(exc)
+        for client in waiting:
+            if isinstance(client, DirectClient) and not client.response_complete:
+                client.lost()
+        # It holds the protocol: a cycle that only the collector would find.
+        self.cycle = None  # type: ignore[assignment]
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if not isinstance(cycle, DirectClient):
+            super()._start_asgi_task(cycle, app)
+            return
+        task = self.loop.create_task(self._relay(cycle))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _relay(self, client: DirectClient) -> None:
+        try:
+            await client.relay.serve(client, "POST")
+        except BaseException as error:  # as uvicorn does for any app
+            _log.error("a request failed outside its relay: %s", type(error).__name__, exc_info=error)
+            if not client.started:
+                failed = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
+                await client.finish(Reply(500, {"content-type": "application/json"}, failed.body()))
+        if not (client.response_complete or client.disconnected):
+            self.transport.close()

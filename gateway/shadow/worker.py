@@ -1,0 +1,192 @@
+"""Shadow traffic beside the request path: what was drawn is put to the teacher, compared and settled.
+
+Nothing here is waited for by a request. What does not fit (a full queue, a busy or absent teacher, a spent budget) is
+dropped and counted. Each comparison ends in one settled record with all the calls that were paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.accounting.record import Endpoint, Outcome, Pair, RequestRecord, ShadowResult
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.statements import shadow_spend
+from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.observability import log
+from breakeven.gateway.proxy.exchange import Attempt
+from breakeven.gateway.proxy.upstream_request import NOT_HONOURED, one_output_limit
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.shadow_queue import Drawn
+from breakeven.gateway.shadow.scoring import Question, Scoring, scoring
+from breakeven.gateway.shadow.teacher_call import call
+from breakeven.gateway.wire.chat_text import Message, flattened, whole_text
+from breakeven.gateway.wire.ids import fresh_id
+from breakeven.router.policy import Reason, Route
+
+_log = logging.getLogger("breakeven.shadow")
+
+_REFRESH_SECONDS = 10.0
+# What only concerns how the client gets its answer, or where the upstream would keep it.
+_ONLY_THE_CLIENTS = ("stream", "stream_options", "logprobs", "top_logprobs", "store")
+
+
+class Shadow:
+    """What works the queue of drawn requests off. The teacher is the judge's model too."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._spending = Spending(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
+        # The scorer of the config in force, with its name.
+        self._scoring: tuple[str, Scoring] | None = None
+
+    async def run(self, services: Callable[[], Services]) -> None:
+        """Work the queue off; until cancelled. As many at once as the config in force says."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                job = await services().state.drawn.get()
+                while len(running) >= services().config.shadow.concurrency:
+                    _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running.add(asyncio.create_task(self._one(services(), job)))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _one(self, services: Services, job: Drawn) -> None:
+        if services.config.shadow.rate <= 0:
+            return
+        teacher = services.upstreams[Route.TEACHER]
+        # Clients come first: half of the teacher's places stay theirs.
+        if services.state.draining or not teacher.available or teacher.in_flight * 2 > teacher.config.max_concurrency:
+            services.metrics.shadow.labels(ShadowResult.DROPPED_BUSY).inc()
+        elif not await self._left(services):
+            services.metrics.shadow.labels(ShadowResult.DROPPED_BUDGET).inc()
+        else:
+            await self._compare(_Comparison(services, job, lambda: self._scorer(services)))
+
+    async def _left(self, services: Services) -> bool:
+        """Whether the month's money is not spent. While the ledger cannot be read nobody knows, and it is not."""
+        known = await self._spending.refresh(_REFRESH_SECONDS)
+        return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.shadow.monthly_budget_usd)
+
+    def _scorer(self, services: Services) -> Scoring:
+        name = services.config.shadow.scorer
+        if self._scoring is None or self._scoring[0] != name:
+            self._scoring = (name, scoring(services.config))
+        return self._scoring[1]
+
+    async def _compare(self, comparison: _Comparison) -> None:
+        result = ShadowResult.FAILED
+        try:
+            result = await comparison.run()
+        except RequestError as error:
+            _log.info("a shadow request failed: %s", type(error).__name__)
+        except Exception as error:
+            # A scorer of the operator's may raise anything; the next one may do better.
+            _log.error("a shadow request failed inside the gateway: %s", type(error).__name__, exc_info=error)
+        finally:
+            comparison.services.metrics.shadow.labels(result).inc()
+            record = comparison.record()
+            if record.attempts:
+                self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
+                comparison.services.metrics.attempted(record)
+                encoded = msgspec.json.encode(record)
+                comparison.services.ledger.settle(record, encoded)
+                log.settled(encoded)
+
+
+class _Comparison:
+    """One drawn request on its way through the teacher."""
+
+    def __init__(self, services: Services, job: Drawn, scoring: Callable[[], Scoring]) -> None:
+        self.services = services
+        self._job = job
+        self._scoring = scoring
+        self._attempts: list[Attempt] = []
+        self._pair: Pair | None = None
+        self._at = time.time_ns() // 1000
+        self._started = time.perf_counter()
+
+    async def run(self) -> ShadowResult:
+        """Ask, compare. Raises UpstreamFailure."""
+        student = self._job.tap.text()
+        if student is None:
+            return ShadowResult.UNREADABLE
+        teacher = whole_text(await self._call(self._body()))
+        if teacher is None:
+            return ShadowResult.UNREADABLE
+        tokens = self._attempts[-1].usage.output
+        scores = (1.0, 1.0) if student.strip() == teacher.strip() else await self._scores(student, teacher)
+        if scores is None:
+            return ShadowResult.UNREADABLE
+        record = self._job.record
+        self._pair = Pair(
+            request=record.id,
+            at=record.at,
+            score=record.score,
+            novelty=record.novelty,
+            artifact=record.artifact or "",
+            student_score=scores[0],
+            teacher_score=scores[1],
+            student_tokens=record.attempts[-1].usage.output,
+            teacher_tokens=tokens,
+            weight=1.0 / self._job.rate,
+        )
+        return ShadowResult.COMPARED
+
+    def record(self) -> RequestRecord:
+        """All calls of this comparison, settled."""
+        return RequestRecord(
+            id=fresh_id(),
+            request_id=self._job.record.id,
+            at=self._at,
+            endpoint=Endpoint.CHAT_COMPLETIONS,
+            key=None,
+            stream=False,
+            route=Route.TEACHER,
+            reason=Reason.SHADOW,
+            pinned=False,
+            score=None,
+            threshold=None,
+            novelty=None,
+            artifact=self.services.artifact.hash,
+            outcome=self._attempts[-1].outcome if self._attempts else Outcome.GATEWAY_ERROR,
+            status=(self._attempts[-1].status if self._attempts else None) or 502,
+            attempts=tuple(attempt.record(self.services) for attempt in self._attempts),
+            baseline=0,
+            router_seconds=None,
+            overhead_seconds=None,
+            seconds=time.perf_counter() - self._started,
+            pair=self._pair,
+        )
+
+    def _body(self) -> bytes:
+        """What the client asked, as a whole answer of the teacher."""
+        config = self.services.upstreams[Route.TEACHER].config
+        body = self._job.body.copy()
+        body.set("model", config.model)
+        for name in (*NOT_HONOURED, *_ONLY_THE_CLIENTS):
+            body.remove(name)
+        one_output_limit(body, config.max_tokens_field)
+        return body.encode()
+
+    async def _scores(self, student: str, teacher: str) -> tuple[float, float] | None:
+        messages: list[Any] = self._job.body.get("messages", list[Any], "an array of messages") or []
+        return await self._scoring().scores(Question(flattened(messages), student, teacher), self._judged)
+
+    async def _judged(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
+        config = self.services.upstreams[Route.TEACHER].config
+        field = config.max_tokens_field or "max_tokens"
+        body = {"model": config.model, "messages": messages, field: limit, **more}
+        return whole_text(await self._call(msgspec.json.encode(body))) or ""
+
+    async def _call(self, body: bytes) -> bytes:
+        return await call(self.services.upstreams[Route.TEACHER], body, self._attempts)

@@ -1,0 +1,1 @@
+"""The HTTP client to an upstream: connections, timeouts, circuit breaker."""

@@ -1,0 +1,101 @@
+"""The connections to one upstream: opened when none is idle, kept for a while, never more than one request each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from urllib.parse import quote, urlsplit
+
+import aiohappyeyeballs
+
+from breakeven.gateway.upstreams.connection import Connection
+
+# After this long a second address of the same name is tried beside the first one (RFC 8305).
+_NEXT_ADDRESS_SECONDS = 0.25
+
+
+class Unreachable(OSError):
+    """No connection could be made in time."""
+
+
+class Pool:
+    """Connections to one origin. It has no limit of its own."""
+
+    def __init__(self, base_url: str, *, connect_seconds: float, keep_seconds: float) -> None:
+        """`base_url`: http or https, without user, query or fragment. `keep_seconds`: how long one may be idle."""
+        parts = urlsplit(base_url)
+        assert parts.hostname is not None, "the config's schema has seen to it"
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._connect_seconds = connect_seconds
+        self._keep_seconds = keep_seconds
+        self._loop = asyncio.get_running_loop()
+        # The last one that was given back is the first one taken.
+        self._idle: dict[Connection, float] = {}
+        self._reaper: asyncio.TimerHandle | None = None
+        self.path = quote(parts.path, safe="/%:=&~+!$,;'@()*")
+        self.host_header = parts.netloc.encode("ascii" if parts.netloc.isascii() else "idna")
+
+    async def take(self, *, fresh: bool = False) -> Connection:
+        """An idle connection, or a new one where there is none or it must be a `fresh` one. Raises Unreachable."""
+        oldest = self._loop.time() - self._keep_seconds
+        while self._idle and not fresh:
+            connection, since = self._idle.popitem()
+            if since >= oldest and connection.usable:
+                return connection
+            connection.close()
+        return await self._open()
+
+    def close(self) -> None:
+        """Close what is idle; what is in use closes when it is released."""
+        self._keep_seconds = -1.0
+        if self._reaper is not None:
+            self._reaper.cancel()
+        while self._idle:
+            self._idle.popitem()[0].close()
+
+    async def _open(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                addresses = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                connected = await aiohappyeyeballs.start_connection(
+                    addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=self._loop
+                )
+                try:
+                    _, connection = await self._loop.create_connection(
+                        lambda: Connection(self._released),
+                        sock=connected,
+                        ssl=self._tls,
+                        server_hostname=self._host if self._tls is not None else None,
+                    )
+                except BaseException:
+                    connected.close()
+                    raise
+        # uvloop raises RuntimeError for some failed connects.
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise Unreachable(type(error).__name__) from None
+        return connection
+
+    def _released(self, connection: Connection) -> None:
+        if connection.lost:
+            self._idle.pop(connection, None)
+            return
+        if self._keep_seconds < 0:
+            connection.close()
+            return
+        self._idle[connection] = self._loop.time()
+        if self._reaper is None:
+            self._reaper = self._loop.call_later(self._keep_seconds, self._reap)
+
+    def _reap(self) -> None:
+        """Close those that have been idle for too long; the order is that of their release."""
+        self._reaper = None
+        oldest = self._loop.time() - self._keep_seconds
+        for connection, since in tuple(self._idle.items()):
+            if since > oldest:
+                self._reaper = self._loop.call_at(since + self._keep_seconds, self._reap)
+                break
+            del self._idle[connection]
+            connection.close()

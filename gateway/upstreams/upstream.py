@@ -1,0 +1,215 @@
+"""The HTTP client to one upstream: pool, timeouts, headers, and its failures in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from breakeven.gateway.config.schema import Upstream as UpstreamConfig
+from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.upstreams.circuit_breaker import Breaker
+from breakeven.gateway.upstreams.connection import ConnectionLost
+from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.pool import Pool, Unreachable
+from breakeven.gateway.upstreams.response import Answer
+from breakeven.router.policy import Route
+
+_RETRYABLE = frozenset({408, 429, 529})
+_ERROR_BODY_BYTES = 1 << 20
+# Below the 5 seconds after which vLLM's server closes: a POST on a connection that is just being closed fails.
+_KEEP_ALIVE_SECONDS = 4.0
+_CONTEXT_OVERFLOW = re.compile(
+    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
+    r"|longer than the maximum",
+    re.IGNORECASE,
+)
+
+
+class Upstream:
+    """One upstream: calls it, knows whether it may be called, and counts what is in flight."""
+
+    def __init__(self, route: Route, config: UpstreamConfig) -> None:
+        self.route = route
+        self.config = config
+        self.breaker = Breaker(config.breaker)
+        self.in_flight = 0
+        self.context_window: int | None = getattr(config, "context_window", None)
+        self._pool: Pool | None = None
+        self._heads: dict[tuple[str, str, str | None], bytes] = {}
+
+    @property
+    def available(self) -> bool:
+        """Whether a request may be sent now: circuit closed or half open, and a place free."""
+        return self.breaker.allows and self.in_flight < self.config.max_concurrency
+
+    def without_secrets(self, text: str) -> str:
+        """A text of the upstream without its key and its address."""
+        url = self.config.base_url
+        host = url.partition("//")[2].partition("/")[0]
+        for secret in filter(None, (self.config.api_key(), url, host, host.rpartition(":")[0])):
+            text = text.replace(secret, "[removed]")
+        return text
+
+    async def start(self) -> None:
+        """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
+        self._pool = Pool(
+            self.config.base_url,
+            connect_seconds=self.config.timeouts.connect_seconds,
+            keep_seconds=_KEEP_ALIVE_SECONDS,
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        if self._pool is not None:
+            self._pool.close()
+
+    async def post(
+        self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
+    ) -> Answer:
+        """Send one request, on a new connection where it must be a `fresh` one, and wait for the answer's head.
+
+        Raises UpstreamFailure where none came, StaleConnection where that says nothing about the upstream.
+        A status of 400 and above is an Answer.
+        """
+        try:
+            return await self._send("POST", path, headers, body, fresh=fresh)
+        except CAUGHT:
+            with failures(self.route, deadline):
+                raise
+
+    async def fetch_context_window(self) -> int | None:
+        """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
+        try:
+            async with asyncio.timeout(10):
+                answer = await self._send("GET", "/models", {}, b"")
+                try:
+                    models = json.loads(await answer.read(_ERROR_BODY_BYTES))["data"]
+                finally:
+                    answer.close()
+        except (OSError, TimeoutError, UpstreamFailure, ValueError, KeyError, TypeError):
+            return None
+        for model in models if isinstance(models, list) else []:
+            if isinstance(model, dict) and model.get("id") == self.config.model:
+                window = model.get("max_model_len")
+                return window if isinstance(window, int) and window > 0 else None
+        return None
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
+    ) -> Answer:
+        assert self._pool is not None, "start() was not called"
+        head = self._head(self._pool, method, path)
+        head += "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
+        head += b"content-length: %d\r\n\r\n" % len(body) if method == "POST" else b"\r\n"
+        connection = await self._pool.take(fresh=fresh)
+        try:
+            connection.send(head, body)
+            await connection.head()
+        except BaseException as error:
+            connection.close()
+            # Closed while it was idle: nobody has seen the request.
+            if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
+                raise StaleConnection(
+                    502, f"The {self.route} closed the connection.", retryable=True, down=False
+                ) from None
+            raise
+        return Answer(connection)
+
+    def _head(self, pool: Pool, method: str, path: str) -> bytes:
+        """What is the same for each request: its first line and our own headers."""
+        key = self.config.api_key()
+        head = self._heads.get((method, path, key))
+        if head is None:
+            lines = [f"{method} {pool.path}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
+            if key is not None:
+                lines.append(f"authorization: Bearer {key}")
+            if any("\n" in line or "\r" in line for line in lines):
+                raise ValueError("a line end in the key or the path")
+            head = "\r\n".join(lines).encode() + b"\r\nhost: " + pool.host_header + b"\r\n"
+            self._heads[(method, path, key)] = head
+        return head
+
+
+# What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
+CAUGHT = (asyncio.CancelledError, OSError, ValueError)
+
+
+@contextlib.contextmanager
+def failures(route: Route, deadline: Deadline) -> Iterator[None]:
+    """Turn what a client library raises into UpstreamFailure, without host, URL or key of the upstream."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not deadline.take():
+            raise
+        raise UpstreamFailure(
+            504, f"The {route} did not answer in time.", retryable=True, down=True, type="timeout_error", code="timeout"
+        ) from None
+    except Unreachable:
+        raise UpstreamFailure(
+            502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
+        ) from None
+    except (OSError, ValueError):
+        raise UpstreamFailure(
+            502, f"The connection to the {route} broke.", retryable=True, down=True, code="upstream_disconnected"
+        ) from None
+
+
+async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:
+    """An answer that is no success as the failure that the client gets, in OpenAI's shape."""
+    try:
+        body = await answer.read(_ERROR_BODY_BYTES)
+    except (OSError, ValueError):
+        body = b""
+    return refused(upstream, answer.status, _error_object(body), answer.headers)
+
+
+def refused(upstream: Upstream, status: int, error: Any, headers: dict[str, str] | None = None) -> UpstreamFailure:
+    """An error object of an upstream, and its status, as the failure that the client gets.
+
+    Nothing in it tells the upstream's key or address. A status that is neither success nor error, such as a
+    redirect, is a bad gateway.
+    """
+    route = upstream.route
+    if status in (401, 403):
+        return UpstreamFailure(
+            502,
+            f"The {route} refused the gateway's credentials; the operator must check the key in its environment.",
+            upstream_status=status,
+            retryable=False,
+            down=False,
+            code="upstream_auth",
+        )
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = fields.get("message")
+    if not isinstance(message, str) or not message or status < 400:
+        message = f"The {route} answered with status {status}."
+    message = upstream.without_secrets(message)
+    kind, param, code = fields.get("type"), fields.get("param"), fields.get("code")
+    overflow = status == 400 and (code == "context_length_exceeded" or bool(_CONTEXT_OVERFLOW.search(message)))
+    passed = {k: v for k, v in (headers or {}).items() if k != "content-type"}
+    return UpstreamFailure(
+        status if status >= 400 else 502,
+        message,
+        upstream_status=status,
+        retryable=status in _RETRYABLE or status >= 500 or status < 400 or overflow,
+        down=(status >= 500 and status != 501) or status < 400,
+        type=kind if isinstance(kind, str) else "upstream_error",
+        param=param if isinstance(param, str) else None,
+        code="context_length_exceeded" if overflow else None if code is None else str(code),
+        headers=passed,
+    )
+
+
+def _error_object(body: bytes) -> Any:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        return value.get("error", value.get("detail", value if "message" in value else None))
+    return None

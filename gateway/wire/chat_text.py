@@ -1,0 +1,106 @@
+"""What was asked and what was answered, as texts, out of the bytes that went by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from breakeven.gateway.wire.sse import Scanner
+
+Message = dict[str, Any]
+# A longer answer is not compared.
+_TAPPED_BYTES = 1 << 18
+
+
+class _Part(msgspec.Struct):
+    content: Any = None
+    tool_calls: Any = None
+
+
+class _Choice(msgspec.Struct):
+    index: Any = 0
+    message: _Part | None = None
+    delta: _Part | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class Tap:
+    """A copy of one answer's bytes as they go by, up to a bound."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._too_long = False
+
+    def restart(self) -> None:
+        """Another attempt begins."""
+        self._data.clear()
+        self._too_long = False
+
+    def feed(self, segment: bytes) -> None:
+        """One segment of the answer."""
+        if len(self._data) + len(segment) > _TAPPED_BYTES:
+            self._too_long = True
+            self._data.clear()
+        elif not self._too_long:
+            self._data += segment
+
+    def text(self) -> str | None:
+        """The answer, a whole one or a stream of events; None where it is none of plain text."""
+        data = bytes(self._data)
+        return whole_text(data) if data.lstrip()[:1] == b"{" else _streamed_text(data)
+
+
+def whole_text(data: bytes) -> str | None:
+    """The content of a chat completion; None where there is none, and where it calls tools."""
+    try:
+        choices = _ANSWER.decode(data).choices
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    message = choices[0].message if choices and len(choices) == 1 else None
+    if message is None or message.tool_calls or not isinstance(message.content, str):
+        return None
+    return message.content
+
+
+def flattened(messages: list[Any]) -> list[Message]:
+    """A conversation as roles and plain texts, as a judge reads it."""
+    return [
+        {"role": str(message.get("role", "user")), "content": _text(message.get("content"))}
+        for message in messages
+        if isinstance(message, dict)
+    ]
+
+
+def _streamed_text(data: bytes) -> str | None:
+    scanner = Scanner()
+    events = scanner.feed(data)
+    last = scanner.flush()
+    texts: list[str] = []
+    for event in [*events, *([last] if last is not None else [])]:
+        try:
+            choices = _ANSWER.decode(event.data or b"{}").choices or []
+        except (msgspec.DecodeError, RecursionError):
+            continue
+        for choice in choices:
+            if choice.delta is None:
+                continue
+            if choice.delta.tool_calls or choice.index != 0:
+                return None
+            if isinstance(choice.delta.content, str):
+                texts.append(choice.delta.content)
+    return "".join(texts) or None
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return "\n".join(text for text in texts if isinstance(text, str))

@@ -1,0 +1,1 @@
+"""Prompts and dataset rows: reading, checking, clustering and writing."""

@@ -1,0 +1,126 @@
+"""Reading prompts: JSONL rows with `prompt` or `messages`, each with a key of its own, duplicates folded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from breakeven.models.client.chat import Message
+from breakeven.models.errors import BadRow, BadRows, DistillError
+
+_ROLES = ("system", "developer", "user", "assistant")
+# What a row may carry along to its answer: how to score it, and what kind of request it is.
+_CARRIED = ("category", "reference", "checker", "label", "synthetic")
+
+
+class Prompt(NamedTuple):
+    """One conversation that waits for an answer.
+
+    `key` is the SHA-256 of its text apart from case and white space: what has the same key is a duplicate.
+    `carried` holds category, reference, checker and label where the row has them.
+    """
+
+    id: str
+    key: str
+    messages: list[Message]
+    carried: dict[str, Any]
+
+    def text(self) -> str:
+        """The last user turn."""
+        return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+
+    def split(self, eval_share: float) -> str:
+        """`train` or `eval`, by the key alone: the same prompt is always on the same side."""
+        part = int(hashlib.sha256(f"split:{self.key}".encode()).hexdigest()[:12], 16) / 16**12
+        return "eval" if part < eval_share else "train"
+
+
+class Prompts(NamedTuple):
+    """What was read: different prompts in the order of the files, and what was left out."""
+
+    prompts: list[Prompt]
+    duplicates: int
+    bad: list[BadRow]
+    rows: int
+
+
+def read(paths: Sequence[Path], *, system: str | None = None, skip_bad: bool = False) -> Prompts:
+    """All prompts of the files. `system` goes before conversations that have no system message.
+
+    Raises BadRows, DistillError where nothing is left or a file cannot be read.
+    """
+    found: dict[str, Prompt] = {}
+    bad: list[BadRow] = []
+    rows = 0
+    for path in paths:
+        for number, row in lines(path):
+            rows += 1
+            fault = fault_of(row)
+            if fault is not None or not isinstance(row, dict):
+                bad.append(BadRow(path, number, fault or "not an object"))
+                continue
+            one = prompt_of(row, f"{path.stem}-{number}", system)
+            found.setdefault(one.key, one)
+    if bad and not skip_bad:
+        raise BadRows(bad, rows)
+    if not found:
+        raise DistillError(f"{', '.join(map(str, paths))}: no usable prompts; write one JSON object a line")
+    return Prompts(list(found.values()), rows - len(bad) - len(found), bad, rows)
+
+
+def lines(path: Path) -> Iterable[tuple[int, Any]]:
+    """Numbers and values of the lines that are not empty; a line that is not JSON gives None."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DistillError(f"{path}: cannot be read: {error.strerror}") from None
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            value = None
+        yield number, value
+
+
+def fault_of(row: object) -> str | None:
+    """What is wrong with a row of prompts, or None."""
+    if row is None:
+        return "not JSON in UTF-8"
+    if not isinstance(row, dict):
+        return "must be a JSON object"
+    prompt, messages = row.get("prompt"), row.get("messages")
+    if prompt is None and messages is None:
+        return "has neither prompt nor messages"
+    if messages is None:
+        return None if isinstance(prompt, str) and prompt.strip() else "prompt: must be a text that is not empty"
+    if not isinstance(messages, list) or not messages:
+        return "messages: must be a list of at least one message"
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            return f"messages: each must be an object with a role of {', '.join(_ROLES)}"
+        if not isinstance(message.get("content"), str):
+            return "messages: content must be a text"
+    if messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
+        return "messages: the last must be the user's, and not empty"
+    return None
+
+
+def prompt_of(row: dict[str, Any], default_id: str, system: str | None = None) -> Prompt:
+    """The prompt of a row without fault."""
+    messages: list[Message] = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    messages = [{"role": m["role"], "content": m["content"]} for m in messages]
+    if system is not None and messages[0]["role"] not in ("system", "developer"):
+        messages = [{"role": "system", "content": system}, *messages]
+    carried = {name: row[name] for name in _CARRIED if row.get(name) is not None}
+    return Prompt(str(row.get("id") or default_id), key_of(messages), messages, carried)
+
+
+def key_of(messages: Sequence[Message]) -> str:
+    """SHA-256 over roles and texts, apart from case and white space."""
+    plain = [[m["role"], " ".join(m["content"].casefold().split())] for m in messages]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

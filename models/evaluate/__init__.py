@@ -1,0 +1,1 @@
+"""Student against teacher on held-out prompts: measures and the report."""

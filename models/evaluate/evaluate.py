@@ -1,0 +1,263 @@
+"""The student against the teacher on held-out prompts: quality kept, latency, tokens, cost, and what to add next.
+
+Also writes the outcome rows that the router learns from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from breakeven.models.client import session
+from breakeven.models.client.budget import PICODOLLARS, Budget, Prices
+from breakeven.models.client.chat import Call, Chat, Message, Reply
+from breakeven.models.client.journal import Journal
+from breakeven.models.client.pool import Pool
+from breakeven.models.client.session import Meter, stopped_by_signals, write_atomically
+from breakeven.models.client.stops import Stop
+from breakeven.models.data.rows import Example
+from breakeven.models.errors import DistillError
+from breakeven.models.evaluate import report as evaluation
+from breakeven.models.scoring import judge as judging
+from breakeven.models.scoring.scorers import Scorer, scorer
+from breakeven.router import outcomes
+
+# Splits of the outcome rows: for the router's training, for its threshold, for measuring it.
+_TEST_BELOW, _DEV_BELOW = 0.2, 0.4
+
+
+class Endpoint(NamedTuple):
+    """A model to call, and its prices."""
+
+    base_url: str
+    model: str
+    api_key: str | None
+    prices: Prices
+
+
+def endpoint(role: str, url: str | None, model: str | None, api_key: str | None, at: Prices) -> Endpoint | None:
+    """From options that go together; None where they are absent. Raises DistillError where one is missing."""
+    if url is None or model is None:
+        if url is not None or model is not None:
+            raise DistillError(f"--{role}-url and --{role}-model go together")
+        return None
+    return Endpoint(url, model, api_key, at)
+
+
+class Settings(NamedTuple):
+    """What to measure and how.
+
+    Without `teacher` its answers are those of the rows. `scorer` is a name that `scorers.scorer` knows, or
+    `judge`, which needs `judge`. `max_usd` limits what teacher and judge cost, over all runs into `out`;
+    `hosting_usd_per_hour` is what the student's machine costs.
+    """
+
+    student: Endpoint
+    out: Path
+    scorer: str
+    teacher: Endpoint | None = None
+    judge: Endpoint | None = None
+    teacher_prices: Prices = Prices(0, 0, 0)
+    rubric: str = judging.RUBRIC
+    max_usd: Decimal | None = None
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    concurrency: int = 8
+    timeout_seconds: float = 120.0
+    worst: int = 10
+    seed: int = 1
+    hosting_usd_per_hour: float = 0.0
+
+
+class Answered(NamedTuple):
+    """One example with both answers; a reply is None where the answer was in the row."""
+
+    example: Example
+    student: Reply
+    teacher: Reply | None
+
+    def teacher_text(self) -> str:
+        """The teacher's answer."""
+        return self.example.answer if self.teacher is None else self.teacher.text
+
+
+def evaluate(settings: Settings, examples: Sequence[Example], console: Console) -> tuple[dict[str, Any], Stop | None]:
+    """Measure, and write outcomes.jsonl, report.json and report.md; the report, and why it stopped early.
+
+    Raises DistillError where nothing could be measured.
+    """
+    score = None if settings.scorer == "judge" else scorer(settings.scorer)
+    if score is None and settings.judge is None:
+        raise DistillError("--scorer judge needs --judge-url and --judge-model")
+    settings.out.mkdir(parents=True, exist_ok=True)
+    return session.run(_evaluate(settings, examples, score, console))
+
+
+async def _evaluate(
+    settings: Settings, examples: Sequence[Example], score: Scorer | None, console: Console
+) -> tuple[dict[str, Any], Stop | None]:
+    with contextlib.ExitStack() as stack:
+        roles = ("student", "teacher", "judge")
+        journals = {role: stack.enter_context(Journal(settings.out / f"{role}.journal.jsonl")) for role in roles}
+        limit = None if settings.max_usd is None else int(settings.max_usd * PICODOLLARS)
+        spent, possible = (sum(getattr(one, name) for one in journals.values()) for name in ("spent", "possible"))
+        budget = Budget(limit, spent=spent, possible=possible)
+        asking = _Asking(settings, journals, budget, console)
+        stop = await asking.ask("student", settings.student, examples)
+        if settings.teacher is not None and stop is None:
+            stop = await asking.ask("teacher", settings.teacher, examples)
+        answered = _answered(settings, examples, journals)
+        if not answered:
+            raise DistillError(stop.message if stop else "the student answered nothing")
+        scored: list[evaluation.Scored]
+        agreement = None
+        if score is not None:
+            scored = [_score(one, score) for one in answered]
+        else:
+            judged = await asking.judge(answered, stop)
+            stop = stop or judged.stop
+            scored = _of_judgements(answered, judged)
+            labels = [_label(one.example) for one in answered]
+            agreement = judging.agreement(judged.judgements, labels)
+            agreement_report = {} if agreement is None else agreement._asdict()
+            asking.judge_report = {"unreadable": judged.unreadable, "agreement_with_labels": agreement_report or None}
+        if not scored:
+            raise DistillError(stop.message if stop else "no row could be scored")
+        report = evaluation.report(
+            scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
+        )
+        report |= {"scorer": settings.scorer, "rows_without_score": len(examples) - len(scored)}
+        # As many answers as are asked for at once share the machine.
+        hours = sum(one.student.seconds for one in scored) / settings.concurrency / 3600
+        report["student"]["usd"] = f"{hours * settings.hosting_usd_per_hour:.6f}"
+        report |= {"judge": asking.judge_report, "cost": _cost(journals)}
+        _write(settings, scored, report)
+        return report, stop
+
+
+class _Asking:
+    """The calls of one run."""
+
+    def __init__(self, settings: Settings, journals: dict[str, Journal], budget: Budget, console: Console) -> None:
+        self._settings = settings
+        self._journals = journals
+        self._budget = budget
+        self._meter = Meter(console)
+        self.judge_report: dict[str, Any] | None = None
+
+    async def ask(self, role: str, endpoint: Endpoint, examples: Sequence[Example]) -> Stop | None:
+        calls = [_call(self._settings, endpoint, one.prompt) for one in examples]
+        journal = self._journals[role]
+        async with self._chat(endpoint) as chat:
+            pool = self._pool(chat, journal, endpoint)
+            with stopped_by_signals(pool), self._meter.over(role, {c.key for c in calls}, journal, self._budget):
+                return await pool.run(calls)
+
+    async def judge(self, answered: Sequence[Answered], stop: Stop | None) -> judging.Judged:
+        endpoint, journal = self._settings.judge, self._journals["judge"]
+        assert endpoint is not None
+        pairs = [
+            judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), _reference(one.example))
+            for one in answered
+        ]
+        if stop is not None:
+            return judging.judged(journal, pairs, self._settings.rubric, stop)
+        keys = {call.key for pair in pairs for call in judging.calls(pair, self._settings.rubric)}
+        async with self._chat(endpoint) as chat:
+            pool = self._pool(chat, journal, endpoint)
+            with stopped_by_signals(pool), self._meter.over("judge", keys, journal, self._budget):
+                return await judging.judge(pool, journal, pairs, self._settings.rubric)
+
+    def _chat(self, endpoint: Endpoint) -> Chat:
+        seconds = self._settings.timeout_seconds
+        return Chat(endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds)
+
+    def _pool(self, chat: Chat, journal: Journal, endpoint: Endpoint) -> Pool:
+        changed: Callable[[], None] = lambda: self._meter.show(journal, self._budget)  # noqa: E731
+        concurrency = self._settings.concurrency
+        return Pool(chat, journal, endpoint.prices, self._budget, concurrency=concurrency, changed=changed)
+
+
+def _call(settings: Settings, endpoint: Endpoint, messages: list[Message]) -> Call:
+    more = {"temperature": settings.temperature}
+    seen = json.dumps([endpoint.model, messages, settings.max_tokens, more])
+    return Call(hashlib.sha256(seen.encode()).hexdigest(), messages, settings.max_tokens, more)
+
+
+def _answered(settings: Settings, examples: Sequence[Example], journals: dict[str, Journal]) -> list[Answered]:
+    found = []
+    for one in examples:
+        student = journals["student"].replies.get(_call(settings, settings.student, one.prompt).key)
+        teacher = None
+        if settings.teacher is not None:
+            teacher = journals["teacher"].replies.get(_call(settings, settings.teacher, one.prompt).key)
+        if student is not None and (settings.teacher is None or teacher is not None):
+            found.append(Answered(one, student, teacher))
+    return found
+
+
+def _score(one: Answered, score: Scorer) -> evaluation.Scored:
+    """Against the row's reference; without one, against the teacher's answer, which is then right by definition."""
+    known = _reference(one.example)
+    reference = one.teacher_text() if known is None else known
+    student = score(one.student.text, reference, one.example.record)
+    teacher = 1.0 if known is None else score(one.teacher_text(), reference, one.example.record)
+    return evaluation.Scored(one.example, one.student, one.teacher, one.teacher_text(), student, teacher)
+
+
+def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list[evaluation.Scored]:
+    return [
+        evaluation.Scored(
+            one.example, one.student, one.teacher, one.teacher_text(), verdict.student_score, verdict.teacher_score
+        )
+        for one, verdict in zip(answered, judged.judgements, strict=True)
+        if verdict is not None
+    ]
+
+
+def _reference(example: Example) -> str | None:
+    value = example.record.get("reference")
+    return None if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _label(example: Example) -> str | None:
+    label = example.record.get("label")
+    if label is not None and label not in ("student", "teacher", "tie"):
+        raise DistillError(f"row {example.id}: label must be student, teacher or tie")
+    return None if label is None else str(label)
+
+
+def _cost(journals: dict[str, Journal]) -> dict[str, Any]:
+    from breakeven.models.client.budget import usd
+
+    parts = {f"{role}_usd": usd(journal.spent) for role, journal in journals.items()}
+    total = sum(journal.spent for journal in journals.values())
+    return {**parts, "usd": usd(total), "possibly_usd": usd(sum(journal.possible for journal in journals.values()))}
+
+
+def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict[str, Any]) -> None:
+    outcomes.write(settings.out / "outcomes.jsonl", [_outcome(one) for one in scored])
+    write_atomically(settings.out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(settings.out / "report.md", evaluation.markdown(report))
+
+
+def _outcome(one: evaluation.Scored) -> dict[str, Any]:
+    """One outcome row, in the split of its prompt: the same prompt is always on the same side."""
+    part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
+    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt}
+    row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
+    row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"
+    if one.example.category is not None:
+        row["category"] = one.example.category
+    if one.student.usage.complete:
+        row["student_tokens"] = one.student.usage.output
+    if (tokens := one.teacher_tokens()) is not None:
+        row["teacher_tokens"] = tokens[1]
+    return row | {"student_response": one.student.text, "teacher_response": one.teacher_text}

@@ -1,0 +1,165 @@
+"""The report of an evaluation: numbers from scored answers, and the same as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from breakeven.models.client.budget import Prices, Usage, usd
+from breakeven.models.client.chat import Reply
+from breakeven.models.data.clusters import cluster
+from breakeven.models.data.rows import Example
+from breakeven.models.evaluate.measures import percentiles, quality, weaknesses
+
+_SHOWN = 400
+# Of so many new rows, how many should be of which kind.
+_NEXT = 100
+
+
+class Scored(NamedTuple):
+    """One example with both answers and their scores in [0, 1]; `teacher` is None where the row had its answer."""
+
+    example: Example
+    student: Reply
+    teacher: Reply | None
+    teacher_text: str
+    student_score: float
+    teacher_score: float
+
+    def teacher_tokens(self) -> tuple[int, int] | None:
+        """Prompt and output tokens of the teacher's answer, where they are known."""
+        if self.teacher is not None:
+            usage = self.teacher.usage
+            return (usage.prompt, usage.output) if usage.complete else None
+        stored = self.example.record.get("teacher_usage")
+        counts = [stored.get(name) for name in ("prompt_tokens", "output_tokens")] if isinstance(stored, dict) else []
+        whole = [count for count in counts if isinstance(count, int) and not isinstance(count, bool)]
+        return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: Prices) -> dict[str, Any]:
+    """All measures, ready for JSON. Raises ValueError as `measures.quality` does."""
+    student, teacher = [one.student_score for one in scored], [one.teacher_score for one in scored]
+    kinds = [one.example.category or "none" for one in scored]
+    made: dict[str, Any] = {"rows": len(scored), "overall": _quality(scored, seed), "categories": {}}
+    for kind in sorted(set(kinds)):
+        here = [one for one in scored if (one.example.category or "none") == kind]
+        if any(one.teacher_score for one in here):
+            made["categories"][kind] = _quality(here, seed)
+    made["student"] = _pace([one.student for one in scored])
+    made["teacher"] = _pace([one.teacher for one in scored if one.teacher is not None]) | _tokens(
+        scored, teacher_prices
+    )
+    gaps = sorted(scored, key=lambda one: (one.student_score - one.teacher_score, one.example.id))
+    made["worst"] = [_shown(one) for one in gaps[:worst] if one.student_score < one.teacher_score]
+    made["next"] = [
+        one._asdict() | {"rows_to_add_of_100": round(_NEXT * one.share)}
+        for one in weaknesses(_kinds(scored, kinds), student, teacher)
+    ]
+    return made
+
+
+def markdown(made: Mapping[str, Any]) -> str:
+    """The report for people."""
+    return "\n".join(_lines(made)) + "\n"
+
+
+def _lines(made: Mapping[str, Any]) -> Iterator[str]:
+    overall = made["overall"]
+    yield "# Student against teacher\n"
+    yield (
+        f"On {made['rows']} held-out prompts, scored by `{made['scorer']}`, the student keeps "
+        f"**{_percent(overall['retained'])}** of the teacher's quality.\n"
+    )
+    if made["rows_without_score"]:
+        yield f"{made['rows_without_score']} rows have no score and are left out.\n"
+    yield "| | rows | student | teacher | retained, 95% interval | better | equal | worse |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, one in (("all", overall), *made["categories"].items()):
+        yield (
+            f"| {name} | {one['rows']} | {one['student']:.3f} | {one['teacher']:.3f} | {_percent(one['retained'])} | "
+            f"{one['wins']:.1%} | {one['ties']:.1%} | {one['losses']:.1%} |"
+        )
+    yield "\n| | student | teacher |\n| --- | --- | --- |"
+    for name in ("seconds_p50", "seconds_p95", "prompt_tokens", "output_tokens", "usd"):
+        yield f"| {name} | {_cell(made['student'].get(name))} | {_cell(made['teacher'].get(name))} |"
+    judge = made["judge"]
+    if judge is not None:
+        found = judge["agreement_with_labels"]
+        yield f"\nThe judge gave {judge['unreadable']} verdicts that could not be read."
+        if found is None:
+            yield "No row has a label: how far this judge can be trusted is not known."
+        else:
+            yield (
+                f"It agrees with {found['agreed']:.1%} of {found['labelled']} labels (kappa {_cell(found['kappa'])}); "
+                f"both orders agree on {found['consistent']:.1%}."
+            )
+    yield f"\nThis evaluation cost {made['cost']['usd']} USD.\n"
+    yield "## What to add next\n"
+    for one in made["next"] or ():
+        yield (
+            f"- {one['rows_to_add_of_100']} of the next 100 rows: {one['name']} "
+            f"({one['share']:.0%} of what is lost; mean gap {one['gap']:.3f} on {one['rows']} rows)"
+        )
+    if not made["next"]:
+        yield "Nothing is lost on these rows."
+    yield "\n## Worst answers\n"
+    for one in made["worst"]:
+        yield f"- `{one['id']}`: {one['student_score']:.2f} against {one['teacher_score']:.2f}"
+
+
+def _quality(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
+    found = quality([one.student_score for one in scored], [one.teacher_score for one in scored], seed=seed)
+    return found._asdict() | {"retained": found.retained._asdict()}
+
+
+def _pace(replies: Sequence[Reply]) -> dict[str, Any]:
+    """Latency of the calls that were made, and mean token counts where the API gave them."""
+    times = percentiles([one.seconds for one in replies])
+    counted = [one.usage for one in replies if one.usage.complete]
+    made: dict[str, Any] = {} if times is None else {"seconds_p50": times[0], "seconds_p95": times[1]}
+    if counted:
+        made["prompt_tokens"] = sum(usage.prompt for usage in counted) / len(counted)
+        made["output_tokens"] = sum(usage.output for usage in counted) / len(counted)
+    return made
+
+
+def _tokens(scored: Sequence[Scored], prices: Prices) -> dict[str, Any]:
+    """The teacher's mean tokens, and what its answers to these rows cost at its prices."""
+    counts = [tokens for one in scored if (tokens := one.teacher_tokens()) is not None]
+    if not counts:
+        return {}
+    cost = sum(prices.cost(Usage(prompt, 0, output, True)) for prompt, output in counts)
+    return {
+        "prompt_tokens": sum(prompt for prompt, _ in counts) / len(counts),
+        "output_tokens": sum(output for _, output in counts) / len(counts),
+        "usd": usd(cost),
+    }
+
+
+def _kinds(scored: Sequence[Scored], categories: list[str]) -> list[str]:
+    """Categories, or clusters of the prompts' words where no row has a category."""
+    if any(one.example.category is not None for one in scored):
+        return categories
+    found = cluster([one.example.text() for one in scored])
+    return categories if found is None else [f"prompts about {found.names[label]}" for label in found.labels]
+
+
+def _shown(one: Scored) -> dict[str, Any]:
+    return {
+        "id": one.example.id,
+        "category": one.example.category,
+        "prompt": one.example.text()[:_SHOWN],
+        "student": one.student.text[:_SHOWN],
+        "teacher": one.teacher_text[:_SHOWN],
+        "student_score": one.student_score,
+        "teacher_score": one.teacher_score,
+    }
+
+
+def _percent(interval: Mapping[str, float]) -> str:
+    return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

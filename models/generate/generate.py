@@ -1,0 +1,158 @@
+"""Prompts in, a teacher's answers out: the dataset that a student learns from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from breakeven.models.client import session
+from breakeven.models.client.budget import PICODOLLARS, Budget, usd
+from breakeven.models.client.journal import Journal
+from breakeven.models.client.session import write_atomically
+from breakeven.models.client.stops import Stop
+from breakeven.models.data import dataset
+from breakeven.models.data.prompts import Prompts
+from breakeven.models.errors import DistillError
+from breakeven.models.generate.run import Asking, Settings, best, by_prompt, check_batches
+from breakeven.models.generate.synthesize import Synthesized, coverage
+
+CONSENT = (
+    "many providers forbid training competing models on their outputs: check the teacher's terms, and give "
+    "--i-may-train-on-these-outputs once for this dataset"
+)
+
+
+class Generated(NamedTuple):
+    """The facts of the card, and why the run stopped before its end, if it did."""
+
+    facts: dict[str, Any]
+    stop: Stop | None
+
+
+def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
+    """Ask the teacher for what the folder does not hold yet, and write the dataset and its card.
+
+    Whatever ends the run, what was paid for is in the folder. Raises DistillError.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    with Journal(settings.out / "journal.jsonl") as journal:
+        check_batches(journal, settings)
+        terms = _terms(settings)
+        budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
+        prompts = list(read.prompts)
+        run = Asking(settings, journal, budget, console)
+        more, stop = session.run(run.ask_all(prompts))
+        prompts += more.prompts
+        answered = by_prompt(journal.replies)
+        answers = {key: known[limit] for key, known in answered.items() if (limit := best(known)) is not None}
+        written = dataset.write(
+            settings.out, prompts, answers, eval_share=settings.eval_share, keep_refusals=settings.keep_refusals
+        )
+        facts = _facts(settings, read, more, written, journal, terms, run)
+        write_atomically(settings.out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(settings.out / "README.md", dataset.card(facts))
+        return Generated(facts, stop)
+
+
+def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
+    """What to say at the end of a run."""
+    splits, money = facts["splits"], facts["cost"]
+    states = ", ".join(f"{count} {name}" for name, count in sorted(facts["answers"].items())) or "none"
+    lines = [f"{out}: {splits['train']} training and {splits['eval']} held-out rows; answers: {states}"]
+    if facts["prompts"]["synthetic"]:
+        found = facts["synthesis"]
+        lines.append(
+            f"{facts['prompts']['synthetic']} synthetic prompts; {found['too_alike']} proposals too much alike"
+        )
+        lines += [
+            f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
+        ]
+    if facts["answers"].get("truncated"):
+        lines.append("truncated answers are left out; a run with a higher --max-tokens asks for those again")
+    for reason, count in facts["given_up_in_last_run"].items():
+        lines.append(f"given up in this run: {count} calls: {reason}")
+    lines.append(f"cost: {money['usd']} USD for {money['replies']} replies")
+    if money["possibly_usd"] != "0":
+        lines.append(f"perhaps paid besides, at most: {money['possibly_usd']} USD (no answer or no usage came)")
+    if money["under_way_usd"] != "0":
+        lines.append(f"in batches under way, at most: {money['under_way_usd']} USD; the same command fetches them")
+    return lines
+
+
+def _terms(settings: Settings) -> dict[str, Any]:
+    """What holds for the whole folder; written by its first run, checked by the others."""
+    path = settings.out / "settings.json"
+    fixed = {"model": settings.model, "temperature": settings.temperature, "top_logprobs": settings.top_logprobs}
+    if path.exists():
+        try:
+            terms: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise DistillError(f"{path} is damaged; delete it and run again with the same options") from None
+        for name, value in fixed.items():
+            if terms.get(name) != value:
+                raise DistillError(
+                    f"{settings.out} holds answers with {name} {terms.get(name)!r}, not {value!r}; "
+                    "give that one, or another --out"
+                )
+        return terms
+    if not settings.consent:
+        raise DistillError(CONSENT)
+    terms = {**fixed, "consent": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_atomically(path, json.dumps(terms, indent=1) + "\n")
+    return terms
+
+
+def _facts(
+    settings: Settings,
+    read: Prompts,
+    more: Synthesized,
+    written: dataset.Dataset,
+    journal: Journal,
+    terms: Mapping[str, Any],
+    run: Asking,
+) -> dict[str, Any]:
+    usages = [reply.usage for reply in journal.replies.values()]
+    tokens = {
+        "prompt": sum(usage.prompt for usage in usages),
+        "cached": sum(usage.cached for usage in usages),
+        "output": sum(usage.output for usage in usages),
+        "calls_without_usage": sum(not usage.complete for usage in usages),
+    }
+    spread: list[dict[str, Any]] = []
+    if more.prompts:
+        spread = coverage([one.text() for one in read.prompts], [one.text() for one in more.prompts])
+    return {
+        "teacher": {"model": settings.model, "base_url": settings.base_url, "temperature": settings.temperature},
+        "consent": terms["consent"],
+        "prompts": {
+            "rows": read.rows,
+            "different": len(read.prompts) + len(more.prompts),
+            "duplicates": read.duplicates,
+            "bad_rows": len(read.bad),
+            "synthetic": len(more.prompts),
+            "unanswered": written.unanswered,
+        },
+        "synthesis": {"too_alike": more.dropped, "unreadable_answers": more.unreadable, "coverage": spread},
+        "splits": written.splits,
+        "eval_share": settings.eval_share,
+        "answers": written.states,
+        "keep_refusals": settings.keep_refusals,
+        "categories": written.categories,
+        "tokens": tokens,
+        "top_logprobs": settings.top_logprobs,
+        "failed_attempts_of_last_run": run.failures,
+        "given_up_in_last_run": dict(Counter(run.given_up.values()).most_common(5)),
+        "cost": {
+            "usd": usd(journal.spent),
+            "possibly_usd": usd(journal.possible),
+            "under_way_usd": usd(sum(sum(batch.worst.values()) for batch in journal.batches.values())),
+            "calls_cut_off_by_a_kill": journal.lost,
+            "replies": len(journal.replies),
+        },
+    }

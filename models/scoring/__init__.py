@@ -1,0 +1,1 @@
+"""How good an answer is: checkers, scorers and a judge model."""

@@ -1,0 +1,1 @@
+"""Serving a student with vLLM."""

@@ -1,0 +1,1 @@
+"""Training a student: supervised fine-tuning and distillation losses on transformers' trainer."""

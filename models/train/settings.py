@@ -1,0 +1,74 @@
+"""The settings of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from breakeven.models.errors import DistillError
+
+Method = Literal["sft", "logit", "feature", "progressive"]
+
+
+class Settings(NamedTuple):
+    """What to train on what, and how.
+
+    `layers`: of the student, taken from the model that it starts from; with `progressive` one for each stage.
+    `weight` is that of the soft targets against the cross-entropy; `pairs` are hidden states of student and
+    teacher to bring together, none: four spread evenly. `patience`: evaluations without a better eval loss.
+    `quantize` is a scheme of models.train.quantize; a finished run takes another one.
+    """
+
+    rows: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    out: Path
+    method: str
+    student: Path | None
+    teacher: Path | None = None
+    layers: tuple[int, ...] = ()
+    lora: int = 0
+    epochs: float = 3.0
+    max_steps: int = 0
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    max_length: int = 1024
+    packing: bool = False
+    temperature: float = 2.0
+    weight: float = 0.5
+    feature_weight: float = 1.0
+    pairs: tuple[tuple[int, int], ...] = ()
+    eval_every: int = 50
+    patience: int = 3
+    seed: int = 1
+    dtype: str = "float32"
+    cpu: bool = False
+    skip_bad: bool = False
+    usd_per_hour: float = 0.0
+    quiet: bool = True
+    quantize: str = "none"
+
+    def fixed(self) -> dict[str, Any]:
+        """What a run that goes on must have in common with the one that was cut off, ready for JSON."""
+        free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
+        made = {name: value for name, value in self._asdict().items() if name not in free}
+        made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
+        made |= {"layers": list(self.layers), "pairs": [list(pair) for pair in self.pairs]}
+        return made
+
+
+def numbers(option: str, text: str | None) -> tuple[int, ...]:
+    """Whole numbers between commas. Raises DistillError."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise DistillError(f"{option} {text}: must be whole numbers with commas, such as 12,6") from None
+
+
+def layer_pairs(option: str, text: str | None) -> tuple[tuple[int, int], ...]:
+    """Pairs of whole numbers, student:teacher, between commas. Raises DistillError."""
+    try:
+        found = [part.split(":") for part in text.split(",")] if text else []
+        return tuple((int(own), int(other)) for own, other in found)
+    except ValueError:
+        raise DistillError(f"{option} {text}: must be pairs such as 2:4,6:12 (student's layer:teacher's)") from None

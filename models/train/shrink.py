@@ -1,0 +1,49 @@
+"""A smaller student out of a larger model: the same, with fewer of its layers."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from breakeven.models.errors import DistillError
+
+
+def evenly(have: int, wanted: int) -> list[int]:
+    """`wanted` of `have` layers, spread evenly, the first and the last among them."""
+    if not 1 <= wanted <= have:
+        raise DistillError(f"--layers {wanted}: the model has {have} layers; give 1 to {have}")
+    if wanted == 1:
+        return [0]
+    return [round(i * (have - 1) / (wanted - 1)) for i in range(wanted)]
+
+
+def shrink(model: Any, layers: int) -> Any:
+    """A new model with `layers` of the layers of a decoder of transformers; the rest of it is copied."""
+    have = model.config.num_hidden_layers
+    kept = evenly(have, layers)
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[i] for i in kept]
+    small = type(model)(config).to(model.dtype)
+    prefix = _layers_prefix(model, have)
+    numbers = {str(old): str(new) for new, old in enumerate(kept)}
+    state = {}
+    for name, value in model.state_dict().items():
+        if not name.startswith(prefix):
+            state[name] = value
+            continue
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if number in numbers:
+            state[f"{prefix}{numbers[number]}.{rest}"] = value
+    small.load_state_dict(state)
+    small.tie_weights()
+    small.generation_config = copy.deepcopy(model.generation_config)
+    return small
+
+
+def _layers_prefix(model: Any, count: int) -> str:
+    for name, module in model.named_modules():
+        if type(module).__name__ == "ModuleList" and len(module) == count:
+            return f"{name}."
+    raise DistillError(f"{type(model).__name__}: no list of {count} layers found; --layers cannot shrink this model")

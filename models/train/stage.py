@@ -1,0 +1,181 @@
+"""One stage of a training: a student, what teaches it, and the directory that it ends in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from breakeven.models.client.session import write_atomically
+from breakeven.models.errors import DistillError
+from breakeven.models.train.encode import Row
+from breakeven.models.train.settings import Settings
+from breakeven.models.train.shrink import shrink
+from breakeven.models.train.trainer import PROJECTIONS, Objective, Schedule, add_projections, build, last_checkpoint
+
+_STAGE = "stage.json"
+_PAIRS = 4
+
+
+class Data(NamedTuple):
+    """Encoded rows, and what became of the files' rows."""
+
+    train: list[Row]
+    held_out: list[Row]
+    counts: dict[str, int]
+
+
+def load(folder: Path | None, layers: int | None = None) -> Any:
+    """The model of a directory, in float32 to be trained, with fewer layers where asked for."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise DistillError(f"{folder}: cannot be loaded as a language model: {_line(error)}") from None
+    return model if layers is None else shrink(model, layers)
+
+
+def run_stage(
+    settings: Settings,
+    student: Any,
+    teacher: Any,
+    tokenizer: Any,
+    data: Data,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Train the student and save it in `folder`, or read what a former run found out there.
+
+    The result: layers, parameters, steps, eval_loss_before, eval_loss, seconds, history. Raises DistillError.
+    """
+    finished = folder / _STAGE
+    if finished.exists():
+        made: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
+        return made
+    method = "logit" if settings.method == "progressive" else settings.method
+    pairs = settings.pairs or (_spread(student, teacher) if method == "feature" else ())
+    if method == "feature":
+        _check_pairs(pairs, student, teacher)
+        add_projections(student, teacher, pairs)
+    layers = student.config.num_hidden_layers
+    parameters = sum(p.numel() for name, p in student.named_parameters() if not name.startswith(PROJECTIONS))
+    if settings.lora:
+        student = _with_lora(student, settings.lora)
+    objective = Objective(method, settings.temperature, settings.weight, settings.feature_weight, pairs)
+    trainer, clock = build(
+        student,
+        teacher,
+        objective,
+        _schedule(settings),
+        data.train,
+        data.held_out,
+        tokenizer.pad_token_id,
+        folder / "checkpoints",
+        say,
+    )
+    checkpoint = last_checkpoint(folder / "checkpoints")
+    if checkpoint is not None:
+        say(f"going on from {checkpoint.name}")
+    _run(trainer, checkpoint, settings)
+    if data.held_out:
+        trainer.evaluate()  # Of the best weights, which were loaded at the end.
+    history = _history(trainer.state.log_history)
+    losses = [value for _, value in history["eval"]]
+    result = {
+        "layers": layers,
+        "parameters": parameters,
+        "steps": trainer.state.global_step,
+        "eval_loss_before": losses[0] if losses else None,
+        "eval_loss": losses[-1] if losses else None,
+        "seconds": clock.seconds(),
+        "history": history,
+    }
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder, settings)
+        write_atomically(finished, json.dumps(result) + "\n")
+    trainer.accelerator.wait_for_everyone()
+    return result
+
+
+def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        size = settings.batch_size
+        hint = (
+            f"--batch-size {size // 2} --accumulate {settings.accumulate * 2}, which learns the same"
+            if size > 1
+            else f"--max-length {settings.max_length // 2}, or --lora 16"
+        )
+        raise DistillError(f"out of memory with --batch-size {size}; try {hint}, and another --out") from None
+
+
+def _schedule(settings: Settings) -> Schedule:
+    return Schedule(
+        settings.epochs,
+        settings.max_steps,
+        settings.batch_size,
+        settings.accumulate,
+        settings.learning_rate,
+        settings.eval_every,
+        settings.patience,
+        settings.seed,
+        settings.dtype == "bfloat16",
+        settings.cpu,
+        settings.quiet,
+    )
+
+
+def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
+    """A directory that vLLM and transformers load: whole weights, adapters merged in."""
+    if settings.lora:
+        model = model.merge_and_unload()
+    if hasattr(model, PROJECTIONS):
+        delattr(model, PROJECTIONS)
+    # What batches were padded with is none of the model's business.
+    model.config.use_cache = True
+    model.to(torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32)
+    model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+
+
+def _with_lora(student: Any, rank: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(student, config)
+
+
+def _spread(student: Any, teacher: Any) -> tuple[tuple[int, int], ...]:
+    """Pairs spread evenly over both depths; the last is that of the last hidden states."""
+    own, other = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    count = min(_PAIRS, own)
+    return tuple((round(i * own / count), round(i * other / count)) for i in range(1, count + 1))
+
+
+def _check_pairs(pairs: tuple[tuple[int, int], ...], student: Any, teacher: Any) -> None:
+    own, other = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    for a, b in pairs:
+        if not (0 <= a <= own and 0 <= b <= other):
+            raise DistillError(
+                f"--feature-layers {a}:{b}: the student has layers 0 to {own}, the teacher 0 to {other} "
+                "(0: the embeddings)"
+            )
+
+
+def _history(logs: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Training and eval losses by step."""
+    return {
+        "train": [(int(one["step"]), float(one["loss"])) for one in logs if "loss" in one],
+        "eval": [(int(one["step"]), float(one["eval_loss"])) for one in logs if "eval_loss" in one],
+    }
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

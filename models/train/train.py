@@ -1,0 +1,232 @@
+"""Training a student on a teacher's answers: `sft`, `logit`, `feature`, `progressive`.
+
+Runs the same under `accelerate launch`: each process calls `train`, the first one writes. Needs the packages
+of the extra `distill`, which are imported when training starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from breakeven.models.client.session import write_atomically
+from breakeven.models.data.rows import Example, read
+from breakeven.models.errors import DistillError
+from breakeven.models.train import card
+from breakeven.models.train import quantize as quantizing
+from breakeven.models.train.settings import Method, Settings
+
+if TYPE_CHECKING:
+    from breakeven.models.train.stage import Data
+
+FINISHED = "training.json"
+_NEEDED = ("torch", "transformers", "accelerate")
+
+
+def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train, and write a model directory that vLLM serves; the facts of its card.
+
+    The same settings again go on where a run was cut off, or change nothing where it was finished.
+    Raises DistillError.
+    """
+    _check(settings)
+    facts = _begin(settings)
+    if facts is None:
+        facts = _train(settings, say)
+    else:
+        say(f"{settings.out}: finished before")
+    if settings.quantize == "none":
+        return facts
+    from breakeven.models.train.encode import encode
+
+    known = encode(read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings), settings.max_length)
+    made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
+    return {**facts, "quantized": made}
+
+
+def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+    from transformers import set_seed
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    if settings.quiet:
+        logging.disable_progress_bar()
+    set_seed(settings.seed)
+    tokenizer = _tokenizer(settings)
+    data = _data(settings, tokenizer)
+    say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
+    stages = _stages(settings, tokenizer, data, say)
+    facts = _facts(settings, data, stages)
+    if is_first_process():
+        _write(settings.out, facts, stages)
+    return facts
+
+
+def summary(facts: dict[str, Any], out: Path) -> list[str]:
+    """What to say at the end."""
+    lines = []
+    for number, stage in enumerate(facts["stages"], 1):
+        line = f"stage {number}: {stage['layers']} layers, {stage['steps']} steps"
+        if stage["eval_loss"] is not None:
+            line += f", eval loss {stage['eval_loss_before']:.4f} -> {stage['eval_loss']:.4f}"
+        lines.append(line)
+    lines.append(f"{facts['seconds']:.0f} s, {facts['usd']} USD")
+    lines.append(f"{out}: a model that vLLM serves: breakeven student --model {out}")
+    if made := facts.get("quantized"):
+        folder = quantizing.folder_of(out, made["scheme"])
+        share = made["bytes"] / made["bytes_before"]
+        lines.append(
+            f"{folder}: the same as {made['scheme']}, {share:.0%} of its bytes; evaluate it before you serve it"
+        )
+    return lines
+
+
+def _check(settings: Settings) -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if settings.lora and importlib.util.find_spec("peft") is None:
+        missing.append("peft")
+    if missing:
+        raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
+    quantizing.check(settings.quantize)
+    if settings.method not in get_args(Method):
+        raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
+    if settings.method in ("feature", "progressive") and settings.teacher is None:
+        raise DistillError(f"--method {settings.method} needs --teacher, the directory of a white-box model")
+    if settings.method == "feature" and settings.lora:
+        raise DistillError("--method feature trains whole layers; leave out --lora")
+    if settings.method == "progressive":
+        if not settings.layers:
+            raise DistillError("--method progressive needs --layers, such as --layers 12,6: each stage's layers")
+        if list(settings.layers) != sorted(settings.layers, reverse=True):
+            raise DistillError("--layers: each stage must be smaller than the one before, such as 12,6")
+    elif len(settings.layers) > 1:
+        raise DistillError("--layers: more than one stage goes with --method progressive only")
+    if settings.method != "progressive" and settings.student is None:
+        raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
+    for name in ("student", "teacher"):
+        folder = getattr(settings, name)
+        if folder is not None and not (folder / "config.json").is_file():
+            raise DistillError(f"--{name} {folder}: no model directory (it must hold config.json and weights)")
+
+
+def _begin(settings: Settings) -> dict[str, Any] | None:
+    """Note the settings in the folder, or compare them with what it holds; the facts where it is finished."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    path = settings.out / "settings.json"
+    wanted = settings.fixed() | {"data": _digest([*settings.rows, *settings.held_out])}
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in wanted if held.get(name) != wanted[name]]
+        if other:
+            shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
+            raise DistillError(f"{settings.out} holds a run with {shown}; give the same, or another --out")
+    elif is_first_process():
+        write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+    finished = settings.out / FINISHED
+    return json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else None
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    try:
+        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
+    except OSError as error:
+        raise DistillError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def _tokenizer(settings: Settings) -> Any:
+    """The student's; also checked against the teacher's where both speak of tokens."""
+    from transformers import AutoTokenizer
+
+    from breakeven.models.train.encode import PLAIN_TEMPLATE
+    from breakeven.models.train.soft_targets import check_same_vocabulary
+
+    source = settings.student or settings.teacher
+    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    if settings.method != "sft" and settings.teacher is not None and settings.student is not None:
+        check_same_vocabulary(tokenizer, AutoTokenizer.from_pretrained(str(settings.teacher)))
+    if tokenizer.eos_token_id is None:
+        raise DistillError(f"{source}: the tokenizer has no end-of-text token; set eos_token in its config")
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _data(settings: Settings, tokenizer: Any) -> Data:
+    from breakeven.models.train.encode import encode, pack
+    from breakeven.models.train.soft_targets import SoftTargets, check_fit
+    from breakeven.models.train.stage import Data
+
+    stored = settings.method == "logit" and settings.teacher is None
+    soft = SoftTargets(tokenizer) if stored else None
+    encoded = encode(read(settings.rows, skip_bad=settings.skip_bad), tokenizer, settings.max_length, soft)
+    if stored:
+        check_fit(encoded.with_soft, len(encoded.rows))
+    held: list[Example] = read(settings.held_out, skip_bad=settings.skip_bad) if settings.held_out else []
+    held_out = encode(held, tokenizer, settings.max_length).rows if held else []
+    counts = {"train": len(encoded.rows), "held_out": len(held_out), "too_long": encoded.too_long}
+    counts["too_long"] += len(held) - len(held_out)
+    if stored:
+        counts["with_soft_targets"] = encoded.with_soft
+    rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
+    return Data(rows, held_out, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+
+
+def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """One stage, or with `progressive` one for each number of layers, taught by the stage before."""
+    from breakeven.models.train.stage import load, run_stage
+
+    if settings.method != "progressive":
+        student = load(settings.student, settings.layers[0] if settings.layers else None)
+        teacher = load(settings.teacher) if settings.teacher and settings.method != "sft" else None
+        return [run_stage(settings, student, teacher, tokenizer, data, settings.out, say)]
+    made = []
+    before = settings.teacher
+    for number, layers in enumerate(settings.layers, 1):
+        folder = settings.out if number == len(settings.layers) else settings.out / "stages" / str(number)
+        # The first stage may start from a smaller model of the same family.
+        start = settings.student if number == 1 and settings.student is not None else before
+        student, teacher = load(start, layers), load(before)
+        say(f"stage {number} of {len(settings.layers)}: {layers} layers, taught by {before}")
+        made.append(run_stage(settings, student, teacher, tokenizer, data, folder, say))
+        before = folder
+    return made
+
+
+def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    seconds = sum(stage["seconds"] for stage in stages)
+    return {
+        "method": settings.method,
+        "student": str(settings.student or settings.teacher),
+        "teacher": str(settings.teacher) if settings.teacher and settings.method != "sft" else None,
+        "rows": data.counts,
+        "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
+        "seconds": round(seconds, 1),
+        "usd": f"{seconds / 3600 * settings.usd_per_hour:.4f}",
+        "settings": settings.fixed(),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> None:
+    write_atomically(out / "README.md", card.card(facts))
+    card.draw(stages, out / "loss.png")
+    write_atomically(out / FINISHED, json.dumps(facts, indent=1) + "\n")
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    for path in (out / "stages").glob("*/checkpoints"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes, where `accelerate launch` started several."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,234 @@
+"""The Trainer of transformers with the losses of distillation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from breakeven.models.client.session import write_atomically
+from breakeven.models.train import losses
+from breakeven.models.train.encode import Row, collator
+
+PROJECTIONS = "distill_projections"
+_OWN = ("labels", "soft_ids", "soft_logprobs")
+
+
+class Objective(NamedTuple):
+    """What to learn. `weight` is that of the soft targets, `pairs` are (student's, teacher's) hidden states,
+    0 the embeddings."""
+
+    method: str
+    temperature: float = 2.0
+    weight: float = 0.5
+    feature_weight: float = 1.0
+    pairs: tuple[tuple[int, int], ...] = ()
+
+
+class Schedule(NamedTuple):
+    """How long, how fast, how often to evaluate. `patience`: evaluations without a better loss; 0: no stop."""
+
+    epochs: float
+    max_steps: int
+    batch_size: int
+    accumulate: int
+    learning_rate: float
+    eval_every: int
+    patience: int
+    seed: int
+    bfloat16: bool
+    cpu: bool
+    quiet: bool
+
+
+class DistillTrainer(Trainer):
+    """Trains on `objective`; evaluates on cross-entropy alone, so that methods can be compared."""
+
+    def __init__(self, *, objective: Objective, teacher: Any = None, **more: Any) -> None:
+        super().__init__(**more)
+        self.objective = objective
+        self.teacher = teacher
+        if teacher is not None:
+            freeze(teacher)
+            teacher.to(self.args.device)
+        # The losses are means of what they are given: the Trainer divides by the steps of an accumulation.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """The loss of one batch, and with `return_outputs` the student's outputs too."""
+        seen = {name: value for name, value in inputs.items() if name not in _OWN}
+        features = model.training and self.objective.method == "feature"
+        # With a cache transformers would not keep packed rows apart.
+        # Logits are most of the memory and, in a small model, a fifth of the work: of labelled places only.
+        places = losses.places(inputs["labels"])
+        outputs = model(**seen, use_cache=False, output_hidden_states=features, logits_to_keep=places)
+        logits, labels, mask = losses.select(outputs.logits, inputs["labels"], places)
+        loss = losses.cross_entropy(logits, labels)
+        if model.training and self.objective.method != "sft":
+            loss = self._softened(loss, logits, mask, inputs, {**seen, "logits_to_keep": places}, outputs)
+        return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
+
+    def _softened(
+        self, hard: Any, logits: Any, mask: Any, inputs: dict[str, Any], seen: dict[str, Any], outputs: Any
+    ) -> Any:
+        goal = self.objective
+        labelled = inputs["labels"][:, 1:] != losses.IGNORED
+        if self.teacher is None:
+            ids, logprobs = (inputs[name][:, 1:][labelled] for name in ("soft_ids", "soft_logprobs"))
+            return losses.blend(hard, losses.topk_divergence(logits, ids, logprobs, goal.temperature), goal.weight)
+        features = goal.method == "feature"
+        with torch.no_grad():
+            taught = self.teacher(**seen, use_cache=False, output_hidden_states=features)
+        wanted = taught.logits[mask]
+        # Vocabularies are padded to different round numbers; beyond the shorter there are no tokens.
+        common = min(wanted.shape[-1], logits.shape[-1])
+        soft = losses.divergence(logits[:, :common], wanted[:, :common], goal.temperature)
+        loss = losses.blend(hard, soft, goal.weight)
+        if not features:
+            return loss
+        projections = getattr(self.accelerator.unwrap_model(self.model), PROJECTIONS)
+        distances = [
+            losses.hidden_distance(
+                project(outputs.hidden_states[own][:, :-1][labelled].to(project.weight.dtype)),
+                taught.hidden_states[other][:, :-1][labelled],
+            )
+            for project, (own, other) in zip(projections, goal.pairs, strict=True)
+        ]
+        return loss + goal.feature_weight * torch.stack(distances).mean()
+
+
+class Clock(TrainerCallback):
+    """Adds up the seconds that training took, over all runs, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        """So far."""
+        return float(self._before + time.monotonic() - self._start)
+
+    def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
+        """A checkpoint was written."""
+        if state.is_world_process_zero:
+            write_atomically(self._path, json.dumps({"seconds": self.seconds()}) + "\n")
+
+
+class Speaker(TrainerCallback):
+    """Says each logged loss in a line, where no progress bar shows it."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:  # noqa: ARG002
+        """Losses were logged."""
+        for name, title in (("loss", "loss"), ("eval_loss", "eval loss")):
+            if name in (logs or {}):
+                self._say(f"step {state.global_step} of {state.max_steps}: {title} {float(logs[name]):.4f}")
+
+
+def freeze(model: Any) -> None:
+    """No gradients, no dropout."""
+    model.eval()
+    model.requires_grad_(False)
+
+
+def add_projections(student: Any, teacher: Any, pairs: Sequence[tuple[int, int]]) -> None:
+    """Learned maps from the student's width to the teacher's, one for each pair; the identity where they agree."""
+    own, other = student.config.hidden_size, teacher.config.hidden_size
+    maps = torch.nn.ModuleList(torch.nn.Linear(own, other, bias=False) for _ in pairs)
+    if own == other:
+        for one in maps:
+            torch.nn.init.eye_(one.weight)
+    student.add_module(PROJECTIONS, maps.to(student.dtype))
+
+
+def build(
+    student: Any,
+    teacher: Any,
+    objective: Objective,
+    schedule: Schedule,
+    rows: list[Row],
+    held_out: list[Row],
+    pad_id: int,
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[DistillTrainer, Clock]:
+    """A trainer that keeps its checkpoints in `folder`."""
+    evaluated = bool(held_out)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=schedule.epochs,
+        max_steps=schedule.max_steps or -1,
+        per_device_train_batch_size=schedule.batch_size,
+        per_device_eval_batch_size=schedule.batch_size,
+        gradient_accumulation_steps=schedule.accumulate,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.05,
+        weight_decay=0.01,
+        eval_strategy="steps" if evaluated else "no",
+        eval_steps=schedule.eval_every,
+        save_strategy="steps",
+        save_steps=schedule.eval_every,
+        save_total_limit=2,
+        load_best_model_at_end=evaluated,
+        metric_for_best_model="eval_loss" if evaluated else None,
+        greater_is_better=False if evaluated else None,
+        eval_on_start=evaluated,
+        logging_steps=max(schedule.eval_every // 5, 1),
+        seed=schedule.seed,
+        data_seed=schedule.seed,
+        bf16=schedule.bfloat16,
+        use_cpu=schedule.cpu,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        report_to="none",
+        dataloader_pin_memory=not schedule.cpu,
+        ddp_find_unused_parameters=False,
+        disable_tqdm=schedule.quiet,
+    )
+    clock = Clock(folder.parent / f"{folder.name}-clock.json")
+    callbacks: list[Any] = [clock]
+    if evaluated and schedule.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
+    trainer = DistillTrainer(
+        model=student,
+        objective=objective,
+        teacher=teacher,
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=held_out or None,
+        data_collator=collator(pad_id),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if schedule.quiet:
+        trainer.add_callback(Speaker(say))
+    return trainer, clock
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; one that a kill cut off has no state, which is written last, and is removed."""
+    found: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            found.append((int(state["global_step"]), path))
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(path, ignore_errors=True)
+    return max(found, default=(0, None))[1]

@@ -1,0 +1,1 @@
+"""Measuring a router and choosing its thresholds."""

@@ -1,0 +1,1 @@
+"""Prompt text to features: n-grams, shape measures and the compiled kernel."""

@@ -1,0 +1,1 @@
+"""The trained router: difficulty, novelty, calibration, and the artifact on disk."""

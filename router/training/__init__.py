@@ -1,0 +1,1 @@
+"""Training a router artifact from outcome rows."""

@@ -1,0 +1,61 @@
+"""Champion and challenger: whether a new router ranks prompts better than the one in service, on rows of neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from breakeven.router.evaluation.evaluate import apgr, brier
+from breakeven.router.outcomes import OutcomeError, OutcomeRow, scores, texts
+from breakeven.router.policy import Assessment
+
+_RESAMPLES = 1000
+_SEED = 20261125
+
+
+class Contest(NamedTuple):
+    """APGR and Brier score of both on the same rows.
+
+    `better_in`: the share of paired bootstrap draws of the rows in which the challenger's APGR is the higher one.
+    """
+
+    rows: int
+    champion_apgr: float
+    challenger_apgr: float
+    champion_brier: float
+    challenger_brier: float
+    better_in: float
+
+
+def contest(
+    rows: Sequence[OutcomeRow], champion: Callable[[str], Assessment], challenger: Callable[[str], Assessment]
+) -> Contest:
+    """Compare. Raises OutcomeError where the rows have no gap between teacher and student: nothing can be ranked."""
+    student, teacher = scores(rows)
+    if not rows or teacher.mean() <= student.mean():
+        raise OutcomeError(
+            f"on the {len(rows)} newest rows the teacher is no better than the student on average: there is nothing to "
+            "rank, and the router in service stays"
+        )
+    seen = texts(rows)
+    old, new = (np.array([assess(text).score for text in seen]) for assess in (champion, challenger))
+    rng = np.random.default_rng(_SEED)
+    wins = draws = 0.0
+    for _ in range(_RESAMPLES):
+        drawn = rng.integers(0, len(rows), len(rows))
+        pair = [apgr(score[drawn], student[drawn], teacher[drawn]) for score in (old, new)]
+        # A draw without a gap says nothing; one that finds them equal says half.
+        if np.isfinite(pair).all() and teacher[drawn].mean() > student[drawn].mean():
+            wins += 0.5 * (np.sign(pair[1] - pair[0]) + 1)
+            draws += 1
+    worse = student < teacher
+    return Contest(
+        len(rows),
+        apgr(old, student, teacher),
+        apgr(new, student, teacher),
+        brier(old, worse),
+        brier(new, worse),
+        wins / draws if draws else 0.0,
+    )

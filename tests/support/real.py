@@ -1,0 +1,110 @@
+"""The real programs that some tests need: where they are, and the reason to skip where they are not.
+
+`tests/install_real.sh` puts them into the folder $BREAKEVEN_REAL, by default ~/.cache/breakeven-real.
+$BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name a Python with vLLM and a model folder that exist already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import httpx2
+import pytest
+
+from breakeven.models.serving.vllm_server import Student, command, environment
+from tests.support.processes import free_port, samples
+
+# A reason that names this folder is the only one that BREAKEVEN_CI=1 allows: its data are not ours to install.
+SHARED = "../shared"
+_WARM_UP_SECONDS = 240.0
+
+
+def cache() -> Path:
+    """The folder of tests/install_real.sh."""
+    return Path(os.environ.get("BREAKEVEN_REAL") or Path.home() / ".cache" / "breakeven-real")
+
+
+def vllm_python() -> Path:
+    """A Python that can import vLLM; skips where there is none."""
+    return _existing(Path(os.environ.get("BREAKEVEN_VLLM_PYTHON") or cache() / "vllm/bin/python"), "vLLM")
+
+
+def training_python() -> Path:
+    """A Python with what the extra `distill` brings, and pytest; skips where there is none."""
+    return _existing(Path(os.environ.get("BREAKEVEN_DISTILL_PYTHON") or cache() / "distill/bin/python"), "training")
+
+
+def quantize_python() -> Path:
+    """A Python with what the extras `distill` and `quantize` bring; skips where there is none."""
+    return _existing(
+        Path(os.environ.get("BREAKEVEN_QUANTIZE_PYTHON") or cache() / "quantize/bin/python"), "llmcompressor"
+    )
+
+
+def smollm2() -> Path:
+    """The folder with SmolLM2-135M-Instruct; skips where there is none."""
+    folder = Path(os.environ.get("BREAKEVEN_SMOLLM2") or cache() / "smollm2")
+    _existing(folder / "config.json", "SmolLM2-135M-Instruct")
+    return folder
+
+
+def program(name: str) -> str:
+    """Path of a program of a Debian package, installed or unpacked; skips where it is absent."""
+    found = shutil.which(name)
+    return found or str(_existing(cache() / "debian/usr/bin" / name, name))
+
+
+def node_modules() -> Path:
+    """The folder with the Node package `openai`; skips where it or Node is absent."""
+    if shutil.which("node") is None:
+        _absent("Node", "no program `node` on the PATH")
+    folder = cache() / "node/node_modules"
+    _existing(folder / "openai/package.json", "the Node package openai")
+    return folder
+
+
+def _existing(path: Path, name: str) -> Path:
+    if not path.exists():
+        _absent(name, f"no {path}")
+    return path
+
+
+def _absent(name: str, why: str) -> NoReturn:
+    pytest.skip(f"{name} is absent ({why}); run tests/install_real.sh")
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """A vLLM server with SmolLM2; it serves the names `student` and `teacher-model`."""
+
+    base_url: str
+
+    def tokens(self) -> tuple[int, int]:
+        """(prompt, generated) tokens that vLLM has counted since its start."""
+        found = samples(httpx2.get(self.base_url.removesuffix("/v1") + "/metrics", timeout=30.0).text)
+        counts = [
+            sum(int(v) for k, v in found.items() if k.startswith(f"vllm:{kind}_tokens_total{{"))
+            for kind in ("prompt", "generation")
+        ]
+        return counts[0], counts[1]
+
+
+@contextlib.contextmanager
+def vllm() -> Iterator[Vllm]:
+    """A vLLM on a free port of 127.0.0.1, started as `breakeven student` does and warmed up: about 40 s."""
+    served = ["--served-model-name", "student", "teacher-model"]
+    port = free_port()
+    argv = command(
+        smollm2(), name="student", port=port, cpu=True, max_model_len=2048, extra=served, python=str(vllm_python())
+    )
+    with Student(argv, environment(cpu=True), host="127.0.0.1", port=port) as server:
+        # The first request with logprobs takes 18 s: no test should have to wait for it.
+        body = {"model": "student", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "logprobs": True}
+        httpx2.post(f"{server.base_url}/chat/completions", json=body, timeout=_WARM_UP_SECONDS).raise_for_status()
+        yield Vllm(server.base_url)

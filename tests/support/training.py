@@ -1,0 +1,28 @@
+"""Where the tests of training run: they need what the extra `distill` brings.
+
+In this interpreter where it has all of it; else in the environment that `tests/install_real.sh` makes beside
+vLLM's, whose torch it uses.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+from tests.support import real
+from tests.support.processes import ROOT
+
+NEEDED = ("torch", "transformers", "accelerate", "peft")
+HERE = all(importlib.util.find_spec(name) is not None for name in NEEDED)
+
+
+def run(file: str, seconds: float) -> None:
+    """Run a test file in an interpreter for training; skips where there is none."""
+    python = sys.executable if HERE else str(real.training_python())
+    line = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout, done.stdout

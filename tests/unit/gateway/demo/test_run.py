@@ -1,0 +1,93 @@
+"""The demo's table can be recomputed from the file that it plays."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breakeven.router.model.artifact import load
+from tests.support.processes import BREAKEVEN
+
+
+def demo(*arguments: str) -> dict[str, Any]:
+    command = [*BREAKEVEN, "demo", "--once", "--json", "--port", "0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def tokens(text: str) -> int:
+    """About four characters a token, as models/answers.py documents for files without counts."""
+    return max(1, -(-len(text) // 4))
+
+
+def expected(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
+    """The table's figures, from the rows alone, at the default prices of the demo."""
+    assess = load().assess
+    scored = sorted(rows, key=lambda row: assess(row["prompt"]).score, reverse=True)
+    threshold = assess(scored[round(share * len(rows)) - 1]["prompt"]).score
+    spend = baseline = Decimal(0)
+    counts = {"student": 0, "teacher": 0}
+    quality = 0.0
+    for row in rows:
+        side = "teacher" if assess(row["prompt"]).score >= threshold else "student"
+        output = row.get(f"{side}_tokens", tokens(row[f"{side}_response"]))
+        cost = (Decimal(15) * tokens(row["prompt"]) + Decimal(60) * output) / 1_000_000
+        baseline += cost
+        spend += cost if side == "teacher" else 0
+        counts[side] += 1
+        quality += row[f"{side}_score"]
+    best = sum(row["teacher_score"] for row in rows)
+    return {"spend": spend, "baseline": baseline, "counts": counts, "quality_kept": quality / best}
+
+
+def check(figures: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert figures["failed"] == 0
+    assert {side: figures["upstreams"][side]["requests"] for side in ("student", "teacher")} == wanted["counts"]
+    assert Decimal(figures["teacher_spend_usd"]) == wanted["spend"]
+    assert Decimal(figures["baseline_usd"]) == wanted["baseline"]
+    hosting = Decimal(figures["hosting_usd"])
+    assert 0 < hosting < Decimal("0.1")
+    assert Decimal(figures["savings_usd"]) == wanted["baseline"] - wanted["spend"] - hosting
+    assert figures["quality_kept"] == pytest.approx(wanted["quality_kept"])
+
+
+def test_a_small_outcome_file(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": str(number),
+            "prompt": f"Question {number}: " + "why " * number,
+            "student_score": number % 2,
+            "teacher_score": 1,
+            "student_response": "short " * (number + 1),
+            "teacher_response": "long " * (2 * number + 1),
+            **({"teacher_tokens": 77} if number == 3 else {}),
+        }
+        for number in range(12)
+    ]
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    check(demo("--outcomes", str(path), "--teacher-share", "0.5"), expected(rows, 0.5))
+
+
+def test_recorded_answers_of_real_models(shared: Path) -> None:
+    path = shared / "data" / "routellm_gsm8k.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if row["split"] == "test"]
+    assert len(rows) == 236
+    check(demo("--outcomes", str(path)), expected(rows, 0.25))
+
+
+def test_rows_without_responses_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"id": "a", "prompt": "x", "student_score": 0, "teacher_score": 1}\n')
+    command = [*BREAKEVEN, "demo", "--once", "--outcomes", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "row a: to be played a row needs" in done.stderr

@@ -1,0 +1,131 @@
+"""Baseline, hosting, savings and payback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakeven.gateway.accounting.prices import FREE, Cost, cost, picodollars, price
+from breakeven.gateway.accounting.record import AttemptRecord, Outcome
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage
+from breakeven.gateway.economics.breakeven import (
+    HOUR,
+    Rate,
+    baseline,
+    hosting,
+    payback_moment,
+    payback_months,
+    payback_ratio,
+    per_million,
+    savings,
+)
+from breakeven.gateway.economics.totals import Hour
+from breakeven.router.policy import Route
+
+PRICE = price(Decimal("15"), Decimal("1.5"), Decimal("60"))
+
+
+def attempt(upstream: Route, usage: Usage, paid: Cost = FREE, outcome: Outcome = Outcome.OK) -> AttemptRecord:
+    return AttemptRecord(upstream, outcome, 200, usage, paid, 0.1, 0.2)
+
+
+def test_baseline_is_the_answered_tokens_at_the_teachers_prices() -> None:
+    usage = Usage(1000, 0, 100, True)
+    assert baseline([attempt(Route.STUDENT, usage)], PRICE, pinned=False) == cost(usage, PRICE).total
+
+
+def test_baseline_of_a_fallback_counts_the_answer_once() -> None:
+    failed = attempt(Route.STUDENT, NO_USAGE, outcome=Outcome.UPSTREAM_ERROR)
+    answered = attempt(Route.TEACHER, Usage(1000, 0, 100, True), Cost(15_000_000_000, 0, 6_000_000_000))
+    assert baseline([failed, answered], PRICE, pinned=False) == answered.cost.total
+
+
+def test_pinned_and_unreported_requests_have_no_baseline() -> None:
+    assert baseline([attempt(Route.TEACHER, Usage(9, 0, 9, True))], PRICE, pinned=True) == 0
+    assert baseline([attempt(Route.STUDENT, NO_USAGE)], PRICE, pinned=False) == 0
+    assert baseline([], PRICE, pinned=False) == 0
+
+
+def test_hosting_accrues_also_idle_and_by_the_rate_of_the_time() -> None:
+    rates = [Rate(0, 1_200), Rate(10 * HOUR, 2_400), Rate(20 * HOUR, 0)]
+    assert hosting(rates, 0, 10 * HOUR) == 12_000
+    assert hosting(rates, 5 * HOUR, 15 * HOUR) == 6_000 + 12_000
+    assert hosting(rates, 0, 100 * HOUR) == 12_000 + 24_000
+    assert hosting(rates, 0, HOUR // 2) == 600
+
+
+def test_hosting_never_accrues_negatively() -> None:
+    rates = [Rate(10 * HOUR, 1_200), Rate(20 * HOUR, 2_400)]
+    assert hosting(rates, 0, 5 * HOUR) == 0  # before the first rate
+    assert hosting(rates, 15 * HOUR, 12 * HOUR) == 0  # the clock has stepped back
+    assert hosting([], 0, HOUR) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**14), st.integers(0, 10**14)), min_size=1, max_size=6),
+    st.lists(st.integers(0, 10**14), min_size=3, max_size=3),
+)
+def test_hosting_of_a_whole_is_that_of_its_parts(rates: Sequence[tuple[int, int]], cuts: Sequence[int]) -> None:
+    ordered = [Rate(*rate) for rate in sorted(rates)]
+    start, middle, end = sorted(cuts)
+    whole = hosting(ordered, start, end)
+    parts = hosting(ordered, start, middle) + hosting(ordered, middle, end)
+    assert 0 <= whole - parts <= 1  # each part is rounded down to the picodollar
+
+
+def test_the_economics_in_words() -> None:
+    api = picodollars(Decimal(100) * 15)
+    student = picodollars(Decimal(100) * Decimal("0.50"))
+    assert (api, student) == (1500 * 10**12, 50 * 10**12)
+    months = [payback_months(picodollars(Decimal(invested)), api, student) for invested in (500, 5000)]
+    assert months == [pytest.approx(0.345, abs=5e-4), pytest.approx(3.45, abs=5e-3)]
+    assert payback_months(1, 50, 50) is None
+    assert payback_months(1, 50, 60) is None
+
+
+def test_savings_may_be_negative() -> None:
+    assert savings(100, 30, 90) == -20
+
+
+def test_the_students_effective_price() -> None:
+    assert per_million(50 * 10**12, 100 * 10**6) == Fraction(10**12, 2)
+    assert per_million(50, 0) is None
+
+
+def test_payback_ratio() -> None:
+    assert payback_ratio(50, 200) == 0.25
+    assert payback_ratio(-50, 200) == -0.25
+    assert payback_ratio(50, 0) is None
+
+
+def test_payback_in_the_past_is_the_end_of_the_hour_that_reached_it() -> None:
+    rates = [Rate(0, 10)]
+    hours = [Hour(0, 60, 0), Hour(1, 65, 5), Hour(5, 60, 0)]
+    # After hour 0: 60 - 10 = 50; after hour 1: 120 - 20 = 100.
+    assert payback_moment(hours, rates, 100, 0, 10 * HOUR) == 2 * HOUR
+    assert payback_moment(hours, rates, 50, 0, 10 * HOUR) == HOUR
+
+
+def test_payback_in_the_past_stays_when_savings_fall_again() -> None:
+    assert payback_moment([Hour(0, 110, 0)], [Rate(0, 10)], 100, 0, 1000 * HOUR) == HOUR
+
+
+def test_payback_of_this_very_hour_is_now() -> None:
+    assert payback_moment([Hour(3, 500, 0)], [Rate(0, 0)], 100, 0, 3 * HOUR + 7) == 3 * HOUR + 7
+
+
+def test_payback_ahead_goes_on_at_the_pace_so_far() -> None:
+    # 40 saved in 4 hours; 100 after 10.
+    assert payback_moment([Hour(0, 20, 0), Hour(3, 20, 0)], [Rate(0, 0)], 100, 0, 4 * HOUR) == 10 * HOUR
+
+
+def test_payback_never() -> None:
+    assert payback_moment([Hour(0, 20, 0)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # it loses
+    assert payback_moment([], [Rate(0, 30)], 100, 0, 4 * HOUR) is None
+    assert payback_moment([Hour(0, 20, 0)], [], 0, 0, 4 * HOUR) is None  # nothing was invested
+    assert payback_moment([Hour(0, 20, 0)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock has stepped back

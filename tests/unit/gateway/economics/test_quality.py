@@ -1,0 +1,74 @@
+"""Quality kept, from pairs: the ratio, its weights, and an interval that is honest with few pairs."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import pytest
+
+from breakeven.gateway.economics.quality import Compared, output_ratio, retention
+
+
+def pair(student: float, teacher: float = 1.0, weight: float = 1.0, tokens: tuple[int, int] = (10, 10)) -> Compared:
+    return Compared(student, teacher, *tokens, weight)
+
+
+def test_by_hand() -> None:
+    found = retention([pair(0.5), pair(1.0), pair(0.6, 0.8)], 0.75)
+    assert found is not None
+    assert found.pairs == 3
+    assert found.student.estimate == pytest.approx(2.1 / 2.8)
+    # A quarter of the traffic is the teacher's and keeps all: 1 - 0.75 * 0.25.
+    assert found.routed.estimate == pytest.approx(0.8125)
+
+
+def test_rare_draws_stand_for_more() -> None:
+    """One pair drawn at 1% stands for a hundred, one drawn at 100% for itself."""
+    found = retention([pair(0.0, weight=100.0), pair(1.0, weight=1.0)], 1.0)
+    assert found is not None
+    assert found.routed.estimate == pytest.approx(1 / 101)
+
+
+def test_nothing_compared_says_nothing() -> None:
+    assert retention([], 0.5) is None
+    assert retention([pair(0.0, 0.0)], 0.5) is None
+    assert output_ratio([]) is None
+
+
+def test_a_few_pairs_without_a_loss_promise_little() -> None:
+    few, many = retention([pair(1.0)] * 5, 1.0), retention([pair(1.0)] * 500, 1.0)
+    assert few is not None
+    assert many is not None
+    assert few.student.estimate == many.student.estimate == 1.0
+    assert few.student.lower < 0.7
+    assert many.student.upper < few.student.upper < 1.2
+    assert 0.985 < many.student.lower < 1.0
+
+
+def test_a_student_that_is_better_keeps_more_than_all() -> None:
+    found = retention([pair(1.0, 0.5)] * 50, 0.5)
+    assert found is not None
+    assert found.student.estimate == pytest.approx(2.0)
+    assert found.routed.estimate == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.2])
+def test_the_interval_holds_the_truth_as_often_as_it_says(loss: float) -> None:
+    """400 samples of 150 pairs, drawn at two rates: a 95% interval must hold in at least 92% of them."""
+    rng = random.Random(5)
+    held = 0
+    for _ in range(400):
+        pairs = [
+            pair(float(rng.random() >= loss), weight=weight)
+            for weight in (rng.choices((1.0, 4.0), weights=(4, 1))[0] for _ in range(150))
+        ]
+        found = retention(pairs, 1.0)
+        assert found is not None
+        held += found.routed.lower <= 1 - loss <= found.routed.upper
+    assert held >= 0.92 * 400
+
+
+def test_the_ratio_of_tokens_is_exact() -> None:
+    assert output_ratio([pair(1, tokens=(3, 9)), pair(1, weight=2.0, tokens=(4, 2))]) == Fraction(13, 11)
+    assert output_ratio([pair(1, tokens=(0, 9))]) is None

@@ -1,0 +1,142 @@
+"""Opening a ledger: schema, migrations, versions, and processes that do it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+import gateway.ledger
+from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction, upgrade
+from breakeven.gateway.ledger.schema import metadata
+
+MIGRATIONS = Path(gateway.ledger.__file__).parent / "migrations"
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgraded: bool) -> None:
+    engine = open_engine(url)
+    if upgraded:
+        with transaction(engine, write=True) as connection:
+            upgrade(connection)
+    migrate(engine)
+    with transaction(engine, write=False) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(url: str) -> None:
+    engine = open_engine(url)
+    migrate(engine)
+    migrate(engine)
+    engine.dispose()
+    probe(url)
+
+
+def test_a_newer_ledger_is_refused_with_the_versions(url: str, journal: Path, tmp_path: Path) -> None:
+    Ledger.open(url, journal=journal).close()
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for attempt in (lambda: Ledger.open(url, journal=journal), lambda: probe(url)):
+        with pytest.raises(LedgerError, match=rf"version 9999.*knows {HEAD}.*upgrade"):
+            attempt()
+
+
+def test_processes_open_a_fresh_ledger_at_once(url: str, journal: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from gateway.ledger import Ledger\n"
+        "sys.stdin.read(1)\n"
+        "ledger = Ledger.open(sys.argv[1], journal=Path(sys.argv[2])); print(len(ledger.sums())); ledger.close()"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url, str(journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("x")
+        child.stdin.flush()
+    for child in children:
+        out, err = child.communicate(timeout=60)
+        assert (child.returncode, out.strip(), err) == (0, "1", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "not a database URL"),
+        ("mysql://localhost/x", "mysql is not supported"),
+        ("nobody://localhost/x", "nobody is not supported"),
+        ("sqlite:////nowhere/at/all/ledger.db", "cannot be"),
+    ],
+)
+def test_a_url_that_cannot_be_used(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=said):
+        Ledger.open(url, journal=tmp_path / "journal")
+    with pytest.raises(LedgerError, match=said):
+        probe(url)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"this is a text and not a database\n" * 100)
+    with pytest.raises(LedgerError, match="not a database"):
+        Ledger.open(f"sqlite:///{path}", journal=tmp_path / "journal")
+
+
+def test_a_journal_that_cannot_be_written(url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="journal"):
+        Ledger.open(url, journal=tmp_path / "file" / "journal")
+
+
+def test_a_password_never_shows_in_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open("postgresql+psycopg://user:secret-word@127.0.0.1:1/x", journal=tmp_path / "journal")
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_with_its_data(url: str, journal: Path, tmp_path: Path) -> None:
+    engine = open_engine(url)
+    with transaction(engine, write=True) as connection:
+        upgrade(connection, "0001")
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old, old:
+        old.execute(
+            "INSERT INTO hourly VALUES (7, 'teacher', 0, 'chat_completions', 'teacher', 'difficult', '',"
+            " 3, 4, 0, 100, 20, 30, 1, 2, 3, 6)"
+        )
+        old.execute("INSERT INTO hosting_rates (since, per_hour) VALUES (5, 6)")
+        old.execute("INSERT INTO investments VALUES ('config', 5, 77)")
+    ledger = Ledger.open(url, journal=journal)
+    (total,) = ledger.sums()
+    assert (total.requests, total.attempts, total.tokens, total.cost, total.baseline) == (3, 4, 150, 6, 6)
+    assert ledger.rates() == [(5, 6)]
+    assert ledger.investment() == 77
+    ledger.close()
+    probe(url)

@@ -1,0 +1,77 @@
+"""Raw rows go after their time; totals never change by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.database import open_engine, transaction
+from breakeven.gateway.ledger.pruning import prune
+from breakeven.gateway.ledger.schema import attempts, requests
+from breakeven.gateway.ledger.writer import SET_ASIDE
+from tests.unit.gateway.ledger.records import record
+
+DAY = 24 * HOUR
+BY = ("hour", "upstream", "pinned", "key")
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    for index in range(200):
+        ledger.settle(record(at=index * HOUR + 5, attempts=1 + index % 2, key=str(index % 3)))
+    assert ledger.flush(20)
+    return ledger
+
+
+def rows(url: str) -> tuple[int, int]:
+    engine = open_engine(url)
+    with transaction(engine, write=False) as connection:
+        found = [connection.scalar(select(func.count()).select_from(table)) or 0 for table in (requests, attempts)]
+    engine.dispose()
+    return found[0], found[1]
+
+
+def prune_now(url: str, keep_days: int, now: int) -> int:
+    engine = open_engine(url)
+    removed = prune(engine, keep_days, now)
+    engine.dispose()
+    return removed
+
+
+def test_totals_never_change(filled: Ledger, url: str) -> None:
+    before = filled.sums(BY)
+    assert prune_now(url, 2, 100 * HOUR + 7) == 52
+    assert rows(url) == (148, 222)
+    assert filled.sums(BY) == before
+    assert prune_now(url, 2, 100 * HOUR + 7) == 0
+
+
+def test_the_last_days_can_still_be_cut_anywhere(filled: Ledger, url: str) -> None:
+    prune_now(url, 2, 100 * HOUR)
+    assert filled.sums((), 52 * HOUR + 6, 54 * HOUR + 6)[0].requests == 2
+    assert filled.sums((), 10 * HOUR, 12 * HOUR)[0].requests == 2
+    with pytest.raises(ValueError, match="whole hours"):
+        filled.sums((), 10 * HOUR + 6, 12 * HOUR)
+
+
+def test_what_comes_too_late_to_be_told_apart_is_set_aside(filled: Ledger, url: str, journal: Path) -> None:
+    prune_now(url, 2, 100 * HOUR)
+    before = filled.sums()
+    late, fresh = record(at=3 * HOUR), record(at=99 * HOUR)
+    for one in (late, fresh):
+        filled.settle(one)
+    assert filled.flush(20)
+    assert filled.sums()[0].requests == before[0].requests + 1
+    assert msgspec.json.decode((journal / SET_ASIDE).read_bytes())["id"] == late.id
+
+
+def test_a_clock_that_steps_back_brings_nothing_back(filled: Ledger, url: str) -> None:
+    prune_now(url, 2, 100 * HOUR)
+    assert prune_now(url, 2, 60 * HOUR) == 0
+    with pytest.raises(ValueError, match="whole hours"):
+        filled.sums((), 51 * HOUR + 6, 60 * HOUR)

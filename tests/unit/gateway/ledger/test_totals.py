@@ -1,0 +1,127 @@
+"""Reading the ledger: any period, any grouping, no overflow."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.statement import state
+from breakeven.gateway.economics.totals import COUNTS, MONEY, Sum
+from breakeven.gateway.ledger import Investment, Ledger
+from breakeven.gateway.ledger.rows import KEYS
+from breakeven.gateway.ledger.statements import current, read
+from breakeven.router.policy import Reason, Route
+from tests.unit.gateway.ledger.records import record
+
+DAY = 24 * HOUR
+
+
+def figures(total: Sum) -> tuple[int, ...]:
+    return tuple(getattr(total, name) for name in COUNTS + MONEY)
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    for index in range(60):
+        route = Route.STUDENT if index % 3 else Route.TEACHER
+        ledger.settle(
+            record(
+                at=index * HOUR // 4 + 7,
+                route=route,
+                pinned=index % 7 == 0,
+                key=("team-a", "team-b", None)[index % 3],
+                reason=Reason.EASY if route is Route.STUDENT else Reason.DIFFICULT,
+                complete=index % 11 != 0,
+                attempts=1 + index % 2,
+                money=10**9 + index,
+                baseline=10**10 + index,
+            )
+        )
+    assert ledger.flush(20)
+    return ledger
+
+
+@pytest.mark.parametrize("group_by", [(), ("hour",), ("upstream", "pinned"), ("key", "reason"), KEYS])
+def test_hourly_sums_agree_with_the_raw_rows(filled: Ledger, group_by: tuple[str, ...]) -> None:
+    whole = filled.sums(group_by, 0, 15 * HOUR)
+    # A microsecond that has no request in it forces the raw rows for the hours that it cuts.
+    cut = filled.sums(group_by, 1, 15 * HOUR + 1)
+    assert [(g.group, figures(g)) for g in whole] == [(g.group, figures(g)) for g in cut]
+    assert sum(g.requests for g in whole) == 60
+    assert sum(g.attempts for g in whole) == 90
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.lists(st.integers(-HOUR, 17 * HOUR), min_size=2, max_size=2))
+def test_a_period_and_the_rest_make_the_whole(filled: Ledger, cuts: list[int]) -> None:
+    first, last = sorted(cuts)
+    parts = [filled.sums((), None, first), filled.sums((), first, last), filled.sums((), last, None)]
+    assert sum(part[0].requests for part in parts) == 60
+    assert sum(part[0].cost for part in parts) == filled.sums()[0].cost
+    expected = sum(first <= index * HOUR // 4 + 7 < last for index in range(60))
+    assert parts[1][0].requests == expected
+
+
+def test_groups_come_in_order_with_their_own_types(filled: Ledger) -> None:
+    groups = [g.group for g in filled.sums(("hour", "upstream", "pinned"), 1, 15 * HOUR + 1)]
+    assert groups == sorted(groups)
+    assert {type(value) for group in groups for value in group} == {int, str, bool}
+
+
+def test_sums_beyond_64_bits_are_exact(ledger: Ledger) -> None:
+    huge = 9 * 10**18
+    for index in range(4):
+        ledger.settle(record(at=index * HOUR, money=huge, baseline=huge))
+    assert ledger.flush(20)
+    (total,) = ledger.sums()
+    assert (total.cost, total.baseline) == (4 * huge, 4 * huge)
+    (cut,) = ledger.sums((), 0, 3 * HOUR + 1)
+    assert cut.cost == 4 * huge
+
+
+def test_an_unknown_grouping_is_named(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match=r"cannot group by prompt.*hour"):
+        ledger.sums(("prompt",))
+
+
+def test_an_empty_ledger_has_one_empty_sum(ledger: Ledger) -> None:
+    assert [figures(g) for g in ledger.sums()] == [(0,) * len(COUNTS + MONEY)]
+    assert ledger.sums(("hour",)) == []
+
+
+def test_more_cached_than_prompt_tokens_are_clamped_as_in_their_cost(ledger: Ledger) -> None:
+    ledger.settle(record(at=5, prompt=10, cached=90))
+    assert ledger.flush(20)
+    for period in ((0, HOUR), (1, HOUR - 1)):
+        (total,) = ledger.sums((), *period)
+        assert (total.input_tokens, total.cached_input_tokens) == (0, 10)
+
+
+def test_hours_are_the_sums_of_routed_traffic(filled: Ledger) -> None:
+    for until in (None, 3 * HOUR, 3 * HOUR + HOUR // 2, 3 * HOUR + 1, 0, -5):
+        expected: dict[int, list[int]] = {}
+        for one in filled.sums(("hour", "pinned"), None, until):
+            money = expected.setdefault(int(str(one.group[0])), [0, 0])
+            if not one.group[1]:
+                money[0] += one.baseline
+                money[1] += one.cost
+        assert filled.hours(until) == [(hour, *money) for hour, money in sorted(expected.items())]
+    assert sum(hour.baseline for hour in filled.hours()) > 0
+
+
+def test_the_statement_of_a_scrape_is_that_of_the_report(filled: Ledger) -> None:
+    filled.invest(Investment("data", 5, 3 * 10**11))
+    now = 40 * HOUR
+    groups = filled.sums(("upstream", "pinned", "reason"))
+    expected = state(groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now)
+    assert current(filled, now) == expected
+    assert expected.payback_at is not None
+    assert expected.payback_at < now
+    assert read(filled, now).statement == expected
+    later = current(filled, now, since=2 * HOUR)
+    assert (later.payback_at, later.payback_ratio) == (expected.payback_at, expected.payback_ratio)
+    assert later.requests < expected.requests
+    for empty in (0, -5):
+        assert current(filled, now, until=empty).requests == 0

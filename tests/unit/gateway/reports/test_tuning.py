@@ -1,0 +1,139 @@
+"""`breakeven tune` end to end: from rows, from the ledger, and onto a running gateway."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from breakeven.gateway.cli.main import app
+from breakeven.router.model.artifact import load
+from tests.support.processes import Gateway, make_config, replay
+
+KEY = "the-admin-key"
+EASY = ("name", "color", "sky", "greet", "friend", "day", "sun", "walk")
+HARD = ("prove", "theorem", "spectral", "operator", "cauchy", "integral", "lemma", "norm")
+
+
+def rows(count: int, seed: int) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    made = []
+    for number in range(count):
+        hard = rng.random() < 0.3
+        prompt = "what is " + " ".join(rng.choices(HARD if hard else EASY, k=8)) + "?"
+        worse = rng.random() < (0.8 if hard else 0.03)
+        scores = {"student_score": 0.0 if worse else 1.0, "teacher_score": 1.0, "teacher_tokens": 100}
+        made.append({"id": str(number), "prompt": prompt, **scores})
+    return made
+
+
+def write(path: Path, made: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config, an artifact trained on some rows, and other rows to tune on."""
+    folder = tmp_path_factory.mktemp("tune")
+    trained = CliRunner().invoke(
+        app, ["train", str(write(folder / "train.jsonl", rows(500, 1))), "--out", str(folder / "art")]
+    )
+    assert trained.exit_code == 0, trained.output
+    write(folder / "rows.jsonl", rows(1500, 2))
+    config = make_config(
+        "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1", routing={"artifact": "art", "novelty_threshold": 1.0}
+    )
+    (folder / "breakeven.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def tune(folder: Path, *options: str, config: Path | None = None) -> Any:
+    command = ["tune", "--config", str(config or folder / "breakeven.yaml"), "--plot", str(folder / "tune.png")]
+    return CliRunner().invoke(app, [*command, "--json", *options])
+
+
+def figures(result: Any) -> dict[str, Any]:
+    assert result.exit_code == 0, f"{result.output} {result.exception}"
+    return dict(json.loads(result.output))
+
+
+def test_a_quality_floor(folder: Path) -> None:
+    found = figures(tune(folder, str(folder / "rows.jsonl"), "--quality", "0.95", "--requests-per-month", "100000"))
+    assert found["artifact"] == load(folder / "art").hash
+    chosen = next(one for one in found["points"] if one["chosen"])
+    assert chosen["threshold"] == found["threshold"]
+    assert chosen["low"] >= 0.94
+    assert chosen["share"] < 0.6
+    # 100,000 requests at 100 output tokens of 60 USD a million, and about 12 of input at 15.
+    month = 100_000 * (100 * 60 + 12 * 15) / 1e6
+    every = found["points"][0]
+    assert every["share"] == 1.0
+    assert every["monthly_cost_usd"] - chosen["monthly_cost_usd"] == pytest.approx(
+        month * (1 - chosen["share"]), rel=0.05
+    )
+    assert (folder / "tune.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_share_and_a_budget(folder: Path) -> None:
+    found = figures(tune(folder, str(folder / "rows.jsonl"), "--teacher-share", "0.2"))
+    chosen = next(one for one in found["points"] if one["chosen"])
+    assert 0.15 < chosen["share"] <= 0.2
+    options = ("--monthly-usd", "150", "--requests-per-month", "100000")
+    found = figures(tune(folder, str(folder / "rows.jsonl"), *options))
+    chosen = next(one for one in found["points"] if one["chosen"])
+    assert 100 < chosen["monthly_cost_usd"] <= 150
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--quality", "0.98"), "rows are too few to promise 98.0%"),
+        ((), "give one of"),
+        (("--quality", "0.9", "--teacher-share", "0.1"), "give one of"),
+        (("--monthly-usd", "5"), "--requests-per-month"),
+    ],
+)
+def test_what_cannot_be_promised_is_refused(folder: Path, options: tuple[str, ...], said: str) -> None:
+    few = write(folder / "few.jsonl", rows(40, 3))
+    result = tune(folder, str(few), *options)
+    assert result.exit_code != 0
+    assert said in str(result.exception)
+
+
+def test_from_the_ledger_and_onto_the_gateway(
+    folder: Path, tmp_path: Path, gateway: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREAKEVEN_ADMIN_KEY", KEY)
+    asked = [row["prompt"] for row in rows(12, 4)]
+    answers = [{"prompt": p, "answer": "So.", "prompt_tokens": 20, "output_tokens": 3} for p in dict.fromkeys(asked)]
+    with replay(tmp_path, "student", answers) as student, replay(tmp_path, "teacher-model", answers) as teacher:
+        served = gateway(student, teacher, routing={"artifact": str(folder / "art"), "novelty_threshold": 1.0})
+        empty = tune(folder, "--teacher-share", "0.5", config=served.config)
+        assert "has no requests that the router" in str(empty.exception)
+        scores = []
+        for prompt in asked:
+            body = {"messages": [{"role": "user", "content": prompt}]}
+            answer = httpx2.post(f"{served.base_url}/chat/completions", json=body, timeout=30.0)
+            scores.append(float(answer.headers["x-breakeven-score"]))
+        served.metrics()
+        applied = tune(folder, "--teacher-share", "0.25", "--apply", "--url", served.url, config=served.config)
+        threshold = json.loads(applied.stdout)["threshold"]
+        assert np.mean(np.array(scores) >= threshold + 1e-6) <= 0.25
+        headers = {"authorization": f"Bearer {KEY}"}
+        active = httpx2.get(f"{served.url}/admin/policy", headers=headers, timeout=30.0).json()
+        assert (active["threshold"], active["source"]) == (threshold, "admin")
+
+        # A threshold belongs to its artifact: one for the shipped router is refused here.
+        other = ("--artifact", str(Path("router/shipped").resolve()), "--apply", "--url", served.url)
+        refused = tune(folder, str(folder / "rows.jsonl"), "--teacher-share", "0.5", *other, config=served.config)
+        assert "tune again" in str(refused.exception)
+        assert httpx2.get(f"{served.url}/admin/policy", headers=headers, timeout=30.0).json() == active

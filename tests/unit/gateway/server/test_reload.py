@@ -1,0 +1,75 @@
+"""What changed while a worker was starting, after it was read and before it is watched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from breakeven.gateway.config.load import load_config
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server.reload import Current
+from breakeven.gateway.server.startup import open_services
+from breakeven.router.model import artifact
+from tests.support import processes
+
+
+def _other_threshold(folder: Path) -> None:
+    path = folder / "breakeven.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["routing"]["threshold"] = 0.25
+    path.write_text(yaml.safe_dump(config))
+
+
+def _other_artifact(folder: Path) -> None:
+    trained = folder / "router"
+    metadata = json.loads((trained / "metadata.json").read_text())
+    with np.load(io.BytesIO((trained / "weights.npz").read_bytes())) as weights:
+        arrays = dict(weights)
+    del metadata["hash"]
+    artifact.write(trained, arrays, metadata | {"made_by": "a training of a moment ago"}, "card")
+
+
+async def _replaced(current: Current) -> None:
+    """Watch until other services are in force. Raises TimeoutError."""
+    watching = asyncio.create_task(current.watch())
+    before = current.services
+    try:
+        async with asyncio.timeout(10):
+            while current.services is before:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await current.aclose()
+
+
+@pytest.mark.parametrize("change", [_other_threshold, _other_artifact])
+def test_a_change_during_the_start_is_taken_up(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    shutil.copytree(artifact.SHIPPED, tmp_path / "router")
+    made = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1", routing={"artifact": "router"})
+    path = tmp_path / "breakeven.yaml"
+    path.write_text(yaml.safe_dump(dict(made)))
+    config = load_config(path)
+    trained, ledger = open_services(config)
+    try:
+        services = Services.build(config, trained, ledger)
+        change(tmp_path)
+        current = Current(services, lambda: load_config(path), path)
+        asyncio.run(_replaced(current))
+    finally:
+        ledger.close()
+
+    now = current.services
+    assert now.config == load_config(path)
+    assert now.artifact.hash == artifact.written_hash(tmp_path / "router")
+    assert (now.config, now.artifact.hash) != (config, trained.hash)

@@ -1,0 +1,128 @@
+"""A client's body goes upstream as it came, but for what was edited."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.wire.body import Body
+
+ODD = b' {"b" : 1.0, "a":[1e-7, 123456789012345678901234567890],\n"s":"\\u00e9\\/", "model":"x" , "n":null} '
+
+
+def test_an_unedited_body_is_sent_byte_for_byte() -> None:
+    assert Body(ODD).encode() == ODD
+
+
+def test_escapes_in_a_key_are_kept() -> None:
+    raw = rb'{"\u007f":1,"a\/b":{"c":1,"c":2}}'
+    assert Body(raw).encode() == raw
+
+
+def test_setting_the_same_value_is_no_edit() -> None:
+    body = Body(ODD)
+    body.set("model", "x")
+    assert body.encode() == ODD
+
+
+def test_an_edit_keeps_every_other_value_and_the_order() -> None:
+    body = Body(ODD)
+    body.set("model", "small")
+    assert body.encode() == (
+        b'{"b":1.0,"a":[1e-7, 123456789012345678901234567890],"s":"\\u00e9\\/","model":"small","n":null}'
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"a","model":"b"}',
+        b'{"model":"a", "x":1, "model":"a"}',
+        b'{"":1,"a":1, "":2}',
+        rb'{"model":"a","\u006dodel":"b"}',
+        b'{"a":{"b":1},"a":{"b":1}}',
+    ],
+)
+def test_a_key_that_comes_twice_is_refused(raw: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        Body(raw)
+    assert (caught.value.status, caught.value.code) == (400, "duplicate_key")
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=2), st.integers()), max_size=5),
+    st.sampled_from([None, (",", ":"), (" , ", " : ")]),
+)
+def test_duplicates_are_found_whatever_the_spacing(
+    pairs: list[tuple[str, int]], separators: tuple[str, str] | None
+) -> None:
+    comma, colon = separators or (", ", ": ")
+    raw = "{" + comma.join(f"{json.dumps(key)}{colon}{value}" for key, value in pairs) + "}"
+    if len({key for key, _ in pairs}) == len(pairs):
+        assert Body(raw.encode()).encode() == raw.encode()
+    else:
+        with pytest.raises(RequestError, match="twice"):
+            Body(raw.encode())
+
+
+def test_a_copy_is_edited_alone() -> None:
+    body = Body(b'{"model":"a"}')
+    other = body.copy()
+    other.set("model", "b")
+    other.remove("nothing")
+    assert body.encode() == b'{"model":"a"}'
+    assert other.encode() == b'{"model":"b"}'
+
+
+def test_rename_keeps_the_place_and_wins() -> None:
+    body = Body(b'{"max_tokens":5,"x":1,"max_completion_tokens":7}')
+    body.rename("max_tokens", "max_completion_tokens")
+    assert json.loads(body.encode()) == {"max_completion_tokens": 5, "x": 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b'"x"', b"1", b"null", b"{", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":"\xff"}', b'{"a":1}x'],
+)
+def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        Body(raw)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+def test_a_hundred_thousand_levels_are_refused() -> None:
+    with pytest.raises(RequestError):
+        Body(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}").get("a", list, "an array")
+
+
+def test_null_is_the_same_as_absent() -> None:
+    body = Body(b'{"stream": null}')
+    assert body.get("stream", bool, "true or false") is None
+    assert body.encode() == b'{"stream": null}'
+
+
+def test_a_wrong_type_names_the_field() -> None:
+    with pytest.raises(RequestError) as caught:
+        Body(b'{"stream":"yes"}').get("stream", bool, "true or false")
+    assert (caught.value.status, caught.value.param) == (400, "stream")
+    assert caught.value.message == "'stream' must be true or false."
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=6), st.booleans())
+def test_an_edited_body_means_the_same(value: dict[str, object], ascii_only: bool) -> None:
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "replace")
+    body = Body(raw)
+    assert body.encode() == raw
+    body.set("model", "small")
+    assert json.loads(body.encode()) == json.loads(raw) | {"model": "small"}

@@ -1,0 +1,36 @@
+"""Spending on calls: exact costs, prices and the budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from breakeven.models.client.budget import Budget, Usage, prices, usd
+from breakeven.models.errors import DistillError
+
+
+def test_the_cost_of_usage_is_exact() -> None:
+    at = prices("2.50", "10", "1.25")
+    assert usd(at.cost(Usage(120_000, 90_000, 1_000, True))) == "0.1975"
+    assert at.cost(Usage(5, 9, 0, True)) == at.cost(Usage(5, 5, 0, True))
+    assert prices("3", "0").cost(Usage(10, 10, 0, True)) == 30_000_000
+    assert usd(0) == "0"
+    assert usd(10**13) == "10"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("x", "number"), ("-1", "0 or more"), ("nan", "0 or more"), ("1e-7", "six")]
+)
+def test_a_bad_price_is_named(text: str, said: str) -> None:
+    with pytest.raises(DistillError, match=f"--input-usd.*{said}"):
+        prices(text, "1")
+
+
+def test_a_budget_reserves_the_worst_case() -> None:
+    budget = Budget(100, spent=20, possible=10)
+    assert budget.reserve(40)
+    assert not budget.reserve(31)
+    assert budget.reserve(30)
+    budget.settle(40, spent=5)
+    budget.settle(30, possible=30)
+    assert (budget.spent, budget.possible, budget.reserved, budget.taken) == (25, 40, 0, 65)
+    assert Budget(None).reserve(10**30)

@@ -1,0 +1,48 @@
+"""The journal of paid calls."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from breakeven.models.client.budget import Usage
+from breakeven.models.client.chat import Reply
+from breakeven.models.client.journal import Journal
+from breakeven.models.errors import DistillError
+
+REPLY = Reply("Paris.", None, "stop", Usage(10, 4, 5, True), 0.25, "big", None)
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_the_journal_keeps_replies_costs_and_what_a_kill_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.sent("a", 100)
+        journal.replied("a", REPLY, cost=7, possible=0)
+        journal.sent("b", 100)
+        journal.failed("b", "rate", possible=0)
+        journal.sent("b", 90)
+        with pytest.raises(DistillError, match="another run"):
+            Journal(path)
+    with path.open("ab") as file:
+        file.write(b'{"event":"reply","key":"b","cos')
+    with Journal(path) as journal:
+        assert journal.replies == {"a": REPLY}
+        assert (journal.spent, journal.possible, journal.lost) == (7, 90, 1)
+        journal.sent("b", 80)
+        journal.replied("b", REPLY, cost=3, possible=0)
+    with Journal(path) as journal:
+        assert (journal.spent, journal.possible, journal.lost) == (10, 90, 1)
+        assert set(journal.replies) == {"a", "b"}
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.jsonl", "nonsense")
+    with pytest.raises(DistillError, match="line 1 is damaged"):
+        Journal(path)

@@ -1,0 +1,220 @@
+"""The student's server: its command, and its life with a scripted vLLM in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+import yaml
+
+from breakeven.models.serving.vllm_server import (
+    Student,
+    StudentError,
+    check_python,
+    command,
+    config_section,
+    environment,
+    run_student,
+)
+from tests.support import real
+from tests.support.processes import CHECKOUT
+
+# A package called vllm that serves /v1/models, with a worker process that in one test ignores SIGTERM.
+SCRIPTED = """
+import argparse, http.server, json, os, signal, subprocess, sys, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--model"); parser.add_argument("--port", type=int)
+parser.add_argument("--max-model-len", type=int, default=2048)
+options, _ = parser.parse_known_args()
+print("loading", options.model, flush=True)
+if os.environ.get("SCRIPTED") == "fails":
+    print("RuntimeError: no room for the cache", flush=True); sys.exit(7)
+if os.environ.get("SCRIPTED") == "hangs":
+    time.sleep(60)
+ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+if "WORKER_FILE" not in os.environ:
+    ignore = "import time; print(1, flush=True); time.sleep(60)"
+worker = subprocess.Popen([sys.executable, "-c", ignore], stdout=subprocess.PIPE)
+worker.stdout.readline()
+if "WORKER_FILE" in os.environ:
+    open(os.environ["WORKER_FILE"], "w").write(str(worker.pid))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"object": "list", "data": [{"id": "s", "max_model_len": options.max_model_len}]}).encode()
+        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", options.port), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model folder, and an interpreter (this one) for which a scripted vllm can be imported."""
+    package = tmp_path / "packages" / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
+    (package / "api_server.py").write_text(SCRIPTED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    return model
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_command_asks_for_what_the_gateway_counts_on() -> None:
+    made = command(Path("/m"), name="s", host="127.0.0.1", port=1, cpu=False, extra=["--seed", "3"])
+    assert made[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    line = " ".join(made)
+    for part in (
+        "--model /m --served-model-name s --host 127.0.0.1 --port 1",
+        "--enable-prefix-caching",
+        "--enable-prompt-tokens-details",
+        "--enable-auto-tool-choice --tool-call-parser hermes",
+    ):
+        assert part in line
+    assert made[-2:] == ["--seed", "3"]
+    assert "--enforce-eager" not in made
+    assert "--max-model-len" not in made
+    plain = command(Path("/m"), name="s", cpu=True, max_model_len=512, tool_call_parser=None, python="/p")
+    assert plain[0] == "/p"
+    assert "--dtype bfloat16 --enforce-eager" in " ".join(plain)
+    assert "--max-model-len 512" in " ".join(plain)
+    assert "--enable-auto-tool-choice" not in plain
+
+
+def test_the_environment_is_silent_and_keeps_what_the_caller_set() -> None:
+    made = environment(True, {"PATH": "/bin", "VLLM_CPU_KVCACHE_SPACE": "4"})
+    assert (made["PATH"], made["VLLM_CPU_KVCACHE_SPACE"]) == ("/bin", "4")
+    assert (made["VLLM_NO_USAGE_STATS"], made["DO_NOT_TRACK"], made["HF_HUB_OFFLINE"]) == ("1", "1", "1")
+    assert environment(True, {})["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment(False, {})
+
+
+def test_the_section_is_yaml_whatever_the_name() -> None:
+    text = config_section(base_url="http://127.0.0.1:1/v1", name='a: "b" #c', max_model_len=2048)
+    section = yaml.safe_load(text)["student"]
+    assert section["base_url"] == "http://127.0.0.1:1/v1"
+    assert (section["model"], section["context_window"], section["tools"]) == ('a: "b" #c', 2048, True)
+    assert section["hosting_usd_per_hour"] == 0.0
+
+
+def test_an_interpreter_without_vllm_is_an_error_that_says_how_to_mend_it(tmp_path: Path) -> None:
+    bare = [sys.executable, "-I", "-S", "-c", "import venv, sys; venv.create(sys.argv[1])", tmp_path / "bare"]
+    subprocess.run(bare, check=True)
+    with pytest.raises(
+        StudentError, match=r"has no vllm: run `pip install breakeven\[student\]`.*BREAKEVEN_VLLM_PYTHON"
+    ):
+        check_python(str(tmp_path / "bare" / "bin" / "python"))
+    with pytest.raises(StudentError, match="can't run the interpreter"):
+        check_python(str(tmp_path / "nothing"))
+
+
+def test_the_model_must_be_a_model_and_the_port_free(scripted: Path, tmp_path: Path) -> None:
+    options = {"cpu": True, "host": "127.0.0.1", "name": "s", "max_model_len": None, "python": None, "say": print}
+    with pytest.raises(StudentError, match=r"config\.json"):
+        run_student(tmp_path, port=0, **options)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(StudentError, match="choose another --port"):
+            run_student(scripted, port=taken.getsockname()[1], **options)
+
+
+def test_it_waits_reads_the_window_and_ends_every_process(
+    scripted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_FILE", str(tmp_path / "worker"))
+    port = free_port()
+    argv = command(scripted, name="s", host="127.0.0.1", port=port, max_model_len=321)
+    student = Student(argv, environment(True), host="127.0.0.1", port=port)
+    student.start(ready_seconds=30)
+    worker = int((tmp_path / "worker").read_text())
+    assert student.max_model_len == 321
+    assert student.base_url == f"http://127.0.0.1:{port}/v1"
+    assert student.poll() is None
+    student.stop(grace_seconds=0.5)
+    assert is_gone(worker)
+    student.stop()
+
+
+def test_an_early_exit_is_an_error_with_the_last_lines(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTED", "fails")
+    port = free_port()
+    argv = command(scripted, name="s", port=port)
+    with (
+        pytest.raises(StudentError, match=r"ended with code 7 before it was ready: .*no room for the cache"),
+        Student(argv, environment(True), host="127.0.0.1", port=port),
+    ):
+        pass
+
+
+def test_a_server_that_never_answers_is_given_up(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTED", "hangs")
+    port = free_port()
+    student = Student(command(scripted, name="s", port=port), environment(True), host="127.0.0.1", port=port)
+    with pytest.raises(StudentError, match="was not ready in time: loading"):
+        student.start(ready_seconds=2)
+    assert student.poll() is None
+
+
+@pytest.mark.parametrize(("number", "mode"), [(signal.SIGTERM, ""), (signal.SIGINT, ""), (signal.SIGTERM, "hangs")])
+def test_run_student_stays_until_a_signal(
+    scripted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, mode: str
+) -> None:
+    monkeypatch.setenv("SCRIPTED", mode)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], CHECKOUT]))
+    script = (
+        "import functools, pathlib, sys; from breakeven.models.serving.vllm_server import run_student\n"
+        "sys.exit(run_student(pathlib.Path(sys.argv[1]), cpu=True, host='127.0.0.1', port=0, name='s',"
+        " max_model_len=None, python=None, say=functools.partial(print, flush=True)))"
+    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen([sys.executable, "-c", script, scripted], stdout=output, stderr=output)
+    wanted = "starting vLLM" if mode else "hosting_usd_per_hour"
+    deadline = time.monotonic() + 30
+    while wanted not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait(40) == 0, log.read_text()
+    assert children
+    assert all(is_gone(child.pid) for child in children)
+    if not mode:
+        text = log.read_text()
+        section = yaml.safe_load(text[text.index("student:") : text.index("stopping vLLM")])["student"]
+        assert section["context_window"] == 2048
+
+
+@pytest.mark.timeout(900)
+def test_a_real_vllm_serves_and_ends() -> None:
+    model, python = real.smollm2(), check_python(str(real.vllm_python()))
+    port = free_port()
+    argv = command(model, name="s", port=port, cpu=True, max_model_len=1024, python=python)
+    with Student(argv, environment(True), host="127.0.0.1", port=port) as student:
+        assert student.max_model_len == 1024
+        body = {"model": "s", "prompt": "Hello", "max_tokens": 3}
+        usage = httpx2.post(f"{student.base_url}/completions", json=body, timeout=100).json()["usage"]
+        assert usage["completion_tokens"] == 3
+        assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+    assert student.poll() is None

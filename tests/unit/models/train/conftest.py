@@ -1,0 +1,8 @@
+"""Tests that need torch run here where it is installed, else through `test_in_training_environment.py`."""
+
+from __future__ import annotations
+
+from tests.support import training
+
+WITH_TORCH = ["test_losses.py", "test_train.py"]
+collect_ignore = ["test_in_training_environment.py"] if training.HERE else WITH_TORCH

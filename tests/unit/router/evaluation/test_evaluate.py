@@ -1,0 +1,88 @@
+"""The measures against values worked by hand and against scikit-learn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from breakeven.router.evaluation.evaluate import apgr, auroc, brier, cpt, curve, draw, ece, evaluate
+
+STUDENT = np.array([0.0, 1.0, 1.0, 0.0])
+TEACHER = np.array([1.0, 1.0, 0.0, 1.0])
+
+
+def test_the_curve_by_hand() -> None:
+    # In order of score: a gain, no change, a gain, a loss.
+    points = curve(np.array([0.9, 0.8, 0.1, 0.5]), STUDENT, TEACHER)
+    assert points.share.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert points.quality.tolist() == [0.5, 0.75, 0.75, 1.0, 0.75]
+
+
+def test_equal_scores_are_a_straight_line() -> None:
+    points = curve(np.full(4, 0.5), STUDENT, TEACHER)
+    assert points.quality == pytest.approx([0.5, 0.5625, 0.625, 0.6875, 0.75])
+    assert apgr(np.full(4, 0.5), STUDENT, TEACHER) == pytest.approx(0.5)
+    assert cpt(0.5, np.full(4, 0.5), STUDENT, TEACHER) == 0.5
+
+
+def test_apgr_and_cpt_by_hand() -> None:
+    score = np.array([0.9, 0.8, 0.1, 0.5])
+    # Recovered at shares 0, .25, .5, .75, 1: 0, 1, 1, 2, 1; at tenths by interpolation, then trapezoid.
+    recovered = np.interp(np.linspace(0, 1, 11), [0, 0.25, 0.5, 0.75, 1], [0, 1, 1, 2, 1])
+    by_hand = sum((a + b) / 2 * 0.1 for a, b in itertools.pairwise(recovered))
+    assert apgr(score, STUDENT, TEACHER) == pytest.approx(by_hand)
+    assert cpt(0.5, score, STUDENT, TEACHER) == 0.25
+    assert cpt(1.0, score, STUDENT, TEACHER) == 0.25
+    assert cpt(2.0, score, STUDENT, TEACHER) == 0.75
+    assert cpt(3.0, score, STUDENT, TEACHER) == 1.0
+
+
+def test_apgr_of_no_gap_is_not_a_number() -> None:
+    assert math.isnan(apgr(np.arange(4.0), STUDENT, STUDENT))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_auroc_and_brier_agree_with_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score = rng.integers(0, 12, 200) / 12  # with ties
+    worse = rng.random(200) < score
+    assert auroc(score, worse) == pytest.approx(roc_auc_score(worse, score))
+    assert brier(score, worse) == pytest.approx(brier_score_loss(worse, score))
+
+
+def test_auroc_of_one_kind_is_not_a_number() -> None:
+    assert math.isnan(auroc(np.arange(3.0), np.ones(3, dtype=bool)))
+
+
+def test_ece_by_hand() -> None:
+    # Two bins would do; ten bins of two prompts: in each the mean score is .5 and one of two is worse.
+    assert ece(np.full(20, 0.5), np.tile([True, False], 10)) == pytest.approx(0.0)
+    assert ece(np.full(20, 0.9), np.tile([True, False], 10)) == pytest.approx(0.4)
+    assert ece(np.repeat([0.0, 1.0], 10), np.repeat([False, True], 10)) == 0.0
+    assert ece(np.repeat([0.0, 1.0], 10), np.repeat([True, False], 10)) == pytest.approx(1.0)
+
+
+def test_evaluate_stands_beside_its_controls(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.random(1500)
+    student = (rng.random(1500) > truth).astype(float)
+    result = evaluate(truth, rng.random(1500), student, np.ones(1500), resamples=100)
+    router, chance = result.measures["router"], result.measures["random"]
+    assert router["APGR"].low > chance["APGR"].high
+    assert chance["APGR"].low < 0.5 < chance["APGR"].high
+    assert router["ECE"].value < 0.05
+    assert "ECE" not in chance
+    assert all(i.low <= i.value <= i.high for i in (router["APGR"], router["AUROC"], router["Brier"]))
+    draw(result, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert result.to_dict()["measures"]["router"]["APGR"]["value"] == router["APGR"].value
+
+
+def test_no_gap_is_refused() -> None:
+    with pytest.raises(ValueError, match="no gap to recover"):
+        evaluate(np.arange(4.0), np.arange(4.0), TEACHER, STUDENT)

@@ -1,0 +1,81 @@
+"""Novelty: a quantile of the reference set that notices what is not like it."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakeven.router.features.extract import extract
+from breakeven.router.model.artifact import load
+from breakeven.router.model.novelty import Novelty, Surprise, shrink
+from breakeven.router.outcomes import OutcomeError
+from breakeven.router.training.novelty import fit_novelty
+from tests.unit.router.conftest import make_rows
+
+TEXT = st.text(st.characters(codec=None, categories=None), max_size=400)
+SHARE = st.floats(0, 1)
+SHIPPED = load()
+
+
+@pytest.fixture(scope="module")
+def novelty() -> Novelty:
+    return Novelty(fit_novelty([extract(row["prompt"]) for row in make_rows(600)]).tables)
+
+
+@given(TEXT)
+def test_every_text_has_a_novelty(text: str) -> None:
+    score, novelty = SHIPPED.assess(text)
+    assert 0.0 <= score <= 1.0
+    assert novelty is not None
+    assert 0.0 <= novelty < 1.0
+
+
+def test_texts_like_the_reference_set_are_rarely_novel(novelty: Novelty) -> None:
+    seen = np.array([novelty.of(extract(row["prompt"])) for row in make_rows(1000, seed=5)])
+    assert np.mean(seen >= 0.95) < 0.09
+    assert 0.3 < np.mean(seen >= 0.5) < 0.6
+
+
+def test_other_texts_are_novel(novelty: Novelty) -> None:
+    rng = random.Random(1)
+    noise = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789 ", k=200))
+    code = "def f(x):\n    return {'a': x[0] + 1}\n\nassert f([1]) == {'a': 2}\n"
+    for text in (
+        noise,
+        code,
+        "\u5b88\u8f66\u4e0a\u6709 4 \u53ea\u9e1f\u3002",
+        "Quanto costa un biglietto per Roma?",
+        "",
+    ):
+        assert novelty.of(extract(text)) >= 0.99, text
+
+
+def test_few_reference_texts_are_refused() -> None:
+    with pytest.raises(OutcomeError, match="at least 40 different texts, there are 1"):
+        fit_novelty([extract("the same")] * 100)
+
+
+def test_a_small_reference_set_promises_no_more_than_it_can() -> None:
+    # With 60 texts no share of false alarms below 1 in 61 can be kept, so that nothing reaches .99.
+    novelty = Novelty(fit_novelty([extract(row["prompt"]) for row in make_rows(60)]).tables)
+    assert novelty.of(extract("\u5b88\u8f66\u4e0a")) < 0.99
+
+
+def test_surprise_by_hand() -> None:
+    surprise = Surprise([float(n) for n in range(99)])
+    assert surprise(-1.0) == pytest.approx(np.log(100 / 100))
+    assert surprise(49.0) == pytest.approx(np.log(100 / 51))
+    assert surprise(98.5) > surprise(98.0) > surprise(97.0)
+
+
+@given(score=SHARE, novelty=SHARE, base=SHARE)
+def test_shrinking_goes_towards_the_base_rate(score: float, novelty: float, base: float) -> None:
+    shrunk = shrink(score, novelty, base)
+    assert min(score, base) - 1e-12 <= shrunk <= max(score, base) + 1e-12
+    assert abs(shrink(score, min(1.0, novelty + 0.05), base) - base) <= abs(shrunk - base) + 1e-12
+    if novelty <= 0.5 or (novelty <= 0.95 and score <= base):
+        assert shrunk == pytest.approx(score)

@@ -1,0 +1,122 @@
+"""The order of the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakeven.router.policy import Assessment, Capabilities, Policy, Reason, Route, decide
+from breakeven.router.text import Conversation
+
+BOTH = frozenset(Route)
+SHARE = st.floats(0, 1)
+
+
+def run(**changes: Any) -> Any:
+    conversation = Conversation("Why?", 100, frozenset({"text"}), False)._replace(**changes.pop("seen", {}))
+    seen = Assessment(changes.pop("score", 0.2), changes.pop("novelty", 0.3))
+    arguments: dict[str, Any] = {
+        "pin": None,
+        "policy": Policy(0.5, 1.0),
+        "student": Capabilities(frozenset({"text"}), False, 1000),
+        "max_output_tokens": 50,
+        "available": BOTH,
+        "assess": lambda _: seen,
+    }
+    return decide(conversation, **(arguments | changes))
+
+
+TROUBLES: list[tuple[Reason, Route, dict[str, Any]]] = [
+    (Reason.PINNED, Route.STUDENT, {"pin": Route.STUDENT}),
+    (Reason.MODALITY, Route.TEACHER, {"modalities": frozenset({"text", "image"})}),
+    (Reason.TOOLS, Route.TEACHER, {"tools": True}),
+    (Reason.CONTEXT, Route.TEACHER, {"tokens": 990}),
+    (Reason.UNAVAILABLE, Route.TEACHER, {"available": frozenset({Route.TEACHER})}),
+    (Reason.NOVEL, Route.TEACHER, {"novelty": 0.9, "policy": Policy(0.5, 0.9)}),
+    (Reason.DIFFICULT, Route.TEACHER, {"score": 0.5}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(TROUBLES)))
+def test_the_first_rule_that_holds_ends_it(first: int) -> None:
+    seen, arguments = {}, {}
+    for _, _, change in TROUBLES[first:]:
+        for key, value in change.items():
+            (seen if key in Conversation._fields else arguments)[key] = value
+    decision = run(seen=seen, **arguments)
+    reason, route, _ = TROUBLES[first]
+    assert (decision.reason, decision.route) == (reason, route)
+
+
+def test_easy_goes_to_the_student_with_its_score() -> None:
+    decision = run()
+    assert decision == (Route.STUDENT, Reason.EASY, 0.2, 0.5, 0.3)
+
+
+def test_the_score_is_only_taken_where_a_rule_needs_it() -> None:
+    def never(_: str) -> Assessment:
+        raise AssertionError("scored")
+
+    assert run(pin=Route.TEACHER, assess=never).score is None
+    assert run(seen={"tokens": 5000}, assess=never).score is None
+
+
+def test_without_a_teacher_the_student_answers_what_it_can() -> None:
+    only = frozenset({Route.STUDENT})
+    assert run(available=only).route is Route.STUDENT
+    assert run(available=only).reason is Reason.UNAVAILABLE
+    assert run(available=only, seen={"tools": True}).route is Route.TEACHER
+
+
+def test_an_unknown_context_window_is_not_checked() -> None:
+    student = Capabilities(frozenset({"text"}), True, None)
+    assert run(student=student, seen={"tokens": 10**9}).reason is Reason.EASY
+
+
+@given(score=SHARE, low=SHARE, high=SHARE)
+def test_raising_the_threshold_never_lowers_the_students_share(score: float, low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    if run(score=score, policy=Policy(low, 1.0)).route is Route.STUDENT:
+        assert run(score=score, policy=Policy(high, 1.0)).route is Route.STUDENT
+
+
+@given(novelty=st.floats(0, 1, exclude_max=True), low=SHARE, high=SHARE)
+def test_raising_the_novelty_threshold_never_lowers_the_students_share(novelty: float, low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    if run(novelty=novelty, policy=Policy(0.5, low)).route is Route.STUDENT:
+        assert run(novelty=novelty, policy=Policy(0.5, high)).route is Route.STUDENT
+    assert run(novelty=novelty, policy=Policy(0.5, 1.0)).reason is Reason.EASY
+
+
+@pytest.mark.parametrize("score", [0.1, 0.5, 0.9])
+def test_a_conversation_on_the_teacher_stays_there(score: float) -> None:
+    assert run(held=Route.TEACHER, score=score)[:2] == (Route.TEACHER, Reason.STICKY)
+
+
+def test_a_conversation_on_the_student_goes_up_only_beyond_the_noise() -> None:
+    held = {"held": Route.STUDENT, "band": 0.05}
+    assert run(score=0.52, **held)[:3] == (Route.STUDENT, Reason.STICKY, 0.52)
+    assert run(score=0.56, **held)[:2] == (Route.TEACHER, Reason.DIFFICULT)
+    assert run(score=0.4, **held)[:2] == (Route.STUDENT, Reason.EASY)
+    assert run(score=0.52, band=0.05)[:2] == (Route.TEACHER, Reason.DIFFICULT)
+    assert run(novelty=0.95, policy=Policy(0.5, 0.9), **held)[:2] == (Route.TEACHER, Reason.NOVEL)
+
+
+@pytest.mark.parametrize("route", list(Route))
+def test_a_tools_result_goes_back_to_where_the_call_came_from(route: Route) -> None:
+    student = Capabilities(frozenset({"text"}), True, None)
+    decision = run(held=route, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
+    assert (decision.route, decision.reason) == (route, Reason.STICKY)
+
+
+def test_stickiness_keeps_no_conversation_on_an_upstream_that_cannot() -> None:
+    only = frozenset({Route.STUDENT})
+    assert run(held=Route.TEACHER, available=only)[:2] == (Route.STUDENT, Reason.UNAVAILABLE)
+    assert run(held=Route.STUDENT, seen={"tools": True})[:2] == (Route.TEACHER, Reason.TOOLS)
+
+
+def test_without_a_reference_set_nothing_is_novel() -> None:
+    assert run(novelty=None, policy=Policy(0.5, 0.0)).reason is Reason.EASY
