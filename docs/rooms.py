@@ -50,8 +50,22 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "client",
         "errors",
     ),
-    "router": ("training", "evaluation", "model", "features", "sticky", "deferral", "outcomes", "policy", "text"),
+    "router": (
+        "training",
+        "evaluation",
+        "model",
+        "features",
+        "sticky",
+        "deferral",
+        "outcomes",
+        "policy",
+        "text",
+        "plots",
+        "statistics",
+        "files",
+    ),
 }
+SHARED = ("router.files", "router.plots", "router.statistics")
 # Rooms to the packages, rooms or modules of other packages that they may import.
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),
@@ -59,6 +73,8 @@ ACROSS: dict[str, tuple[str, ...]] = {
     # Loaded only where shadow traffic is on.
     "gateway.shadow": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
+    # What is not worth a package of its own and not worth writing twice.
+    "models": ("gateway.accounting.money", "gateway.accounting.prices", "gateway.accounting.usage", *SHARED),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breakeven.router.files import write_atomically
 from breakeven.router.text import read_chat
 
 
@@ -69,9 +70,7 @@ def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
         if fault is not None:
             raise OutcomeError(f"{path}: row {number}: {fault}; nothing was written")
         made.append(json.dumps(record, ensure_ascii=False) + "\n")
-    half = path.with_name(path.name + ".part")
-    half.write_text("".join(made), encoding="utf-8")
-    half.replace(path)
+    write_atomically(path, "".join(made))
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The cost of usage, exact: whole picodollars (1e-12 USD), so that no sum ever drifts.
+"""The cost of usage, exact.
 
 A price of up to six decimals of USD per million tokens is a whole number of picodollars per token.
 """
@@ -10,9 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
+from breakeven.gateway.accounting.money import PICODOLLARS
 from breakeven.gateway.accounting.usage import Usage
-
-PICODOLLARS = 10**12
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -63,16 +62,3 @@ def cost(usage: Usage, price: Price) -> Cost:
         cached_input=cached * price.cached_input,
         output=usage.output * price.output,
     )
-
-
-def usd(picodollars: int) -> Decimal:
-    """Picodollars as exact USD."""
-    return Decimal(picodollars).scaleb(-12)
-
-
-def picodollars(usd: Decimal) -> int:
-    """USD with at most twelve decimals as whole picodollars. Raises ValueError for more decimals."""
-    whole = usd * PICODOLLARS
-    if whole != int(whole):
-        raise ValueError(f"{usd} USD has more than twelve decimals")
-    return int(whole)

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from breakeven.gateway.accounting.prices import PICODOLLARS
+from breakeven.gateway.accounting.money import PICODOLLARS, exact
 from breakeven.gateway.api.request_body import read_body, read_model
+from breakeven.gateway.economics.periods import HOURS_A_MONTH
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.errors import LedgerError, RequestError
@@ -131,7 +132,7 @@ def _what_if(
     scored = now.ledger.scored(now.artifact.hash, since, until)
     seen = whatif.traffic(scored, novelty)
     rates = now.ledger.rates()
-    hosting = rates[-1].per_hour / PICODOLLARS * whatif.HOURS_PER_MONTH if rates else 0.0
+    hosting = rates[-1].per_hour / PICODOLLARS * HOURS_A_MONTH if rates else 0.0
     investment = now.ledger.investment() / PICODOLLARS
     span = whatif.months(scored, since, until)
     return {
@@ -189,5 +190,5 @@ def _policy(active: Active) -> JSONResponse:
 
 def _dollars(row: dict[str, Any]) -> dict[str, Any]:
     """A row with money as exact decimal strings, as in the report."""
-    money = {"cost_usd": report.exact(int(row["cost"] or 0)), "baseline_usd": report.exact(row["baseline"])}
+    money = {"cost_usd": exact(int(row["cost"] or 0)), "baseline_usd": exact(row["baseline"])}
     return {name: value for name, value in row.items() if name not in ("cost", "baseline")} | money

@@ -101,10 +101,10 @@ def invest(
 
 def enter_investment(config: Path, name: str, usd: str, when: int | None = None) -> str:
     """Enter an investment, or correct the one of that name; what to say. `when` in microseconds; None: now."""
+    from breakeven.gateway.accounting.money import dollars
     from breakeven.gateway.ledger import Investment
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.reports import plan as planning
-    from breakeven.gateway.reports.report import dollars
 
     at = time.time_ns() // 1000 if when is None else when
     with read_ledger(load_config(config), create=True) as ledger:
@@ -157,14 +157,15 @@ def plan(
 ) -> None:
     """Before anything is built: what distilling costs, what it saves, and when it does not pay."""
     from breakeven.gateway.accounting.prices import price
-    from breakeven.gateway.economics.plan import SECONDS_A_MONTH, Assumptions, dataset_cost
+    from breakeven.gateway.economics.periods import SECONDS_A_MONTH
+    from breakeven.gateway.economics.plan import Assumptions, dataset_cost
     from breakeven.gateway.economics.plan import plan as work_out
     from breakeven.gateway.reports import plan as planning
 
     at = price(
-        planning.money("--input-usd", input_usd),
-        None if cached_usd is None else planning.money("--cached-usd", cached_usd),
-        planning.money("--output-usd", output_usd),
+        planning.usd_of("--input-usd", input_usd),
+        None if cached_usd is None else planning.usd_of("--cached-usd", cached_usd),
+        planning.usd_of("--output-usd", output_usd),
     )
     if investment_usd:
         once = [planning.item("investment", *(planning.usd_option("--investment-usd", one) for one in investment_usd))]
@@ -180,7 +181,7 @@ def plan(
     speed = (
         None
         if replica_tokens_per_second is None
-        else planning.money("--replica-tokens-per-second", replica_tokens_per_second)
+        else planning.usd_of("--replica-tokens-per-second", replica_tokens_per_second)
     )
     made = work_out(
         Assumptions(
@@ -188,7 +189,7 @@ def plan(
             cached_tokens=planning.tokens("--cached-tokens", cached_tokens),
             output_tokens=planning.tokens("--output-tokens", output_tokens),
             teacher=at,
-            teacher_share=Fraction(planning.money("--teacher-share", teacher_share)),
+            teacher_share=Fraction(planning.usd_of("--teacher-share", teacher_share)),
             hosting_per_hour=planning.usd_option("--hosting-usd-per-hour", hosting_usd_per_hour),
             replicas=replicas,
             replica_tokens=None if speed is None else int(speed * SECONDS_A_MONTH),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from breakeven.gateway.cli.options import console
+from breakeven.gateway.economics.periods import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from breakeven.gateway.config.schema import Config
@@ -79,7 +80,7 @@ def tune(
 def _traffic(
     outcomes: list[Path] | None, split: str | None, settings: Config | None, router: Artifact, requests: float | None
 ) -> tuple[Traffic, Money | None]:
-    from breakeven.gateway.accounting.prices import PICODOLLARS
+    from breakeven.gateway.accounting.money import PICODOLLARS
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.ledger.rates import price_at
     from breakeven.gateway.reports import tuning, whatif
@@ -92,7 +93,7 @@ def _traffic(
         with read_ledger(settings, create=bool(outcomes)) as ledger:
             scored = list(ledger.scored(router.hash)) if not outcomes else []
             rates = ledger.rates()
-            hosting = (rates[-1].per_hour if rates else 0) / PICODOLLARS * whatif.HOURS_PER_MONTH
+            hosting = (rates[-1].per_hour if rates else 0) / PICODOLLARS * HOURS_A_MONTH
             investment = ledger.investment() / PICODOLLARS
     if outcomes:
         read = rows.read(outcomes, split or rows.default_split(outcomes, "dev"))

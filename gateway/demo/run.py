@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.accounting.money import dollars, picodollars
 from breakeven.gateway.demo.player import Played, play
 from breakeven.gateway.demo.processes import DemoError, free_port, gateway, replay
 from breakeven.gateway.demo.rows import DemoRow
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import current
-from breakeven.gateway.reports.report import dollars, to_dict
+from breakeven.gateway.reports.report import to_dict
 from breakeven.router.model.artifact import load
 from breakeven.router.policy import Route
 from breakeven.router.text import read_chat

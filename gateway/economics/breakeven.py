@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.router.policy import Route
-
-HOUR = 3_600_000_000  # microseconds
 
 
 class Rate(NamedTuple):

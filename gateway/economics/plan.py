@@ -10,9 +10,8 @@ import msgspec
 
 from breakeven.gateway.accounting.prices import Price
 from breakeven.gateway.economics.breakeven import payback_months
+from breakeven.gateway.economics.periods import HOURS_A_MONTH
 
-HOURS_A_MONTH = 730  # 8,760 hours a year over twelve months
-SECONDS_A_MONTH = HOURS_A_MONTH * 3600
 VOLUMES = (Fraction(1, 10), Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(5), Fraction(10))
 SHARES = (Fraction(0), Fraction(1, 10), Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
 

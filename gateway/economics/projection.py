@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from breakeven.gateway.economics.breakeven import HOUR, Rate, hosting
+from breakeven.gateway.economics.breakeven import Rate, hosting
+from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.totals import Hour
 
-DAY = 24 * HOUR
 RECENT_DAYS = 28
 _DRAWS = 2000
 _LEAST_DAYS = 3

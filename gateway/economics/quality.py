@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from breakeven.router.statistics import Interval
+
 _Z = 1.959964  # 95%
 
 
@@ -28,14 +30,6 @@ class Compared(NamedTuple):
     student_tokens: int
     teacher_tokens: int
     weight: float
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95% interval."""
-
-    estimate: float
-    lower: float
-    upper: float
 
 
 class Retention(NamedTuple):

@@ -8,15 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from breakeven.gateway.economics.breakeven import (
-    HOUR,
-    Rate,
-    hosting,
-    payback_moment,
-    payback_ratio,
-    per_million,
-    savings,
-)
+from breakeven.gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million, savings
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour, Sum, add
 from breakeven.router.policy import Reason, Route
 

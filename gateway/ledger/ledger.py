@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import Config, Shadow
-from breakeven.gateway.economics.breakeven import HOUR, Rate
+from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
@@ -23,7 +24,7 @@ from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.database import explain, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.policy import put_policy, read_policy
-from breakeven.gateway.ledger.pruning import DAY, prune
+from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
     Investment,
     contradictions,

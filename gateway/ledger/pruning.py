@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.ledger.database import serialise, transaction
 from breakeven.gateway.ledger.schema import attempts, marks, requests
 
@@ -12,7 +12,6 @@ _RAW_SINCE = "raw_since"
 _LONG_AGO = -(2**62)
 _CHUNK = 1000
 _CHUNKS = 500  # at one go; the rest waits for the next
-DAY = 24 * HOUR
 
 
 def raw_since(connection: Connection) -> int:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from breakeven.gateway.accounting.prices import Price, picodollars, price
+from breakeven.gateway.accounting.money import picodollars
+from breakeven.gateway.accounting.prices import Price, price
 from breakeven.gateway.config.schema import Config, Prices
 from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.ledger.database import serialise

@@ -9,7 +9,7 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Outcome, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY
 from breakeven.router.policy import Reason
 

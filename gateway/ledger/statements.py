@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from breakeven.gateway.economics.breakeven import HOUR, Rate
-from breakeven.gateway.economics.projection import DAY, Point, Projection, points, project
+from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.periods import DAY, HOUR
+from breakeven.gateway.economics.projection import Point, Projection, points, project
 from breakeven.gateway.economics.quality import Retention, output_ratio, retention
 from breakeven.gateway.economics.statement import Statement, state
 from breakeven.gateway.economics.totals import Hour, Sum

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, fu
 from sqlalchemy import Integer as SqlInteger
 
 from breakeven.gateway.accounting.record import Outcome
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY, Hour, Sum, add
 from breakeven.gateway.ledger.pruning import raw_since
 from breakeven.gateway.ledger.rows import KEYS

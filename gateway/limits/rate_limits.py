@@ -19,7 +19,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import ClientKey
 from breakeven.gateway.errors import RequestError

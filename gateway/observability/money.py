@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from breakeven.gateway.accounting.prices import PICODOLLARS, usd
+from breakeven.gateway.accounting.money import PICODOLLARS, usd
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger

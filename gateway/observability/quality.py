@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from breakeven.gateway.accounting.prices import usd
-from breakeven.gateway.economics.quality import Interval
+from breakeven.gateway.accounting.money import usd
 from breakeven.gateway.economics.statement import Statement, adjusted
 from breakeven.gateway.ledger.statements import Quality
+from breakeven.router.statistics import Interval
 
 
 def quality_families(statement: Statement, quality: Quality) -> Iterator[Metric]:
@@ -55,9 +55,9 @@ def quality_families(statement: Statement, quality: Quality) -> Iterator[Metric]
 
 def _interval(name: str, what: str, interval: Interval) -> Iterator[Metric]:
     for suffix, value, title in (
-        ("", interval.estimate, "Estimated "),
-        ("_lower", interval.lower, "Lower end of the 95% interval: "),
-        ("_upper", interval.upper, "Upper end of the 95% interval: "),
+        ("", interval.value, "Estimated "),
+        ("_lower", interval.low, "Lower end of the 95% interval: "),
+        ("_upper", interval.high, "Upper end of the 95% interval: "),
     ):
         yield _gauge(name + suffix, title + what, value)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from breakeven.gateway.config.schema import Config, Escalation, Fraction, Section
 from breakeven.gateway.errors import LedgerError
+from breakeven.router.files import write_atomically
 from breakeven.router.policy import Policy
 
 _log = logging.getLogger("breakeven.policy")
@@ -144,16 +143,7 @@ class Policies:
 
     def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(self._path, text + "\n", durable=True)
 
     def _look(self) -> None:
         try:

@@ -6,45 +6,44 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
-from breakeven.gateway.accounting.prices import usd
+from breakeven.gateway.accounting.money import dollars, usd
 from breakeven.gateway.economics.projection import Point, Projection
-from breakeven.gateway.reports.report import dollars, moment
+from breakeven.gateway.reports.report import moment
+from breakeven.router import plots
 
 _WIDTH, _HEIGHT = 72, 14
 
 
 def draw(points: Sequence[Point], projection: Projection | None, investment: int, path: Path) -> None:
-    """Write the chart as PNG. Raises OSError, and ValueError where there is nothing to draw."""
+    """Write the chart as PNG. Raises OSError, and ValueError where there is nothing to draw or no matplotlib."""
+    _require(points)
+    made, (axes,) = plots.figure(9)
     from matplotlib.dates import date2num
-    from matplotlib.figure import Figure
 
     def when(microseconds: int) -> float:
         return float(date2num(_date(microseconds)))  # type: ignore[no-untyped-call]
 
-    _require(points)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.subplots()
     axes.axhline(0, color="grey", linewidth=0.8)
     times = [when(points[0].start), *(when(point.end) for point in points)]
     axes.xaxis_date()
     saved = [0.0, *(float(usd(point.total)) for point in points)]
-    axes.plot(times, saved, color="#4c72b0", linewidth=2, label="savings so far")
+    axes.plot(times, saved, color=plots.BLUE, linewidth=2, label="savings so far")
     if investment:
-        axes.axhline(float(usd(investment)), color="#c44e52", linestyle="--", label=f"investment {dollars(investment)}")
+        axes.axhline(float(usd(investment)), color=plots.RED, linestyle="--", label=f"investment {dollars(investment)}")
     reached = next((point for point in points if investment and point.total >= investment), None)
     if reached is not None:
         label = f"break-even {moment(reached.end)[:10]}"
         axes.plot([when(reached.end)], [float(usd(reached.total))], "o", color="black", label=label)
     elif projection is not None and projection.expected is not None:
         end = float(usd(investment))
-        axes.plot([times[-1], when(projection.expected)], [saved[-1], end], ":", color="#4c72b0", label="at this pace")
+        axes.plot([times[-1], when(projection.expected)], [saved[-1], end], ":", color=plots.BLUE, label="at this pace")
         if projection.early is not None and projection.late is not None:
             span = [when(projection.early), when(projection.late)]
             axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="nine of ten draws")
     axes.set(ylabel="USD", title="Savings against the investment")
     axes.legend(frameon=False, loc="best")
     axes.tick_params(axis="x", rotation=20)
-    figure.savefig(path, dpi=120)
+    plots.save(made, path)
 
 
 def text(points: Sequence[Point], investment: int, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:

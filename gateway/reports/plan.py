@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from breakeven.gateway.accounting.prices import picodollars, usd
+from breakeven.gateway.accounting.money import amount, dollars, exact, picodollars, usd
 from breakeven.gateway.economics.plan import SHARES, VOLUMES, Item, Plan, sensitivity
-from breakeven.gateway.reports.report import dollars, exact
+from breakeven.router import plots
 
 _SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
@@ -26,19 +26,6 @@ def tokens(option: str, text: str) -> int:
     if count != int(count):
         raise ValueError(f"{option}: half a token cannot be")
     return int(count)
-
-
-def money(option: str, text: str) -> Decimal:
-    """USD that are not negative, with at most six decimals. Raises ValueError."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{option}: not a number of USD; write it as 1.20") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"{option}: must not be negative")
-    if value != round(value, 6):
-        raise ValueError(f"{option}: has more than six decimals")
-    return value
 
 
 def item(name: str, *amounts: int) -> Item:
@@ -122,41 +109,43 @@ def to_dict(plan: Plan) -> dict[str, Any]:
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Two plots as one PNG: money over the months, and cost over the volume. Raises OSError."""
-    from matplotlib.figure import Figure
+    """Two plots as one PNG: money over the months, and cost over the volume. Raises OSError, ValueError."""
+    made, (left, right) = plots.figure(11, 4.5, columns=2)
+    _draw_months(plan, left)
+    _draw_volumes(plan, right)
+    plots.save(made, path)
 
-    a = plan.assumptions
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+
+def _draw_months(plan: Plan, axes: Any) -> None:
     before, after = float(usd(plan.before)), float(usd(plan.after))
     end = min(60.0, max(6.0, 2 * (plan.payback_high or 6.0)))
-    left.plot([0, end], [0, before * end], color="#c44e52", label="teacher alone")
-    for amount, style in {a.high: "--", a.low: "-"}.items():
-        start = float(usd(amount))
-        left.plot(
-            [0, end], [start, start + after * end], style, color="#4c72b0", label=f"student, {dollars(amount)} once"
-        )
+    axes.plot([0, end], [0, before * end], color=plots.RED, label="teacher alone")
+    for once, style in {plan.assumptions.high: "--", plan.assumptions.low: "-"}.items():
+        start = float(usd(once))
+        label = f"student, {dollars(once)} once"
+        axes.plot([0, end], [start, start + after * end], style, color=plots.BLUE, label=label)
     for paid in {plan.payback_low, plan.payback_high} - {None}:
         if paid is not None and paid <= end:
-            left.plot([paid], [before * paid], "o", color="black")
-            left.annotate(f"{months(paid)} months", (paid, before * paid), (6, -12), textcoords="offset points")
-    left.set(xlabel="months", ylabel="USD spent", title="Money spent, all together", xlim=(0, end), ylim=(0, None))
-    left.legend(frameon=False)
+            axes.plot([paid], [before * paid], "o", color="black")
+            axes.annotate(f"{months(paid)} months", (paid, before * paid), (6, -12), textcoords="offset points")
+    axes.set(xlabel="months", ylabel="USD spent", title="Money spent, all together", xlim=(0, end), ylim=(0, None))
+    axes.legend(frameon=False)
+
+
+def _draw_volumes(plan: Plan, axes: Any) -> None:
+    a = plan.assumptions
     # Far enough to see where it turns.
     far = max(Fraction(2), min(Fraction(20), Fraction(6 * (plan.beats_api_at or 0), 5 * max(1, a.tokens))))
-    steps = [far * step / 100 for step in range(101)]
-    others = sensitivity(a, steps, (a.teacher_share,))
-    volumes = [other.assumptions.tokens / 1e6 for other in others.values()]
-    right.plot(volumes, [float(usd(o.before)) for o in others.values()], color="#c44e52", label="teacher alone")
-    right.plot(volumes, [float(usd(o.after)) for o in others.values()], color="#4c72b0", label="with the student")
+    others = sensitivity(a, [far * step / 100 for step in range(101)], (a.teacher_share,)).values()
+    volumes = [other.assumptions.tokens / 1e6 for other in others]
+    axes.plot(volumes, [float(usd(o.before)) for o in others], color=plots.RED, label="teacher alone")
+    axes.plot(volumes, [float(usd(o.after)) for o in others], color=plots.BLUE, label="with the student")
     if plan.beats_api_at is not None and a.hosting_per_hour and plan.beats_api_at / 1e6 <= max(volumes):
-        right.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting beats the API")
-    right.axvline(a.tokens / 1e6, color="black", linewidth=0.8, label="this plan")
-    right.set(
-        xlabel="million tokens a month", ylabel="USD a month", title="Cost by volume", xlim=(0, None), ylim=(0, None)
-    )
-    right.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+        axes.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting beats the API")
+    axes.axvline(a.tokens / 1e6, color="black", linewidth=0.8, label="this plan")
+    axes.set(xlabel="million tokens a month", ylabel="USD a month", title="Cost by volume", xlim=(0, None))
+    axes.set_ylim(0, None)
+    axes.legend(frameon=False)
 
 
 def _sensitivity(plan: Plan) -> Table:
@@ -178,5 +167,13 @@ def _span(low: int, high: int) -> str:
 
 
 def usd_option(option: str, text: str) -> int:
-    """USD of an option as picodollars. Raises ValueError."""
-    return picodollars(money(option, text))
+    """USD of an option, with at most six decimals, as picodollars. Raises ValueError."""
+    return picodollars(usd_of(option, text))
+
+
+def usd_of(option: str, text: str) -> Decimal:
+    """USD of an option, with at most six decimals. Raises ValueError."""
+    value = amount(option, text)
+    if value != round(value, 6):
+        raise ValueError(f"{option}: has more than six decimals")
+    return value

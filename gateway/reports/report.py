@@ -6,18 +6,18 @@ import csv
 import datetime
 import io
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from rich.table import Table
 
-from breakeven.gateway.accounting.prices import PICODOLLARS, usd
+from breakeven.gateway.accounting.money import PICODOLLARS, dollars, exact
 from breakeven.gateway.economics.projection import Projection
 from breakeven.gateway.economics.statement import Statement, adjusted
 from breakeven.gateway.economics.totals import COUNTS, Sum
 from breakeven.gateway.ledger import Investment
 from breakeven.gateway.ledger.statements import Books
 from breakeven.router.policy import Route
+from breakeven.router.statistics import Interval
 
 
 def to_dict(statement: Statement) -> dict[str, Any]:
@@ -80,9 +80,13 @@ def quality_to_dict(books: Books) -> dict[str, Any]:
         "output_token_ratio": None if ratio is None else float(ratio),
         "baseline_adjusted_usd": None if better is None else exact(better.baseline),
         "savings_adjusted_usd": None if better is None else exact(better.savings),
-        "quality_retention": None if kept is None else kept.routed._asdict() | {"pairs": kept.pairs},
-        "student_quality_retention": None if kept is None else kept.student._asdict(),
+        "quality_retention": None if kept is None else _bounds(kept.routed) | {"pairs": kept.pairs},
+        "student_quality_retention": None if kept is None else _bounds(kept.student),
     }
+
+
+def _bounds(interval: Interval) -> dict[str, float]:
+    return {"estimate": interval.value, "lower": interval.low, "upper": interval.high}
 
 
 def describe_quality(books: Books) -> list[str]:
@@ -100,8 +104,8 @@ def describe_quality(books: Books) -> list[str]:
     if kept is not None:
         routed = kept.routed
         lines.append(
-            f"quality kept by routed traffic {routed.estimate:.1%} [{routed.lower:.1%}, {routed.upper:.1%}], "
-            f"by the student's answers {kept.student.estimate:.1%}"
+            f"quality kept by routed traffic {routed.value:.1%} [{routed.low:.1%}, {routed.high:.1%}], "
+            f"by the student's answers {kept.student.value:.1%}"
         )
     return lines
 
@@ -216,19 +220,6 @@ def describe(projection: Projection | None) -> str:
 def moment(microseconds: int) -> str:
     """Microseconds since the epoch as ISO 8601 in UTC, to the second."""
     return datetime.datetime.fromtimestamp(microseconds // 1_000_000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def exact(picodollars: int) -> str:
-    """USD with all its decimals."""
-    return format(usd(picodollars), "f")
-
-
-def dollars(picodollars: int) -> str:
-    """USD for people: cents, and up to six decimals below a dollar."""
-    value = usd(picodollars)
-    places = Decimal("0.01") if abs(value) >= 1 or value == 0 else Decimal("0.000001")
-    shown = value.quantize(places, ROUND_HALF_EVEN)
-    return f"{'-' if shown < 0 else ''}${abs(shown):,}"
 
 
 def _money(statement: Statement) -> list[tuple[str, str]]:

@@ -11,11 +11,13 @@ import httpx2
 import numpy as np
 from rich.table import Table
 
-from breakeven.gateway.accounting.prices import PICODOLLARS, Price, cost
+from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.schema import Config, Escalation
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.reports.whatif import what_if
+from breakeven.router import plots
 from breakeven.router.evaluation.tune import (
     GRID,
     Array,
@@ -186,12 +188,7 @@ def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
 
 def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
     """Quality over the teacher's share, or cost where no quality is known, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    made, (axes,) = plots.figure()
     ups = [traffic.sent_up(float(t)) for t in np.unique(np.append(GRID[::10], tuned.chosen.threshold))]
     shares = [up.mean() * 100 for up in ups]
     if traffic.student is not None and traffic.teacher is not None:
@@ -200,7 +197,7 @@ def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
         axes.set_ylabel("quality, % of the teacher's")
         mark = None if tuned.chosen.retention is None else tuned.chosen.retention * 100
         if tuned.goal.quality is not None:
-            axes.axhline(tuned.goal.quality * 100, color="#b36b00", linestyle="--", label="floor")
+            axes.axhline(tuned.goal.quality * 100, color=plots.ORANGE, linestyle="--", label="floor")
     else:
         cost = traffic.cost if traffic.cost is not None else np.ones(len(traffic.score))
         values = [(cost * up).sum() / max(1e-12, cost.sum()) * 100 for up in ups]
@@ -210,14 +207,14 @@ def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
             / max(1e-12, cost.sum())
             * 100
         )
-    axes.plot(shares, values, color="#0b6e4f", label="router")
+    axes.plot(shares, values, color=plots.GREEN, label="router")
     if mark is not None:
         label = f"threshold {tuned.chosen.threshold:.3f}"
-        axes.plot([tuned.chosen.share * 100], [mark], "o", color="#0b6e4f", markersize=9, label=label)
+        axes.plot([tuned.chosen.share * 100], [mark], "o", color=plots.GREEN, markersize=9, label=label)
     axes.set_xlabel("share of requests sent to the teacher, %")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
-    figure.savefig(path, format="png")
+    plots.save(made, path)
 
 
 def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:

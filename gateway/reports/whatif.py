@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breakeven.gateway.accounting.prices import PICODOLLARS
+from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
 from breakeven.router.evaluation.tune import Traffic
 
-HOURS_PER_MONTH = 365.25 / 12 * 24
-MONTH = HOURS_PER_MONTH * 3_600_000_000  # microseconds
 # A shorter record says nothing about a month.
-_LEAST = 3_600_000_000
+_LEAST = HOUR
 Array = NDArray[np.float64]
 POINTS = tuple(i / 20 for i in range(21))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from breakeven.gateway.accounting.prices import picodollars
+from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import Endpoint, Outcome, Pair, RequestRecord, ShadowResult
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from breakeven.gateway.accounting.money import amount
 from breakeven.models.cli.investment import enter_investment
 from breakeven.models.cli.train import train
 
@@ -60,7 +61,7 @@ def generate(
     ] = None,
 ) -> None:
     """Ask the teacher for answers to your prompts and write a dataset. Exits 3 where it stopped before the end."""
-    from breakeven.models.client.budget import amount, prices, share
+    from breakeven.models.client.budget import prices, share
     from breakeven.models.client.session import api_key, read_text
     from breakeven.models.data.prompts import read
     from breakeven.models.generate import generate as generating
@@ -135,7 +136,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure the student against the teacher and write outcome rows. Exits 3 where it stopped before the end."""
-    from breakeven.models.client.budget import amount, prices
+    from breakeven.models.client.budget import prices
     from breakeven.models.client.session import api_key, read_text
     from breakeven.models.data.rows import read
     from breakeven.models.evaluate import evaluate as evaluating

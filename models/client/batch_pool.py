@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from breakeven.gateway.accounting.prices import Price
 from breakeven.models.client.batch_api import ENDS, BatchApi, State, row_id
-from breakeven.models.client.budget import Budget, Prices
+from breakeven.models.client.budget import Budget
 from breakeven.models.client.chat import Call, CallFailed, Chat, Failure, Reply
 from breakeven.models.client.journal import Batch, Journal
 from breakeven.models.client.stops import AGAIN, FATAL, Asker, Stop
@@ -40,7 +41,7 @@ class BatchPool(Asker):
         self,
         chat: Chat,
         journal: Journal,
-        prices: Prices,
+        prices: Price,
         budget: Budget,
         *,
         rows: int = 50_000,

@@ -1,83 +1,46 @@
-"""Money spent on an API: prices, exact costs in whole picodollars (1e-12 USD), and a hard budget."""
+"""Spending on an API: prices of the command line, the most that a call can cost, and a hard budget."""
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
-from typing import NamedTuple
+from decimal import ROUND_CEILING, Decimal
 
+from breakeven.gateway.accounting.money import amount
+from breakeven.gateway.accounting.prices import Price, price
 from breakeven.models.errors import DistillError
 
-PICODOLLARS = 10**12
-_PICO_PER_TOKEN = 10**6  # of one USD per million tokens
+
+def prices(input_usd: str, output_usd: str, cached_usd: str | None = None) -> Price:
+    """From USD per million tokens. Without a cached price, cached costs as input. Raises ValueError."""
+    cached = None if cached_usd is None else _per_million("--cached-usd", cached_usd)
+    return price(_per_million("--input-usd", input_usd), cached, _per_million("--output-usd", output_usd))
 
 
-class Usage(NamedTuple):
-    """Token counts of one call as the API reported them; `cached` is part of `prompt`.
-
-    `complete` is False where the API did not report both counts.
-    """
-
-    prompt: int
-    cached: int
-    output: int
-    complete: bool
-
-
-class Prices(NamedTuple):
-    """Picodollars per token."""
-
-    input: int
-    cached_input: int
-    output: int
-
-    def cost(self, usage: Usage) -> int:
-        """Picodollars. More cached than prompt tokens are clamped to the prompt."""
-        cached = min(usage.cached, usage.prompt)
-        return (usage.prompt - cached) * self.input + cached * self.cached_input + usage.output * self.output
-
-    def worst(self, prompt_tokens: int, output_tokens: int) -> int:
-        """Picodollars of a call with these counts at most, nothing cached."""
-        return prompt_tokens * max(self.input, self.cached_input) + output_tokens * self.output
-
-    def less(self, discount: Decimal) -> Prices:
-        """With this share, in [0, 1), taken off; never rounded down."""
-        return Prices(*(int((price * (1 - discount)).to_integral_value(ROUND_CEILING)) for price in self))
-
-
-def prices(input_usd: str, output_usd: str, cached_usd: str | None = None) -> Prices:
-    """From USD per million tokens. Without a cached price, cached costs as input. Raises DistillError."""
-    whole = {}
-    for option, text in (("input", input_usd), ("output", output_usd), ("cached", cached_usd or input_usd)):
-        pico = amount(f"--{option}-usd", text) * _PICO_PER_TOKEN
-        if pico != int(pico):
-            raise DistillError(f"--{option}-usd: at most six decimals of USD per million tokens")
-        whole[option] = int(pico)
-    return Prices(whole["input"], whole["cached"], whole["output"])
-
-
-def amount(option: str, text: str) -> Decimal:
-    """A finite amount of 0 or more. Raises DistillError."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise DistillError(f"{option}: not a number") from None
-    if not value.is_finite() or value < 0:
-        raise DistillError(f"{option}: must be a number of 0 or more")
+def _per_million(option: str, text: str) -> Decimal:
+    value = amount(option, text)
+    if value != round(value, 6):
+        raise DistillError(f"{option}: at most six decimals of USD per million tokens")
     return value
 
 
+def worst_case(at: Price, prompt_tokens: int, output_tokens: int) -> int:
+    """The most, in picodollars, that a call with at most these counts can cost: nothing or everything is cached."""
+    return prompt_tokens * max(at.input, at.cached_input) + output_tokens * at.output
+
+
+def discounted(at: Price, discount: Decimal) -> Price:
+    """The price with this share, in [0, 1), taken off; never rounded down."""
+    left = (
+        int((one * (1 - discount)).to_integral_value(ROUND_CEILING)) for one in (at.input, at.cached_input, at.output)
+    )
+    return Price(*left)
+
+
 def share(option: str, text: str) -> Decimal:
-    """A number in [0, 1). Raises DistillError."""
+    """A number in [0, 1) of a command-line option. Raises ValueError."""
     value = amount(option, text)
     if value >= 1:
         raise DistillError(f"{option}: must be below 1, such as 0.5 for half price")
     return value
-
-
-def usd(pico: int) -> str:
-    """Picodollars as exact USD without needless zeros."""
-    text = f"{Decimal(pico).scaleb(-12):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class Budget:

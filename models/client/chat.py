@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from breakeven.models.client.budget import Usage
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
 from breakeven.models.errors import DistillError
 
 Message = dict[str, Any]
 _SAID = 200
-_CREDIBLE = 10**9  # tokens; more is a fault of the API
 # A token is at least one byte in every vocabulary in use; templates add some to each message and call.
 _TOKENS_PER_MESSAGE = 64
 _TOKENS_PER_CALL = 256
@@ -193,7 +192,7 @@ def read_reply(body: Any, seconds: float) -> Reply:
         text or "",
         refusal or None,
         reason if isinstance(reason, str) else None,
-        _usage(body.get("usage")),
+        read_usage(body.get("usage")) or NO_USAGE,
         seconds,
         model if isinstance(model, str) else None,
         content if isinstance(content, list) else None,
@@ -205,16 +204,3 @@ def _json(response: httpx2.Response) -> Any:
     with contextlib.suppress(ValueError):
         return response.json()
     return None
-
-
-def _usage(value: object) -> Usage:
-    usage = value if isinstance(value, dict) else {}
-    prompt, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    complete = prompt is not None and output is not None
-    return Usage(prompt or 0, min(cached or 0, prompt or 0), output or 0, complete)
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _CREDIBLE else None

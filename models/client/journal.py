@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from breakeven.models.client.budget import Usage
+import msgspec
+
+from breakeven.gateway.accounting.usage import Usage
 from breakeven.models.client.chat import Reply
 from breakeven.models.errors import DistillError
 
@@ -70,7 +72,7 @@ class Journal:
 
     def replied(self, key: str, reply: Reply, *, cost: int, possible: int, sync: bool = True) -> None:
         """Its reply came; with `sync` on disk when this returns."""
-        record = reply._asdict() | {"usage": list(reply.usage)}
+        record = reply._asdict() | {"usage": msgspec.structs.astuple(reply.usage)}
         self._append({"event": "reply", "key": key, "cost": cost, "possible": possible, **record})
         if sync:
             os.fsync(self._file)

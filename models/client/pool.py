@@ -9,7 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from breakeven.models.client.budget import Budget, Prices
+from breakeven.gateway.accounting.prices import Price
+from breakeven.models.client.budget import Budget
 from breakeven.models.client.chat import Call, CallFailed, Chat, Failure, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pace import Pace
@@ -37,7 +38,7 @@ class Pool(Asker):
         self,
         chat: Chat,
         journal: Journal,
-        prices: Prices,
+        prices: Price,
         budget: Budget,
         *,
         concurrency: int = 16,

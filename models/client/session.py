@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breakeven.models.client.budget import PICODOLLARS, Budget
+from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.models.client.budget import Budget
 from breakeven.models.client.journal import Journal
 from breakeven.models.errors import DistillError
 
@@ -128,13 +129,6 @@ class Meter:
         if budget.limit is not None:
             text += f", limit {_dollars(budget.limit)}"
         return text
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, never half of it."""
-    half = path.with_name(path.name + ".part")
-    half.write_text(text, encoding="utf-8")
-    os.replace(half, path)
 
 
 def _dollars(pico: float) -> str:

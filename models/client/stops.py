@@ -7,7 +7,9 @@ import contextlib
 from collections import Counter
 from typing import NamedTuple
 
-from breakeven.models.client.budget import Budget, Prices, usd
+from breakeven.gateway.accounting.money import plain
+from breakeven.gateway.accounting.prices import Price, cost
+from breakeven.models.client.budget import Budget, worst_case
 from breakeven.models.client.chat import Call, CallFailed, Failure, Reply
 from breakeven.models.client.journal import Journal
 
@@ -30,7 +32,7 @@ class Stop(NamedTuple):
 class Asker:
     """`failures` counts failed attempts by kind; `given_up` has why by key."""
 
-    def __init__(self, journal: Journal, prices: Prices, budget: Budget, *, patience_seconds: float) -> None:
+    def __init__(self, journal: Journal, prices: Price, budget: Budget, *, patience_seconds: float) -> None:
         self._journal = journal
         self._prices = prices
         self._budget = budget
@@ -48,11 +50,11 @@ class Asker:
             self._stopping.set()
 
     def _worst(self, call: Call) -> int:
-        return self._prices.worst(call.prompt_bound(), call.max_tokens)
+        return worst_case(self._prices, call.prompt_bound(), call.max_tokens)
 
     def _replied(self, key: str, reply: Reply, worst: int, *, sync: bool = True) -> None:
         # Without usage nobody knows the cost: the worst case counts against the budget.
-        spent = self._prices.cost(reply.usage) if reply.usage.complete else 0
+        spent = cost(reply.usage, self._prices).total if reply.usage.complete else 0
         possible = 0 if reply.usage.complete else worst
         self._journal.replied(key, reply, cost=spent, possible=possible, sync=sync)
         self._budget.settle(worst, spent=spent, possible=possible)
@@ -68,8 +70,8 @@ class Asker:
     def _out_of_money(self, call: Call) -> None:
         self.stop(
             "budget",
-            f"the next call may cost up to {usd(self._worst(call))} USD, {usd(self._budget.taken)} of "
-            f"{usd(self._budget.limit or 0)} USD are or may be spent; raise --max-usd to go on",
+            f"the next call may cost up to {plain(self._worst(call))} USD, {plain(self._budget.taken)} of "
+            f"{plain(self._budget.limit or 0)} USD are or may be spent; raise --max-usd to go on",
         )
 
     async def _wait(self, seconds: float) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from breakeven.models.client.chat import Reply
-from breakeven.models.client.session import write_atomically
 from breakeven.models.data.prompts import Prompt
+from breakeven.router.files import write_atomically
 
 State = Literal["ok", "refused", "truncated", "empty"]
 

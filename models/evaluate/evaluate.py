@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from breakeven.gateway.accounting.money import PICODOLLARS, plain
+from breakeven.gateway.accounting.prices import Price
 from breakeven.models.client import session
-from breakeven.models.client.budget import PICODOLLARS, Budget, Prices
+from breakeven.models.client.budget import Budget
 from breakeven.models.client.chat import Call, Chat, Message, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
-from breakeven.models.client.session import Meter, stopped_by_signals, write_atomically
+from breakeven.models.client.session import Meter, stopped_by_signals
 from breakeven.models.client.stops import Stop
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
@@ -28,6 +30,7 @@ from breakeven.models.evaluate import report as evaluation
 from breakeven.models.scoring import judge as judging
 from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.router import outcomes
+from breakeven.router.files import write_atomically
 
 # Splits of the outcome rows: for the router's training, for its threshold, for measuring it.
 _TEST_BELOW, _DEV_BELOW = 0.2, 0.4
@@ -39,10 +42,10 @@ class Endpoint(NamedTuple):
     base_url: str
     model: str
     api_key: str | None
-    prices: Prices
+    prices: Price
 
 
-def endpoint(role: str, url: str | None, model: str | None, api_key: str | None, at: Prices) -> Endpoint | None:
+def endpoint(role: str, url: str | None, model: str | None, api_key: str | None, at: Price) -> Endpoint | None:
     """From options that go together; None where they are absent. Raises DistillError where one is missing."""
     if url is None or model is None:
         if url is not None or model is not None:
@@ -64,7 +67,7 @@ class Settings(NamedTuple):
     scorer: str
     teacher: Endpoint | None = None
     judge: Endpoint | None = None
-    teacher_prices: Prices = Prices(0, 0, 0)
+    teacher_prices: Price = Price(0, 0, 0)
     rubric: str = judging.RUBRIC
     max_usd: Decimal | None = None
     max_tokens: int = 1024
@@ -235,11 +238,9 @@ def _label(example: Example) -> str | None:
 
 
 def _cost(journals: dict[str, Journal]) -> dict[str, Any]:
-    from breakeven.models.client.budget import usd
-
-    parts = {f"{role}_usd": usd(journal.spent) for role, journal in journals.items()}
+    parts = {f"{role}_usd": plain(journal.spent) for role, journal in journals.items()}
     total = sum(journal.spent for journal in journals.values())
-    return {**parts, "usd": usd(total), "possibly_usd": usd(sum(journal.possible for journal in journals.values()))}
+    return {**parts, "usd": plain(total), "possibly_usd": plain(sum(journal.possible for journal in journals.values()))}
 
 
 def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict[str, Any]) -> None:

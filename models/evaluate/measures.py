@@ -8,16 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breakeven.router.statistics import Interval, ratio_of_means
+
 Array = NDArray[np.float64]
 RESAMPLES = 2000
-
-
-class Interval(NamedTuple):
-    """A value and its 95% bootstrap interval (percentiles)."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Quality(NamedTuple):
@@ -49,11 +43,7 @@ def quality(student: Sequence[float], teacher: Sequence[float], *, seed: int = 1
     s, t = np.asarray(student, dtype=float), np.asarray(teacher, dtype=float)
     if not len(s) or not t.mean():
         raise ValueError("no rows, or a teacher that scores 0 everywhere: nothing to retain")
-    drawn = np.random.default_rng(seed).integers(0, len(s), (RESAMPLES, len(s)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = s[drawn].mean(axis=1) / t[drawn].mean(axis=1)
-    low, high = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
-    retained = Interval(float(s.mean() / t.mean()), float(low), float(high))
+    retained = ratio_of_means(s, t, resamples=RESAMPLES, seed=seed)
     shares = [float(np.mean(s > t)), float(np.mean(s == t)), float(np.mean(s < t))]
     return Quality(len(s), float(s.mean()), float(t.mean()), retained, *shares)
 

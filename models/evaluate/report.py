@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from breakeven.models.client.budget import Prices, Usage, usd
+from breakeven.gateway.accounting.money import plain
+from breakeven.gateway.accounting.prices import Price, cost
+from breakeven.gateway.accounting.usage import Usage
 from breakeven.models.client.chat import Reply
 from breakeven.models.data.clusters import cluster
 from breakeven.models.data.rows import Example
@@ -37,7 +39,7 @@ class Scored(NamedTuple):
         return (whole[0], whole[1]) if len(whole) == 2 else None
 
 
-def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: Prices) -> dict[str, Any]:
+def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: Price) -> dict[str, Any]:
     """All measures, ready for JSON. Raises ValueError as `measures.quality` does."""
     student, teacher = [one.student_score for one in scored], [one.teacher_score for one in scored]
     kinds = [one.example.category or "none" for one in scored]
@@ -124,16 +126,16 @@ def _pace(replies: Sequence[Reply]) -> dict[str, Any]:
     return made
 
 
-def _tokens(scored: Sequence[Scored], prices: Prices) -> dict[str, Any]:
+def _tokens(scored: Sequence[Scored], prices: Price) -> dict[str, Any]:
     """The teacher's mean tokens, and what its answers to these rows cost at its prices."""
     counts = [tokens for one in scored if (tokens := one.teacher_tokens()) is not None]
     if not counts:
         return {}
-    cost = sum(prices.cost(Usage(prompt, 0, output, True)) for prompt, output in counts)
+    spent = sum(cost(Usage(prompt, 0, output, True), prices).total for prompt, output in counts)
     return {
         "prompt_tokens": sum(prompt for prompt, _ in counts) / len(counts),
         "output_tokens": sum(output for _, output in counts) / len(counts),
-        "usd": usd(cost),
+        "usd": plain(spent),
     }
 
 

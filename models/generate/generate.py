@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from breakeven.gateway.accounting.money import PICODOLLARS, plain
 from breakeven.models.client import session
-from breakeven.models.client.budget import PICODOLLARS, Budget, usd
+from breakeven.models.client.budget import Budget
 from breakeven.models.client.journal import Journal
-from breakeven.models.client.session import write_atomically
 from breakeven.models.client.stops import Stop
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompts
 from breakeven.models.errors import DistillError
 from breakeven.models.generate.run import Asking, Settings, best, by_prompt, check_batches
 from breakeven.models.generate.synthesize import Synthesized, coverage
+from breakeven.router.files import write_atomically
 
 CONSENT = (
     "many providers forbid training competing models on their outputs: check the teacher's terms, and give "
@@ -149,9 +150,9 @@ def _facts(
         "failed_attempts_of_last_run": run.failures,
         "given_up_in_last_run": dict(Counter(run.given_up.values()).most_common(5)),
         "cost": {
-            "usd": usd(journal.spent),
-            "possibly_usd": usd(journal.possible),
-            "under_way_usd": usd(sum(sum(batch.worst.values()) for batch in journal.batches.values())),
+            "usd": plain(journal.spent),
+            "possibly_usd": plain(journal.possible),
+            "under_way_usd": plain(sum(sum(batch.worst.values()) for batch in journal.batches.values())),
             "calls_cut_off_by_a_kill": journal.lost,
             "replies": len(journal.replies),
         },

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from breakeven.gateway.accounting.prices import Price
 from breakeven.models.client.batch_pool import BatchPool
-from breakeven.models.client.budget import Budget, Prices
+from breakeven.models.client.budget import Budget, discounted
 from breakeven.models.client.chat import Call, Chat, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
@@ -37,7 +38,7 @@ class Settings(NamedTuple):
     base_url: str
     model: str
     api_key: str | None
-    prices: Prices
+    prices: Price
     max_usd: Decimal
     out: Path
     consent: bool = False
@@ -124,7 +125,7 @@ class Asking:
         batches = BatchPool(
             chat,
             self._journal,
-            s.prices.less(batch.discount),
+            discounted(s.prices, batch.discount),
             self._budget,
             rows=batch.rows,
             poll_seconds=batch.poll_seconds,

@@ -7,7 +7,6 @@ The same server counts the tokens of the reference answers, so that both sides h
 from __future__ import annotations
 
 import argparse
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from breakeven.models.recorded import Recorded
 from breakeven.models.recorded.prompts.base import Prompt
 from breakeven.models.recorded.prompts.catalog import prompts
 from breakeven.models.scoring.checkers import score
+from breakeven.router.files import write_atomically
 
 
 class Recorder:
@@ -80,9 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recorder = Recorder(client, options.model, options.max_tokens)
         with ThreadPoolExecutor(options.concurrency) as pool:
             rows = list(pool.map(recorder.record, prompts()))
-    half = options.out.with_name(options.out.name + ".part")
-    half.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-    os.replace(half, options.out)
+    write_atomically(options.out, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
     print(summary(rows))
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import socket
 import sys
 import time
@@ -37,6 +36,7 @@ from breakeven.models.replay.answers import (
     load_answers,
     message_text,
 )
+from breakeven.router.files import write_atomically
 
 __all__ = ["Answer", "AnswersError", "Pacing", "create_app", "estimate_tokens", "load_answers", "serve"]
 
@@ -150,10 +150,7 @@ def serve(app: Starlette, port: int = 0, port_file: Path | None = None) -> None:
         listener.bind(("127.0.0.1", port))
         listener.listen(2048)
         if port_file is not None:
-            # Written beside and renamed, so that a reader never sees half a number.
-            half = port_file.with_name(port_file.name + ".part")
-            half.write_text(f"{listener.getsockname()[1]}\n")
-            os.replace(half, port_file)
+            write_atomically(port_file, f"{listener.getsockname()[1]}\n")
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from breakeven.router import plots
+
 
 def card(facts: Mapping[str, Any]) -> str:
     """The model card in Markdown, with all facts as JSON."""
@@ -44,26 +46,21 @@ def card(facts: Mapping[str, Any]) -> str:
 
 def draw(stages: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Training and eval loss over the steps of all stages, as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    made, (axes,) = plots.figure()
     start = 0
     for number, stage in enumerate(stages):
-        for name, color, label in (("train", "#b36b00", "training loss"), ("eval", "#0b6e4f", "eval loss")):
+        for name, color, label in (("train", plots.ORANGE, "training loss"), ("eval", plots.GREEN, "eval loss")):
             points = stage["history"][name]
             steps, values = [start + step for step, _ in points], [value for _, value in points]
             axes.plot(steps, values, "o-", markersize=3, color=color, label=label if number == 0 else None)
         start += stage["steps"]
         if number + 1 < len(stages):
-            axes.axvline(start, color="#777777", linestyle=":")
+            axes.axvline(start, color=plots.GREY, linestyle=":")
     axes.set_xlabel("steps")
     axes.set_ylabel("loss, nats a token")
     axes.grid(alpha=0.25)
     axes.legend()
-    figure.savefig(path, format="png")
+    plots.save(made, path)
 
 
 def _loss(value: float | None) -> str:

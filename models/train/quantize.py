@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from breakeven.models.client.session import write_atomically
 from breakeven.models.errors import DistillError
+from breakeven.router.files import write_atomically
 
 SCHEMES = ("none", "w8a8", "w4a16")
 _DONE = "quantized.json"

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModelForCausalLM
 
-from breakeven.models.client.session import write_atomically
 from breakeven.models.errors import DistillError
 from breakeven.models.train.encode import Row
 from breakeven.models.train.settings import Settings
 from breakeven.models.train.shrink import shrink
 from breakeven.models.train.trainer import PROJECTIONS, Objective, Schedule, add_projections, build, last_checkpoint
+from breakeven.router.files import write_atomically
 
 _STAGE = "stage.json"
 _PAIRS = 4

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from breakeven.models.client.session import write_atomically
 from breakeven.models.data.rows import Example, read
 from breakeven.models.errors import DistillError
 from breakeven.models.train import card
 from breakeven.models.train import quantize as quantizing
 from breakeven.models.train.settings import Method, Settings
+from breakeven.router.files import write_atomically
 
 if TYPE_CHECKING:
     from breakeven.models.train.stage import Data

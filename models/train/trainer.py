@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from breakeven.models.client.session import write_atomically
 from breakeven.models.train import losses
 from breakeven.models.train.encode import Row, collator
+from breakeven.router.files import write_atomically
 
 PROJECTIONS = "distill_projections"
 _OWN = ("labels", "soft_ids", "soft_logprobs")

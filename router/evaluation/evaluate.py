@@ -14,22 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from breakeven.router import plots
 from breakeven.router.outcomes import OutcomeRow, scores, texts
 from breakeven.router.policy import Assessment
+from breakeven.router.statistics import Interval, percentile_interval
 
 Array = NDArray[np.float64]
 
 _QUANTILES = np.linspace(0.0, 1.0, 11)
 _BINS = 10
 RESAMPLES = 1000
-
-
-class Interval(NamedTuple):
-    """A value and its 95% bootstrap interval (percentiles over resampled prompts)."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Curve(NamedTuple):
@@ -152,7 +146,10 @@ def evaluate(
     measures: dict[str, dict[str, Interval]] = {}
     for name, values in routers.items():
         measures[name] = {
-            measure: _interval(function, values, student, teacher, samples)
+            measure: percentile_interval(
+                function(values, student, teacher),
+                np.array([function(values[s], student[s], teacher[s]) for s in samples]),
+            )
             for measure, function in MEASURES.items()
             if name == "router" or measure not in _OF_PROBABILITIES
         }
@@ -162,39 +159,21 @@ def evaluate(
 
 def draw(evaluation: Evaluation, path: Path) -> None:
     """The cost-quality curve as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    styles = {"router": ("#0b6e4f", "-"), "length": ("#b36b00", "--")}
+    made, (axes,) = plots.figure()
+    styles = {"router": (plots.GREEN, "-"), "length": (plots.ORANGE, "--")}
     for name, (color, line) in styles.items():
         points = evaluation.curves[name]
         value = evaluation.measures[name]["APGR"].value
         axes.plot(points.share * 100, points.quality, line, color=color, label=f"{name} (APGR {value:.3f})")
-    axes.plot([0, 100], [evaluation.student, evaluation.teacher], ":", color="#777777", label="random (APGR 0.5)")
+    axes.plot([0, 100], [evaluation.student, evaluation.teacher], ":", color=plots.GREY, label="random (APGR 0.5)")
     axes.set_xlabel("share of requests sent to the teacher, %")
     axes.set_ylabel("mean score of the answers")
     axes.set_title(f"Cost and quality on {evaluation.rows} held-out prompts")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
-    figure.savefig(path, format="png")
+    plots.save(made, path)
 
 
 def _recovered(points: Curve) -> Array:
     gap = points.quality[-1] - points.quality[0]
     return np.full_like(points.quality, np.nan) if gap == 0 else (points.quality - points.quality[0]) / gap
-
-
-def _interval(
-    measure: Callable[[Array, Array, Array], float],
-    score: Array,
-    student: Array,
-    teacher: Array,
-    samples: list[NDArray[np.int64]],
-) -> Interval:
-    drawn = np.array([measure(score[s], student[s], teacher[s]) for s in samples])
-    finite = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
-    return Interval(measure(score, student, teacher), float(low), float(high))

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breakeven.router.statistics import ratio_of_means
+
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -79,10 +81,7 @@ def point(traffic: Traffic, threshold: float, min_logprob: float | None = None) 
     retention = low = high = None
     if traffic.student is not None and traffic.teacher is not None:
         routed = np.where(up, traffic.teacher, traffic.student)
-        retention = _ratio(routed.mean(), traffic.teacher.mean())
-        drawn = np.random.default_rng(_SEED).integers(0, len(up), (_RESAMPLES, len(up)))
-        ratios = routed[drawn].mean(axis=1) / np.maximum(traffic.teacher[drawn].mean(axis=1), 1e-12)
-        low, high = (float(value) for value in np.percentile(ratios, [2.5, 97.5]))
+        retention, low, high = ratio_of_means(routed, traffic.teacher, resamples=_RESAMPLES, seed=_SEED)
     return Point(threshold, float(up.mean()), retention, low, high, usd, min_logprob)
 
 
@@ -215,7 +214,3 @@ def _after(falling: Array, count: int) -> float:
         return 0.0
     # What ties with the first that must stay stays too.
     return min(1.0, float(np.nextafter(falling[count], 2.0)))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else float("nan")

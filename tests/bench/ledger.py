@@ -21,7 +21,7 @@ import yaml
 from sqlalchemy import Engine, text
 
 from breakeven.gateway.config.load import load_config
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger.database import migrate, open_engine, transaction
 from breakeven.gateway.ledger.rates import enter
 from tests.support.processes import BREAKEVEN

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from breakeven.router.evaluation.evaluate import Evaluation, Interval
+from breakeven.router.evaluation.evaluate import Evaluation
 from breakeven.router.model import artifact
+from breakeven.router.statistics import Interval
 from tests.bench import router_more as more
 from tests.bench.router_tasks import Data, few_in_domain, few_labels, novelty, out_of_domain, routing
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger.database import migrate, open_engine
 from tests.bench import ledger, load
 from tests.bench.arms import KEY, Arm, await_port, breakeven, free_port, started

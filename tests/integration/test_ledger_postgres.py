@@ -21,7 +21,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, transaction, upgrade
 from breakeven.gateway.ledger.pruning import prune

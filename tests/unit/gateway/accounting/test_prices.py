@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.accounting.prices import cost, picodollars, price, usd
+from breakeven.gateway.accounting.money import picodollars, usd
+from breakeven.gateway.accounting.prices import cost, price
 from breakeven.gateway.accounting.usage import Usage
 
 COUNTS = st.integers(0, 10**9)

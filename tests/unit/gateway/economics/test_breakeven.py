@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.accounting.prices import FREE, Cost, cost, picodollars, price
+from breakeven.gateway.accounting.money import picodollars
+from breakeven.gateway.accounting.prices import FREE, Cost, cost, price
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.economics.breakeven import (
-    HOUR,
     Rate,
     baseline,
     hosting,
@@ -24,6 +24,7 @@ from breakeven.gateway.economics.breakeven import (
     per_million,
     savings,
 )
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.router.policy import Route
 

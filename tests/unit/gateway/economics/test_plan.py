@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.accounting.prices import picodollars, price
-from breakeven.gateway.economics.plan import HOURS_A_MONTH, Assumptions, Item, dataset_cost, plan, sensitivity
+from breakeven.gateway.accounting.money import picodollars
+from breakeven.gateway.accounting.prices import price
+from breakeven.gateway.economics.periods import HOURS_A_MONTH
+from breakeven.gateway.economics.plan import Assumptions, Item, dataset_cost, plan, sensitivity
 
 USD = 10**12
 PRICE = price(Decimal("15"), None, Decimal("60"))

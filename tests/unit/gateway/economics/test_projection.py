@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.economics.breakeven import HOUR, Rate, hosting
-from breakeven.gateway.economics.projection import DAY, Point, points, project
+from breakeven.gateway.economics.breakeven import Rate, hosting
+from breakeven.gateway.economics.periods import DAY, HOUR
+from breakeven.gateway.economics.projection import Point, points, project
 from breakeven.gateway.economics.totals import Hour
 
 RATES = [Rate(0, 10)]

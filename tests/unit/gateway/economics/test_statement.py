@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.economics.breakeven import HOUR, Rate
+from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.statement import state
 from breakeven.gateway.economics.totals import Hour, Sum, add
 from breakeven.router.policy import Route

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import open_engine, transaction
 from breakeven.gateway.ledger.pruning import prune

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from breakeven.gateway.economics.breakeven import HOUR
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.statement import state
 from breakeven.gateway.economics.totals import COUNTS, MONEY, Sum
 from breakeven.gateway.ledger import Investment, Ledger

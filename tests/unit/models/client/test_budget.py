@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from breakeven.models.client.budget import Budget, Usage, prices, usd
-from breakeven.models.errors import DistillError
+from breakeven.gateway.accounting.money import plain
+from breakeven.gateway.accounting.prices import cost
+from breakeven.gateway.accounting.usage import Usage
+from breakeven.models.client.budget import Budget, prices
 
 
 def test_the_cost_of_usage_is_exact() -> None:
     at = prices("2.50", "10", "1.25")
-    assert usd(at.cost(Usage(120_000, 90_000, 1_000, True))) == "0.1975"
-    assert at.cost(Usage(5, 9, 0, True)) == at.cost(Usage(5, 5, 0, True))
-    assert prices("3", "0").cost(Usage(10, 10, 0, True)) == 30_000_000
-    assert usd(0) == "0"
-    assert usd(10**13) == "10"
+    assert plain(cost(Usage(120_000, 90_000, 1_000, True), at).total) == "0.1975"
+    assert cost(Usage(5, 9, 0, True), at) == cost(Usage(5, 5, 0, True), at)
+    assert cost(Usage(10, 10, 0, True), prices("3", "0")).total == 30_000_000
+    assert plain(0) == "0"
+    assert plain(10**13) == "10"
 
 
 @pytest.mark.parametrize(
     ("text", "said"), [("x", "number"), ("-1", "0 or more"), ("nan", "0 or more"), ("1e-7", "six")]
 )
 def test_a_bad_price_is_named(text: str, said: str) -> None:
-    with pytest.raises(DistillError, match=f"--input-usd.*{said}"):
+    with pytest.raises(ValueError, match=f"--input-usd.*{said}"):
         prices(text, "1")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from breakeven.models.client.budget import Usage
+from breakeven.gateway.accounting.usage import Usage
 from breakeven.models.client.chat import Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.errors import DistillError

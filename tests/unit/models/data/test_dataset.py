@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from breakeven.models.client.budget import Usage
+from breakeven.gateway.accounting.usage import Usage
 from breakeven.models.client.chat import Reply
 from breakeven.models.data.dataset import state_of
 

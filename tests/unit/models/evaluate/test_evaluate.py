@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from breakeven.models.client.budget import prices
+from breakeven.models.client.budget import prices, worst_case
 from breakeven.models.data.rows import read
-from breakeven.models.errors import BadRows, DistillError
+from breakeven.models.errors import BadRows
 from breakeven.models.evaluate.measures import percentiles, quality, weaknesses
 from breakeven.models.scoring import judge
 from breakeven.models.scoring.scorers import scorer
@@ -142,7 +142,7 @@ def test_the_judge_scores_within_its_budget_and_is_compared_with_labels(tmp_path
         assert found["overall"]["losses"] == 0.25
         call, _ = judge.calls(judge.Pair([{"role": "user", "content": "What is 1 plus 1?"}], "It is 2", "It is 2."))
         # Room for the worst case of a call after five were paid, each 0.00015 USD, and not after ten.
-        limit = prices("10", "10").worst(call.prompt_bound(), call.max_tokens) / 1e12 + 0.0008
+        limit = worst_case(prices("10", "10"), call.prompt_bound(), call.max_tokens) / 1e12 + 0.0008
         small = run(
             teacher, file, tmp_path / "small", *options, "--judge-url", teacher.url, "--max-usd", f"{limit:.6f}"
         )
@@ -205,9 +205,9 @@ def test_scorers_by_name() -> None:
     assert scorer("json")('so: {"b": 2, "a": 1}', '{"a": 1, "b": 2}', {}) == 1.0
     assert scorer("row")("about 12", "12", {"checker": "number"}) == 1.0
     assert scorer("row")("about 12", "12", {}) == 0.0
-    with pytest.raises(DistillError, match="must be exact"):
+    with pytest.raises(ValueError, match="must be exact"):
         scorer("fuzzy")
-    with pytest.raises(DistillError, match="scoring"):
+    with pytest.raises(ValueError, match="scoring"):
         scorer("numeric")("1", "not a number", {})
 
 

@@ -1,0 +1,39 @@
+"""Estimates with their intervals: percentile bootstrap over rows (Efron and Tibshirani, An Introduction to the
+Bootstrap, 1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """An estimate and its 95% interval; `low` and `high` are nan where it cannot be said."""
+
+    value: float
+    low: float
+    high: float
+
+
+def percentile_interval(value: float, draws: Array) -> Interval:
+    """The estimate with the middle 95% of what resampled rows gave, (n,); draws that are not finite say nothing."""
+    finite = draws[np.isfinite(draws)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high))
+
+
+def ratio_of_means(numerator: Array, denominator: Array, *, resamples: int, seed: int) -> Interval:
+    """mean(numerator) / mean(denominator) of paired values, (n,) each with n >= 1, resampled by pair.
+
+    0 for the value where the denominator's mean is 0.
+    """
+    drawn = np.random.default_rng(seed).integers(0, len(numerator), (resamples, len(numerator)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = numerator[drawn].mean(axis=1) / denominator[drawn].mean(axis=1)
+    whole = denominator.mean()
+    return percentile_interval(float(numerator.mean() / whole) if whole else 0.0, ratios)
