@@ -83,8 +83,9 @@ def check_python(python: str | None) -> str:
     if done.returncode != 3:
         raise StudentError(f"{chosen} is no usable Python interpreter: {tail(done.stderr.splitlines())}")
     raise StudentError(
-        f"{chosen} has no vllm: run `pip install breakeven[student]` for it, or name an interpreter that has "
-        f"it with --python or the environment variable {PYTHON_ENV}"
+        f"{chosen} has no vLLM: install it in an environment of its own (python3 -m venv vllm-env && "
+        "vllm-env/bin/pip install vllm) and name vllm-env/bin/python with --python or the environment variable "
+        f"{PYTHON_ENV}"
     )
 
 
