@@ -1,6 +1,7 @@
 """The arms: every gateway in front of the same upstream, started by its own command, each as one process tree.
 
-Peers are found by environment variables and on the PATH; what is absent is left out and said so:
+BREAKEVEN_BENCH_BEFORE names the `breakeven` program of another version, to be measured beside this one. Peers are
+found by environment variables and on the PATH; what is absent is left out and said so:
 BREAKEVEN_BENCH_LITELLM and BREAKEVEN_BENCH_VLLM_ROUTER (commands), BREAKEVEN_BENCH_PORTKEY (a start-server.js), nginx.
 """
 
@@ -62,6 +63,9 @@ class Arm:
 def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
     """All arms that can be started here, and why the others cannot."""
     arms = [Arm("direct", "no gateway", [], upstream, ""), breakeven(upstream, folder)]
+    before = os.environ.get("BREAKEVEN_BENCH_BEFORE")
+    if before is not None:
+        arms.append(breakeven(upstream, folder, name="Breakeven before", program=(before,)))
     missing = []
     for name, make in (("nginx", _nginx), ("vllm-router", _vllm_router), ("Portkey", _portkey), ("LiteLLM", _litellm)):
         arm = make(upstream, folder)
@@ -151,8 +155,16 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def breakeven(upstream: int, folder: Path, *, name: str = "Breakeven", workers: int = 1, keys: int = 1) -> Arm:
-    """Our own arm, with everything on. Of its `keys` the bench has the last one."""
+def breakeven(
+    upstream: int,
+    folder: Path,
+    *,
+    name: str = "Breakeven",
+    workers: int = 1,
+    keys: int = 1,
+    program: Sequence[str] = BREAKEVEN,
+) -> Arm:
+    """Our own arm, with everything on, started by `program`. Of its `keys` the bench has the last one."""
     port = free_port()
     config = folder / f"{name.replace(' ', '-')}.yaml"
     url = f"http://127.0.0.1:{upstream}/v1"
@@ -166,7 +178,7 @@ def breakeven(upstream: int, folder: Path, *, name: str = "Breakeven", workers: 
         f"ledger: {{url: 'sqlite:///{config.stem}.db'}}\n"
         f"auth: {json.dumps({'keys': [*others, bench]})}\n"
     )
-    command = [*BREAKEVEN, "serve", "--config", str(config)]
+    command = [*program, "serve", "--config", str(config)]
     does = "authenticates, decides with the trained classifier and novelty, accounts to SQLite, exports, logs"
     return Arm(name, does, command, port, _version([sys.executable, "-m", "pip", "show", "breakeven"], 1))
 
