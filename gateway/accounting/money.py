@@ -48,6 +48,8 @@ def amount(option: str, text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{option}: not a number of USD; write it as 1.20") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"{option}: must be a number of 0 or more")
+    if not value.is_finite():
+        raise ValueError(f"{option}: not a number of USD; write it as 1.20")
+    if value < 0:
+        raise ValueError(f"{option}: must not be negative")
     return value

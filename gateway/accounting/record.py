@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from breakeven.gateway.accounting.estimates import NO_ESTIMATE, Estimate
 from breakeven.gateway.accounting.prices import Cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.router.policy import Reason, Route
@@ -48,6 +49,10 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     `status` is the upstream's HTTP status, None where no answer came. Times are seconds; they start
     when the attempt does. `cost` is at the prices of that time; the student's is zero, since the student
     is paid for by the hour.
+
+    `usage_missing`: the upstream began an answer, or was asked and never answered, and reported no complete usage.
+    `estimated` are the tokens that it did not report, and `cost_estimated` what these would cost in picodollars; both
+    are kept apart from `usage` and `cost`, which are what was reported.
     """
 
     upstream: Route
@@ -57,6 +62,9 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     cost: Cost
     first_event_seconds: float | None
     seconds: float
+    usage_missing: bool = False
+    estimated: Estimate = NO_ESTIMATE
+    cost_estimated: int = 0
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -64,6 +72,8 @@ class Pair(msgspec.Struct, frozen=True):
 
     `request` is the id of the client's request, `at` its time; scores are in [0, 1], tokens those of the two
     answers as reported. `weight` is one over the share of requests that were drawn when this one was.
+    The values are picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
+    prompt (cached, written to a cache or neither) and answer each.
     """
 
     request: str
@@ -76,6 +86,10 @@ class Pair(msgspec.Struct, frozen=True):
     student_tokens: int
     teacher_tokens: int
     weight: float
+    student_input_value: int = 0
+    student_output_value: int = 0
+    teacher_input_cost: int = 0
+    teacher_output_cost: int = 0
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
@@ -114,3 +128,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     probe_seconds: float | None = None
     baseline_output: int = 0
     pair: Pair | None = None
+    baseline_input: int = 0

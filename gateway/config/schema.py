@@ -10,33 +10,13 @@ import functools
 import itertools
 import os
 import re
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Modality = Literal["text", "image", "audio", "file"]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-# Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.
-UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
-Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
-
-
-def _with_a_zone(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("must carry a time zone, such as 2026-11-01T00:00:00Z")
-    return value.astimezone(UTC)
-
-
-Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
-
-
-class Section(BaseModel):
-    """A part of the config; a key that it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from breakeven.gateway.config.prices import PriceChange, Prices
+from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
 
 
 class Server(Section):
@@ -143,18 +123,6 @@ class Student(Upstream):
     hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
 
     _in_order = field_validator("hosting_changes")(_in_order_of_time)
-
-
-class Prices(Section):
-    input: UsdPerMillion = Field(description="USD per million uncached prompt tokens.")
-    cached_input: UsdPerMillion | None = Field(
-        None, description="USD per million cached prompt tokens; null: the same as input."
-    )
-    output: UsdPerMillion = Field(description="USD per million completion tokens, reasoning included.")
-
-
-class PriceChange(Prices):
-    since: Moment = Field(description="When these prices begin to hold.")
 
 
 class Teacher(Upstream):

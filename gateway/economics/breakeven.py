@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
+from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.router.policy import Route
@@ -30,12 +31,29 @@ def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -
     return 0 if pinned or answer is None else cost(answer.usage, price).total
 
 
-def baseline_output(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
-    """The part of the baseline, in picodollars, for output tokens that the student wrote; 0 for a teacher's answer."""
+class Value(NamedTuple):
+    """Picodollars of a prompt (cached or not) and of an answer."""
+
+    input: int
+    output: int
+
+
+def value(usage: Usage, price: Price) -> Value:
+    """What usage is worth at a price, by prompt and answer."""
+    of = cost(usage, price)
+    return Value(of.input + of.cached_input + of.cache_write, of.output)
+
+
+def student_value(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Value:
+    """The part of the baseline, in picodollars, that the student's own tokens stand for; 0 for a teacher's answer.
+
+    A teacher would have counted the prompt otherwise and written an answer of another length: `estimate.py` says how
+    much.
+    """
     answer = _answer(attempts)
     if pinned or answer is None or answer.upstream is not Route.STUDENT:
-        return 0
-    return cost(answer.usage, price).output
+        return Value(0, 0)
+    return value(answer.usage, price)
 
 
 def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:

@@ -87,14 +87,16 @@ class Adapter(abc.ABC):
 
 class _Answer(msgspec.Struct):
     usage: Any = None
+    service_tier: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def answer_usage(answer: bytes) -> Usage | None:
-    """`usage` at the top level of a JSON answer."""
+    """`usage` at the top level of a JSON answer, with the service tier beside it; None where there is none."""
     try:
-        return read_usage(_ANSWER.decode(answer).usage)
+        found = _ANSWER.decode(answer)
+        return read_usage(found.usage, found.service_tier)
     except (msgspec.DecodeError, RecursionError):
         return None

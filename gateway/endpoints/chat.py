@@ -28,6 +28,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
     object: Any = None
 
@@ -85,7 +86,7 @@ class Completions(Adapter):
             if only.finish_reason is None and only.index == 0:
                 return _CONTENT
         return Mark(
-            usage=read_usage(chunk.usage),
+            usage=read_usage(chunk.usage, chunk.service_tier),
             usage_only=isinstance(chunk.usage, dict) and choices == [],
             seen=tuple(_index(choice) for choice in choices or ()),
             finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason is not None),

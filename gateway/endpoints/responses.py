@@ -102,7 +102,8 @@ class Responses(Adapter):
             return Mark(response_id=known)
         failed = kind == "response.failed"
         error = (response.get("error") or {"message": "The response failed."}) if failed else None
-        return Mark(usage=read_usage(response.get("usage")), finished=(0,), error=error, response_id=known)
+        usage = read_usage(response.get("usage"), response.get("service_tier"))
+        return Mark(usage=usage, finished=(0,), error=error, response_id=known)
 
     def error_tail(self, error: bytes) -> bytes:
         fields = msgspec.json.decode(error)["error"]

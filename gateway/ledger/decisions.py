@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from breakeven.gateway.ledger.schema import attempts, requests
+from breakeven.gateway.ledger.schema import attempts, cost_of, requests
 from breakeven.router.policy import Reason
 
 # Enough for any share to a tenth of a percent; the newest count.
@@ -45,7 +45,7 @@ class Scored(NamedTuple):
 def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """The newest requests first, those before `before` (microseconds) where given, with what their attempts cost."""
     columns = [requests.c[name] for name in _SHOWN]
-    cost = attempts.c.cost_input + attempts.c.cost_cached_input + attempts.c.cost_output
+    cost = cost_of(attempts)
     statement = (
         select(
             *columns,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from breakeven.gateway.accounting.money import picodollars
-from breakeven.gateway.accounting.prices import Price, price
-from breakeven.gateway.config.schema import Config, Prices
+from breakeven.gateway.accounting.prices import Price, context_tiers, per_token, tier_multipliers
+from breakeven.gateway.config.prices import Prices
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.schema import gateways, hosting_rates, investments, prices
@@ -61,11 +64,36 @@ def hosting_schedule(config: Config, start: int) -> list[Rate]:
 
 def price_at(config: Config, now: int) -> Price:
     """The teacher's prices at a moment."""
-    current: Prices = config.teacher.usd_per_million
-    for change in config.teacher.price_changes:
-        if micros(change.since) <= now:
-            current = change
-    return price(current.input, current.cached_input, current.output)
+    return in_force(price_schedule(config), now)
+
+
+def price_schedule(config: Config) -> list[tuple[int, Price]]:
+    """The teacher's prices, each with the moment in microseconds from which it holds; the first holds from ever."""
+    changes = [(micros(change.since), _price(change)) for change in config.teacher.price_changes]
+    return [(0, _price(config.teacher.usd_per_million)), *changes]
+
+
+def in_force(schedule: Sequence[tuple[int, Price]], now: int) -> Price:
+    """The price of a schedule at a moment."""
+    return next(price for since, price in reversed(schedule) if since <= now or since == 0)
+
+
+def _price(prices: Prices) -> Price:
+    def optional(value: Decimal | None) -> int | None:
+        return None if value is None else per_token(value)
+
+    return Price(
+        input=per_token(prices.input),
+        cached_input=per_token(prices.input if prices.cached_input is None else prices.cached_input),
+        output=per_token(prices.output),
+        cache_write=optional(prices.cache_write),
+        cache_write_1h=optional(prices.cache_write_1h),
+        audio_input=optional(prices.audio_input),
+        audio_output=optional(prices.audio_output),
+        web_search=picodollars(prices.usd_per_web_search),
+        service_tiers=tier_multipliers(prices.service_tiers),
+        context_tiers=context_tiers([(t.above_prompt_tokens, t.input, t.output) for t in prices.context_tiers]),
+    )
 
 
 def read_rates(connection: Connection) -> list[Rate]:
@@ -106,7 +134,11 @@ def sign_off(connection: Connection, id: str) -> None:
 def contradictions(connection: Connection, now: int) -> int:
     """How many different sets of prices the gateways use that write here now; 0 or 1 is as it should be."""
     c = gateways.c
-    statement = select(c.input, c.cached_input, c.output, c.hosting_per_hour).where(c.seen >= now - ALIVE).distinct()
+    statement = (
+        select(c.input, c.cached_input, c.output, c.document, c.hosting_per_hour)
+        .where(c.seen >= now - ALIVE)
+        .distinct()
+    )
     return connection.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
 
@@ -158,13 +190,14 @@ def _insert_rates(connection: Connection, rates: Sequence[Rate]) -> None:
 
 def _enter_price(connection: Connection, now_holds: Price, now: int) -> None:
     c = prices.c
-    last = connection.execute(
-        select(c.input, c.cached_input, c.output, c.since).order_by(c.since.desc(), c.id.desc()).limit(1)
-    ).first()
-    if last is None or Price(*last[:3]) != now_holds:
-        since = now if last is None else max(now, last[3] + 1)
+    columns = (c.input, c.cached_input, c.output, c.document)
+    last = connection.execute(select(*columns, c.since).order_by(c.since.desc(), c.id.desc()).limit(1)).first()
+    if last is None or last[:4] != tuple(_price_row(now_holds).values()):
+        since = now if last is None else max(now, last[4] + 1)
         connection.execute(insert(prices), {**_price_row(now_holds), "since": since})
 
 
-def _price_row(price: Price) -> dict[str, int]:
-    return {"input": price.input, "cached_input": price.cached_input, "output": price.output}
+def _price_row(price: Price) -> dict[str, Any]:
+    """The three prices that every teacher has in columns of their own, all of them as a document."""
+    document = msgspec.json.encode(price).decode()
+    return {"input": price.input, "cached_input": price.cached_input, "output": price.output, "document": document}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from breakeven.gateway.accounting.record import Outcome, RequestRecord
+from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY
@@ -38,6 +38,7 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
             "outcome": str(record.outcome),
             "status": record.status,
             "baseline": record.baseline,
+            "baseline_input": record.baseline_input,
             "baseline_output": record.baseline_output,
             "router_seconds": record.router_seconds,
             "overhead_seconds": record.overhead_seconds,
@@ -63,11 +64,20 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
             "status": attempt.status,
             "prompt_tokens": attempt.usage.prompt,
             "cached_tokens": _cached(attempt.usage),
+            "cache_write_tokens": attempt.usage.cache_write,
             "output_tokens": attempt.usage.output,
             "usage_complete": attempt.usage.complete,
+            "usage_missing": attempt.usage_missing,
+            "service_tier": attempt.usage.service_tier,
             "cost_input": attempt.cost.input,
             "cost_cached_input": attempt.cost.cached_input,
+            "cost_cache_write": attempt.cost.cache_write,
             "cost_output": attempt.cost.output,
+            "cost_tools": attempt.cost.tools,
+            "cost_reported": attempt.usage.reported_cost,
+            "estimated_prompt_tokens": attempt.estimated.prompt,
+            "estimated_output_tokens": attempt.estimated.output,
+            "cost_estimated": attempt.cost_estimated,
             "first_event_seconds": attempt.first_event_seconds,
             "seconds": attempt.seconds,
         }
@@ -89,14 +99,21 @@ def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
             values = (
                 int(last),
                 1,
-                int(attempt.outcome is Outcome.OK and not attempt.usage.complete),
-                attempt.usage.prompt - _cached(attempt.usage),
+                int(attempt.usage_missing),
+                attempt.usage.uncached,
                 _cached(attempt.usage),
+                attempt.usage.cache_write,
                 attempt.usage.output,
+                attempt.estimated.prompt,
+                attempt.estimated.output,
                 attempt.cost.input,
                 attempt.cost.cached_input,
+                attempt.cost.cache_write,
                 attempt.cost.output,
+                attempt.cost.tools,
+                attempt.cost_estimated,
                 record.baseline if last else 0,
+                record.baseline_input if last else 0,
                 record.baseline_output if last else 0,
             )
             total = sums.setdefault(group, [0] * len(values))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+import functools
+import operator
+
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Float, Index, Integer, MetaData, String, Table, Text
+
+from breakeven.gateway.economics.totals import COSTS
 
 metadata = MetaData()
 
@@ -25,6 +30,7 @@ requests = Table(
     Column("outcome", String(24), nullable=False),
     Column("status", Integer, nullable=False),
     Column("baseline", BigInteger, nullable=False),
+    Column("baseline_input", BigInteger, nullable=False, server_default="0"),
     Column("baseline_output", BigInteger, nullable=False, server_default="0"),
     Column("router_seconds", Float),
     Column("overhead_seconds", Float),
@@ -45,11 +51,23 @@ attempts = Table(
     Column("status", Integer),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False, server_default="0"),
     Column("output_tokens", BigInteger, nullable=False),
     Column("usage_complete", Boolean, nullable=False),
+    # The upstream began an answer, or was asked and never answered, and nobody knows what it will charge.
+    Column("usage_missing", Boolean, nullable=False, server_default="0"),
+    Column("service_tier", String(32)),
     Column("cost_input", BigInteger, nullable=False),
     Column("cost_cached_input", BigInteger, nullable=False),
+    Column("cost_cache_write", BigInteger, nullable=False, server_default="0"),
     Column("cost_output", BigInteger, nullable=False),
+    Column("cost_tools", BigInteger, nullable=False, server_default="0"),
+    # The provider's own price of the answer, where it reports one.
+    Column("cost_reported", BigInteger),
+    # What nobody reported: counted or estimated from the text that was delivered. Never part of the columns above.
+    Column("estimated_prompt_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("estimated_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost_estimated", BigInteger, nullable=False, server_default="0"),
     Column("first_event_seconds", Float),
     Column("seconds", Float, nullable=False),
 )
@@ -71,11 +89,18 @@ hourly = Table(
     Column("usage_missing", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("cached_input_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False, server_default="0"),
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost_input", BigInteger, nullable=False),
     Column("cost_cached_input", BigInteger, nullable=False),
+    Column("cost_cache_write", BigInteger, nullable=False, server_default="0"),
     Column("cost_output", BigInteger, nullable=False),
+    Column("cost_tools", BigInteger, nullable=False, server_default="0"),
+    Column("estimated_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("estimated_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost_estimated", BigInteger, nullable=False, server_default="0"),
     Column("baseline", BigInteger, nullable=False),
+    Column("baseline_input", BigInteger, nullable=False, server_default="0"),
     Column("baseline_output", BigInteger, nullable=False, server_default="0"),
 )
 
@@ -94,6 +119,11 @@ outcomes = Table(
     Column("teacher_score", Float),
     Column("student_tokens", BigInteger),
     Column("teacher_tokens", BigInteger),
+    # Picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost.
+    Column("student_input_value", BigInteger),
+    Column("student_output_value", BigInteger),
+    Column("teacher_input_cost", BigInteger),
+    Column("teacher_output_cost", BigInteger),
     Column("weight", Float, nullable=False),
     Index("outcomes_at", "at"),
 )
@@ -125,6 +155,8 @@ prices = Table(
     Column("input", BigInteger, nullable=False),
     Column("cached_input", BigInteger, nullable=False),
     Column("output", BigInteger, nullable=False),
+    # All prices as JSON, cache writes, sound and tiers among them; null in rows of before these were known.
+    Column("document", Text),
 )
 
 # The gateways that write here, each with what it calculates with, so that a contradiction can be reported.
@@ -137,6 +169,7 @@ gateways = Table(
     Column("input", BigInteger, nullable=False),
     Column("cached_input", BigInteger, nullable=False),
     Column("output", BigInteger, nullable=False),
+    Column("document", Text),
     Column("hosting_per_hour", BigInteger, nullable=False),
 )
 
@@ -164,3 +197,8 @@ investments = Table(
     Column("at", BigInteger, nullable=False),
     Column("amount", BigInteger, nullable=False),
 )
+
+
+def cost_of(table: Table) -> ColumnElement[int]:
+    """What a row of `attempts` or `hourly` cost as reported: all kinds together, picodollars."""
+    return functools.reduce(operator.add, (table.c[name] for name in COSTS))

@@ -28,7 +28,7 @@ from breakeven.gateway.ledger.schema import attempts, hourly, outcomes, requests
 # How many requests are stored between two breaths: some tenths of a millisecond. Their rows are one statement, since
 # SQLite's driver lets go of the interpreter for each one and on a busy core has to wait for its turn to get it back. No
 # more than fit into the 999 parameters that a SQLite of before 3.32 takes.
-_STEP = 48
+_STEP = 999 // max(len(requests.columns), len(attempts.columns))
 # One parameter instead of one for each id, which SQLAlchemy writes out each time.
 _LIST = func.json_each(bindparam("ids")).table_valued("value")
 _IN_A_LIST = select(requests.c.id).where(requests.c.id.in_(select(_LIST.c.value)))

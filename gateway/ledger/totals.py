@@ -8,12 +8,11 @@ from operator import attrgetter
 from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, func, literal_column, select
 from sqlalchemy import Integer as SqlInteger
 
-from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.economics.periods import HOUR
-from breakeven.gateway.economics.totals import COUNTS, MONEY, Hour, Sum, add
+from breakeven.gateway.economics.totals import COSTS, COUNTS, MONEY, Hour, Sum, add
 from breakeven.gateway.ledger.pruning import raw_since
 from breakeven.gateway.ledger.rows import KEYS
-from breakeven.gateway.ledger.schema import attempts, hourly, requests
+from breakeven.gateway.ledger.schema import attempts, cost_of, hourly, requests
 from breakeven.router.policy import Reason
 
 # A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
@@ -57,7 +56,7 @@ def hours(connection: Connection, until: int | None = None) -> list[Hour]:
     """
     c = hourly.c
     halves: list[object] = []
-    for money in (c.baseline, c.cost_input + c.cost_cached_input + c.cost_output):
+    for money in (c.baseline, cost_of(hourly)):
         of_routed = case((c.pinned.is_(False), money), else_=0)
         halves += [func.sum(of_routed // _HALF), func.sum(of_routed % _HALF)]
     statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
@@ -124,18 +123,21 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
     }
     keys = [columns[name] for name in group_by]
     last = cast(a["last"], SqlInteger) if isinstance(a["last"].type, Boolean) else a["last"]
-    missing = case((and_(a.outcome == Outcome.OK.value, a.usage_complete.is_(False)), 1), else_=0)
+    missing = case((a.usage_missing.is_(True), 1), else_=0)
     wanted: list[object] = [
         *keys,
         func.sum(last),
         func.count(),
         func.sum(missing),
-        func.sum(a.prompt_tokens - a.cached_tokens),
+        func.sum(a.prompt_tokens - a.cached_tokens - a.cache_write_tokens),
         func.sum(a.cached_tokens),
+        func.sum(a.cache_write_tokens),
         func.sum(a.output_tokens),
+        func.sum(a.estimated_prompt_tokens),
+        func.sum(a.estimated_output_tokens),
     ]
-    of_request = [case((a["last"], column), else_=0) for column in (r.baseline, r.baseline_output)]
-    for column in (a.cost_input, a.cost_cached_input, a.cost_output, *of_request):
+    of_request = [case((a["last"], r[name]), else_=0) for name in ("baseline", "baseline_input", "baseline_output")]
+    for column in (*(a[name] for name in COSTS), a.cost_estimated, *of_request):
         wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
     statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
     statement = statement.where(r.at >= since, r.at < until)

@@ -80,7 +80,7 @@ class Metrics:
         )
         self.usage_missing = Counter(
             "breakeven_usage_missing_total",
-            "Answers in which the upstream reported no complete token counts; their cost is not known.",
+            "Attempts that reached the upstream and have no complete token counts; their cost is only estimated.",
             ["upstream"],
             registry=registry,
         )
@@ -205,7 +205,7 @@ class Metrics:
         """Count the calls of a record: all that there is of one that no client asked for."""
         for attempt in record.attempts:
             self._attempts[attempt.upstream, attempt.outcome] += 1
-            if attempt.outcome is Outcome.OK and not attempt.usage.complete:
+            if attempt.usage_missing:
                 self.usage_missing.labels(attempt.upstream).inc()
         if self._at_once and not self._flushing:
             # Requests that end in one turn of the loop share the cost: the library locks and packs each number.

@@ -91,19 +91,35 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
     )
     cost = CounterMetricFamily(
         "breakeven_cost_usd",
-        "USD that attempts cost by the token. The student's are 0: it is paid for by the hour, see "
-        "breakeven_hosting_usd_total.",
+        "USD that attempts cost by the token, and by the search (kind tools). The student's are 0: it is paid for by "
+        "the hour, see breakeven_hosting_usd_total.",
         labels=["upstream", "kind"],
+    )
+    estimated = CounterMetricFamily(
+        "breakeven_estimated_tokens",
+        "Tokens of attempts whose usage no upstream reported, such as streams that were cut off: estimated from what "
+        "was sent and delivered. Not part of breakeven_tokens_total.",
+        labels=["upstream", "kind"],
+    )
+    estimated_cost = CounterMetricFamily(
+        "breakeven_estimated_cost_usd",
+        "USD that the estimated tokens would cost. Not part of breakeven_cost_usd_total.",
+        labels=["upstream"],
     )
     for route in Route:
         total = statement.upstreams[route]
         for kind, count, money in (
             ("input", total.input_tokens, total.cost_input),
             ("cached_input", total.cached_input_tokens, total.cost_cached_input),
+            ("cache_write", total.cache_write_tokens, total.cost_cache_write),
             ("output", total.output_tokens, total.cost_output),
         ):
             tokens.add_metric([route, kind], count)
             cost.add_metric([route, kind], float(usd(money)))
+        cost.add_metric([route, "tools"], float(usd(total.cost_tools)))
+        estimated.add_metric([route, "input"], total.estimated_input_tokens)
+        estimated.add_metric([route, "output"], total.estimated_output_tokens)
+        estimated_cost.add_metric([route], float(usd(total.cost_estimated)))
     baseline = CounterMetricFamily(
         "breakeven_baseline_usd", "USD that the routed requests would have cost with the teacher alone."
     )
@@ -112,7 +128,7 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
         "breakeven_hosting_usd", "USD that the student's machines have cost so far, used or idle."
     )
     hosting.add_metric([], float(usd(statement.hosting)))
-    yield from (tokens, cost, baseline, hosting)
+    yield from (tokens, cost, estimated, estimated_cost, baseline, hosting)
 
 
 def _savings(statement: Statement) -> Iterator[Metric]:

@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 
 from pydantic import Field, ValidationError
 
-from breakeven.gateway.config.schema import Config, Escalation, Fraction, Section
+from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.types import Fraction, Section
 from breakeven.gateway.errors import LedgerError
 from breakeven.router.files import write_atomically
 from breakeven.router.policy import Policy

@@ -16,9 +16,12 @@ from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.response import Answer
-from breakeven.gateway.upstreams.upstream import CAUGHT, failures, refusal, refused
+from breakeven.gateway.upstreams.upstream import CAUGHT, failures, refusal, refused, unbilled
+from breakeven.gateway.wire.chat_text import whole_text
 from breakeven.router.policy import Route
 
+# A whole answer without usage is taken for so many events, to estimate its tokens from.
+_CHARACTERS_PER_TOKEN = 4
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -74,6 +77,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
+        attempt.unbilled = unbilled(failure)
         if isinstance(failure, StaleConnection):
             upstream.breaker.released()
         elif failure.down:
@@ -117,6 +121,8 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
         tap.feed(body)
     exchange.stored_as(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
+    if not attempt.usage.complete:
+        attempt.events = len(whole_text(body) or "") // _CHARACTERS_PER_TOKEN
     attempt.outcome = Outcome.OK
     probe = exchange.probe(attempt.route)
     if probe is None:

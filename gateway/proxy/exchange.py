@@ -6,10 +6,11 @@ import time
 
 import msgspec
 
+from breakeven.gateway.accounting.estimates import NO_ESTIMATE
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome, RequestRecord
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.config.schema import ClientKey
-from breakeven.gateway.economics.breakeven import baseline, baseline_output
+from breakeven.gateway.economics.breakeven import baseline, student_value
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
 from breakeven.gateway.proxy.escalation import Probe
@@ -22,13 +23,19 @@ from breakeven.router.text import Conversation
 
 
 class Attempt:
-    """One call to one upstream while it runs. Times are seconds from its start."""
+    """One call to one upstream while it runs. Times are seconds from its start.
+
+    `events` counts the events with content that the upstream sent, whether or not they reached the client. `unbilled`
+    is set where the upstream was not reached or refused: it charges nothing then.
+    """
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.outcome = Outcome.GATEWAY_ERROR
         self.status: int | None = None
         self.usage: Usage = NO_USAGE
+        self.events = 0
+        self.unbilled = False
         self.first_event_seconds: float | None = None
         self._started = time.perf_counter()
         self._seconds: float | None = None
@@ -42,8 +49,17 @@ class Attempt:
         """Note the time at which the upstream's answer ended or was given up."""
         self._seconds = time.perf_counter() - self._started
 
-    def record(self, services: Services) -> AttemptRecord:
-        """The attempt as settled, priced at the prices in force now."""
+    def record(self, services: Services, counted: int) -> AttemptRecord:
+        """The attempt as settled, priced at the prices in force now; `counted` is our own count of prompt tokens."""
+        ratios = services.state.token_ratios[self.route]
+        estimated, cost_estimated = NO_ESTIMATE, 0
+        missing = not (self.usage.complete or self.unbilled)
+        if missing:
+            estimated = ratios.estimate(self.usage, counted=counted, events=self.events)
+            tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
+            cost_estimated = services.cost(self.route, tokens).total
+        elif self.usage.complete:
+            ratios.observe(self.usage, counted=counted, events=self.events)
         return AttemptRecord(
             upstream=self.route,
             outcome=self.outcome,
@@ -52,6 +68,9 @@ class Attempt:
             cost=services.cost(self.route, self.usage),
             first_event_seconds=self.first_event_seconds,
             seconds=self._seconds or 0.0,
+            usage_missing=missing,
+            estimated=estimated,
+            cost_estimated=cost_estimated,
         )
 
 
@@ -163,6 +182,11 @@ class Exchange:
         if response_id is not None:
             self.services.state.responses.put(response_id, self.attempts[-1].route)
 
+    def _counted(self) -> int:
+        """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes."""
+        asked, plan = self.admitted
+        return plan.conversation.tokens if plan.conversation is not None else len(asked.body) // 4
+
     def headers(self) -> dict[str, str]:
         """The x-breakeven-* response headers, as far as they are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
@@ -181,11 +205,12 @@ class Exchange:
 
     def record(self) -> RequestRecord:
         """The settled record, with costs at the prices in force now."""
-        attempts = tuple(attempt.record(self.services) for attempt in self.attempts)
+        attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
         asked, plan = self.asked, self.plan
         decision = plan.decision if plan else None
         pinned = asked is not None and asked.pinned
         price = self.services.price
+        of_student = student_value(attempts, price, pinned=pinned)
         as_it_is = self.escalated and self.route is Route.STUDENT
         probe = plan.probe if plan and not as_it_is else None
         return RequestRecord(
@@ -210,5 +235,6 @@ class Exchange:
             overhead_seconds=self._overhead_seconds,
             seconds=time.perf_counter() - self._started,
             probe_seconds=probe.seconds if probe else None,
-            baseline_output=baseline_output(attempts, price, pinned=pinned),
+            baseline_input=of_student.input,
+            baseline_output=of_student.output,
         )

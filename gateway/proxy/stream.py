@@ -148,7 +148,9 @@ class StreamRelay:
                 self._seen.update(mark.seen)
             if mark.response_id is not None:
                 self._exchange.stored_as(mark.response_id)
-            content = content or mark.content
+            if mark.content:
+                content = True
+                self._attempt.events += 1
             out += event.raw if self._probe is None else self._probed(self._probe, event, mark)
         return content
 

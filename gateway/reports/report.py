@@ -35,12 +35,20 @@ def to_dict(statement: Statement) -> dict[str, Any]:
                 "tokens": {
                     "input": total.input_tokens,
                     "cached_input": total.cached_input_tokens,
+                    "cache_write": total.cache_write_tokens,
                     "output": total.output_tokens,
                 },
                 "cost_usd": {
                     "input": exact(total.cost_input),
                     "cached_input": exact(total.cost_cached_input),
+                    "cache_write": exact(total.cost_cache_write),
                     "output": exact(total.cost_output),
+                    "tools": exact(total.cost_tools),
+                },
+                "estimated": {
+                    "input_tokens": total.estimated_input_tokens,
+                    "output_tokens": total.estimated_output_tokens,
+                    "cost_usd": exact(total.cost_estimated),
                 },
             }
             for route, total in statement.upstreams.items()
@@ -114,13 +122,13 @@ def render(statement: Statement) -> list[Table]:
     """The same for people: one table of traffic, one of money."""
     traffic = Table(title=f"{moment(statement.since)} to {moment(statement.until)}", title_justify="left")
     traffic.add_column("upstream")
-    for name in ("requests", "attempts", "input", "cached input", "output", "spend"):
+    for name in ("requests", "attempts", "input", "cached input", "cache write", "output", "spend"):
         traffic.add_column(name, justify="right")
     for route, total in statement.upstreams.items():
         traffic.add_row(
             str(route),
             *(f"{n:,}" for n in (total.requests, total.attempts)),
-            *(f"{n:,}" for n in (total.input_tokens, total.cached_input_tokens, total.output_tokens)),
+            *(f"{n:,}" for n in _token_counts(total)),
             "by the hour" if route is Route.STUDENT else dollars(total.cost),
         )
     money = Table(show_header=False, title="Money", title_justify="left")
@@ -129,6 +137,10 @@ def render(statement: Statement) -> list[Table]:
     for name, value in _money(statement):
         money.add_row(name, value)
     return [traffic, money]
+
+
+def _token_counts(total: Sum) -> tuple[int, ...]:
+    return total.input_tokens, total.cached_input_tokens, total.cache_write_tokens, total.output_tokens
 
 
 def groups_to_rows(by: Sequence[str], groups: Sequence[Sum]) -> list[dict[str, Any]]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
+from breakeven.gateway.accounting.estimates import TokenRatios
 from breakeven.gateway.accounting.prices import FREE, Cost, Price, cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.schema import ClientKey, Config
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.rates import price_at
+from breakeven.gateway.ledger.rates import in_force, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exposed, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
@@ -66,6 +67,8 @@ class State:
     # The upstreams that the metrics show.
     shown: dict[Route, Upstream] = field(default_factory=dict)
     responses: Holders = field(default_factory=Holders)
+    # What tokens are like at each upstream, to estimate those that it does not report.
+    token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
     # Student answers that are to be compared with the teacher's.
     drawn: Queue = field(default_factory=Queue)
 
@@ -161,7 +164,11 @@ class Services:
     @property
     def price(self) -> Price:
         """The teacher's prices as they hold now."""
-        return price_at(self.config, time.time_ns() // 1000)
+        return in_force(self._price_schedule, time.time_ns() // 1000)
+
+    @functools.cached_property
+    def _price_schedule(self) -> list[tuple[int, Price]]:
+        return price_schedule(self.config)
 
     def cost(self, route: Route, usage: Usage) -> Cost:
         """What one attempt's usage costs. The student is paid for by the hour, so its tokens are free."""

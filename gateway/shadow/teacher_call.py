@@ -12,7 +12,7 @@ from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.exchange import Attempt
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.response import Answer
-from breakeven.gateway.upstreams.upstream import Upstream, failures, refusal
+from breakeven.gateway.upstreams.upstream import Upstream, failures, refusal, unbilled
 
 _PATH = "/chat/completions"
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -46,8 +46,9 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
         attempt.usage = answer_usage(data) or NO_USAGE
         attempt.outcome = Outcome.OK
         return data
-    except UpstreamFailure:
+    except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
+        attempt.unbilled = unbilled(failure)
         raise
     except asyncio.CancelledError:
         attempt.outcome = Outcome.GATEWAY_ERROR

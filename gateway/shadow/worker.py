@@ -16,6 +16,7 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import Endpoint, Outcome, Pair, RequestRecord, ShadowResult
+from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
@@ -123,11 +124,12 @@ class _Comparison:
         teacher = whole_text(await self._call(self._body()))
         if teacher is None:
             return ShadowResult.UNREADABLE
-        tokens = self._attempts[-1].usage.output
+        usage = self._attempts[-1].usage
         scores = (1.0, 1.0) if student.strip() == teacher.strip() else await self._scores(student, teacher)
         if scores is None:
             return ShadowResult.UNREADABLE
         record = self._job.record
+        paid = value(usage, self.services.price)
         self._pair = Pair(
             request=record.id,
             at=record.at,
@@ -137,8 +139,12 @@ class _Comparison:
             student_score=scores[0],
             teacher_score=scores[1],
             student_tokens=record.attempts[-1].usage.output,
-            teacher_tokens=tokens,
+            teacher_tokens=usage.output,
             weight=1.0 / self._job.rate,
+            student_input_value=record.baseline_input,
+            student_output_value=record.baseline_output,
+            teacher_input_cost=paid.input,
+            teacher_output_cost=paid.output,
         )
         return ShadowResult.COMPARED
 
@@ -160,7 +166,7 @@ class _Comparison:
             artifact=self.services.artifact.hash,
             outcome=self._attempts[-1].outcome if self._attempts else Outcome.GATEWAY_ERROR,
             status=(self._attempts[-1].status if self._attempts else None) or 502,
-            attempts=tuple(attempt.record(self.services) for attempt in self._attempts),
+            attempts=tuple(attempt.record(self.services, len(self._job.body) // 4) for attempt in self._attempts),
             baseline=0,
             router_seconds=None,
             overhead_seconds=None,

@@ -134,6 +134,7 @@ class Upstream:
         return head
 
 
+UNREACHABLE = "upstream_unreachable"
 # What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
 CAUGHT = (asyncio.CancelledError, OSError, ValueError)
 
@@ -151,12 +152,18 @@ def failures(route: Route, deadline: Deadline) -> Iterator[None]:
         ) from None
     except Unreachable:
         raise UpstreamFailure(
-            502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
+            502, f"The {route} cannot be reached.", retryable=True, down=True, code=UNREACHABLE
         ) from None
     except (OSError, ValueError):
         raise UpstreamFailure(
             502, f"The connection to the {route} broke.", retryable=True, down=True, code="upstream_disconnected"
         ) from None
+
+
+def unbilled(failure: UpstreamFailure) -> bool:
+    """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
+    refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
+    return refused or isinstance(failure, StaleConnection) or failure.code == UNREACHABLE
 
 
 async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:

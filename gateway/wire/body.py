@@ -51,6 +51,10 @@ class Body:
         if not self._plain() and self._has_duplicates():
             raise RequestError(400, "A key comes twice in the body; send each key once.", code="duplicate_key")
 
+    def __len__(self) -> int:
+        """Bytes as they were received."""
+        return len(self._raw)
+
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 

@@ -32,7 +32,8 @@ def discounted(at: Price, discount: Decimal) -> Price:
     left = (
         int((one * (1 - discount)).to_integral_value(ROUND_CEILING)) for one in (at.input, at.cached_input, at.output)
     )
-    return Price(*left)
+    input, cached_input, output = left
+    return Price(input, cached_input, output)
 
 
 def share(option: str, text: str) -> Decimal:

@@ -18,16 +18,16 @@ def test_by_hand() -> None:
     found = retention([pair(0.5), pair(1.0), pair(0.6, 0.8)], 0.75)
     assert found is not None
     assert found.pairs == 3
-    assert found.student.estimate == pytest.approx(2.1 / 2.8)
+    assert found.student.value == pytest.approx(2.1 / 2.8)
     # A quarter of the traffic is the teacher's and keeps all: 1 - 0.75 * 0.25.
-    assert found.routed.estimate == pytest.approx(0.8125)
+    assert found.routed.value == pytest.approx(0.8125)
 
 
 def test_rare_draws_stand_for_more() -> None:
     """One pair drawn at 1% stands for a hundred, one drawn at 100% for itself."""
     found = retention([pair(0.0, weight=100.0), pair(1.0, weight=1.0)], 1.0)
     assert found is not None
-    assert found.routed.estimate == pytest.approx(1 / 101)
+    assert found.routed.value == pytest.approx(1 / 101)
 
 
 def test_nothing_compared_says_nothing() -> None:
@@ -40,17 +40,17 @@ def test_a_few_pairs_without_a_loss_promise_little() -> None:
     few, many = retention([pair(1.0)] * 5, 1.0), retention([pair(1.0)] * 500, 1.0)
     assert few is not None
     assert many is not None
-    assert few.student.estimate == many.student.estimate == 1.0
-    assert few.student.lower < 0.7
-    assert many.student.upper < few.student.upper < 1.2
-    assert 0.985 < many.student.lower < 1.0
+    assert few.student.value == many.student.value == 1.0
+    assert few.student.low < 0.7
+    assert many.student.high < few.student.high < 1.2
+    assert 0.985 < many.student.low < 1.0
 
 
 def test_a_student_that_is_better_keeps_more_than_all() -> None:
     found = retention([pair(1.0, 0.5)] * 50, 0.5)
     assert found is not None
-    assert found.student.estimate == pytest.approx(2.0)
-    assert found.routed.estimate == pytest.approx(1.5)
+    assert found.student.value == pytest.approx(2.0)
+    assert found.routed.value == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("loss", [0.02, 0.2])
@@ -65,7 +65,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(loss: float) -> None:
         ]
         found = retention(pairs, 1.0)
         assert found is not None
-        held += found.routed.lower <= 1 - loss <= found.routed.upper
+        held += found.routed.low <= 1 - loss <= found.routed.high
     assert held >= 0.92 * 400
 
 

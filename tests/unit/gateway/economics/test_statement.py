@@ -12,7 +12,9 @@ from breakeven.router.policy import Route
 def of(
     upstream: str, pinned: bool = False, reason: str = "easy", *, baseline: int = 0, cost: int = 0, tokens: int = 0
 ) -> Sum:
-    return Sum((upstream, pinned, reason), 1, 1, 0, tokens, 0, 0, cost, 0, 0, baseline)
+    return Sum(
+        (upstream, pinned, reason), requests=1, attempts=1, input_tokens=tokens, cost_input=cost, baseline=baseline
+    )
 
 
 GROUPS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from breakeven.gateway.accounting.prices import FREE, Cost
 from breakeven.gateway.accounting.record import AttemptRecord, Endpoint, Outcome, RequestRecord
-from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
 
@@ -30,8 +30,8 @@ def record(
     attempts: int = 1,
 ) -> RequestRecord:
     """One settled request; with more attempts the first ones failed and cost nothing."""
-    paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money)
-    failed = AttemptRecord(route.other, Outcome.UPSTREAM_ERROR, 503, Usage(), FREE, None, 0.1)
+    paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money, 0, 0)
+    failed = AttemptRecord(route.other, Outcome.UPSTREAM_ERROR, 503, NO_USAGE, FREE, None, 0.1)
     answered = AttemptRecord(route, Outcome.OK, 200, Usage(prompt, cached, output, complete), paid, 0.1, 0.2)
     return RequestRecord(
         id=id or uuid.uuid4().hex,

@@ -15,13 +15,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-import gateway.ledger
+import breakeven.gateway.ledger
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction, upgrade
 from breakeven.gateway.ledger.schema import metadata
 
-MIGRATIONS = Path(gateway.ledger.__file__).parent / "migrations"
+MIGRATIONS = Path(breakeven.gateway.ledger.__file__).parent / "migrations"
 
 
 def test_head_is_the_newest_migration() -> None:

@@ -156,12 +156,16 @@ def test_a_gateway_that_ends_signs_off(url: str, tmp_path: Path) -> None:
     reader.close()
 
 
+# Those of the config's default.
+TIERS = (("flex", 500_000), ("priority", 2_000_000))
+
+
 def test_prices_hold_from_their_dates(tmp_path: Path) -> None:
     value = config(tmp_path).model_dump(mode="json")
     value["teacher"]["price_changes"] = [{"since": "2026-11-02T00:00:00+00:00", "input": 7, "output": 8}]
     dated = Config.model_validate(value)
-    assert price_at(dated, START) == Price(15_000_000, 15_000_000, 60_000_000)
-    assert price_at(dated, START + 24 * HOUR) == Price(7_000_000, 7_000_000, 8_000_000)
+    assert price_at(dated, START) == Price(15_000_000, 15_000_000, 60_000_000, service_tiers=TIERS)
+    assert price_at(dated, START + 24 * HOUR) == Price(7_000_000, 7_000_000, 8_000_000, service_tiers=TIERS)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from breakeven.gateway.ledger.schema import attempts, requests
 from breakeven.gateway.ledger.store import store
 from breakeven.gateway.ledger.writer import SET_ASIDE
 from breakeven.router.policy import Route
+from tests.support.processes import ROOT
 from tests.unit.gateway.ledger.records import record
 
-CHILD = Path(__file__).with_name("ledger_records.py")
+CHILD = "tests.unit.gateway.ledger.records"
 
 
 def stored_ids(url: str) -> list[str]:
@@ -91,7 +92,9 @@ def test_a_batch_fits_into_the_statements_of_an_old_sqlite(ledger: Ledger, url: 
 def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, journal: Path) -> None:
     settled: list[str] = []
     for _ in range(3):
-        child = subprocess.Popen([sys.executable, str(CHILD), url, str(journal)], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", CHILD, url, str(journal)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         assert child.stdout is not None
         settled += [child.stdout.readline().strip() for _ in range(400)]
         child.kill()

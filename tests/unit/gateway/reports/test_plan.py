@@ -56,7 +56,7 @@ def test_it_says_when_distilling_does_not_pay() -> None:
     [
         (("--input-tokens", "many"), "--input-tokens: not a number of tokens"),
         (("--input-tokens", "1", "--input-usd", "-3"), "--input-usd: must not be negative"),
-        (("--input-tokens", "1", "--input-usd", "nan"), "--input-usd: must not be negative"),
+        (("--input-tokens", "1", "--input-usd", "nan"), "--input-usd: not a number of USD"),
         (("--input-tokens", "1", "--teacher-share", "2"), "teacher_share must be in"),
         (("--input-tokens", "1", "--cached-tokens", "2"), "cached tokens are part"),
         (("--input-tokens", "1", "--labour-usd", "0.0000001"), "--labour-usd: has more than six decimals"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from breakeven.gateway.accounting.prices import Cost
+from breakeven.gateway.accounting.prices import FREE, Cost
 from breakeven.gateway.accounting.record import AttemptRecord, Endpoint, Outcome, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.load import load_config
@@ -36,7 +36,7 @@ def record(index: int, at: int) -> RequestRecord:
         Outcome.OK,
         200,
         Usage(1000, 0, 100, True),
-        Cost(USD, 0, USD) if teacher else Cost(),
+        Cost(USD, 0, USD) if teacher else FREE,
         0.1,
         0.2,
     )

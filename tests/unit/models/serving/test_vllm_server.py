@@ -121,7 +121,7 @@ def test_an_interpreter_without_vllm_is_an_error_that_says_how_to_mend_it(tmp_pa
     bare = [sys.executable, "-I", "-S", "-c", "import venv, sys; venv.create(sys.argv[1])", tmp_path / "bare"]
     subprocess.run(bare, check=True)
     with pytest.raises(
-        StudentError, match="has no vLLM: install it in an environment of its own.*BREAKEVEN_VLLM_PYTHON"
+        StudentError, match=r"has no vLLM: install it in an environment of its own.*BREAKEVEN_VLLM_PYTHON"
     ):
         check_python(str(tmp_path / "bare" / "bin" / "python"))
     with pytest.raises(StudentError, match="can't run the interpreter"):
