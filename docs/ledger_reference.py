@@ -56,7 +56,7 @@ COLUMNS = {
     "requests.status": "HTTP status that the client got; 499 where it went away",
     "attempts.status": "HTTP status of the upstream; null without an answer",
     "baseline": "picodollars that the teacher would have cost for the same tokens; 0 for pinned requests",
-    "baseline_output": "the part of `baseline` that output tokens make",
+    "baseline_output": "the part of `baseline` for output tokens that the student wrote",
     "router_seconds": "time of the routing decision",
     "overhead_seconds": "time in the gateway, without waiting for upstreams",
     "seconds": "duration",
