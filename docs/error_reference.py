@@ -31,8 +31,8 @@ After the first byte of a stream the HTTP status cannot change any more. The gat
 
 In a message, braces stand for a value.
 
-| status | code | type | message | what to do |
-| --- | --- | --- | --- | --- |"""
+| status | code, type | message | what to do |
+| --- | --- | --- | --- |"""
 # What a caller or an operator can do. Codes without a line here have a message that says it.
 ADVICE: dict[str, str] = {
     "context_length_exceeded": "Shorten the conversation, or allow fallback to an upstream with a larger window.",
@@ -72,7 +72,7 @@ def page() -> str:
     for error in raised():
         rows.setdefault(error[:3], []).append(_cell(error.message))
     lines = [
-        f"| {status} | `{code}` | `{type}` | {'<br>'.join(messages)} | {ADVICE.get(code, '')} |"
+        f"| {status} | `{code}`<br>`{type}` | {'<br>'.join(messages)} | {ADVICE.get(code, '')} |"
         for (code, status, type), messages in rows.items()
     ]
     return "\n".join([_INTRO, *lines]) + "\n"
