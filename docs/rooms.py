@@ -10,8 +10,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from docs.layered_graph import reduced, svg
+
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "breakeven."
+COLOURS = {"gateway": "#d6e6fb", "router": "#d9f2dd", "models": "#fbe6cf"}
 
 # From the top down: a room may import those below it, in its own package, and what ACROSS allows.
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -130,27 +133,49 @@ def allowed(importer: str, target: str) -> bool:
     return any(target == name or target.startswith(f"{name}.") for name in granted)
 
 
-def drawing() -> str:
-    """The rooms and their arrows as Mermaid; arrows that follow from two others are left out."""
+def images() -> dict[str, str]:
+    """File name in docs/images -> the drawing as SVG. Arrows that follow from a longer way are left out."""
     pairs = set(arrows())
-    lines = ["```mermaid", "flowchart TD"]
+    named = {package: [f"{package}.{name}" for name in names] for package, names in ROOMS.items()}
+    serving = {tuple("models.models" if name.startswith("models.") else name for name in pair) for pair in pairs}
+    models = [pair for pair in pairs if pair[0].startswith("models.")]
+    outside = sorted({other for _, other in models if not other.startswith("models.")})
+    return {
+        "rooms-gateway.svg": svg(
+            {"gateway": named["gateway"], "router": named["router"], "models": ["models.models"]},
+            reduced((one, other) for one, other in serving if one != other),
+            COLOURS,
+            "The rooms of gateway/ and router/, from the command line down; an arrow is an import",
+        ),
+        "rooms-models.svg": svg(
+            {"models": named["models"], "router": outside},
+            reduced(models),
+            COLOURS,
+            "The rooms of models/, from the command line down; an arrow is an import",
+        ),
+    }
+
+
+def drawing() -> str:
+    """The part of the architecture page that comes from the code: both drawings, and what is in each room."""
+    lines = [
+        "![The rooms of gateway/ and router/; the table below lists them](../images/rooms-gateway.svg)",
+        "",
+        "![The rooms of models/; the table below lists them](../images/rooms-models.svg)",
+    ]
     for package, names in ROOMS.items():
-        lines.append(f"  subgraph {package}")
-        lines += [f"    {package}.{name}[{name}]" for name in names]
-        lines.append("  end")
-    lines += [f"  {one} --> {other}" for one, other in sorted(pairs) if not _implied(one, other, pairs)]
-    return "\n".join([*lines, "```"])
+        lines += ["", f"| `{package}/` | what is in it |", "| --- | --- |"]
+        lines += [f"| `{_path(package, name)}` | {_summary(package, name)} |" for name in names]
+    return "\n".join(lines)
 
 
-def _implied(one: str, other: str, pairs: set[tuple[str, str]]) -> bool:
-    """Whether a longer way leads from one room to the other as well."""
-    seen: set[str] = set()
-    waiting = [target for start, target in pairs if start == one and target != other]
-    while waiting:
-        here = waiting.pop()
-        if here == other:
-            return True
-        if here not in seen:
-            seen.add(here)
-            waiting += [target for start, target in pairs if start == here]
-    return False
+def _path(package: str, name: str) -> str:
+    return f"{name}/" if (ROOT / package / name).is_dir() else f"{name}.py"
+
+
+def _summary(package: str, name: str) -> str:
+    """The first paragraph of the docstring of a room."""
+    path = ROOT / package / name
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split())

@@ -1,7 +1,7 @@
 """Where the time of a request goes: a budget by stage and a flame graph, both from py-spy.
 
-`python -m tests.bench.profile --out docs/bench [--seconds 8]` writes budget.md and flame.svg; needs `py-spy` and the
-right to look into a process (root, or ptrace allowed).
+`python -m tests.bench.profile --out docs/benchmarks [--seconds 8]` writes budget.md and flame.svg; needs `py-spy` and
+the right to look into a process (root, or ptrace allowed).
 """
 
 from __future__ import annotations

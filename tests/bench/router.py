@@ -1,4 +1,6 @@
-"""The table of figures of the router: `python -m tests.bench.router ../shared/data --split test` writes docs/router.md.
+"""The table of figures of the router, written into docs/benchmarks/router.md.
+
+`python -m tests.bench.router ../shared/data --split test`
 
 The dev split is for choices; the test split is read once, at the end. Alone on a machine it takes some ten minutes.
 """
@@ -17,7 +19,7 @@ from tests.bench import router_more as more
 from tests.bench.router_tasks import Data, few_in_domain, few_labels, novelty, out_of_domain, routing
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "router.md"
+PAGE = ROOT / "docs" / "benchmarks" / "router.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MEASURES = ("APGR", "CPT(50)", "CPT(80)", "AUROC", "Brier", "ECE")
 

@@ -1,4 +1,4 @@
-"""The rest of docs/router.md: cascades, cost awareness, the guarantee, and what a decision costs."""
+"""The rest of docs/benchmarks/router.md: cascades, cost awareness, the guarantee, and what a decision costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/router.md measures: each task trains with `router.train`, on train rows, and measures on another split."""
+"""What docs/benchmarks/router.md measures: each task trains the router on train rows and measures on another split."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The bench: all arms in one run on one machine, in interleaved rounds, as a table, JSON and a plot.
 
-`python -m tests.bench.run --out docs/bench [--seconds 5] [--rounds 3] [--only direct,Breakeven]`
+`python -m tests.bench.run --out docs/benchmarks [--seconds 5] [--rounds 3] [--only direct,Breakeven]`
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether the cost of a request grows with anything: prompt, keys, ledger, open streams.
 
-`python -m tests.bench.scaling --out docs/bench [--seconds 2] [--rows 10000000]` writes scaling.md. Each figure is the
-least of three runs: CPU microseconds of the gateway's process, which other work on the machine can only add to.
+`python -m tests.bench.scaling --out docs/benchmarks [--seconds 2] [--rows 10000000]` writes scaling.md. Each figure is
+the least of three runs: CPU microseconds of the gateway's process, which other work on the machine can only add to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Shadow traffic under load: what clients wait with it and without it, and whether every call of it is in the ledger.
 
-`python -m tests.bench.shadow --out docs/bench/shadow.md`: two gateways that differ in `shadow.rate` alone, asked in
-turns at a fixed rate in one run. The teacher counts what it got.
+`python -m tests.bench.shadow --out docs/benchmarks/shadow.md`: two gateways that differ in `shadow.rate` alone, asked
+in turns at a fixed rate in one run. The teacher counts what it got.
 """
 
 from __future__ import annotations

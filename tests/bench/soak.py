@@ -1,6 +1,6 @@
 """A soak: minutes of mixed load with aborts and faults, and what must hold at its end.
 
-`python -m tests.bench.soak --minutes 10 --out docs/soak.md`
+`python -m tests.bench.soak --minutes 10 --out docs/benchmarks/soak.md`
 
 Two scripted upstreams count what they received and what they reported; the ledger must have exactly that.
 What a request is to meet is in its body, so that every abort and fault happens at a known point:

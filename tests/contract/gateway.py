@@ -20,6 +20,7 @@ import yaml
 
 from tests.contract.client import RawClient, Response, ask, eventually
 from tests.contract.scripted import ScriptedUpstream
+from tests.support.processes import CHECKOUT
 
 ROOT = Path(__file__).parents[2]
 STUDENT_KEY = "sk-student-canary-5f1c"
@@ -70,7 +71,7 @@ class Gateway:
         self.config = merged(self.config, changes or {})
         self.environment = {
             **os.environ, "T_STUDENT_KEY": STUDENT_KEY, "T_TEACHER_KEY": TEACHER_KEY, "OMP_NUM_THREADS": "1",
-            **(environment or {}),
+            "PYTHONPATH": CHECKOUT, **(environment or {}),
         }  # fmt: skip
         self._command = [sys.executable, *command, "--config", str(self.path), "--log-level", log_level, *arguments]
         self.process: subprocess.Popen[bytes] | None = None

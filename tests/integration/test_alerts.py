@@ -35,7 +35,7 @@ def test_every_alert_is_tested_and_explained() -> None:
     tests = yaml.safe_load((FOLDER / "tests/alerts_test.yml").read_text())["tests"]
     fired = {check["alertname"] for test in tests for check in test.get("alert_rule_test", ()) if check["exp_alerts"]}
     assert fired == alerts
-    explained = set(re.findall(r"^\| `(Breakeven\w+)`", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE))
+    explained = set(re.findall(r"^\| `(Breakeven\w+)`", (ROOT / "docs/how-to/alerts.md").read_text(), re.MULTILINE))
     assert explained == alerts
 
 

@@ -1,29 +1,70 @@
-"""The reference in docs/ says what the code does."""
+"""The generated parts of docs/ say what the code does, and each part of the code that needs a text has one."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.ledger.schema import metadata
 from breakeven.gateway.wire.headers import REASONS
 from breakeven.router.policy import Reason
+from docs.error_reference import ADVICE, raised
 from docs.generate import pages
+from docs.http_reference import document
+from docs.ledger_reference import COLUMNS, TABLES, meaning
+from docs.rooms import images
 
 ROOT = Path(__file__).parents[3]
+generated = cache(pages)
 
 
-@pytest.mark.parametrize("name", ["config.md", "cli.md", "metrics.md", "headers.md"])
+@pytest.mark.parametrize(
+    "name", ["config.md", "cli.md", "metrics.md", "headers.md", "errors.md", "ledger-schema.md", "http-api.md"]
+)
 def test_the_committed_page_is_the_generated_one(name: str) -> None:
-    assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == pages()[name], (
+    assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == generated()[name], (
+        "run: python -m docs.generate"
+    )
+
+
+def test_every_generated_page_is_checked_and_committed() -> None:
+    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == set(generated())
+
+
+@pytest.mark.parametrize("name", ["rooms-gateway.svg", "rooms-models.svg"])
+def test_the_committed_drawing_is_the_generated_one(name: str) -> None:
+    assert (ROOT / "docs" / "images" / name).read_text(encoding="utf-8") == images()[name], (
         "run: python -m docs.generate"
     )
 
 
 def test_every_reason_is_explained() -> None:
     assert {name for name, _ in REASONS} == set(Reason)
+
+
+def test_every_table_and_column_of_the_ledger_is_explained() -> None:
+    columns = [column for table in metadata.tables.values() for column in table.columns]
+    assert [str(column) for column in columns if not meaning(column)] == []
+    assert set(TABLES) == set(metadata.tables)
+    names = {str(column) for column in columns} | {column.name for column in columns}
+    assert set(COLUMNS) <= names, "texts about columns that are gone"
+
+
+def test_errors_are_found_in_the_sources() -> None:
+    codes = {error.code for error in raised()}
+    assert {"rate_limit_exceeded", "invalid_json", "stream_truncated", "upstream_auth"} <= codes
+    assert set(ADVICE) <= codes, "advice about codes that are gone"
+
+
+def test_the_http_reference_names_every_path() -> None:
+    page = generated()["http-api.md"]
+    for path, operations in document()["paths"].items():
+        for method in operations:
+            assert f"## {method.upper()} {path}\n" in page
 
 
 def test_the_config_of_the_readme_is_valid() -> None:

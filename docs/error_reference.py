@@ -1,0 +1,129 @@
+"""The reference of HTTP errors, read from the sources: every RequestError and UpstreamFailure with a code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from docs.rooms import ROOT
+
+_CLASSES = {"RequestError": "invalid_request_error", "UpstreamFailure": "upstream_error"}
+_INTRO = """# Errors
+
+Every error of the gateway has OpenAI's shape, with these four fields:
+
+```json
+{"error": {"message": "…", "type": "…", "param": null, "code": "…"}}
+```
+
+`code` is a string or null. Program against `code` and the HTTP status; messages may change. OpenAI's SDKs retry 408,
+409, 429 and 5xx by themselves and respect `Retry-After`.
+
+An error that an upstream sent keeps its status, message, type, param and code, except that the upstream's key and
+address are removed, and that 401 and 403 become 502 `upstream_auth`: the client's own key was fine. With
+`routing.fallback` a failed attempt is repeated at the other upstream first, as long as nothing was sent to the client.
+
+After the first byte of a stream the HTTP status cannot change any more. The gateway then sends one
+`data: {"error": …}` event and `data: [DONE]`, without a `finish_reason`. The Responses API gets `event: error` instead.
+
+## Codes
+
+In a message, braces stand for a value.
+
+| status | code, type | message | what to do |
+| --- | --- | --- | --- |"""
+# What a caller or an operator can do. Codes without a line here have a message that says it.
+ADVICE: dict[str, str] = {
+    "context_length_exceeded": "Shorten the conversation, or allow fallback to an upstream with a larger window.",
+    "draining": "Retry: the gateway is restarting, and the load balancer sends you to another one.",
+    "duplicate_key": "Fix the client's JSON encoder.",
+    "empty_stream": "Retry. The operator looks at the upstream's log.",
+    "gateway_error": "A bug in Breakeven. The gateway's log has the exception's type and traceback.",
+    "insufficient_quota": "`Retry-After` ends with the month (UTC). The operator sets `monthly_budget_usd`.",
+    "invalid_api_key": "The operator lists the SHA-256 of valid keys under `auth.keys`.",
+    "ledger_unavailable": "Retry. The operator looks at `breakeven_ledger_write_failures_total`.",
+    "model_not_found": "Use one of the names that the message lists.",
+    "not_found": "See the [HTTP API](http-api.md) for the paths.",
+    "rate_limit_exceeded": "Wait for `Retry-After`. The operator sets the key's limits and `max_concurrency`.",
+    "request_not_found": "Feedback needs the `x-request-id` of an answer that was made with the same key.",
+    "request_too_large": "Send less, or the operator raises `server.max_body_bytes`.",
+    "stream_truncated": "Retry. What arrived is incomplete.",
+    "timeout": "Retry, or the operator raises the upstream's `timeouts`.",
+    "upstream_auth": "The operator checks the environment variable that `api_key_env` names.",
+    "upstream_disconnected": "Retry. The operator looks at the upstream's log.",
+    "upstream_unavailable": "Retry after `Retry-After`: the circuit breaker is open.",
+    "upstream_unreachable": "The operator checks `base_url` and the network.",
+}
+
+
+class Raised(NamedTuple):
+    """One place in the sources that makes an error."""
+
+    code: str
+    status: str
+    type: str
+    message: str
+
+
+def page() -> str:
+    """The page as Markdown: a row for each code, status and type, with every message that it comes with."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for error in raised():
+        rows.setdefault(error[:3], []).append(_cell(error.message))
+    lines = [
+        f"| {status} | `{code}`<br>`{type}` | {'<br>'.join(messages)} | {ADVICE.get(code, '')} |"
+        for (code, status, type), messages in rows.items()
+    ]
+    return "\n".join([_INTRO, *lines]) + "\n"
+
+
+def raised() -> list[Raised]:
+    """Every error with a literal code in gateway/, by code; the same error from two places once."""
+    found = {
+        error for path in (ROOT / "gateway").rglob("*.py") for error in _in_source(path.read_text(encoding="utf-8"))
+    }
+    return sorted(found)
+
+
+def _in_source(source: str) -> Iterator[Raised]:
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        for code in _texts(named.get("code")):
+            if node.func.id == "read_model":
+                yield Raised(code, "400", _CLASSES["RequestError"], "{field}: {what is wrong with it}")
+            elif node.func.id in _CLASSES and len(node.args) > 1:
+                status, message = node.args[:2]
+                yield Raised(
+                    code,
+                    str(status.value) if isinstance(status, ast.Constant) else "as the upstream's",
+                    next(_texts(named.get("type")), _CLASSES[node.func.id]),
+                    next(_texts(message), "says what is wrong"),
+                )
+
+
+def _texts(node: ast.expr | None) -> Iterator[str]:
+    """The literal values that an expression can have, an f-string with its expressions in braces."""
+    if isinstance(node, ast.Constant) and node.value is not None:
+        yield str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(
+            str(part.value) if isinstance(part, ast.Constant) else f"{{{_name(part)}}}" for part in node.values
+        )
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+def _name(part: ast.expr) -> str:
+    """What a replaced field of an f-string stands for: the first name in it, the last part of a dotted one."""
+    found = next((node for node in ast.walk(part) if isinstance(node, ast.Name | ast.Attribute)), None)
+    if found is None:
+        return "…"
+    return found.attr if isinstance(found, ast.Attribute) else found.id
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")

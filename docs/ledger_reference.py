@@ -1,0 +1,126 @@
+"""The reference of the ledger's tables, from their SQLAlchemy metadata; what a column means is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Column, Table
+
+from breakeven.gateway.ledger.schema import metadata
+
+_INTRO = """# Ledger schema
+
+The ledger is a SQLite file or a PostgreSQL database (`ledger.url`). It is yours to query; write to it only through
+`breakeven`. The schema's version is in `alembic_version`; `breakeven serve` migrates an older ledger when it starts.
+
+Units: money is in picodollars (1e-12 USD) as a 64-bit integer, so `cost * 1e-12` is USD. Times are microseconds since
+the Unix epoch (UTC), durations are seconds. Token counts are those that the upstream reported. Columns named `key` are
+the name of a client key from the config, never the key itself.
+
+Sum picodollars in two halves (`sum(x / 1000000000)` and `sum(x % 1000000000)`): a plain 64-bit sum overflows above nine
+million USD.
+"""
+TABLES = {
+    "requests": "One row for each settled request that had at least one attempt. Removed after `ledger.keep_days`.",
+    "attempts": "One row for each call to an upstream. Removed together with its request.",
+    "hourly": "Sums by hour, written in the same transaction as the rows above. Kept for ever: reports over long "
+    "periods read only these.",
+    "outcomes": "Comparisons of student and teacher by shadow traffic, and users' feedback.",
+    "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
+    "hosting_rates": "What the student's machines cost by the hour, from when on.",
+    "prices": "The teacher's prices as gateways came to use them. An attempt keeps the cost of its own time.",
+    "gateways": "The gateways that write to this ledger, with the prices each one uses, so that differences are found.",
+    "marks": "Single moments. `raw_since`: rows of requests before it were removed.",
+    "policies": "The routing policy that an operator set over the config's, shared between machines.",
+    "investments": "One-time costs: `economics.investment_usd` as `config`, and those of `breakeven invest`.",
+}
+_USD_PER_TOKEN = "picodollars per token"  # noqa: S105
+_COST = "picodollars that the attempts cost, this kind of tokens"
+# By `table.column`, or by `column` where it means the same everywhere.
+COLUMNS = {
+    "requests.id": "the record's own id, ordered by time",
+    "requests.request_id": "what the client sees as `x-breakeven-request-id`",
+    "at": "when",
+    "requests.at": "when the request arrived",
+    "endpoint": "`chat_completions`, `completions`, `responses`, `embeddings`",
+    "key": "name of the client key; empty without keys",
+    "stream": "whether the client asked for a stream",
+    "route": "`student` or `teacher`: the upstream of the decision",
+    "reason": "why: see [reasons](headers.md#reasons)",
+    "pinned": "whether the client named the upstream",
+    "score": "the router's estimate that the student's answer is worse, in [0, 1]",
+    "threshold": "the threshold in force for this request",
+    "novelty": "distance from the reference set as a quantile, in [0, 1]",
+    "artifact": "hash of the router's artifact",
+    "outcome": "`ok`, `upstream_error`, `truncated`, `client_cancelled`, `gateway_error`, `rejected`",
+    "requests.status": "HTTP status that the client got; 499 where it went away",
+    "attempts.status": "HTTP status of the upstream; null without an answer",
+    "baseline": "picodollars that the teacher would have cost for the same tokens; 0 for pinned requests",
+    "baseline_output": "the part of `baseline` for output tokens that the student wrote",
+    "router_seconds": "time of the routing decision",
+    "overhead_seconds": "time in the gateway, without waiting for upstreams",
+    "seconds": "duration",
+    "request": "id of the request",
+    "number": "1 for the first attempt",
+    "last": "whether it is the last attempt; in `hourly` that one carries the request's own counts",
+    "upstream": "`student` or `teacher`: the upstream that was called",
+    "prompt_tokens": "prompt tokens, cached ones included",
+    "cached_tokens": "cached prompt tokens",
+    "output_tokens": "completion tokens, reasoning included",
+    "usage_complete": "whether the upstream reported its usage",
+    "cost_input": f"{_COST}: uncached prompt",
+    "cost_cached_input": f"{_COST}: cached prompt",
+    "cost_output": f"{_COST}: completion",
+    "first_event_seconds": "from the call to the first event or body byte",
+    "hour": "start of the hour",
+    "requests": "number of requests",
+    "attempts": "number of attempts",
+    "usage_missing": "attempts without reported usage",
+    "input_tokens": "uncached prompt tokens",
+    "cached_input_tokens": "cached prompt tokens",
+    "source": "`shadow` or `feedback`",
+    "student_score": "score of the student's answer, in [0, 1]",
+    "teacher_score": "score of the teacher's answer, in [0, 1]",
+    "student_tokens": "output tokens of the student",
+    "teacher_tokens": "output tokens of the teacher",
+    "weight": "one over the probability that this request was drawn",
+    "text": "the text",
+    "id": "a number",
+    "since": "from when on",
+    "per_hour": "picodollars per hour, all replicas",
+    "input": f"{_USD_PER_TOKEN}, uncached prompt",
+    "cached_input": f"{_USD_PER_TOKEN}, cached prompt",
+    "output": f"{_USD_PER_TOKEN}, completion",
+    "gateways.id": "random, for each start of a process",
+    "started": "when it started",
+    "seen": "when it last said that it runs",
+    "hosting_per_hour": "picodollars per hour that it uses",
+    "name": "name",
+    "version": "counts changes",
+    "document": "the policy as JSON; null where it was taken back",
+    "amount": "picodollars",
+}
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return _INTRO + "\n".join(line for table in metadata.tables.values() for line in _table(table)) + "\n"
+
+
+def meaning(column: Column[object]) -> str:
+    """What a column holds; empty where nobody has said it."""
+    table = column.table.name if column.table is not None else ""
+    return COLUMNS.get(f"{table}.{column.name}", COLUMNS.get(column.name, ""))
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield f"\n## {table.name}\n"
+    yield f"{TABLES.get(table.name, '')}\n"
+    yield "| column | type | null | what it is |"
+    yield "| --- | --- | --- | --- |"
+    for column in table.columns:
+        key = " (key)" if column.primary_key else ""
+        null = "yes" if column.nullable else "no"
+        yield f"| `{column.name}`{key} | {column.type} | {null} | {meaning(column)} |"
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        yield f"\nIndex on {', '.join(f'`{column.name}`' for column in index.columns)}."
