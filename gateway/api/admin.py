@@ -70,7 +70,7 @@ async def put_policy(update: PolicyUpdate, now: Now) -> ActivePolicy:
     if update.artifact not in (None, now.artifact.hash):
         raise RequestError(
             409,
-            f"These thresholds are for the router {update.artifact} and {now.artifact.hash} runs; tune again.",
+            f"This policy is for router {update.artifact}, but {now.artifact.hash} is running; tune again.",
             param="artifact",
             code="another_artifact",
         )

@@ -40,12 +40,12 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         ["messages"],
     ),
     Endpoint.COMPLETIONS: (
-        "Go on from a prompt.",
+        "Continue a prompt.",
         {"prompt": {"type": ["string", "array"]}, "n": {"type": ["integer", "null"]}, "max_tokens": _LIMIT, **_STREAM},
         ["prompt"],
     ),
     Endpoint.RESPONSES: (
-        "Answer with typed events; previous_response_id goes to the upstream that keeps that response.",
+        "Answer as the Responses API. A `previous_response_id` goes to the upstream that stores that response.",
         {
             "input": {"type": ["string", "array", "null"], "items": {"type": "object"}},
             "instructions": {"type": ["string", "array", "null"]},
@@ -56,7 +56,7 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         [],
     ),
     Endpoint.EMBEDDINGS: (
-        "Embed texts, by the student unless named.",
+        "Embed texts: with the student, unless `model` names the teacher.",
         {"input": {"type": ["string", "array"]}},
         ["input"],
     ),
@@ -101,11 +101,12 @@ def _body(endpoint: Endpoint) -> dict[str, Any]:
 def _operation(adapter: type[Adapter]) -> dict[str, Any]:
     answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if adapter.streams:
-        answers["text/event-stream"] = {"schema": {"type": "string"}}
+        answers["text/event-stream"] = {}
     headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS}
     return {
         "tags": [_TAG],
-        "summary": _FIELDS[adapter.endpoint][0],
+        "summary": adapter.endpoint.value.replace("_", " ").title(),
+        "description": _FIELDS[adapter.endpoint][0],
         "operationId": adapter.endpoint.value,
         **relayed_body(adapter.endpoint),
         "responses": {

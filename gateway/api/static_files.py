@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import HTMLResponse
 
 from breakeven.gateway.api.errors import error_content
@@ -51,7 +51,7 @@ def page_router(path: str, folder: Traversable, *, tag: str | None = None) -> AP
     }
 
     @router.get(path + "/{name}", name=f"{name_of_page}_file", response_class=Response, responses=described)
-    async def file(name: str) -> Response:
+    async def file(name: Annotated[str, Path(description="Name of the file.")]) -> Response:
         """A file of the page."""
         return respond(name)
 

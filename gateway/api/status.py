@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import APIRouter, Path, Request, Response, Security
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 from pydantic import Field
@@ -72,7 +72,7 @@ async def list_models(now: Now) -> ModelList:
     responses=documented(400, 401, 404),
     openapi_extra=OPTIONAL,
 )
-async def get_model(name: str, now: Now) -> Model:
+async def get_model(name: Annotated[str, Path(description="What a request would send as `model`.")], now: Now) -> Model:
     """Look up one model name; `auto@0.35` is one, too."""
     model_names.resolve(name, now.config)
     return Model(id=name)

@@ -46,6 +46,8 @@ class ActivePolicy(Section):
 class PolicyUpdate(Section):
     """A change of the policy; what is not given stays as it is."""
 
+    model_config = ConfigDict(strict=True)
+
     threshold: Fraction | None = Field(None, description="A score at or above it goes to the teacher.")
     novelty_threshold: Fraction | None = Field(None, description="A novelty at or above it goes to the teacher.")
     escalation: Escalation | None = Field(None, description="null: off.")
