@@ -1,1 +1,1 @@
-"""The gateway's own HTTP routes: status, feedback, the admin API, the console and the OpenAPI document."""
+"""The gateway's own HTTP routes: status, feedback, the admin API, the console, /openapi.json and /docs."""

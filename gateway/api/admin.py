@@ -3,131 +3,154 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import os
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request, Security
+from pydantic import Field
 
 from breakeven.gateway.accounting.money import PICODOLLARS, exact
-from breakeven.gateway.api.request_body import read_body, read_model
+from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.api.admin_schemas import (
+    ExplainedDecision,
+    FeatureContribution,
+    RecordedDecision,
+    RecordedDecisions,
+    WhatIf,
+)
+from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.openapi import relayed_body
+from breakeven.gateway.api.report_schemas import Report
+from breakeven.gateway.api.route import ApiRoute, Now
+from breakeven.gateway.api.security import admin_key
 from breakeven.gateway.economics.periods import HOURS_A_MONTH
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.errors import LedgerError, RequestError
 from breakeven.gateway.ledger import statements
-from breakeven.gateway.policy.active import Active, PolicyUpdate
+from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.decision import decision_for
 from breakeven.gateway.reports import report, whatif
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 
-_MAX_BODY = 1 << 20
-Share = Annotated[float | None, Query(ge=0.0, le=1.0)]
-# Microseconds; the last ones of the year 9999, beyond which no date can be written.
-Moment = Annotated[int | None, Query(ge=0, le=253_402_300_799_999_999)]
+_FLUSH_SECONDS = 2.0
+# The last microsecond of the year 9999, beyond which no date can be written.
+_LAST_MICROSECOND = 253_402_300_799_999_999
+_Read = TypeVar("_Read")
+
+_Microseconds = Annotated[int, Field(ge=0, le=_LAST_MICROSECOND)]
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Since = Annotated[
+    _Microseconds | None,
+    Query(description="Begin of the period, microseconds since the Unix epoch; absent: the beginning of the ledger."),
+]
+Until = Annotated[
+    _Microseconds | None, Query(description="End of the period, microseconds since the Unix epoch; absent: now.")
+]
 
 
-def admin_router(services: Callable[[], Services]) -> APIRouter:
-    """The routes under /admin, as of the services in force; without a key in the environment they are not there."""
+class _AdminRoute(ApiRoute):
+    max_body_bytes = 1 << 20
+    body_code = "invalid_policy"
 
-    def authorise(request: Request) -> None:
-        now = services()
-        key = os.environ.get(now.config.admin.key_env)
-        if not key:
-            raise RequestError(404, "There is nothing at this path.", code="not_found")
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # Digests have one length, so that the time taken tells nothing of the key's.
-        digests = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given.strip(), key))
-        if not hmac.compare_digest(*digests) or scheme.lower() != "bearer":
-            raise RequestError(
-                401,
-                "Send the admin key as 'Authorization: Bearer <key>'.",
-                type="authentication_error",
-                code="invalid_api_key",
-                headers={"www-authenticate": "Bearer"},
-            )
-        request.state.services = now
 
-    router = APIRouter(prefix="/admin", dependencies=[Depends(authorise)])
+router = APIRouter(prefix="/admin", tags=["admin"], route_class=_AdminRoute, dependencies=[Security(admin_key)])
 
-    @router.get("/policy")
-    async def get_policy(request: Request) -> JSONResponse:
-        now: Services = request.state.services
-        return _policy(now.policies.active)
 
-    @router.put("/policy")
-    async def put_policy(request: Request) -> JSONResponse:
-        now: Services = request.state.services
-        update = await read_model(request, PolicyUpdate, _MAX_BODY, code="invalid_policy")
-        if update.artifact not in (None, now.artifact.hash):
-            raise RequestError(
-                409,
-                f"These thresholds are for the router {update.artifact} and {now.artifact.hash} runs; tune again.",
-                param="artifact",
-                code="another_artifact",
-            )
-        return _policy(await _stored(lambda: now.policies.put(update)))
+@router.get("/policy", responses=documented(401, 404))
+async def get_policy(now: Now) -> ActivePolicy:
+    """Read the policy in force."""
+    return now.policies.active
 
-    @router.delete("/policy")
-    async def delete_policy(request: Request) -> JSONResponse:
-        now: Services = request.state.services
-        return _policy(await _stored(now.policies.clear))
 
-    @router.post("/route")
-    async def route(request: Request) -> JSONResponse:
-        now: Services = request.state.services
-        return JSONResponse(_explained(now, Body(await read_body(request, _MAX_BODY))))
+@router.put("/policy", responses=documented(400, 401, 404, 408, 409, 413, 500))
+async def put_policy(update: PolicyUpdate, now: Now) -> ActivePolicy:
+    """Change the policy; fields that are not sent stay as they are. It survives a restart."""
+    if update.artifact not in (None, now.artifact.hash):
+        raise RequestError(
+            409,
+            f"This policy is for router {update.artifact}, but {now.artifact.hash} is running; tune again.",
+            param="artifact",
+            code="another_artifact",
+        )
+    return await _stored(lambda: now.policies.put(update))
 
-    @router.get("/report")
-    async def get_report(request: Request, since: Moment = None, until: Moment = None) -> JSONResponse:
-        now: Services = request.state.services
 
-        def read() -> dict[str, Any]:
-            now.ledger.flush(2.0)
-            return report.books_to_dict(statements.read(now.ledger, time.time_ns() // 1000, since, until))
+@router.delete("/policy", responses=documented(401, 404, 500))
+async def delete_policy(now: Now) -> ActivePolicy:
+    """Go back to the policy of the config."""
+    return await _stored(now.policies.clear)
 
-        return JSONResponse(await _from_ledger(read))
 
-    @router.get("/decisions")
-    async def decisions(
-        request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: Moment = None
-    ) -> JSONResponse:
-        now: Services = request.state.services
+@router.post(
+    "/route",
+    responses=documented(400, 401, 404, 408, 413),
+    openapi_extra=relayed_body(Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS),
+)
+async def explain_route(request: Request, now: Now) -> ExplainedDecision:
+    """Say where a request would be routed, and why, without calling an upstream."""
+    # As the relay reads it: FastAPI would decode the whole body and accept keys that come twice.
+    body = Body(await request.body())
+    adapter: Adapter = ChatCompletions() if "messages" in body else Completions()
+    adapter.check(body)
+    decision = decision_for(now, adapter, body, available=None)
+    conversation = adapter.conversation(body)
+    return ExplainedDecision(
+        **decision._asdict(),
+        tokens=conversation.tokens,
+        router=now.artifact.hash,
+        contributions=[
+            FeatureContribution(feature=feature, log_odds=log_odds)
+            for feature, log_odds in now.artifact.difficulty.explain(conversation.text)
+        ],
+    )
 
-        def read() -> list[dict[str, Any]]:
-            now.ledger.flush(2.0)
-            return [_dollars(row) for row in now.ledger.decisions(limit, before)]
 
-        return JSONResponse({"decisions": await _from_ledger(read)})
+@router.get("/report", responses=documented(400, 401, 404, 503))
+async def get_report(now: Now, since: Since = None, until: Until = None) -> Report:
+    """Report cost, baseline, savings and payback of a period."""
 
-    @router.get("/whatif")
-    async def get_whatif(
-        request: Request,
-        threshold: Share = None,
-        novelty_threshold: Share = None,
-        since: Moment = None,
-        until: Moment = None,
-    ) -> JSONResponse:
-        now: Services = request.state.services
-        novelty = now.policies.active.novelty_threshold if novelty_threshold is None else novelty_threshold
-        points = whatif.POINTS if threshold is None else (threshold,)
+    def read() -> dict[str, Any]:
+        return report.books_to_dict(statements.read(now.ledger, time.time_ns() // 1000, since, until))
 
-        def read() -> dict[str, Any]:
-            now.ledger.flush(2.0)
-            return _what_if(now, points, novelty, since, until)
+    return Report.model_validate(await _from_ledger(now, read))
 
-        return JSONResponse(await _from_ledger(read))
 
-    return router
+@router.get("/decisions", responses=documented(400, 401, 404, 503))
+async def list_decisions(
+    now: Now,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    before: Annotated[
+        _Microseconds | None, Query(description="Only those that began before, microseconds since the Unix epoch.")
+    ] = None,
+) -> RecordedDecisions:
+    """List the last settled requests, the newest first."""
+    rows = await _from_ledger(now, lambda: now.ledger.decisions(limit, before))
+    return RecordedDecisions(decisions=[_recorded(row) for row in rows])
+
+
+@router.get("/whatif", responses=documented(400, 401, 404, 503))
+async def get_whatif(
+    now: Now,
+    threshold: Annotated[
+        _Share | None, Query(description="The threshold to look at; absent: 21 of them from 0 to 1.")
+    ] = None,
+    novelty_threshold: Annotated[
+        _Share | None, Query(description="The novelty threshold to assume; absent: the one in force.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+) -> WhatIf:
+    """Say what other thresholds would have meant for recorded traffic."""
+    novelty = now.policies.active.novelty_threshold if novelty_threshold is None else novelty_threshold
+    thresholds = whatif.POINTS if threshold is None else (threshold,)
+    return WhatIf.model_validate(await _from_ledger(now, lambda: _what_if(now, thresholds, novelty, since, until)))
 
 
 def _what_if(
-    now: Services, points: tuple[float, ...], novelty: float, since: int | None, until: int | None
+    now: Services, thresholds: tuple[float, ...], novelty: float, since: int | None, until: int | None
 ) -> dict[str, Any]:
     scored = now.ledger.scored(now.artifact.hash, since, until)
     seen = whatif.traffic(scored, novelty)
@@ -141,26 +164,20 @@ def _what_if(
         "months": span,
         "points": [
             whatif.what_if(seen, one, months=span, hosting_usd_per_month=hosting, investment_usd=investment)
-            for one in points
+            for one in thresholds
         ],
     }
 
 
-def _explained(now: Services, body: Body) -> dict[str, Any]:
-    adapter: Adapter = ChatCompletions() if "messages" in body else Completions()
-    adapter.check(body)
-    decision = decision_for(now, adapter, body, available=None)
-    conversation = adapter.conversation(body)
-    pushes = now.artifact.difficulty.explain(conversation.text)
-    return {
-        **decision._asdict(),
-        "tokens": conversation.tokens,
-        "router": now.artifact.hash,
-        "pushes": [push._asdict() for push in pushes],
-    }
+def _recorded(row: dict[str, Any]) -> RecordedDecision:
+    """A row of the ledger with its picodollars as exact USD, as in the report."""
+    money = {"cost_usd": exact(int(row["cost"] or 0)), "baseline_usd": exact(row["baseline"])}
+    rest = {name: value for name, value in row.items() if name not in ("cost", "baseline")}
+    return RecordedDecision.model_validate(rest | money)
 
 
-async def _stored(change: Callable[[], Active]) -> Active:
+async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:
+    """The policy after a change. Raises RequestError 500 where it could not be stored."""
     try:
         return await asyncio.to_thread(change)
     except (OSError, LedgerError) as error:
@@ -173,22 +190,18 @@ async def _stored(change: Callable[[], Active]) -> Active:
         ) from None
 
 
-async def _from_ledger(read: Callable[[], Any]) -> Any:
+async def _from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
+    """What `read` finds once settled requests are written. Raises RequestError 400 for its period, 503."""
+
+    def after_writes() -> _Read:
+        now.ledger.flush(_FLUSH_SECONDS)
+        return read()
+
     try:
-        return await asyncio.to_thread(read)
+        return await asyncio.to_thread(after_writes)
     except ValueError as error:  # a period that the ledger cannot cut
         raise RequestError(400, str(error), code="invalid_period") from None
     except LedgerError:
         raise RequestError(
             503, "The ledger cannot be read now; try again.", type="server_error", code="ledger_unavailable"
         ) from None
-
-
-def _policy(active: Active) -> JSONResponse:
-    return JSONResponse(active.model_dump(mode="json"))
-
-
-def _dollars(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with money as exact decimal strings, as in the report."""
-    money = {"cost_usd": exact(int(row["cost"] or 0)), "baseline_usd": exact(row["baseline"])}
-    return {name: value for name, value in row.items() if name not in ("cost", "baseline")} | money

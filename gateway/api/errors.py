@@ -1,4 +1,4 @@
-"""Errors of the gateway's own routes, in OpenAI's shape: the exception handlers of the app."""
+"""Errors of the gateway's own routes, in OpenAI's shape: their model, their documentation, the app's handlers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,64 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
+from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.errors import RequestError
+
+
+class ErrorDetail(Schema):
+    """What went wrong, in the four fields of an OpenAI error."""
+
+    message: str = Field(description="What is wrong and what to do about it, for people. Never a value that was sent.")
+    type: str = Field(description="Kind of error, such as invalid_request_error, authentication_error or server_error.")
+    param: str | None = Field(description="The parameter or body field that is wrong; null: none in particular.")
+    code: str | None = Field(description="The error for programs, such as model_not_found.")
+
+
+class ErrorResponse(Schema):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+_MEANINGS = {
+    400: "A parameter or the body is wrong; `param` names the field.",
+    401: "No key, or a wrong one.",
+    404: "There is nothing by this name; under /admin also where no admin key is configured.",
+    408: "The body did not arrive within `server.read_seconds`.",
+    409: "The update was made for another router artifact than the running one.",
+    413: "The body is too large.",
+    500: "The gateway failed, or could not store the change; nothing was changed.",
+    503: "The ledger cannot be used at the moment; try again.",
+}
+_OTHERWISE = "Any other error, in the same shape."
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers JSON: ErrorResponse for these statuses, and for all others."""
+    meanings: dict[int | str, str] = {**{status: _MEANINGS[status] for status in statuses}, "default": _OTHERWISE}
+    return {status: {"model": ErrorResponse, "description": meaning} for status, meaning in meanings.items()}
+
+
+def error_content(description: str = _OTHERWISE) -> dict[str, Any]:
+    """An error response of a route that FastAPI does not describe, or whose answers are not JSON."""
+    schema = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def invalid(error: RequestValidationError, body_code: str) -> RequestError:
+    """The 400 for the first fault: it names the field and never the value. `body_code`: the code of a wrong body."""
+    fault = error.errors()[0]
+    place, *path = fault["loc"]
+    name = ".".join(str(part) for part in path) or None
+    code = body_code if place == "body" else "invalid_parameter"
+    if fault["type"] == "json_invalid":
+        return RequestError(400, f"Invalid JSON: {fault['ctx']['error']}", code=code)
+    if name is None:
+        return RequestError(400, "The body must be a JSON object.", code=code)
+    return RequestError(400, f"{name}: {fault['msg']}", param=name, code=code)
 
 
 async def _request_error(_: Request, error: Exception) -> Response:
@@ -20,15 +75,6 @@ async def _request_error(_: Request, error: Exception) -> Response:
 async def _failed(request: Request, _: Exception) -> Response:
     error = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
     return await _request_error(request, error)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    fault = error.errors()[0]
-    name = str(fault["loc"][-1])
-    return await _request_error(
-        request, RequestError(400, f"{name}: {fault['msg']}", param=name, code="invalid_parameter")
-    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -45,6 +91,5 @@ async def _http_error(request: Request, error: Exception) -> Response:
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     HTTPException: _http_error,
     RequestError: _request_error,
-    RequestValidationError: _invalid,
     Exception: _failed,
 }

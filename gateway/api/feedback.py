@@ -3,65 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Security
+from pydantic import Field
 
-from breakeven.gateway.api.request_body import read_model
+from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.route import ApiRoute, Now
+from breakeven.gateway.api.schema import Schema
+from breakeven.gateway.api.security import OPTIONAL, client_key
+from breakeven.gateway.config.schema import ClientKey
 from breakeven.gateway.errors import LedgerError, RequestError
-from breakeven.gateway.limits.keys import client_key
-from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.ledger.outcomes import Answered
+from breakeven.router.policy import Route
 
-_MAX_BODY = 1 << 16
 _FLUSH_SECONDS = 2.0
+_Score = Annotated[
+    float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="From 0 (useless) to 1 (nothing to improve).")
+]
 
 
-class Feedback(BaseModel):
-    """`request_id` is the answer's `x-request-id`; `score` from 0 (useless) to 1 (nothing to improve)."""
+class Feedback(Schema):
+    """A user's score of one answer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    request_id: Annotated[str, Field(min_length=1, max_length=128)]
-    score: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+    request_id: str = Field(min_length=1, max_length=128, description="The `x-request-id` of the answer.")
+    score: _Score
 
 
-def feedback_router(services: Callable[[], Services]) -> APIRouter:
-    """The route, as of the services in force."""
-    router = APIRouter()
+class FeedbackStored(Schema):
+    """The score as it was stored, and which upstream wrote the answer."""
 
-    schema = {"required": True, "content": {"application/json": {"schema": Feedback.model_json_schema()}}}
+    object: Literal["feedback"]
+    request_id: str = Field(description="As it was sent.")
+    route: Route
+    score: _Score
 
-    @router.post("/v1/feedback", openapi_extra={"requestBody": schema})
-    async def feedback(request: Request) -> JSONResponse:
-        now = services()
-        key = client_key(now.keys, request.headers.get("authorization"))
-        given = await read_model(request, Feedback, _MAX_BODY, code="invalid_feedback")
-        name = key.name if key is not None else ""
 
-        def put() -> Any:
-            # The answer may have been settled a moment ago.
-            now.ledger.flush(_FLUSH_SECONDS)
-            return now.ledger.feedback(given.request_id, name, given.score)
+class _FeedbackRoute(ApiRoute):
+    max_body_bytes = 1 << 16
+    body_code = "invalid_feedback"
 
-        try:
-            about = await asyncio.to_thread(put)
-        except LedgerError:
-            raise RequestError(
-                503, "The ledger cannot be written now; try again.", type="server_error", code="ledger_unavailable"
-            ) from None
-        if about is None:
-            raise RequestError(
-                404,
-                "No answer with this request_id was given to this key; send the x-request-id of the answer.",
-                param="request_id",
-                code="request_not_found",
-            )
-        now.metrics.feedback.labels(about.route).inc()
-        return JSONResponse(
-            {"object": "feedback", "request_id": given.request_id, "route": about.route, "score": given.score}
+
+router = APIRouter(tags=["feedback"], route_class=_FeedbackRoute)
+
+
+@router.post("/v1/feedback", responses=documented(400, 401, 404, 408, 413, 503), openapi_extra=OPTIONAL)
+async def send_feedback(
+    feedback: Feedback, now: Now, key: Annotated[ClientKey | None, Security(client_key)]
+) -> FeedbackStored:
+    """Score an answer. A later score for the same answer replaces the one before."""
+    name = key.name if key is not None else ""
+
+    def store() -> Answered | None:
+        # The answer may have been settled a moment ago.
+        now.ledger.flush(_FLUSH_SECONDS)
+        return now.ledger.feedback(feedback.request_id, name, feedback.score)
+
+    try:
+        answer = await asyncio.to_thread(store)
+    except LedgerError:
+        raise RequestError(
+            503, "The ledger cannot be written now; try again.", type="server_error", code="ledger_unavailable"
+        ) from None
+    if answer is None:
+        raise RequestError(
+            404,
+            "No answer with this request_id was given to this key; send the x-request-id of the answer.",
+            param="request_id",
+            code="request_not_found",
         )
-
-    return router
+    now.metrics.feedback.labels(answer.route).inc()
+    return FeedbackStored(
+        object="feedback", request_id=feedback.request_id, route=Route(answer.route), score=feedback.score
+    )

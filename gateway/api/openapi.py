@@ -1,20 +1,22 @@
-"""The published OpenAPI document: FastAPI's own routes and the raw ones of the OpenAI endpoints.
+"""The published OpenAPI document: what FastAPI knows of its routes, and the relayed OpenAI endpoints, which it does not
+serve.
 
-Of a request's fields only those are named that the gateway reads; all others go upstream as they are.
+Of a relayed request's fields only those are named that the gateway reads; all others go upstream as they are.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.api.errors import error_content
+from breakeven.gateway.api.security import OPTIONAL, client_key
 from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.wire.headers import HEADERS
 
-_TEXT = {"type": "string"}
 _LIMIT = {"type": ["integer", "null"]}
 _MODEL = {
     "type": ["string", "null"],
@@ -38,12 +40,12 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         ["messages"],
     ),
     Endpoint.COMPLETIONS: (
-        "Go on from a prompt.",
+        "Continue a prompt.",
         {"prompt": {"type": ["string", "array"]}, "n": {"type": ["integer", "null"]}, "max_tokens": _LIMIT, **_STREAM},
         ["prompt"],
     ),
     Endpoint.RESPONSES: (
-        "Answer with typed events; previous_response_id goes to the upstream that keeps that response.",
+        "Answer as the Responses API. A `previous_response_id` goes to the upstream that stores that response.",
         {
             "input": {"type": ["string", "array", "null"], "items": {"type": "object"}},
             "instructions": {"type": ["string", "array", "null"]},
@@ -54,62 +56,62 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         [],
     ),
     Endpoint.EMBEDDINGS: (
-        "Embed texts, by the student unless named.",
+        "Embed texts: with the student, unless `model` names the teacher.",
         {"input": {"type": ["string", "array"]}},
         ["input"],
     ),
 }
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": _TEXT,
-                "type": _TEXT,
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
-_JSON_OBJECT = {"application/json": {"schema": {"type": "object"}}}
-_FAILED = {
-    "description": "An error in OpenAI's shape.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-}
+_TAG = "OpenAI endpoints"
+TAGS = [
+    {"name": _TAG, "description": "Answered by the student or the teacher; their answers are passed on as they come."},
+    {"name": "status", "description": "Model names, health, readiness and metrics."},
+    {"name": "feedback", "description": "What users think of answers."},
+    {"name": "admin", "description": "For operators, with the admin key: the policy, decisions and money."},
+    {"name": "console", "description": "The operator's page in the browser."},
+]
 
 
 def document(app: FastAPI, adapters: tuple[type[Adapter], ...]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this app."""
-    found = get_openapi(title=app.title, version="1", routes=app.routes)
+    """The OpenAPI 3.1 document of this app, whose relayed endpoints are those of `adapters`."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        license_info=app.license_info,
+        routes=app.routes,
+        tags=TAGS,
+    )
     found["paths"] = {f"/v1{adapter.path}": {"post": _operation(adapter)} for adapter in adapters} | found["paths"]
-    schemas = found.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Error"] = _ERROR
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    for path in found["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = copy.deepcopy(_FAILED)
-    found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    found["security"] = [{"key": []}, {}]
     return found
 
 
+def relayed_body(*endpoints: Endpoint) -> dict[str, Any]:
+    """The `requestBody` of an operation that takes what one of these endpoints takes."""
+    schemas = [_body(endpoint) for endpoint in endpoints]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _body(endpoint: Endpoint) -> dict[str, Any]:
+    _, fields, required = _FIELDS[endpoint]
+    schema = {"type": "object", "properties": {"model": _MODEL, **fields}}
+    return {**schema, "required": required} if required else schema
+
+
 def _operation(adapter: type[Adapter]) -> dict[str, Any]:
-    summary, fields, required = _FIELDS[adapter.endpoint]
-    schema: dict[str, Any] = {"type": "object", "properties": {"model": _MODEL, **fields}}
-    if required:
-        schema["required"] = required
-    answers: dict[str, Any] = dict(_JSON_OBJECT)
+    answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if adapter.streams:
         answers["text/event-stream"] = {}
+    headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS}
     return {
-        "summary": summary,
+        "tags": [_TAG],
+        "summary": adapter.endpoint.value.replace("_", " ").title(),
+        "description": _FIELDS[adapter.endpoint][0],
         "operationId": adapter.endpoint.value,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "responses": {"200": {"description": "The upstream's answer, as it came.", "content": answers}},
+        **relayed_body(adapter.endpoint),
+        "responses": {
+            "200": {"description": "The upstream's answer, as it came.", "headers": headers, "content": answers},
+            "default": error_content("An error, the upstream's own as it came, or the gateway's in the same shape."),
+        },
+        "security": [{client_key.scheme_name: []}, *OPTIONAL["security"]],
     }

@@ -3,62 +3,120 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import APIRouter, Path, Request, Response, Security
+from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
+from pydantic import Field
 
-from breakeven.gateway.limits.keys import client_key
+from breakeven.gateway.api.errors import documented, error_content
+from breakeven.gateway.api.route import ApiRoute, Now
+from breakeven.gateway.api.schema import Schema
+from breakeven.gateway.api.security import OPTIONAL, client_key
 from breakeven.gateway.policy import model_names
-from breakeven.gateway.runtime.services import Services
 from breakeven.router.policy import Route
 
+_FLUSH_SECONDS = 2.0
 
-def status_router(current: Callable[[], Services]) -> APIRouter:
-    """The routes, as of the services in force."""
-    router = APIRouter()
 
-    @router.get("/v1/models")
-    async def models(request: Request) -> JSONResponse:
-        client_key(current().keys, request.headers.get("authorization"))
-        return JSONResponse(model_names.listing(current().config))
+class Model(Schema):
+    """A name that a request may send as `model`."""
 
-    @router.get("/v1/models/{name:path}")
-    async def model(name: str, request: Request) -> JSONResponse:
-        client_key(current().keys, request.headers.get("authorization"))
-        model_names.resolve(name, current().config)
-        return JSONResponse({"id": name, "object": "model", "created": 0, "owned_by": "breakeven"})
+    id: str = Field(description="The name.")
+    object: Literal["model"] = "model"
+    created: int = Field(0, description="Seconds since the Unix epoch; always 0, names have no date.")
+    owned_by: str = Field("breakeven", description="Always breakeven.")
 
-    @router.get("/healthz")
-    async def healthz() -> JSONResponse:
-        return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz")
-    async def readyz() -> JSONResponse:
-        services = current()
-        upstreams = {route: not upstream.breaker.open for route, upstream in services.upstreams.items()}
-        ready = not services.state.draining and any(upstreams.values())
-        return JSONResponse(
-            {
-                "status": "draining" if services.state.draining else "ready" if ready else "both upstreams are down",
-                "student": "up" if upstreams[Route.STUDENT] else "down",
-                "teacher": "up" if upstreams[Route.TEACHER] else "down",
-                "router": services.artifact.hash,
-                "config": "in force" if not services.state.config_faults else "wrong, the one before stays",
-                "config_faults": services.state.config_faults,
-            },
-            200 if ready else 503,
-        )
+class ModelList(Schema):
+    """All names that a request may send as `model`, apart from `auto@` with a threshold."""
 
-    @router.get("/metrics", response_class=PlainTextResponse)
-    async def metrics(request: Request) -> Response:
-        services = current()
-        services.metrics.flush()
-        services.metrics.tasks.set(len(asyncio.all_tasks()))
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    object: Literal["list"] = "list"
+    data: list[Model] = Field(description="One entry for each name.")
+
+
+class Health(Schema):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Schema):
+    """Whether the gateway takes requests, and the state of what it needs for them."""
+
+    status: Literal["ready", "draining", "both upstreams are down"] = Field(
+        description="Anything but ready comes with HTTP status 503; draining: the process is shutting down."
+    )
+    student: Literal["up", "down"] = Field(description="down: its circuit breaker is open.")
+    teacher: Literal["up", "down"] = Field(description="down: its circuit breaker is open.")
+    router: str = Field(description="Hash of the router artifact, 12 hex digits.")
+    config: Literal["in force", "wrong, the one before stays"] = Field(
+        description="Whether the config file as it is now is in use, or was rejected at the last reload."
+    )
+    config_faults: list[str] = Field(description="Why it was rejected, one line for each fault.")
+
+
+router = APIRouter(tags=["status"], route_class=ApiRoute)
+
+
+@router.get("/v1/models", dependencies=[Security(client_key)], responses=documented(401), openapi_extra=OPTIONAL)
+async def list_models(now: Now) -> ModelList:
+    """List the model names."""
+    return ModelList(data=[Model(id=name) for name in model_names.names(now.config)])
+
+
+@router.get(
+    "/v1/models/{name:path}",
+    dependencies=[Security(client_key)],
+    responses=documented(400, 401, 404),
+    openapi_extra=OPTIONAL,
+)
+async def get_model(name: Annotated[str, Path(description="What a request would send as `model`.")], now: Now) -> Model:
+    """Look up one model name; `auto@0.35` is one, too."""
+    model_names.resolve(name, now.config)
+    return Model(id=name)
+
+
+@router.get("/healthz", responses=documented())
+async def healthz() -> Health:
+    """Whether the process is alive."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "Send requests elsewhere."}, **documented()})
+async def readyz(now: Now, response: Response) -> Readiness:
+    """Whether the gateway takes requests: 503 while it is shutting down, and while both upstreams are down."""
+    up = {route: not upstream.breaker.open for route, upstream in now.upstreams.items()}
+    ready = not now.state.draining and any(up.values())
+    response.status_code = 200 if ready else 503
+    return Readiness(
+        status="draining" if now.state.draining else "ready" if ready else "both upstreams are down",
+        student="up" if up[Route.STUDENT] else "down",
+        teacher="up" if up[Route.TEACHER] else "down",
+        router=now.artifact.hash,
+        config="in force" if not now.state.config_faults else "wrong, the one before stays",
+        config_faults=list(now.state.config_faults),
+    )
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={
+        200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}},
+        "default": error_content(),
+    },
+)
+async def metrics(request: Request, now: Now) -> Response:
+    """The metrics in the format of Prometheus, or of OpenMetrics where `accept` asks for it."""
+    now.metrics.flush()
+    now.metrics.tasks.set(len(asyncio.all_tasks()))
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+
+    def encoded() -> bytes:
         # Settled requests that are still on their way to the database belong in the numbers.
-        body = await asyncio.to_thread(lambda: (services.ledger.flush(2.0), encode(services.registry))[1])
-        return Response(body, media_type=content_type)
+        now.ledger.flush(_FLUSH_SECONDS)
+        return encode(now.registry)
 
-    return router
+    return Response(await asyncio.to_thread(encoded), media_type=content_type)

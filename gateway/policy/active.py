@@ -1,8 +1,8 @@
-"""The policy in force: the config's, or what an operator put over it, which survives a restart.
+"""The policy in force: the config's, or the one that an operator set, which survives a restart.
 
-It is kept in one small file beside the ledger's journal, which the processes of one machine share: each looks
-at most once a second whether it changed. Where gateways on several machines share a ledger it is in the ledger
-too, and `sync` brings it to the machine's file; a decision never waits for the database.
+It is stored in one small file beside the ledger's journal, which the processes of one machine share: each checks at
+most once a second whether it changed. Where gateways on several machines share a ledger it is stored there too, and
+`sync` copies it to the machine's file; a decision never waits for the database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from breakeven.gateway.config.schema import Config, Escalation
 from breakeven.gateway.config.types import Fraction, Section
@@ -26,38 +26,45 @@ _log = logging.getLogger("breakeven.policy")
 _LOOK_SECONDS = 1.0
 
 
-class Active(Section):
-    """A policy, and the hash of the artifact whose scores its thresholds are for."""
+class ActivePolicy(Section):
+    """The policy in force, and the hash of the artifact whose scores its thresholds are for."""
 
-    threshold: Fraction
-    novelty_threshold: Fraction
-    escalation: Escalation | None
-    artifact: str
-    source: Literal["config", "admin"] = "admin"
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    threshold: Fraction = Field(description="A score at or above it goes to the teacher.")
+    novelty_threshold: Fraction = Field(description="A novelty at or above it goes to the teacher; 1: none does.")
+    escalation: Escalation | None = Field(description="null: off.")
+    artifact: str = Field(description="Hash of the router artifact that it is for, 12 hex digits.")
+    source: Literal["config", "admin"] = Field("admin", description="Set in the config, or with PUT /admin/policy.")
 
     @property
     def policy(self) -> Policy:
-        """What the router's rules need of it."""
+        """The two thresholds, as the router's rules take them."""
         return Policy(self.threshold, self.novelty_threshold)
 
 
 class PolicyUpdate(Section):
-    """A change; what is not given stays as it is. An `artifact` other than the running one is refused."""
+    """A change of the policy; what is not given stays as it is."""
+
+    model_config = ConfigDict(strict=True)
 
     threshold: Fraction | None = Field(None, description="A score at or above it goes to the teacher.")
     novelty_threshold: Fraction | None = Field(None, description="A novelty at or above it goes to the teacher.")
     escalation: Escalation | None = Field(None, description="null: off.")
-    artifact: str | None = Field(None, description="Hash of the artifact that the thresholds were tuned for.")
+    artifact: str | None = Field(
+        None,
+        description="Hash of the artifact that it was tuned for; refused unless it is the running one.",
+    )
 
 
 class Shared(Protocol):
-    """Where gateways on several machines keep the policy: a version that grows, and a document or none."""
+    """Where gateways on several machines store the policy."""
 
     def policy(self) -> tuple[int, str | None]:
-        """Raises LedgerError."""
+        """A version that grows with every change, and the policy as JSON or None. Raises LedgerError."""
 
     def put_policy(self, document: str | None) -> int:
-        """Raises LedgerError."""
+        """Store the policy, or remove it with None. Returns the new version. Raises LedgerError."""
 
 
 class Policies:
@@ -71,11 +78,13 @@ class Policies:
         clock: Callable[[], float] = time.monotonic,
         shared: Shared | None = None,
     ) -> None:
-        """`artifact`: hash of the running one; a stored policy for another one is left aside."""
+        """`artifact`: hash of the running one; a stored policy for another one is ignored. `path`: the file of the
+        policy. `clock`: seconds.
+        """
         self._shared = shared
         self._version = 0
         routing = config.routing
-        self._configured = Active(
+        self._configured = ActivePolicy(
             threshold=routing.threshold,
             novelty_threshold=routing.novelty_threshold,
             escalation=routing.escalation,
@@ -90,26 +99,29 @@ class Policies:
 
     @classmethod
     def beside_ledger(cls, config: Config, artifact: str, shared: Shared | None = None) -> Policies:
-        """With the file at its place."""
+        """With the policy's file beside the journal of the config's ledger."""
         assert config.ledger.journal is not None, "load_config resolves it"
         journal = Path(config.ledger.journal)
         name = journal.name.removesuffix(".d").removesuffix("-journal")
         return cls(config, artifact, journal.with_name(f"{name}-policy.json"), shared=shared)
 
     @property
-    def active(self) -> Active:
-        """The policy in force."""
+    def active(self) -> ActivePolicy:
+        """The policy in force; reads its file where that changed, at most once a second."""
         now = self._clock()
         if now - self._looked >= _LOOK_SECONDS:
             self._looked = now
             self._look()
         return self._active
 
-    def put(self, update: PolicyUpdate) -> Active:
-        """Change it, here and for the others. Raises OSError, LedgerError where it cannot be stored."""
+    def put(self, update: PolicyUpdate) -> ActivePolicy:
+        """Change the policy, for all processes and machines that share it. Returns the new one.
+
+        Raises OSError, LedgerError where it cannot be stored.
+        """
         changes = update.model_dump(exclude_unset=True, exclude={"artifact"})
         kept = {name: value for name, value in changes.items() if value is not None or name == "escalation"}
-        active = Active.model_validate({**self.active.model_dump(), **kept, "source": "admin"})
+        active = ActivePolicy.model_validate({**self.active.model_dump(), **kept, "source": "admin"})
         document = active.model_dump_json()
         if self._shared is not None:
             self._version = self._shared.put_policy(document)
@@ -118,8 +130,8 @@ class Policies:
         self._look()
         return self._active
 
-    def clear(self) -> Active:
-        """Back to the config's. Raises OSError, LedgerError."""
+    def clear(self) -> ActivePolicy:
+        """Go back to the config's policy, and return it. Raises OSError, LedgerError."""
         if self._shared is not None:
             self._version = self._shared.put_policy(None)
         self._path.unlink(missing_ok=True)
@@ -127,7 +139,7 @@ class Policies:
         return self._active
 
     def sync(self) -> None:
-        """Bring what another machine put to this one's file. Waits for the database; never raises."""
+        """Copy what another machine stored in the ledger to this machine's file. Waits for the database; no errors."""
         if self._shared is None:
             return
         try:
@@ -140,7 +152,7 @@ class Policies:
                 self._write(document)
             self._version = version
         except (LedgerError, OSError) as error:
-            _log.warning("the shared policy cannot be brought here, the one before holds: %s", error)
+            _log.warning("could not load the shared policy, keeping the previous one: %s", error)
 
     def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,15 +170,15 @@ class Policies:
         self._changed = changed
         self._active = self._read() or self._configured
 
-    def _read(self) -> Active | None:
+    def _read(self) -> ActivePolicy | None:
         try:
-            stored = Active.model_validate(json.loads(self._path.read_text(encoding="utf-8")))
+            stored = ActivePolicy.model_validate(json.loads(self._path.read_text(encoding="utf-8")))
         except (OSError, ValueError, ValidationError):
-            _log.error("%s cannot be read; the config's policy holds. Remove it, or set the policy again", self._path)
+            _log.error("%s is not a policy, using the config's; remove the file or set the policy again", self._path)
             return None
         if stored.artifact != self._configured.artifact:
             _log.warning(
-                "the stored policy is for the router %s and %s is running: the config's policy holds; tune again",
+                "the stored policy is for router %s but %s is running, using the config's policy; tune again",
                 stored.artifact,
                 self._configured.artifact,
             )

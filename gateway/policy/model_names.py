@@ -10,7 +10,9 @@ from breakeven.router.policy import Route
 
 
 class Target(NamedTuple):
-    """A pinned route, or None and perhaps the request's own threshold."""
+    """What a model name means. `pin`: the upstream that it names, None to let the router decide; `threshold`: the
+    request's own, None for the one in force.
+    """
 
     pin: Route | None
     threshold: float | None
@@ -34,15 +36,9 @@ def resolve(name: str | None, config: Config) -> Target:
     )
 
 
-def listing(config: Config) -> dict[str, object]:
-    """The answer of GET /v1/models."""
-    names = ["auto", "student", "teacher", config.student.model, config.teacher.model]
-    return {
-        "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": 0, "owned_by": "breakeven"} for name in dict.fromkeys(names)
-        ],
-    }
+def names(config: Config) -> tuple[str, ...]:
+    """All names that `resolve` knows, apart from `auto@` with a threshold; each once."""
+    return tuple(dict.fromkeys(("auto", "student", "teacher", config.student.model, config.teacher.model)))
 
 
 def _threshold(name: str) -> float:

@@ -1,22 +1,22 @@
-"""create_app(config) -> FastAPI; the lifespan builds one typed Services object."""
+"""create_app(config) -> FastAPI; the lifespan starts and ends what runs beside the requests."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path as File
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api.admin import admin_router
+from breakeven.gateway.api import admin, feedback, status
 from breakeven.gateway.api.console import console_router
+from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
-from breakeven.gateway.api.feedback import feedback_router
 from breakeven.gateway.api.openapi import document
-from breakeven.gateway.api.status import status_router
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
@@ -31,6 +31,16 @@ from breakeven.router.model.artifact import Artifact
 _ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings)
 
 
+class _Gateway(FastAPI):
+    """The app, whose OpenAPI document describes the relayed endpoints too."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, which is made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = document(self, _ADAPTERS)
+        return self.openapi_schema
+
+
 def create_app(
     config: Config,
     artifact: Artifact,
@@ -43,51 +53,25 @@ def create_app(
     With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called.
     """
     current = Current(Services.build(config, artifact, ledger), read, path)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for upstream in current().upstreams.values():
-            await upstream.start()
-        quotas = current().state.quotas
-        beside = [
-            current.watch(),
-            current.learn_context_window(),
-            quotas.run(lambda: current().config.auth.keys),
-            current().state.prompts.run(),
-            _compare(current),
-        ]
-        publisher = current().publisher
-        if publisher is not None:
-            beside.append(publisher.run())
-        tasks = [asyncio.create_task(work) for work in beside]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await current.aclose()
-            quotas.close()
-            await asyncio.to_thread(ledger.close)
-
-    app = FastAPI(
+    app = _Gateway(
         title="Breakeven",
-        lifespan=lifespan,
+        version="1",
+        description="An OpenAI-compatible gateway that answers with a distilled student or its teacher.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lambda _: _running(current, ledger),
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
     relays = {f"/v1{adapter.path}": Relay(adapter(), current) for adapter in _ADAPTERS}
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    app.openapi = lambda: document(app, _ADAPTERS)  # type: ignore[method-assign]
-    app.include_router(status_router(current))
-    app.include_router(admin_router(current))
-    app.include_router(feedback_router(current))
-    app.include_router(console_router())
+    for router in (status.router, admin.router, feedback.router, console_router(), docs_router()):
+        app.include_router(router)
     if config.server.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -99,8 +83,38 @@ def create_app(
     return app
 
 
-async def _compare(current: Current) -> None:
-    """Shadow traffic, until cancelled. What it takes is not loaded before there is any."""
+@contextlib.asynccontextmanager
+async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
+    """The upstreams and the background tasks, from the start of the app to its end."""
+    for upstream in current().upstreams.values():
+        await upstream.start()
+    tasks = [asyncio.create_task(work) for work in _background(current)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await current.aclose()
+        current().state.quotas.close()
+        await asyncio.to_thread(ledger.close)
+
+
+def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the requests until it is cancelled."""
+    work = [
+        current.watch(),
+        current.learn_context_window(),
+        current().state.quotas.run(lambda: current().config.auth.keys),
+        current().state.prompts.run(),
+        _run_shadow_traffic(current),
+    ]
+    publisher = current().publisher
+    return work if publisher is None else [*work, publisher.run()]
+
+
+async def _run_shadow_traffic(current: Current) -> None:
+    """Compare the answers that are drawn, until cancelled. The modules for it are imported with the first of them."""
     await current().state.drawn.first()
     from breakeven.gateway.shadow.worker import Shadow
 

@@ -140,4 +140,4 @@ def test_a_ledger_that_is_away_changes_nothing(tmp_path: Path, caplog: pytest.Lo
     with pytest.raises(LedgerError):
         policies.put(PolicyUpdate(threshold=0.7))
     assert policies.active.threshold == 0.4
-    assert "the one before holds" in caplog.text
+    assert "keeping the previous one" in caplog.text

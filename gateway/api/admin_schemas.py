@@ -1,0 +1,111 @@
+"""What /admin/route, /admin/decisions and /admin/whatif answer, as documented models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from breakeven.gateway.api.schema import Schema, Share, Usd
+from breakeven.router.policy import Reason, Route
+
+Score = Annotated[Share, Field(description="Estimated probability that the student's answer is worse.")]
+Novelty = Annotated[Share, Field(description="Distance from the reference set, as a quantile of it.")]
+ThresholdUsed = Annotated[float, Field(description="difficult when score >= threshold.")]
+
+
+class FeatureContribution(Schema):
+    """How much one feature of the prompt moved the score."""
+
+    feature: str = Field(description="Name of the feature, such as a word, its letters, or a measure of the prompt.")
+    log_odds: float = Field(
+        serialization_alias="push", description="Added to the log-odds of the score; positive: towards the teacher."
+    )
+
+
+class ExplainedDecision(Schema):
+    """Where a body would be routed now, and why. No upstream is called."""
+
+    route: Route
+    reason: Reason
+    score: Score | None = Field(description="null where no rule needed it.")
+    threshold: ThresholdUsed
+    novelty: Novelty | None = Field(description="null where no rule needed it.")
+    tokens: int = Field(ge=0, description="Estimated tokens of the prompt.")
+    router: str = Field(description="Hash of the router artifact, 12 hex digits.")
+    contributions: list[FeatureContribution] = Field(
+        serialization_alias="pushes", description="The features that moved the score most, strongest first."
+    )
+
+
+class RecordedDecision(Schema):
+    """One settled request as the ledger has it, without any text of it.
+
+    Names are text and not enums: gateways of other versions may write to the same ledger.
+    """
+
+    # Sums over PostgreSQL's bigint columns arrive as decimals.
+    model_config = ConfigDict(strict=False)
+
+    id: str = Field(description="The ledger's own id of the request.")
+    request_id: str = Field(description="The `x-request-id` of the answer.")
+    at: int = Field(description="When the request began, microseconds since the Unix epoch.")
+    endpoint: str = Field(description="Such as chat_completions.")
+    key: str = Field(description="Name of the client's key; empty: none.")
+    stream: bool = Field(description="Whether the answer was asked for as a stream.")
+    route: str = Field(description="Upstream that was decided for: student or teacher.")
+    reason: str = Field(description="Why, such as easy, difficult or pinned.")
+    pinned: bool = Field(description="Whether the client named the upstream: such requests are outside the baseline.")
+    score: Score | None = Field(description="null where no rule needed it.")
+    threshold: ThresholdUsed | None = Field(description="null where none was used.")
+    novelty: Novelty | None = Field(description="null where no rule needed it.")
+    artifact: str | None = Field(description="Hash of the router artifact that scored it, 12 hex digits.")
+    outcome: str = Field(description="How it ended, such as ok, truncated or client_cancelled.")
+    status: int = Field(description="HTTP status of the answer.")
+    seconds: float = Field(ge=0, description="Duration of the request, seconds.")
+    attempts: int = Field(ge=1, description="Calls to upstreams.")
+    prompt_tokens: int = Field(ge=0, description="Prompt tokens of all attempts, cached ones among them.")
+    output_tokens: int = Field(ge=0, description="Output tokens of all attempts.")
+    cost_usd: Usd = Field(description="Cost of all attempts by the token, USD; the student's are paid by the hour.")
+    baseline_usd: Usd = Field(description="What the same request would have cost at the teacher, USD.")
+
+
+class RecordedDecisions(Schema):
+    """Settled requests, the newest first."""
+
+    decisions: list[RecordedDecision] = Field(description="To read on, send the last one's `at` as `before`.")
+
+
+class WhatIfPoint(Schema):
+    """What one threshold would have meant for recorded traffic. Money is in USD, as estimated numbers."""
+
+    threshold: Share = Field(description="The threshold looked at.")
+    requests: int = Field(ge=0, description="Recorded requests that this artifact scored.")
+    teacher_share: Share = Field(description="Share of them that would go to the teacher.")
+    novel_share: Share = Field(description="Share of them that would go to the teacher for their novelty.")
+    expected_worse_share: float = Field(
+        description="Expected share of all requests with an answer of the student that is worse than the teacher's."
+    )
+    expected_worse_interval: list[float] = Field(
+        min_length=2, max_length=2, description="The range of that share in nine of ten samples: lower and upper end."
+    )
+    baseline_usd: float = Field(description="All of them at the teacher, USD.")
+    teacher_usd: float = Field(description="Those that would go to the teacher, USD.")
+    monthly_cost_usd: float | None = Field(
+        description="Teacher spend and hosting, USD per month; null: the record is shorter than an hour."
+    )
+    monthly_savings_usd: float | None = Field(
+        description="Baseline minus that cost, USD per month; negative: a loss; null as above."
+    )
+    payback_months: float | None = Field(
+        description="Months until such savings reach the investment; null: never, or the record is too short."
+    )
+
+
+class WhatIf(Schema):
+    """What thresholds would have meant for recorded traffic, from its scores and costs."""
+
+    artifact: str = Field(description="Hash of the router artifact whose scores these are, 12 hex digits.")
+    novelty_threshold: Share = Field(description="The novelty threshold used: a novelty at or above it is novel.")
+    months: float | None = Field(description="Length of the record in months; null: shorter than an hour.")
+    points: list[WhatIfPoint] = Field(description="One for each threshold, from the lowest.")

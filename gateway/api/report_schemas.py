@@ -1,0 +1,121 @@
+"""What /admin/report answers, as documented models. Money is USD as exact decimal strings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from breakeven.gateway.api.schema import Schema, Timestamp, Usd
+
+
+class TokenCounts(Schema):
+    """Tokens as the upstream reported them."""
+
+    input: int = Field(ge=0, description="Prompt tokens that were not cached.")
+    cached_input: int = Field(ge=0, description="Prompt tokens that were cached.")
+    cache_write: int = Field(ge=0, description="Prompt tokens that were written to a cache.")
+    output: int = Field(ge=0, description="Output tokens, reasoning among them.")
+
+
+class TokenCosts(Schema):
+    """What those tokens cost."""
+
+    input: Usd = Field(description="Prompt tokens that were not cached, USD.")
+    cached_input: Usd = Field(description="Cached prompt tokens, USD.")
+    cache_write: Usd = Field(description="Prompt tokens written to a cache, USD.")
+    output: Usd = Field(description="Output tokens, USD.")
+    tools: Usd = Field(description="Fees beside tokens, such as web searches, USD.")
+
+
+class EstimatedTokens(Schema):
+    """What no upstream reported, estimated from what was sent and delivered; part of no other figure."""
+
+    input_tokens: int = Field(ge=0, description="Prompt tokens.")
+    output_tokens: int = Field(ge=0, description="Output tokens.")
+    cost_usd: Usd = Field(description="What they would cost, USD.")
+
+
+class UpstreamTotals(Schema):
+    """The traffic of one upstream, pinned requests among it."""
+
+    requests: int = Field(ge=0, description="Requests that this upstream answered last.")
+    attempts: int = Field(ge=0, description="Calls, fallbacks and escalations among them.")
+    usage_missing: int = Field(ge=0, description="Calls for which the upstream reported no complete usage.")
+    tokens: TokenCounts
+    cost_usd: TokenCosts
+    estimated: EstimatedTokens
+
+
+class Upstreams(Schema):
+    """Totals of both upstreams."""
+
+    student: UpstreamTotals
+    teacher: UpstreamTotals
+
+
+class Interval(Schema):
+    """An estimate with its 95% interval."""
+
+    estimate: float = Field(description="The estimate; 1: as good as the teacher.")
+    lower: float = Field(description="Lower end of the interval.")
+    upper: float = Field(description="Upper end of the interval.")
+
+
+class RoutedInterval(Interval):
+    """An estimate with its 95% interval, and what it rests on."""
+
+    pairs: int = Field(ge=0, description="Compared pairs of answers.")
+
+
+class SavingsPoint(Schema):
+    """One point of the curve of cumulative savings."""
+
+    until: Timestamp = Field(description="The moment.")
+    savings_usd: Usd = Field(description="Savings from the beginning of the ledger until then, USD.")
+
+
+class Projection(Schema):
+    """Where savings go at the pace of recent days. Moments are null where the pace never gets there."""
+
+    days: int = Field(description="Whole days that the pace is taken from.")
+    savings_usd_per_day: Usd = Field(description="The pace, USD per day.")
+    expected: Timestamp | None = Field(description="When break-even is expected.")
+    early: Timestamp | None = Field(description="Nine of ten draws of days reach break-even after this moment.")
+    late: Timestamp | None = Field(description="Nine of ten draws of days reach break-even before this moment.")
+
+
+class Report(Schema):
+    """Cost, baseline, savings and payback of a period."""
+
+    since: Timestamp = Field(description="Begin of the period.")
+    until: Timestamp = Field(description="End of the period.")
+    requests: int = Field(ge=0, description="Requests with at least one attempt.")
+    upstreams: Upstreams
+    baseline_usd: Usd = Field(description="All routed requests at the teacher's prices, USD.")
+    teacher_spend_usd: Usd = Field(description="What routed requests cost at the teacher, USD.")
+    pinned_spend_usd: Usd = Field(description="What pinned requests cost at the teacher, outside of the savings, USD.")
+    hosting_usd: Usd = Field(description="Hosting of the student, USD.")
+    savings_usd: Usd = Field(description="Baseline minus teacher spend and hosting, USD; may be negative.")
+    investment_usd: Usd = Field(description="One-time costs so far, USD.")
+    payback_ratio: float | None = Field(
+        description="Savings from the beginning over the investment; null: nothing was invested."
+    )
+    payback_at: Timestamp | None = Field(description="When break-even is or was reached; null: never at this rate.")
+    student_usd_per_million_tokens: float | None = Field(
+        description="Hosting over the student's tokens, USD per million; null: it served none."
+    )
+    shadow_spend_usd: Usd = Field(description="Part of the teacher's spend that shadow traffic took, USD.")
+    output_token_ratio: float | None = Field(
+        description="Output tokens of the teacher for one of the student's, from compared pairs; null: no pairs."
+    )
+    baseline_adjusted_usd: Usd | None = Field(description="The baseline with that ratio, USD; null: no pairs.")
+    savings_adjusted_usd: Usd | None = Field(description="The savings with that ratio, USD; null: no pairs.")
+    quality_retention: RoutedInterval | None = Field(
+        description="Share of the teacher's quality that routed traffic keeps; null: no pairs."
+    )
+    student_quality_retention: Interval | None = Field(
+        description="The same for the student's answers alone; null: no pairs."
+    )
+    curve: list[SavingsPoint] = Field(description="Cumulative savings, oldest first.")
+    projection: Projection | None = Field(
+        description="null: no investment that is not yet saved, or fewer than three whole days."
+    )
