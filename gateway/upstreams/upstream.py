@@ -134,7 +134,6 @@ class Upstream:
         return head
 
 
-UNREACHABLE = "upstream_unreachable"
 # What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
 CAUGHT = (asyncio.CancelledError, OSError, ValueError)
 
@@ -152,7 +151,7 @@ def failures(route: Route, deadline: Deadline) -> Iterator[None]:
         ) from None
     except Unreachable:
         raise UpstreamFailure(
-            502, f"The {route} cannot be reached.", retryable=True, down=True, code=UNREACHABLE
+            502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
         ) from None
     except (OSError, ValueError):
         raise UpstreamFailure(
@@ -163,7 +162,7 @@ def failures(route: Route, deadline: Deadline) -> Iterator[None]:
 def unbilled(failure: UpstreamFailure) -> bool:
     """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
     refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
-    return refused or isinstance(failure, StaleConnection) or failure.code == UNREACHABLE
+    return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
 
 
 async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:
