@@ -1,4 +1,4 @@
-"""What was spent this month: the ledger's figure and what came since, never counted twice or taken back twice."""
+"""Spend this month: the ledger's sum plus what was settled since, each counted once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     found.close()
 
 
-def test_two_readings_at_once_take_what_was_added_back_once(ledger: Ledger) -> None:
+def test_concurrent_refreshes_subtract_added_costs_once(ledger: Ledger) -> None:
     begun, go = threading.Event(), threading.Event()
 
     def read(month: int) -> dict[str, int]:
@@ -44,7 +44,7 @@ def test_two_readings_at_once_take_what_was_added_back_once(ledger: Ledger) -> N
     assert asyncio.run(both()) == 100
 
 
-def test_another_month_begins_with_nothing(ledger: Ledger) -> None:
+def test_a_new_month_starts_at_zero(ledger: Ledger) -> None:
     now = [END_OF_NOVEMBER]
     spending = Spending(ledger, lambda month: {"a": 5} if month == 1_793_491_200_000_000 else {}, lambda: now[0])
     spending.add("a", 3)
