@@ -262,7 +262,7 @@ class Admin(Section):
 
 
 class Config(Section):
-    """breakeven.yaml."""
+    """A whole breakeven.yaml, validated. Its sections are described by its fields."""
 
     server: Server = Field(Server(), description="The gateway's HTTP server.")
     student: Student = Field(description="The self-hosted distilled model on vLLM.")

@@ -43,7 +43,7 @@ def open_engine(url: str) -> Engine:
         raise LedgerError(f"the database driver {error.name} is not installed; install it, or use sqlite:///") from None
 
 
-def probe(url: str) -> None:
+def check_access(url: str) -> None:
     """Check that the ledger could be opened, without writing anything. Raises LedgerError."""
     engine = open_engine(url)
     path = engine.url.database
@@ -55,12 +55,12 @@ def probe(url: str) -> None:
         with transaction(engine, write=False) as connection:
             _refuse_newer(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(explain(error)) from None
+        raise LedgerError(error_message(error)) from None
     finally:
         engine.dispose()
 
 
-def require(url: str) -> None:
+def require_existing(url: str) -> None:
     """Raise LedgerError for a SQLite ledger that does not exist yet."""
     path = open_engine(url).url
     if path.get_backend_name() == "sqlite" and path.database and not Path(path.database).exists():
@@ -95,7 +95,7 @@ def migrate(engine: Engine) -> None:
             elif version != HEAD:
                 upgrade(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(explain(error)) from None
+        raise LedgerError(error_message(error)) from None
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
@@ -136,7 +136,7 @@ def _switch_to_wal(engine: Engine) -> None:
             time.sleep(_WAL_PAUSE_SECONDS)
 
 
-def explain(error: SQLAlchemyError) -> str:
+def error_message(error: SQLAlchemyError) -> str:
     """The database's error message in one line, without the statement, its parameters or the URL."""
     cause = getattr(error, "orig", None)
     said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__

@@ -67,7 +67,7 @@ class Segment:
                 self.remove()
 
     def read(self) -> list[RequestRecord]:
-        """All its records."""
+        """Read all records in the file. Raises OSError."""
         return _read(self.path)[0]
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
-from breakeven.gateway.ledger.database import explain, migrate, open_engine, transaction
+from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
@@ -77,7 +77,7 @@ class Ledger:
             writer.start()
         except SQLAlchemyError as error:
             engine.dispose()
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None
         except OSError as error:
             engine.dispose()
             raise LedgerError(f"its journal {journal} cannot be written ({error.strerror})") from None
@@ -178,13 +178,13 @@ class Ledger:
 
         return self._write(put)
 
-    def keep_prompts(self, kept: Sequence[tuple[str, int, str]]) -> None:
+    def store_prompts(self, kept: Sequence[tuple[str, int, str]]) -> None:
         """Store prompts: (request id, time, text). Raises LedgerError."""
-        self._write(lambda connection: outcomes.keep(connection, kept))
+        self._write(lambda connection: outcomes.store_prompts(connection, kept))
 
     def purge_prompts(self, before: int | None = None) -> int:
         """Delete stored prompts, with `before` only older ones; returns their number. Raises LedgerError."""
-        return self._write(lambda connection: outcomes.purge(connection, before))
+        return self._write(lambda connection: outcomes.purge_prompts(connection, before))
 
     def judged(self) -> list[outcomes.Judged]:
         """Outcomes whose prompt is stored, oldest first. Raises LedgerError."""
@@ -239,18 +239,18 @@ class Ledger:
         if config.ledger.keep_days is not None:
             prune(self._engine, config.ledger.keep_days, now)
         with transaction(self._engine, write=True) as connection:
-            outcomes.purge(connection, now - config.ledger.keep_prompts_days * DAY)
+            outcomes.purge_prompts(connection, now - config.ledger.keep_prompts_days * DAY)
 
     def _write(self, what: Callable[[Connection], _T]) -> _T:
         try:
             with transaction(self._engine, write=True) as connection:
                 return what(connection)
         except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None
 
     def _read(self, what: Callable[[Connection], _T]) -> _T:
         try:
             with transaction(self._engine, write=False) as connection:
                 return what(connection)
         except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError, LedgerError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import require
+from breakeven.gateway.ledger.database import require_existing
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def read_ledger(config: Config, *, create: bool = False) -> Iterator[Ledger]:
     assert config.ledger.journal is not None, "load_config resolves it"
     with config_errors_for("ledger.url"):
         if not create:
-            require(config.ledger.url)
+            require_existing(config.ledger.url)
         ledger = Ledger.open(config.ledger.url, journal=Path(config.ledger.journal))
     try:
         yield ledger

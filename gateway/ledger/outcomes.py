@@ -88,7 +88,7 @@ def put_feedback(connection: Connection, about: Answered, score: float) -> None:
     connection.execute(insert(outcomes), row)
 
 
-def keep(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
+def store_prompts(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
     """Store prompts: (request id, microseconds since the epoch, text). Existing ones are kept."""
     ids = [request for request, _, _ in kept]
     known = set(connection.scalars(select(prompts.c.request).where(prompts.c.request.in_(ids))))
@@ -97,7 +97,7 @@ def keep(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
         connection.execute(insert(prompts), fresh)
 
 
-def purge(connection: Connection, before: int | None = None) -> int:
+def purge_prompts(connection: Connection, before: int | None = None) -> int:
     """Delete stored prompts, with `before` (microseconds since the epoch) only older ones; returns their number."""
     statement = delete(prompts)
     if before is not None:

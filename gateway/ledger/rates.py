@@ -99,7 +99,7 @@ def register(connection: Connection, writer: Writer, now: int) -> None:
 
 
 def deregister(connection: Connection, id: str) -> None:
-    """This gateway writes no more."""
+    """Delete the registration of the gateway with this id."""
     connection.execute(delete(gateways).where(gateways.c.id == id))
 
 

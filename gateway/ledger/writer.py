@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
-from breakeven.gateway.ledger.database import explain
+from breakeven.gateway.ledger.database import error_message
 from breakeven.gateway.ledger.journal import Segment, claim_orphan, segments
 from breakeven.gateway.ledger.store import store
 
@@ -156,7 +156,7 @@ class Writer:
             except (SQLAlchemyError, OSError) as error:
                 self.write_failures += 1
                 if failures == 0:
-                    said = explain(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
+                    said = error_message(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
                     _log.error("%d records wait for the ledger: %s", self.pending, said)
                 pause = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1

@@ -26,7 +26,7 @@ def month_start(seconds: float) -> int:
     return int(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1e6)
 
 
-class Spending:
+class MonthlySpend:
     """Picodollars spent this month, by name."""
 
     def __init__(

@@ -23,7 +23,7 @@ from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 
 _REFRESH_SECONDS = 5.0
 
@@ -61,10 +61,10 @@ class WindowStore(Storage):
         return int(row[0])
 
     def get(self, key: str) -> int:
-        return int(self._live(key)[0])
+        return int(self._unexpired(key)[0])
 
     def get_expiry(self, key: str) -> float:
-        return float(self._live(key)[1])
+        return float(self._unexpired(key)[1])
 
     def check(self) -> bool:
         return True
@@ -79,7 +79,7 @@ class WindowStore(Storage):
         """Close the database connection."""
         self._connection.close()
 
-    def _live(self, key: str) -> tuple[int, float]:
+    def _unexpired(self, key: str) -> tuple[int, float]:
         now = self._clock()
         query = "SELECT count, until FROM windows WHERE key = ? AND until > ?"
         found: tuple[int, float] | None = self._connection.execute(query, (key, now)).fetchone()
@@ -94,7 +94,7 @@ class Quotas:
         self._clock = clock
         self._store = WindowStore(Path(folder) / "quotas.sqlite" if folder else None, clock)
         self._windows = FixedWindowRateLimiter(self._store)
-        self._spending = Spending(
+        self._spending = MonthlySpend(
             ledger, lambda month: {str(one.group[0]): one.cost for one in ledger.sums(("key",), month)}, clock
         )
 

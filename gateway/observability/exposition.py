@@ -83,7 +83,7 @@ class Publisher:
         self._failed = 0
 
     def publish(self) -> None:
-        """Write the current state."""
+        """Write the current state to the shared files."""
         for route, upstream in self._upstreams.items():
             self._in_flight.labels(route).set(upstream.in_flight)
             self._circuit.labels(route).set(int(upstream.breaker.open))

@@ -46,7 +46,7 @@ class PromptQueue:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
             try:
-                self._ledger.keep_prompts(batch)
+                self._ledger.store_prompts(batch)
             except LedgerError as error:
                 _log.error("prompts cannot be stored: %s", error)
                 self._queue.extendleft(reversed(batch))

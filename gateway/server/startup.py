@@ -7,7 +7,7 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import probe
+from breakeven.gateway.ledger.database import check_access
 from breakeven.gateway.ledger.opening import config_errors_for
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
@@ -29,7 +29,7 @@ def check_services(config: Config) -> None:
     _artifact(config)
     check_scorer(config)
     with config_errors_for("ledger.url"):
-        probe(config.ledger.url)
+        check_access(config.ledger.url)
 
 
 def check_scorer(config: Config) -> None:

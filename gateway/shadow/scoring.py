@@ -46,14 +46,14 @@ class _Judge(Scoring):
         pair = judge.Pair(question.messages, question.student, question.teacher)
         verdicts = []
         for index in range(2):
-            verdict = judge.read_verdict(await self._asked(pair, index, ask))
+            verdict = judge.read_verdict(await self._ask_once(pair, index, ask))
             if verdict is None:
                 return None
             verdicts.append(verdict)
         both = judge.combine(verdicts[0], verdicts[1])
         return both.student_score, both.teacher_score
 
-    async def _asked(self, pair: judge.Pair, index: int, ask: Ask) -> str:
+    async def _ask_once(self, pair: judge.Pair, index: int, ask: Ask) -> str:
         call = judge.calls(pair, structured=self._structured)[index]
         try:
             return await ask(call.messages, call.max_tokens, call.more)
@@ -61,10 +61,10 @@ class _Judge(Scoring):
             if not self._structured or failure.upstream_status not in (400, 422):
                 raise
         self._structured = False
-        return await self._asked(pair, index, ask)
+        return await self._ask_once(pair, index, ask)
 
 
-class _Program(Scoring):
+class _Checker(Scoring):
     """A built-in checker or the operator's own function; the teacher's answer is the reference and scores 1."""
 
     def __init__(self, name: str) -> None:
@@ -81,6 +81,6 @@ def scoring(config: Config) -> Scoring:
     if name == "judge":
         return _Judge()
     try:
-        return _Program(name)
+        return _Checker(name)
     except DistillError as error:
         raise ConfigError([f"shadow.scorer: {error}"]) from None

@@ -19,7 +19,7 @@ from breakeven.gateway.accounting.record import Endpoint, Outcome, Pair, Request
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Attempt
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED, one_output_limit
@@ -42,7 +42,7 @@ class Shadow:
     """Processes the queue of sampled requests. The judge is the teacher's model as well."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._spending = Spending(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
+        self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
         # The scoring in use, with the `shadow.scorer` that it was made for.
         self._scoring: tuple[str, Scoring] | None = None
 

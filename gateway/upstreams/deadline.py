@@ -20,21 +20,21 @@ async def arriving(seconds: float) -> AsyncIterator[None]:
 
 
 class Deadline:
-    """Cancels the task that created it when the deadline passes; `take_cancellation` tells this from others.
+    """Cancels the task that created it when the deadline passes; `take_cancellation` tells whether it did.
 
     It can be moved, but never beyond `total_seconds` after its creation. Moving it for every event of a stream is
     cheap: only an attribute changes, and the timer re-arms itself when it fires early.
     """
 
-    def __init__(self, total_seconds: float, soonest_seconds: float | None = None) -> None:
-        """`soonest_seconds`: the shortest time that `within` will be called with; the timer is first armed for it."""
+    def __init__(self, total_seconds: float, shortest_seconds: float | None = None) -> None:
+        """`shortest_seconds`: the shortest time that `within` will be called with; the timer is first armed for it."""
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         now = self._loop.time()
         self._when = self._latest = now + total_seconds
-        self._armed = self._latest if soonest_seconds is None else min(self._latest, now + soonest_seconds)
+        self._armed = self._latest if shortest_seconds is None else min(self._latest, now + shortest_seconds)
         self._timer = self._loop.call_at(self._armed, self._fire)
         self._expired = False
 

@@ -19,7 +19,7 @@ from sqlalchemy import text
 import breakeven.gateway.ledger
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction, upgrade
+from breakeven.gateway.ledger.database import HEAD, check_access, migrate, open_engine, transaction, upgrade
 from breakeven.gateway.ledger.schema import metadata
 from tests.support.processes import CHECKOUT
 
@@ -50,7 +50,7 @@ def test_migrating_again_changes_nothing(url: str) -> None:
     migrate(engine)
     migrate(engine)
     engine.dispose()
-    probe(url)
+    check_access(url)
 
 
 def test_a_ledger_with_a_newer_schema_is_rejected(url: str, journal: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_ledger_with_a_newer_schema_is_rejected(url: str, journal: Path, tmp_p
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    for attempt in (lambda: Ledger.open(url, journal=journal), lambda: probe(url)):
+    for attempt in (lambda: Ledger.open(url, journal=journal), lambda: check_access(url)):
         with pytest.raises(LedgerError, match=rf"version 9999.*knows {HEAD}.*upgrade"):
             attempt()
 
@@ -102,7 +102,7 @@ def test_an_unusable_url_is_rejected(url: str, said: str, tmp_path: Path) -> Non
     with pytest.raises(LedgerError, match=said):
         Ledger.open(url, journal=tmp_path / "journal")
     with pytest.raises(LedgerError, match=said):
-        probe(url)
+        check_access(url)
 
 
 def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
@@ -142,4 +142,4 @@ def test_data_is_kept_when_the_first_schema_is_upgraded(url: str, journal: Path,
     assert ledger.rates() == [(5, 6)]
     assert ledger.investment() == 77
     ledger.close()
-    probe(url)
+    check_access(url)

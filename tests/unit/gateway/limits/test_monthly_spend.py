@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 
 END_OF_NOVEMBER = 1_796_083_140.0  # 2026-11-30T23:59:00Z
 
@@ -31,7 +31,7 @@ def test_concurrent_refreshes_subtract_added_costs_once(ledger: Ledger) -> None:
         return {"a": 100}
 
     async def both() -> int:
-        spending = Spending(ledger, read)
+        spending = MonthlySpend(ledger, read)
         spending.add("a", 100)
         readings = [asyncio.create_task(spending.refresh()) for _ in range(2)]
         await asyncio.to_thread(begun.wait, 10)
@@ -46,7 +46,7 @@ def test_concurrent_refreshes_subtract_added_costs_once(ledger: Ledger) -> None:
 
 def test_a_new_month_starts_at_zero(ledger: Ledger) -> None:
     now = [END_OF_NOVEMBER]
-    spending = Spending(ledger, lambda month: {"a": 5} if month == 1_793_491_200_000_000 else {}, lambda: now[0])
+    spending = MonthlySpend(ledger, lambda month: {"a": 5} if month == 1_793_491_200_000_000 else {}, lambda: now[0])
     spending.add("a", 3)
     assert asyncio.run(spending.refresh())
     spending.add("a", 2)

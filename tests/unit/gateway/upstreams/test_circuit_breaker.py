@@ -35,7 +35,7 @@ def test_consecutive_failures_open_the_circuit() -> None:
     assert breaker.retry_after_seconds() == 10.0
 
 
-def test_a_failure_rate_over_a_full_window_opens_the_circuit() -> None:
+def test_a_rate_of_failures_opens_it_once_the_window_is_full() -> None:
     breaker, _ = make()
     for _ in range(4):
         breaker.succeeded()

@@ -109,7 +109,9 @@ streams = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r\n", "\r"])), max_
 @pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(streams, st.lists(st.integers(0, 400), max_size=8))
-def test_any_stream_is_parsed_as_specified_with_any_segmentation(parts: list[tuple[str, str]], cuts: list[int]) -> None:
+def test_any_stream_in_any_segments_is_read_as_specified_and_kept_as_sent(
+    parts: list[tuple[str, str]], cuts: list[int]
+) -> None:
     text = "".join(line + end for line, end in parts) + "\n\n"
     data = text.encode()
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
