@@ -164,15 +164,16 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.ledger.statements import Quality
     from breakeven.gateway.observability.metrics import Metrics, PolicyCollector, UpstreamCollector
     from breakeven.gateway.observability.money import families
+    from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.router.policy import Policy, Route
 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     labels = {
-        collector._name: list(collector._labelnames)
-        for collector in vars(metrics).values()
-        if isinstance(collector, MetricWrapperBase)
+        family_name(metric): label_names(metric)
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
     }
     statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1), 0, 0)
     for family in registry.collect():
@@ -182,7 +183,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     found = Quality(retention(pairs, 1.0), output_ratio(pairs))
     stored = (*families(statement, pending=0, write_failures=0, price_sets=0), *quality_families(statement, found))
     for family in (*read, *stored):
-        yield family, list(getattr(family, "_labelnames", ()))
+        yield family, label_names(family)
 
 
 def _headers() -> Iterator[str]:

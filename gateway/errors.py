@@ -1,11 +1,11 @@
-"""The exception tree, and the one mapper to OpenAI error bodies.
+"""The exception tree, and the mapping of a failed request to an OpenAI error body.
 
 BreakevenError
-├── ConfigError               breakeven.yaml or the environment is wrong: exit 2
-├── LedgerError               the ledger cannot be opened or written
-└── RequestError              one request fails with an OpenAI-shaped body
+├── ConfigError               breakeven.yaml or the environment is invalid: exit code 2
+├── LedgerError               the ledger cannot be opened, read or written
+└── RequestError              one request fails with an OpenAI error body
     └── UpstreamFailure       an attempt failed before the first byte reached the client
-        └── StaleConnection   ... since its server closed an idle connection as we took it
+        └── StaleConnection   the upstream closed an idle connection while it was being reused
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 
 
 class BreakevenError(Exception):
-    """Anything that Breakeven raises on purpose."""
+    """Base class of all errors that Breakeven raises deliberately."""
 
 
 class ConfigError(BreakevenError):
-    """The config is wrong. `faults` has one line each: the key's path, what is wrong, how to mend it."""
+    """The config is invalid. `faults` has one line per fault: the key's path, what is wrong and how to fix it."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -28,11 +28,11 @@ class ConfigError(BreakevenError):
 
 
 class LedgerError(BreakevenError):
-    """The ledger cannot be opened or written."""
+    """The ledger cannot be opened, read or written."""
 
 
 class RequestError(BreakevenError):
-    """One request fails: an HTTP status and the four fields of an OpenAI error."""
+    """One request fails: HTTP status, the four fields of an OpenAI error, and further response headers."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class RequestError(BreakevenError):
         self.headers = dict(headers or {})
 
     def body(self) -> bytes:
-        """The error as OpenAI's JSON body."""
+        """The error as OpenAI's JSON body, encoded in UTF-8."""
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
         )
 
 
 def too_slow(seconds: float) -> RequestError:
-    """The refusal of a request whose body does not arrive. OpenAI's SDKs try again after it."""
+    """The 408 for a request body that did not arrive within `seconds`. OpenAI's SDKs retry it."""
     return RequestError(
         408,
         f"The body did not arrive within {seconds:g} seconds; send it faster, or raise server.read_seconds.",
@@ -70,10 +70,10 @@ def too_slow(seconds: float) -> RequestError:
 
 
 class UpstreamFailure(RequestError):
-    """An attempt failed and nothing of it was sent to the client.
+    """An attempt failed before anything of it was sent to the client.
 
-    `upstream_status` is what the upstream answered, None where it did not; `retryable` says whether the
-    other upstream may be tried; `down` whether this counts against the upstream's health.
+    `upstream_status` is the HTTP status of the upstream's response, None without a response; `retryable` says whether
+    the other upstream may be tried; `down` whether the circuit breaker counts this as a failure.
     """
 
     def __init__(
@@ -96,4 +96,4 @@ class UpstreamFailure(RequestError):
 
 
 class StaleConnection(UpstreamFailure):
-    """A connection that had been used before was lost before anybody answered: ask again on a new one."""
+    """A reused connection was closed before any byte of a response arrived: retry on a new connection."""

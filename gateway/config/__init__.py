@@ -1,1 +1,1 @@
-"""breakeven.yaml: its schema, and reading it."""
+"""breakeven.yaml: its schema and loading."""

@@ -1,6 +1,6 @@
-"""Reading breakeven.yaml: from a file to a checked config, each fault as a line that names its key.
+"""Loading breakeven.yaml: reading the file, validating it, and resolving its paths.
 
-Raises `ConfigError` with one line for each fault: the key's path, what is wrong and how to mend it.
+A `ConfigError` has one line per fault: the path of the key, what is wrong and how to fix it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def load_config(path: Path) -> Config:
-    """Read, resolve and check breakeven.yaml.
+    """Load and validate a config file.
 
-    Relative paths and SQLite URLs come back absolute, relative to the file's own folder.
-    Raises ConfigError.
+    Relative paths and SQLite URLs in it are resolved against its folder. Raises ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -44,7 +43,9 @@ def load_config(path: Path) -> Config:
 
 
 def check_environment(config: Config) -> None:
-    """Raise ConfigError where a variable that the config names is not set, or the address is too open."""
+    """Raise ConfigError for an environment variable that the config names but that is not set, and for an address
+    reachable from other machines without client keys.
+    """
     faults = []
     for section, upstream in (("student", config.student), ("teacher", config.teacher)):
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):

@@ -1,7 +1,7 @@
-"""The pydantic models of breakeven.yaml: strict, with units in the names.
+"""The pydantic models of breakeven.yaml: unknown keys are errors, and names contain their unit.
 
-`loading.load_config` is the only way in. Values of environment variables are read only when they are needed,
-and never become part of a model, so that no dump of the config can show a secret.
+Instances come from `load.load_config`. Values of environment variables are read only when needed and are never part of
+a model, so that no dump of the config contains a secret.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, 
 
 class Server(Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(1, ge=1, le=64, description="Server processes.")
-    max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body; above it: 413.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0: any free port.")
+    workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
+    max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body in bytes; larger ones get 413.")
     read_seconds: Seconds = Field(
-        60.0, description="How long a request's head may take to arrive, and then its body; after it: 408."
+        60.0, description="Read timeout for the request headers, and again for the body; after it: 408."
     )
     cors_origins: list[str] = Field(
-        [], description="Origins of browsers that may call, such as https://app.example.com; empty: none."
+        [], description="Browser origins allowed by CORS, such as https://app.example.com; empty: CORS is off."
     )
     drain_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
-        60.0, description="How long running answers may go on after SIGTERM."
+        60.0, description="Graceful shutdown: time that running requests get to finish after SIGTERM."
     )
 
     @field_validator("cors_origins")
@@ -44,34 +44,34 @@ class Server(Section):
 
 
 class Timeouts(Section):
-    connect_seconds: Seconds = Field(2.0, description="To open the connection.")
-    first_event_seconds: Seconds = Field(60.0, description="From the request sent to the first event or body byte.")
-    idle_seconds: Seconds = Field(30.0, description="Between two reads of a running answer; comments count as life.")
-    total_seconds: Seconds = Field(600.0, description="For the whole attempt.")
+    connect_seconds: Seconds = Field(2.0, description="Timeout for opening a connection.")
+    first_event_seconds: Seconds = Field(60.0, description="Timeout for the first event or body byte of a response.")
+    idle_seconds: Seconds = Field(30.0, description="Timeout between two reads of a body; SSE comments reset it.")
+    total_seconds: Seconds = Field(600.0, description="Timeout for the whole attempt.")
 
 
 class Breaker(Section):
-    consecutive_failures: int = Field(5, ge=1, description="Failures in a row that open the circuit.")
-    failure_rate: Fraction = Field(0.5, description="Share of failures in the window that opens it.")
-    window_requests: int = Field(20, ge=1, description="How many of the last attempts the rate is taken over.")
-    pause_seconds: Seconds = Field(10.0, description="How long it stays open before one request may probe.")
+    consecutive_failures: int = Field(5, ge=1, description="Consecutive failures that open the circuit.")
+    failure_rate: Fraction = Field(0.5, description="Share of failures in the window that opens the circuit.")
+    window_requests: int = Field(20, ge=1, description="Number of last attempts that the failure rate is of.")
+    pause_seconds: Seconds = Field(10.0, description="Time that the circuit stays open before a probe request.")
 
 
 class Upstream(Section):
-    """What both upstreams have in common."""
+    """The settings that both upstreams share."""
 
-    base_url: str = Field(description="Base URL of the OpenAI-compatible API, with its /v1.")
-    model: str = Field(min_length=1, description="Model name that the upstream serves.")
+    base_url: str = Field(description="Base URL of the OpenAI-compatible API, including /v1.")
+    model: str = Field(min_length=1, description="Name of the model at the upstream.")
     api_key_env: str | None = Field(
-        None, description="Name of the environment variable that holds the key; null: no key is sent."
+        None, description="Name of the environment variable with the API key; null: no key is sent."
     )
-    max_concurrency: int = Field(256, ge=1, description="Requests that this upstream gets at once.")
+    max_concurrency: int = Field(256, ge=1, description="Maximum number of concurrent requests to this upstream.")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         None,
-        description="The one spelling of the output limit that this upstream accepts; null: as the client sent it.",
+        description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
-    timeouts: Timeouts = Field(Timeouts(), description="Limits in time.")
-    breaker: Breaker = Field(Breaker(), description="When the upstream is left alone.")
+    timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
+    breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
     @field_validator("base_url")
     @classmethod
@@ -82,81 +82,80 @@ class Upstream(Section):
 
     @field_validator("api_key_env")
     @classmethod
-    def _a_name_and_no_key(cls, value: str | None) -> str | None:
+    def _is_variable_name(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
             raise ValueError("must be the name of an environment variable, never the key itself")
         return value
 
     def api_key(self) -> str | None:
-        """The key from the environment, or None where none is configured.
+        """The API key from the environment, None if no variable is configured.
 
-        `check_environment` has made sure that a configured variable is set.
+        Raises KeyError if the variable is not set, which `check_environment` rules out at startup.
         """
         return os.environ[self.api_key_env] if self.api_key_env else None
 
 
-def _in_order_of_time(value: list[Any]) -> list[Any]:
+def _chronological(value: list[Any]) -> list[Any]:
     for earlier, later in itertools.pairwise(value):
         if later.since <= earlier.since:
-            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} does not come after the change before it; sort them")
+            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} must come after the change before it; sort them")
     return value
 
 
 class HostingChange(Section):
-    since: Moment = Field(description="When it begins to hold.")
-    usd_per_hour: Usd = Field(description="What one replica costs by the hour from then on.")
-    replicas: int = Field(1, ge=0, description="How many replicas run from then on.")
+    since: Moment = Field(description="Time from which the change applies.")
+    usd_per_hour: Usd = Field(description="Cost of one replica per hour from then on, in USD.")
+    replicas: int = Field(1, ge=0, description="Number of replicas from then on.")
 
 
 class Student(Upstream):
     context_window: int | None = Field(
         None,
         ge=1,
-        description="Tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
+        description="Maximum tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
     )
-    modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student reads.")
-    tools: bool = Field(True, description="Whether the student can call tools.")
+    modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student supports.")
+    tools: bool = Field(True, description="Whether the student supports tool calls.")
     hosting_usd_per_hour: Usd = Field(
-        Decimal("0"), description="What one replica of the student costs by the hour, used or idle."
+        Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
     )
-    hosting_replicas: int = Field(1, ge=0, description="How many replicas run; each costs the hour.")
+    hosting_replicas: int = Field(1, ge=0, description="Number of replicas of the student, each paid for by the hour.")
     hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
 
-    _in_order = field_validator("hosting_changes")(_in_order_of_time)
+    _in_order = field_validator("hosting_changes")(_chronological)
 
 
 class Teacher(Upstream):
     usd_per_million: Prices = Field(description="The teacher's prices.")
-    price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in order.")
+    price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in chronological order.")
 
-    _in_order = field_validator("price_changes")(_in_order_of_time)
+    _in_order = field_validator("price_changes")(_chronological)
 
 
 class Escalation(Section):
-    probe_tokens: int = Field(24, ge=1, description="Tokens of the student's answer to look at.")
-    min_mean_logprob: float = Field(-1.2, le=0.0, description="Below this mean log-probability the teacher answers.")
+    probe_tokens: int = Field(24, ge=1, description="First tokens of the student's answer that are checked.")
+    min_mean_logprob: float = Field(-1.2, le=0.0, description="The teacher answers below this mean log-probability.")
     min_low_logprob: float | None = Field(
-        None, le=0.0, description="Below this 20% quantile of the log-probabilities too; null: not looked at."
+        None, le=0.0, description="The teacher also answers below this 20% quantile of log-probabilities; null: off."
     )
     max_hold_seconds: Seconds = Field(
-        2.0,
-        description="Longest time that a stream is held back from its first event on; then what is there is judged.",
+        2.0, description="Longest time to hold a stream back after its first event; then the tokens so far are checked."
     )
 
 
 class Routing(Section):
-    artifact: str | None = Field(None, description="Directory of the router artifact; null: the one that ships.")
+    artifact: str | None = Field(None, description="Directory of the router artifact; null: the packaged one.")
     threshold: Fraction = Field(0.5, description="A score at or above it goes to the teacher.")
     novelty_threshold: Fraction = Field(0.99, description="A novelty at or above it goes to the teacher; 1.0: never.")
-    sticky: bool = Field(True, description="A conversation stays on its route.")
-    fallback: bool = Field(True, description="Try the other upstream, before the first byte, when one fails.")
-    escalation: Escalation | None = Field(None, description="Look at the start of the student's answer; null: off.")
+    sticky: bool = Field(True, description="Session affinity: later turns of a conversation go to the same upstream.")
+    fallback: bool = Field(True, description="Try the other upstream if one fails before the first byte.")
+    escalation: Escalation | None = Field(None, description="Check the start of the student's answer; null: off.")
 
 
 class Economics(Section):
-    investment_usd: Usd = Field(Decimal("0"), description="One-time cost of distilling the student.")
+    investment_usd: Usd = Field(Decimal("0"), description="One-time cost of distilling the student, in USD.")
     hosting_since: Moment | None = Field(
-        None, description="When hosting began to cost; null: when this ledger was first used."
+        None, description="Time from which hosting is paid for; null: the first use of this ledger."
     )
 
 
@@ -165,57 +164,55 @@ class LedgerConfig(Section):
     keep_days: int | None = Field(
         None,
         ge=1,
-        description="Days that single requests are kept; their hourly sums stay. null: everything stays.",
+        description="Days to keep single requests, whose hourly sums are kept forever; null: no limit.",
     )
     store_prompts: bool = Field(
-        False, description="Keep the text that the router read of each request, for `breakeven train --from-ledger`."
+        False, description="Store the text that the router read of each request, for `breakeven train --from-ledger`."
     )
-    keep_prompts_days: int = Field(30, ge=1, description="Days that kept prompts stay; then they are removed.")
+    keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts.")
     journal: str | None = Field(
         None,
-        description="Folder for records on their way to the database; null: beside the SQLite file, or this file.",
+        description="Folder of the journal of records not yet stored; null: beside the SQLite file, or this file.",
     )
 
 
 class Shadow(Section):
     rate: Fraction = Field(
-        0.0, description="Share of the student's chat answers that are also put to the teacher and judged; 0: none."
+        0.0, description="Share of the student's chat answers that are compared with the teacher's answer; 0: none."
     )
     scorer: str = Field(
         "judge",
         pattern=r"^(judge|exact|numeric|json|contains|choice|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="What compares the two answers: `judge` (the teacher, asked in both orders), a checker against the "
-        "teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
+        description="How the two answers are scored: by `judge` (the teacher, with both orders of answers), a checker "
+        "against the teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
     )
     monthly_budget_usd: Usd = Field(
-        Decimal("50"), description="USD a calendar month in UTC for shadow answers and judging; then none is drawn."
+        Decimal("50"), description="USD per calendar month (UTC) for shadow answers and judging; then sampling stops."
     )
-    max_queue: int = Field(64, ge=1, description="Drawn requests that may wait; more are dropped.")
-    concurrency: int = Field(2, ge=1, le=64, description="How many are put to the teacher at once.")
-    window_days: int = Field(28, ge=1, description="Days that quality_retention looks back.")
+    max_queue: int = Field(64, ge=1, description="Maximum number of sampled requests waiting; more are dropped.")
+    concurrency: int = Field(2, ge=1, le=64, description="Maximum number of concurrent comparisons.")
+    window_days: int = Field(28, ge=1, description="Days over which quality_retention is measured.")
 
 
 class ClientKey(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name in the ledger and the log.")
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the key in the ledger and the log.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
-    requests_per_minute: int | None = Field(None, ge=1, description="Requests a minute; above it: 429.")
-    tokens_per_minute: int | None = Field(
-        None, ge=1, description="Tokens a minute, prompt and answer; once they are used: 429."
-    )
-    monthly_budget_usd: Usd | None = Field(None, description="USD a calendar month in UTC, as the ledger has them.")
+    requests_per_minute: int | None = Field(None, ge=1, description="Maximum requests per minute; above it: 429.")
+    tokens_per_minute: int | None = Field(None, ge=1, description="Maximum tokens per minute; once used: 429.")
+    monthly_budget_usd: Usd | None = Field(None, description="Budget in USD per calendar month (UTC).")
     over_budget: Literal["refuse", "student"] = Field(
-        "refuse", description="What a key gets whose budget is spent: 429, or the student only."
+        "refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
     )
 
     @functools.cached_property
     def limited(self) -> bool:
-        """Whether there is anything to count."""
+        """Whether the key has any limit, so that its usage must be counted."""
         limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)
         return any(limit is not None for limit in limits)
 
 
 class Auth(Section):
-    keys: list[ClientKey] = Field([], description="Client keys; empty: loopback only.")
+    keys: list[ClientKey] = Field([], description="Client API keys; empty: no keys, loopback addresses only.")
 
     @field_validator("keys")
     @classmethod
@@ -228,22 +225,22 @@ class Auth(Section):
 
 class Admin(Section):
     key_env: str = Field(
-        "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; unset: no /admin."
+        "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; not set: no /admin."
     )
 
 
 class Config(Section):
-    """breakeven.yaml."""
+    """A whole breakeven.yaml, validated. Its sections are described by its fields."""
 
-    server: Server = Field(Server(), description="The gateway's own server.")
+    server: Server = Field(Server(), description="The gateway's HTTP server.")
     student: Student = Field(description="The self-hosted distilled model on vLLM.")
     teacher: Teacher = Field(description="The API that the student was distilled from.")
-    routing: Routing = Field(Routing(), description="How a route is chosen.")
-    economics: Economics = Field(Economics(), description="What was invested.")
-    ledger: LedgerConfig = Field(LedgerConfig(), description="The durable record of usage and cost.")
-    shadow: Shadow = Field(Shadow(), description="Measuring quality on live traffic.")
-    auth: Auth = Field(Auth(), description="Who may call the gateway.")
-    admin: Admin = Field(Admin(), description="Who may change it.")
+    routing: Routing = Field(Routing(), description="How the upstream of a request is chosen.")
+    economics: Economics = Field(Economics(), description="Investment and start of hosting.")
+    ledger: LedgerConfig = Field(LedgerConfig(), description="The database of usage and cost.")
+    shadow: Shadow = Field(Shadow(), description="Comparing the student with the teacher on live traffic.")
+    auth: Auth = Field(Auth(), description="Authentication of clients.")
+    admin: Admin = Field(Admin(), description="Authentication of operators.")
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:
@@ -257,7 +254,7 @@ class Config(Section):
         reserved = {"auto", "student", "teacher"}
         for name, upstream in (("student", self.student), ("teacher", self.teacher)):
             if upstream.model in reserved - {name} or upstream.model.startswith("auto@"):
-                raise ValueError(f"{name}.model: {upstream.model!r} means something else here; rename it upstream")
+                raise ValueError(f"{name}.model: {upstream.model!r} is reserved here; rename the model at the upstream")
         if self.student.model == self.teacher.model:
-            raise ValueError("student.model and teacher.model are the same; a client could not pin one of them")
+            raise ValueError("student.model and teacher.model are the same; rename one, so that clients can select it")
         return self

@@ -1,1 +1,1 @@
-"""A small adapter for each OpenAI endpoint: where is the text, where is the usage."""
+"""One adapter per OpenAI endpoint: how its requests, responses and stream events are read."""

@@ -1,4 +1,4 @@
-"""What the one request path asks of an endpoint."""
+"""The interface between the request path and an endpoint."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from breakeven.router.policy import Route
 from breakeven.router.text import Conversation
 
 
-class Mark(msgspec.Struct):
-    """What one event of a stream means.
+class EventInfo(msgspec.Struct):
+    """The contents of one stream event.
 
-    `usage` as reported in it, if any; `usage_only` where it carries nothing else; `seen` are the indices of
-    the choices in it and `finished` those that it finishes; `done` where it ends the stream; `error` is an
-    error object; `response_id` names the answer where its upstream keeps it.
+    `usage`: as reported in it, None without; `usage_only`: it has nothing else. `seen`: indices of the choices in it;
+    `finished`: of those that it finishes. `done`: it ends the stream. `error`: an error object. `response_id`: the id
+    under which the upstream stores the response. `content`: it has something for the client to see.
     """
 
     usage: Usage | None = None
@@ -34,11 +34,11 @@ class Mark(msgspec.Struct):
 
 
 class Adapter(abc.ABC):
-    """One OpenAI endpoint: where is the text, where is the usage, what ends a stream.
+    """One OpenAI endpoint: reads its requests, responses and stream events.
 
-    `stream_options`: whether a stream's usage must be asked for with stream_options, and whether `[DONE]`
-    ends it. `streams`: whether the endpoint knows `stream`. `renames_limit`: whether its output limit has
-    two spellings. `unrouted`: where `auto` goes without a decision, None where it is decided.
+    `path`: below /v1. `stream_options`: whether streams report usage only if stream_options asks for it, and end with
+    `[DONE]`. `streams`: whether the endpoint supports `stream`. `renames_limit`: whether its output limit has two
+    spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides.
     """
 
     endpoint: Endpoint
@@ -50,39 +50,39 @@ class Adapter(abc.ABC):
 
     @abc.abstractmethod
     def check(self, body: Body) -> None:
-        """Raise RequestError for wrong types in the fields that are read."""
+        """Raise RequestError 400 for missing fields, and for wrong types in those that are read."""
 
     @abc.abstractmethod
     def conversation(self, body: Body) -> Conversation:
-        """What the router sees."""
+        """The request as the router sees it: text, earlier turns, modalities and tools."""
 
     def max_output_tokens(self, body: Body) -> int | None:  # noqa: ARG002
-        """The client's own limit of output tokens."""
+        """The client's limit of output tokens; None without one."""
         return None
 
     def choices(self, body: Body) -> int:  # noqa: ARG002
-        """How many choices must finish for a stream to be complete."""
+        """The number of choices requested, all of which must finish for a stream to be complete."""
         return 1
 
     def previous(self, body: Body) -> str | None:  # noqa: ARG002
-        """The id of the stored response that this request goes on from."""
+        """The id of the stored response that the request continues; None without one."""
         return None
 
     def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
-        """The id under which the upstream keeps this answer."""
+        """The id under which the upstream stores a response, read from its JSON; None if it does not store it."""
         return None
 
     @abc.abstractmethod
     def usage(self, answer: bytes) -> Usage | None:
-        """Usage of a whole answer; None where it has none."""
+        """The usage that a response's JSON reports; None if it reports none."""
 
     @abc.abstractmethod
-    def mark(self, event: Event) -> Mark:
-        """What one event means. Never raises: what it cannot read is content."""
+    def read_event(self, event: Event) -> EventInfo:
+        """Read one stream event. Never raises: an event that cannot be read counts as content."""
 
     @abc.abstractmethod
     def error_tail(self, error: bytes) -> bytes:
-        """What ends a stream that failed after its first byte; `error` is an OpenAI error body."""
+        """The last bytes of a stream that failed after its first byte; `error` is an OpenAI error body in JSON."""
 
 
 class _Answer(msgspec.Struct):
@@ -94,7 +94,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def answer_usage(answer: bytes) -> Usage | None:
-    """`usage` at the top level of a JSON answer, with the service tier beside it; None where there is none."""
+    """The usage at the top level of a response's JSON, with the service tier beside it; None if there is none."""
     try:
         found = _ANSWER.decode(answer)
         return read_usage(found.usage, found.service_tier)

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and, with the same stream grammar, POST /v1/completions."""
+"""POST /v1/chat/completions and POST /v1/completions, whose streams have the same format."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage, read_usage
-from breakeven.gateway.endpoints.base import Adapter, Mark, answer_usage
+from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
-_DONE = Mark(done=True)
-_CONTENT = Mark(seen=(0,))
-_UNREAD = Mark()
-_NOTHING = Mark(content=False)
+_DONE = EventInfo(done=True)
+_CONTENT = EventInfo(seen=(0,))
+_UNREADABLE = EventInfo()
+_NO_CONTENT = EventInfo(content=False)
 
 
 class _Choice(msgspec.Struct):
@@ -41,7 +41,7 @@ def _index(choice: _Choice) -> int:
 
 
 class Completions(Adapter):
-    """The legacy text endpoint."""
+    """The adapter of /v1/completions."""
 
     endpoint = Endpoint.COMPLETIONS
     path = "/completions"
@@ -59,33 +59,33 @@ class Completions(Adapter):
 
     def choices(self, body: Body) -> int:
         prompt = body.get("prompt", Any, "a string or an array")
-        # A list of prompts gives choices for each; a list of integers is one prompt as token ids.
+        # A list of prompts gets `n` choices for each; a list of integers is one prompt as token ids.
         prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
         return prompts * (body.get("n", int, "an integer") or 1)
 
     def usage(self, answer: bytes) -> Usage | None:
         return answer_usage(answer)
 
-    def mark(self, event: Event) -> Mark:
+    def read_event(self, event: Event) -> EventInfo:
         data = event.data
         if not data:
-            return _NOTHING
+            return _NO_CONTENT
         if data.strip() == b"[DONE]":
             return _DONE
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return _UNREAD
+            return _UNREADABLE
         choices = chunk.choices
         if chunk.error is not None:
-            return Mark(error=chunk.error)
+            return EventInfo(error=chunk.error)
         if choices is None and chunk.object == "error":
-            return Mark(error=msgspec.json.decode(data))
+            return EventInfo(error=msgspec.json.decode(data))
         if choices is not None and len(choices) == 1 and chunk.usage is None:
             only = choices[0]
             if only.finish_reason is None and only.index == 0:
                 return _CONTENT
-        return Mark(
+        return EventInfo(
             usage=read_usage(chunk.usage, chunk.service_tier),
             usage_only=isinstance(chunk.usage, dict) and choices == [],
             seen=tuple(_index(choice) for choice in choices or ()),
@@ -97,7 +97,7 @@ class Completions(Adapter):
 
 
 class ChatCompletions(Completions):
-    """The chat endpoint."""
+    """The adapter of /v1/chat/completions."""
 
     endpoint = Endpoint.CHAT_COMPLETIONS
     path = "/chat/completions"

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: student or teacher by name. Vectors of two models do not mix, so nothing falls back."""
+"""POST /v1/embeddings: student or teacher by name, without fallback, since vectors of two models do not mix."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.endpoints.base import Adapter, Mark, answer_usage
+from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_prompt
 
-_CONTENT = Mark()
+_CONTENT = EventInfo()
 
 
 class Embeddings(Adapter):
-    """The embeddings endpoint; `auto` is the student."""
+    """The adapter of /v1/embeddings; `auto` selects the student."""
 
     endpoint = Endpoint.EMBEDDINGS
     path = "/embeddings"
@@ -35,7 +35,7 @@ class Embeddings(Adapter):
     def usage(self, answer: bytes) -> Usage | None:
         return answer_usage(answer)
 
-    def mark(self, event: Event) -> Mark:  # noqa: ARG002
+    def read_event(self, event: Event) -> EventInfo:  # noqa: ARG002
         return _CONTENT
 
     def error_tail(self, error: bytes) -> bytes:

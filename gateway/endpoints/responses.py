@@ -1,4 +1,4 @@
-"""POST /v1/responses: typed events, usage in the response object, conversations kept by their upstream."""
+"""POST /v1/responses: typed events, usage in the response object, and responses stored by their upstream."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage, read_usage
-from breakeven.gateway.endpoints.base import Adapter, Mark, answer_usage
+from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat
 
-_CONTENT = Mark()
-_NOTHING = Mark(content=False)
-_DONE = Mark(done=True)
+_CONTENT = EventInfo()
+_NO_CONTENT = EventInfo(content=False)
+_DONE = EventInfo(done=True)
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _INPUT = "a string or an array"
@@ -39,7 +39,7 @@ _RESPONSE = msgspec.json.Decoder(_Response)
 
 
 class Responses(Adapter):
-    """The responses endpoint. Its streams end with a typed event, not with `[DONE]`."""
+    """The adapter of /v1/responses. Its streams end with a typed event, not with `[DONE]`."""
 
     endpoint = Endpoint.RESPONSES
     path = "/responses"
@@ -80,10 +80,10 @@ class Responses(Adapter):
     def usage(self, answer: bytes) -> Usage | None:
         return answer_usage(answer)
 
-    def mark(self, event: Event) -> Mark:
+    def read_event(self, event: Event) -> EventInfo:
         data = event.data
         if not data:
-            return _NOTHING
+            return _NO_CONTENT
         if data.strip() == b"[DONE]":
             return _DONE
         try:
@@ -92,22 +92,22 @@ class Responses(Adapter):
             return _CONTENT
         kind = typed.type
         if typed.error is not None or kind == "error":
-            return Mark(error=typed.error or msgspec.json.decode(data))
+            return EventInfo(error=typed.error or msgspec.json.decode(data))
         if not isinstance(typed.response, dict):
             return _CONTENT
         response = typed.response
         found = response.get("id")
         known = found if isinstance(found, str) else None
         if kind not in _ENDINGS:
-            return Mark(response_id=known)
+            return EventInfo(response_id=known)
         failed = kind == "response.failed"
         error = (response.get("error") or {"message": "The response failed."}) if failed else None
         usage = read_usage(response.get("usage"), response.get("service_tier"))
-        return Mark(usage=usage, finished=(0,), error=error, response_id=known)
+        return EventInfo(usage=usage, finished=(0,), error=error, response_id=known)
 
     def error_tail(self, error: bytes) -> bytes:
         fields = msgspec.json.decode(error)["error"]
-        # Typed clients read the fields beside the type; those that only know `error` must fail as well.
+        # Clients of this API read the top-level fields; generic ones look only for `error`, and must fail as well.
         event = {"type": "error", **{name: fields[name] for name in ("code", "message", "param")}, "error": fields}
         return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)
 

@@ -1,4 +1,4 @@
-"""Durable accounting over SQLAlchemy: SQLite by default, PostgreSQL for replicas."""
+"""Durable accounting with SQLAlchemy: SQLite by default, PostgreSQL for several machines."""
 
 from breakeven.gateway.ledger.ledger import Ledger
 from breakeven.gateway.ledger.rates import Investment

@@ -1,4 +1,4 @@
-"""Opening the ledger's database: engine, transactions, migrations."""
+"""The ledger's database: engine, transactions and migrations."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from breakeven.gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0005"
-_LOCK = 0x62726561  # any constant: the advisory lock under which replicas migrate one after the other
+_LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for the URL. Raises LedgerError where it is no URL that we can use; connects later."""
+    """Create an engine for a SQLAlchemy URL, without connecting.
+
+    Raises LedgerError for an invalid URL, an unsupported database or a missing driver.
+    """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -40,8 +43,8 @@ def open_engine(url: str) -> Engine:
         raise LedgerError(f"the database driver {error.name} is not installed; install it, or use sqlite:///") from None
 
 
-def probe(url: str) -> None:
-    """Raise LedgerError where the ledger could not be opened; writes nothing."""
+def check_access(url: str) -> None:
+    """Check that the ledger could be opened, without writing anything. Raises LedgerError."""
     engine = open_engine(url)
     path = engine.url.database
     try:
@@ -52,13 +55,13 @@ def probe(url: str) -> None:
         with transaction(engine, write=False) as connection:
             _refuse_newer(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(explain(error)) from None
+        raise LedgerError(error_message(error)) from None
     finally:
         engine.dispose()
 
 
-def require(url: str) -> None:
-    """Raise LedgerError where a SQLite ledger does not exist yet."""
+def require_existing(url: str) -> None:
+    """Raise LedgerError for a SQLite ledger that does not exist yet."""
     path = open_engine(url).url
     if path.get_backend_name() == "sqlite" and path.database and not Path(path.database).exists():
         raise LedgerError(f"there is no ledger at {path.database} yet; `breakeven serve` makes it")
@@ -66,19 +69,22 @@ def require(url: str) -> None:
 
 @contextlib.contextmanager
 def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
-    """One transaction, committed at the end. A writer takes SQLite's write lock at its start."""
+    """Run the block in a transaction, committed at its end. With `write` SQLite's write lock is taken at the start."""
     with engine.connect().execution_options(breakeven_write=write) as connection, connection.begin():
         yield connection
 
 
 def serialise(connection: Connection) -> None:
-    """Until this transaction ends, no other one that calls this goes on. SQLite's writers are so anyway."""
+    """Wait for other transactions that called this, and block later ones until this one ends.
+
+    Needed with PostgreSQL only: SQLite serialises writers itself.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to HEAD. Raises LedgerError for a ledger of a newer Breakeven, and on I/O errors."""
+    """Create the schema or upgrade it to HEAD. Raises LedgerError for a newer schema, and for database errors."""
     try:
         _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
@@ -89,12 +95,12 @@ def migrate(engine: Engine) -> None:
             elif version != HEAD:
                 upgrade(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(explain(error)) from None
+        raise LedgerError(error_message(error)) from None
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Run the migrations from the ledger's version, none where it is empty, up to another one."""
-    # Slow to import and large, and only an old ledger needs it.
+    """Run the migrations from the database's version, or from an empty database, to the version `to`."""
+    # Imported here: slow to import, large, and only needed for a ledger with an old schema.
     from alembic import command
     from alembic.config import Config
 
@@ -105,7 +111,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def _create(connection: Connection) -> None:
-    """A new ledger at HEAD, with the mark that Alembic would leave."""
+    """Create a ledger at HEAD, with the version table that Alembic would write."""
     metadata.create_all(connection, checkfirst=False)
     versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
     versions.create(connection)
@@ -113,9 +119,9 @@ def _create(connection: Connection) -> None:
 
 
 def _switch_to_wal(engine: Engine) -> None:
-    """Readers and the writer then do not wait for each other. SQLite keeps the mode in the file.
+    """Set SQLite's WAL mode, in which readers and the writer do not block each other. It is stored in the file.
 
-    Two processes that switch a fresh file at once: the second is refused at once, whatever its timeout.
+    Retried, since of two processes that set it at once on a new file one fails immediately, whatever its timeout.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -126,19 +132,19 @@ def _switch_to_wal(engine: Engine) -> None:
             return
         except (OperationalError, sqlite3.OperationalError):
             if attempt == _WAL_TRIES - 1:
-                return  # without it the ledger is slower, and right
+                return  # without WAL the ledger is slower but correct
             time.sleep(_WAL_PAUSE_SECONDS)
 
 
-def explain(error: SQLAlchemyError) -> str:
-    """What a database said, without the statement, its parameters or the URL."""
+def error_message(error: SQLAlchemyError) -> str:
+    """The database's error message in one line, without the statement, its parameters or the URL."""
     cause = getattr(error, "orig", None)
     said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__
     return f"the database cannot be used ({said}); check the URL and that it is there and writable"
 
 
 def _refuse_newer(connection: Connection) -> str | None:
-    """The schema's version, None for an empty database."""
+    """The schema version, None for an empty database. Raises LedgerError for one newer than HEAD."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -155,7 +161,7 @@ def _sqlite(url: str, path: str | None) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
-        # Transactions begin where we say so, not where the driver guesses.
+        # Transactions are started explicitly, in `begin`, not implicitly by the driver.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=NORMAL")

@@ -1,4 +1,4 @@
-"""Reading decisions out of the ledger: the last ones, and the scored ones of a period. No prompt text is there."""
+"""Reading decisions from the ledger: the newest ones, and the scored ones of a period. None has prompt text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sqlalchemy import Connection, and_, func, select
 from breakeven.gateway.ledger.schema import attempts, cost_of, requests
 from breakeven.router.policy import Reason
 
-# Enough for any share to a tenth of a percent; the newest count.
+# Enough for the precision of a tenth of a percent; the newest are used.
 MAX_SCORED = 200_000
-_SHOWN = (
+_COLUMNS = (
     "id",
     "request_id",
     "at",
@@ -34,7 +34,7 @@ _SHOWN = (
 
 
 class Scored(NamedTuple):
-    """One scored request: what the teacher took for it, or would have, is `baseline` in picodollars."""
+    """One scored request: time (microseconds since the epoch), score, novelty, and baseline (picodollars)."""
 
     at: int
     score: float
@@ -43,8 +43,11 @@ class Scored(NamedTuple):
 
 
 def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-    """The newest requests first, those before `before` (microseconds) where given, with what their attempts cost."""
-    columns = [requests.c[name] for name in _SHOWN]
+    """The newest `limit` requests, newest first, each with the number, tokens and cost (picodollars) of its attempts.
+
+    `before`: only older requests, microseconds since the epoch. Shadow traffic is left out.
+    """
+    columns = [requests.c[name] for name in _COLUMNS]
     cost = cost_of(attempts)
     statement = (
         select(
@@ -68,7 +71,10 @@ def last(connection: Connection, limit: int, before: int | None = None) -> list[
 def scored(
     connection: Connection, artifact: str, since: int | None = None, until: int | None = None
 ) -> Sequence[Scored]:
-    """Requests that this artifact scored, the newest MAX_SCORED of [since, until), microseconds."""
+    """The newest MAX_SCORED requests in [since, until), microseconds, scored by the artifact with this hash.
+
+    Pinned requests are left out.
+    """
     c = requests.c
     wanted = [c.artifact == artifact, c.score.is_not(None), c.pinned.is_(False)]
     if since is not None:

@@ -1,9 +1,9 @@
-"""The append-only journal: a settled record is on disk before the client has the end of its answer.
+"""The append-only journal: a settled record is written to a file before the client has the end of its answer.
 
-One process writes one segment at a time, a file of JSON lines that it holds a lock on. A segment whose
-records are all in the database is emptied or removed. Segments that nobody holds belong to a process that
-died; whoever finds them brings their records home. It outlives a killed process; a machine that loses its
-power may lose what the kernel had not written.
+Each process writes one segment at a time, a file of JSON lines on which it holds a lock. A segment whose records are
+all in the database is truncated or removed. An unlocked segment is orphaned: its process crashed, and any other process
+recovers its records. The journal survives a killed process; a power failure may lose what the kernel had not written to
+disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _decode = msgspec.json.Decoder(RequestRecord).decode
 
 
 class Segment:
-    """One file of the journal, held by this process."""
+    """One file of the journal, locked by this process.
+
+    `size` is in bytes; `waiting` counts its records that are not in the database yet.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path, self._file = _create(folder)
@@ -37,12 +40,12 @@ class Segment:
 
     @property
     def full(self) -> bool:
-        """Whether the next record belongs into a new segment."""
+        """Whether the next record should go to a new segment."""
         return self.size >= _SEGMENT_BYTES
 
     def append(self, line: bytes) -> None:
-        """Write a record's JSON and its line end. Raises OSError, such as for a full disk; a partial line is taken
-        back.
+        """Append a record's JSON with its line end. Raises OSError, such as for a full disk, and then removes a partial
+        line.
         """
         written = os.write(self._file, line)
         if written != len(line):
@@ -52,7 +55,9 @@ class Segment:
         self.waiting += 1
 
     def stored(self, count: int, *, keep: bool) -> None:
-        """`count` of its records are in the database. Without any that wait it is emptied, or removed."""
+        """Note that `count` more of its records are in the database. After the last one, truncate it, or without `keep`
+        remove it.
+        """
         self.waiting -= count
         if self.waiting == 0 and self.size:
             if keep:
@@ -62,11 +67,11 @@ class Segment:
                 self.remove()
 
     def read(self) -> list[RequestRecord]:
-        """All records in it."""
+        """Read all records in the file. Raises OSError."""
         return _read(self.path)[0]
 
     def close(self) -> None:
-        """Let go of it; removed where nothing waits in it, else left for the next start."""
+        """Unlock it; remove it if all its records are stored, else leave it for recovery at the next start."""
         if self.waiting == 0:
             self.remove()
         elif self._open:
@@ -83,11 +88,11 @@ class Segment:
 
 
 def _create(folder: Path) -> tuple[Path, int]:
-    """A new file that we hold the lock of. Raises OSError."""
+    """Create a file and lock it. Returns its path and descriptor. Raises OSError."""
     while True:
         path = folder / f"{uuid.uuid4().hex}.jsonl"
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-        # Until it is locked, another process may take it for an orphan, and remove it as empty.
+        # Before it is locked, another process may take it for an orphan, and remove it as empty.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(path).st_ino == os.fstat(file).st_ino:
@@ -96,11 +101,12 @@ def _create(folder: Path) -> tuple[Path, int]:
 
 
 @contextlib.contextmanager
-def orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
-    """The records of a segment that nobody holds; None where somebody does. Removed when the block ends well.
+def claim_orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
+    """Lock an orphaned segment and give its records, or None if it is locked by a process or gone.
 
-    A last line that was cut off by a crash is passed over: its request was never answered in full. A segment
-    with other lines that are no records stays, under a name that ends in .damaged, for a person to look at.
+    The file is removed when the block ends without an exception. A last line that was cut off by a crash is
+    skipped: its client never got the whole answer. A segment with other unreadable lines is renamed to end in .damaged
+    instead, for an operator to inspect.
     """
     try:
         file = os.open(path, os.O_RDWR)
@@ -118,20 +124,20 @@ def orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
         with contextlib.suppress(FileNotFoundError):
             if damaged:
                 path.rename(path.with_suffix(".damaged"))
-                _log.error("%d lines of %s are no records; it stays as .damaged", damaged, path.name)
+                _log.error("%d unreadable lines in journal %s, renamed to .damaged", damaged, path.name)
             else:
                 path.unlink()
     finally:
         os.close(file)
 
 
-def orphans(folder: Path) -> list[Path]:
-    """All segments in the folder, ours among them, oldest first."""
+def segments(folder: Path) -> list[Path]:
+    """The paths of all segments in the folder, also those in use, in order of name."""
     return sorted(folder.glob("*.jsonl"), key=lambda path: path.name)
 
 
 def _read(path: Path) -> tuple[list[RequestRecord], int]:
-    """The records, and how many whole lines are none."""
+    """The records, and the number of complete lines that are not records."""
     records, damaged = [], 0
     for line in path.read_bytes().splitlines(keepends=True):
         try:

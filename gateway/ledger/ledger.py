@@ -1,4 +1,4 @@
-"""The ledger: what was paid, what hosting costs, what was invested; the one source of every sum of money."""
+"""The ledger: attempts paid for, hosting rates and investments; the source of all sums of money."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
-from breakeven.gateway.ledger.database import explain, migrate, open_engine, transaction
+from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
     Investment,
     contradictions,
+    deregister,
     enter,
     hosting_schedule,
     invest,
@@ -35,7 +36,6 @@ from breakeven.gateway.ledger.rates import (
     read_investments,
     read_rates,
     register,
-    sign_off,
 )
 from breakeven.gateway.ledger.rates import Writer as Registration
 from breakeven.gateway.ledger.totals import hours, read
@@ -49,7 +49,7 @@ _CLOSE_SECONDS = 10.0
 
 
 class Ledger:
-    """One open ledger. Safe to use from several threads."""
+    """An open ledger. Thread-safe. Times are in microseconds since the epoch, money in picodollars."""
 
     def __init__(self, engine: Engine, writer: Writer) -> None:
         self._engine = engine
@@ -61,10 +61,10 @@ class Ledger:
 
     @classmethod
     def open(cls, url: str, *, journal: Path, config: Config | None = None) -> Ledger:
-        """Connect, migrate, bring home what a killed process left behind, and start writing.
+        """Connect, migrate, recover the journals of crashed processes, and start writing.
 
-        `journal` is a folder that the processes of one machine share; with a config its hosting rate and
-        its investment are entered where they changed. Raises LedgerError.
+        `url` is SQLAlchemy's; `journal` a folder that the processes of one machine share. With a config, its prices,
+        hosting rates and investment are entered if they changed, and maintenance runs. Raises LedgerError.
         """
         engine = open_engine(url)
         try:
@@ -73,11 +73,11 @@ class Ledger:
             ledger = cls(engine, writer)
             if config is not None:
                 ledger.enter(config, now=time.time_ns() // 1000)
-                writer.upkeep = lambda: ledger.upkeep(time.time_ns() // 1000)
+                writer.maintenance = lambda: ledger.maintenance(time.time_ns() // 1000)
             writer.start()
         except SQLAlchemyError as error:
             engine.dispose()
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None
         except OSError as error:
             engine.dispose()
             raise LedgerError(f"its journal {journal} cannot be written ({error.strerror})") from None
@@ -87,30 +87,33 @@ class Ledger:
         return ledger
 
     def settle(self, record: RequestRecord, encoded: bytes | None = None) -> None:
-        """Take one record, with its JSON where that is known. It is on disk when this returns; never raises."""
+        """Accept a record; `encoded` is its JSON, if the caller has it. It is in the journal when this returns.
+
+        Never raises: see `write_failures`.
+        """
         self._writer.put(record, encoded)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until what was settled so far is in the database; False where that took too long."""
+        """Wait up to `timeout` seconds until all settled records are in the database; False if they are not."""
         return self._writer.flush(timeout)
 
     def close(self) -> None:
-        """Write what waits and close."""
+        """Store pending records, within 10 seconds, and disconnect. Others stay in the journal."""
         self._writer.close(_CLOSE_SECONDS)
         if self._config is not None:
-            # Where the database is away, others take us for gone after a while.
+            # If the database is unavailable, the registration expires instead.
             with contextlib.suppress(SQLAlchemyError), transaction(self._engine, write=True) as connection:
-                sign_off(connection, self._id)
+                deregister(connection, self._id)
         self._engine.dispose()
 
     @property
     def pending(self) -> int:
-        """Records that are settled and not yet in the database."""
+        """The number of records that are settled and not in the database yet."""
         return self._writer.pending
 
     @property
     def write_failures(self) -> int:
-        """How often the database or the journal refused a write."""
+        """The number of failed writes to the database or the journal, and of lost records, since the start."""
         return self._writer.write_failures + self._writer.journal_failures + self._writer.lost
 
     def sums(
@@ -120,49 +123,52 @@ class Ledger:
         until: int | None = None,
         reason: Reason | None = None,
     ) -> list[Sum]:
-        """Counts and money over [since, until), microseconds, grouped. See `sums.read`. Raises LedgerError."""
+        """Counts and money over [since, until), grouped; see `totals.read`. Raises LedgerError, ValueError."""
         return self._read(lambda connection: read(connection, group_by, since, until, reason))
 
     def hours(self, until: int | None = None) -> list[Hour]:
-        """Routed traffic by the hour. See `sums.hours`. Raises LedgerError, ValueError."""
+        """Routed traffic per hour; see `totals.hours`. Raises LedgerError, ValueError."""
         return self._read(lambda connection: hours(connection, until))
 
     def rates(self) -> list[Rate]:
-        """Hosting rates in order of time. Raises LedgerError."""
+        """Hosting rates in chronological order. Raises LedgerError."""
         return self._read(read_rates)
 
     def investments(self) -> list[Investment]:
-        """What was invested, in order of time. Raises LedgerError."""
+        """Investments in chronological order. Raises LedgerError."""
         return self._read(read_investments)
 
     def investment(self) -> int:
-        """Picodollars invested, all together. Raises LedgerError."""
+        """The sum of all investments, in picodollars. Raises LedgerError."""
         return sum(one.amount for one in self.investments())
 
     def invest(self, one: Investment) -> None:
-        """Enter an investment, or correct the one of that name. Raises LedgerError."""
+        """Enter an investment, or replace the one with its name. Raises LedgerError."""
         self._write(lambda connection: invest(connection, one))
 
     def decisions(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-        """The newest requests with what they cost. See `decisions.last`. Raises LedgerError."""
+        """The newest requests with their cost; see `decisions.last`. Raises LedgerError."""
         return self._read(lambda connection: last(connection, limit, before))
 
     def scored(self, artifact: str, since: int | None = None, until: int | None = None) -> Sequence[Scored]:
-        """Requests that this artifact scored. See `decisions.scored`. Raises LedgerError."""
+        """Requests scored by the artifact with this hash; see `decisions.scored`. Raises LedgerError."""
         return self._read(lambda connection: scored(connection, artifact, since, until))
 
     @property
     def window(self) -> int:
-        """Microseconds that quality looks back, as the config says."""
+        """The period that quality is measured over, `shadow.window_days`, in microseconds."""
         shadow = self._config.shadow if self._config is not None else Shadow()
         return shadow.window_days * DAY
 
     def compared(self, since: int) -> list[Compared]:
-        """Pairs of shadow traffic. See `outcomes.compared`. Raises LedgerError."""
+        """Compared pairs of shadow traffic; see `outcomes.compared`. Raises LedgerError."""
         return self._read(lambda connection: outcomes.compared(connection, since))
 
     def feedback(self, request_id: str, key: str, score: float) -> outcomes.Answered | None:
-        """Enter a user's score. Returns the answer that it is about, None where none is known. Raises LedgerError."""
+        """Store a user's score in [0, 1] of a request of this client key.
+
+        Returns the request, or None, with nothing stored, if it is not known. Raises LedgerError.
+        """
 
         def put(connection: Connection) -> outcomes.Answered | None:
             about = outcomes.answered(connection, request_id, key)
@@ -172,50 +178,50 @@ class Ledger:
 
         return self._write(put)
 
-    def keep_prompts(self, kept: Sequence[tuple[str, int, str]]) -> None:
-        """Keep (request, microseconds, text). Raises LedgerError."""
-        self._write(lambda connection: outcomes.keep(connection, kept))
+    def store_prompts(self, kept: Sequence[tuple[str, int, str]]) -> None:
+        """Store prompts: (request id, time, text). Raises LedgerError."""
+        self._write(lambda connection: outcomes.store_prompts(connection, kept))
 
     def purge_prompts(self, before: int | None = None) -> int:
-        """Remove kept prompts; how many went. Raises LedgerError."""
-        return self._write(lambda connection: outcomes.purge(connection, before))
+        """Delete stored prompts, with `before` only older ones; returns their number. Raises LedgerError."""
+        return self._write(lambda connection: outcomes.purge_prompts(connection, before))
 
     def judged(self) -> list[outcomes.Judged]:
-        """Outcomes with their prompts, oldest first. Raises LedgerError."""
+        """Outcomes whose prompt is stored, oldest first. Raises LedgerError."""
         return self._read(outcomes.judged)
 
     def outcome_counts(self) -> tuple[int, int]:
-        """How many outcomes there are, and how many with a kept prompt. Raises LedgerError."""
+        """The number of outcomes, and of those whose prompt is stored. Raises LedgerError."""
         return self._read(outcomes.count)
 
     def contradictions(self, now: int) -> int:
-        """How many different sets of prices the gateways use that write here now. Raises LedgerError."""
+        """The number of different sets of prices among the gateways active at `now`. Raises LedgerError."""
         return self._read(lambda connection: contradictions(connection, now))
 
     @property
     def shared(self) -> bool:
-        """Whether gateways on several machines may write here."""
+        """Whether gateways on several machines may write to this ledger: not with SQLite."""
         return self._engine.dialect.name != "sqlite"
 
     def policy(self) -> tuple[int, str | None]:
-        """Version and document of the shared policy. See `policy.read_policy`. Raises LedgerError."""
+        """Version and document of the shared policy; see `policy.read_policy`. Raises LedgerError."""
         return self._read(read_policy)
 
     def put_policy(self, document: str | None) -> int:
-        """Replace the shared policy and return its version. Raises LedgerError."""
+        """Replace the shared policy, None removes it. Returns the new version. Raises LedgerError."""
         return self._write(lambda connection: put_policy(connection, document))
 
     def enter(self, config: Config, now: int) -> None:
-        """Enter the config's hosting rates, prices and investment, from their dates or from now on.
+        """Enter the config's hosting rates, prices and investment, from their dates or from `now` on.
 
-        From here on this gateway calculates with this config. Raises LedgerError.
+        Maintenance uses this config from then on. Raises LedgerError.
         """
         self._write(lambda connection: enter(connection, config, now))
         self._config = config
 
-    def upkeep(self, now: int) -> None:
-        """What is to be done now and then: say that we are here, see whether another gateway contradicts, and
-        remove raw rows after their time. Nothing for a reader. Raises SQLAlchemyError.
+    def maintenance(self, now: int) -> None:
+        """Periodic work: register this gateway as active, warn if others use different prices, and once an hour delete
+        raw rows and prompts past their retention. Does nothing without a config. Raises SQLAlchemyError.
         """
         config = self._config
         if config is None:
@@ -225,7 +231,7 @@ class Ledger:
             register(connection, Registration(self._id, price_at(config, now), per_hour), now)
             different = contradictions(connection, now)
         if different > 1 and not self._contradicted:
-            _log.warning("gateways with %d different sets of prices write to this ledger; make them agree", different)
+            _log.warning("gateways with %d different sets of prices write to this ledger; make them equal", different)
         self._contradicted = different > 1
         if now < self._prune_at:
             return
@@ -233,18 +239,18 @@ class Ledger:
         if config.ledger.keep_days is not None:
             prune(self._engine, config.ledger.keep_days, now)
         with transaction(self._engine, write=True) as connection:
-            outcomes.purge(connection, now - config.ledger.keep_prompts_days * DAY)
+            outcomes.purge_prompts(connection, now - config.ledger.keep_prompts_days * DAY)
 
     def _write(self, what: Callable[[Connection], _T]) -> _T:
         try:
             with transaction(self._engine, write=True) as connection:
                 return what(connection)
         except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None
 
     def _read(self, what: Callable[[Connection], _T]) -> _T:
         try:
             with transaction(self._engine, write=False) as connection:
                 return what(connection)
         except SQLAlchemyError as error:
-            raise LedgerError(explain(error)) from None
+            raise LedgerError(error_message(error)) from None

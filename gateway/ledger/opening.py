@@ -1,4 +1,4 @@
-"""Opening the ledger that the config names, for reading, with each fault under the key that is to blame."""
+"""Opening the ledger of a config for reading; faults are reported under their config key."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError, LedgerError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import require
+from breakeven.gateway.ledger.database import require_existing
 
 
 @contextlib.contextmanager
 def read_ledger(config: Config, *, create: bool = False) -> Iterator[Ledger]:
-    """The ledger for reading, with what killed processes left in the journal.
+    """Open the config's ledger for reading and close it after the block; journals of crashed processes are recovered.
 
-    Raises ConfigError, also where there is none and it is not to be created: an empty report would be a lie.
+    Without `create`, a SQLite file that does not exist is an error: a report of an empty ledger would be misleading.
+    Raises ConfigError.
     """
     assert config.ledger.journal is not None, "load_config resolves it"
-    with blamed_on("ledger.url"):
+    with config_errors_for("ledger.url"):
         if not create:
-            require(config.ledger.url)
+            require_existing(config.ledger.url)
         ledger = Ledger.open(config.ledger.url, journal=Path(config.ledger.journal))
     try:
         yield ledger
@@ -30,7 +31,7 @@ def read_ledger(config: Config, *, create: bool = False) -> Iterator[Ledger]:
 
 
 @contextlib.contextmanager
-def blamed_on(key: str) -> Iterator[None]:
+def config_errors_for(key: str) -> Iterator[None]:
     """Turn a LedgerError inside the block into a ConfigError that names the config key."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Outcomes in the ledger: what shadow traffic and feedback say of answers, and the prompts kept for training."""
+"""Outcomes in the ledger, from shadow traffic and feedback, and the prompts stored for training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import outcomes, prompts, requests
 from breakeven.router.policy import Reason, Route
 
-# Enough for an interval of less than a percent; the newest count.
+# Enough for a confidence interval narrower than one percent; the newest pairs are used.
 MAX_PAIRS = 20_000
 _MAX_ROWS = 200_000
 
 
 class Judged(NamedTuple):
-    """One outcome with the text that the router read; a score is None where nobody gave one.
+    """One outcome with its stored prompt. `at`: microseconds since the epoch; `source`: shadow or feedback.
 
-    `artifact` and `score` are what the router in service then said of it.
+    `artifact` and `score` are of the router that decided the request; `student_score` and `teacher_score` are in
+    [0, 1], None where not scored.
     """
 
     request: str
@@ -36,7 +37,7 @@ class Judged(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A client's request that was answered: what feedback is about."""
+    """The stored request that feedback refers to. `at`: microseconds since the epoch."""
 
     id: str
     at: int
@@ -47,7 +48,7 @@ class Answered(NamedTuple):
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
-    """The newest MAX_PAIRS pairs of shadow traffic from `since`, microseconds, on."""
+    """The newest MAX_PAIRS compared pairs of shadow traffic since `since`, microseconds since the epoch."""
     c = outcomes.c
     wanted = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight)
     statement = select(*wanted).where(c.source == SHADOW, c.at >= since).order_by(c.at.desc()).limit(MAX_PAIRS)
@@ -55,7 +56,7 @@ def compared(connection: Connection, since: int) -> list[Compared]:
 
 
 def answered(connection: Connection, request_id: str, key: str) -> Answered | None:
-    """The newest request of this client key with this id, the client's or the gateway's own; None for none."""
+    """The newest answered request of this client key with this id, the client's or the gateway's own; else None."""
     c = requests.c
     statement = (
         select(c.id, c.at, c.route, c.score, c.novelty, c.artifact)
@@ -69,7 +70,7 @@ def answered(connection: Connection, request_id: str, key: str) -> Answered | No
 
 
 def put_feedback(connection: Connection, about: Answered, score: float) -> None:
-    """Enter a user's score in [0, 1] of an answer; a later one replaces it."""
+    """Store a user's score in [0, 1] of an answer, replacing an earlier one."""
     c = outcomes.c
     connection.execute(delete(outcomes).where(c.request == about.id, c.source == FEEDBACK))
     by_student = about.route == Route.STUDENT.value
@@ -87,8 +88,8 @@ def put_feedback(connection: Connection, about: Answered, score: float) -> None:
     connection.execute(insert(outcomes), row)
 
 
-def keep(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
-    """Keep (request, time in microseconds, text); those that are there already stay."""
+def store_prompts(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
+    """Store prompts: (request id, microseconds since the epoch, text). Existing ones are kept."""
     ids = [request for request, _, _ in kept]
     known = set(connection.scalars(select(prompts.c.request).where(prompts.c.request.in_(ids))))
     fresh = [{"request": request, "at": at, "text": text} for request, at, text in kept if request not in known]
@@ -96,8 +97,8 @@ def keep(connection: Connection, kept: Sequence[tuple[str, int, str]]) -> None:
         connection.execute(insert(prompts), fresh)
 
 
-def purge(connection: Connection, before: int | None = None) -> int:
-    """Remove kept prompts, those older than `before` (microseconds) where given. Returns how many went."""
+def purge_prompts(connection: Connection, before: int | None = None) -> int:
+    """Delete stored prompts, with `before` (microseconds since the epoch) only older ones; returns their number."""
     statement = delete(prompts)
     if before is not None:
         statement = statement.where(prompts.c.at < before)
@@ -105,7 +106,7 @@ def purge(connection: Connection, before: int | None = None) -> int:
 
 
 def judged(connection: Connection) -> list[Judged]:
-    """Outcomes whose prompt was kept, oldest first."""
+    """The newest outcomes whose prompt is stored, at most 200,000, oldest first."""
     c = outcomes.c
     wanted = (c.request, c.at, c.source, prompts.c.text, c.artifact, c.score)
     scores = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens)
@@ -115,7 +116,7 @@ def judged(connection: Connection) -> list[Judged]:
 
 
 def count(connection: Connection) -> tuple[int, int]:
-    """How many outcomes there are, and how many of them have a kept prompt."""
+    """The number of outcomes, and of those whose prompt is stored."""
     every = connection.scalar(select(func.count()).select_from(outcomes)) or 0
     kept = select(func.count()).select_from(outcomes.join(prompts, outcomes.c.request == prompts.c.request))
     return every, connection.scalar(kept) or 0

@@ -1,4 +1,4 @@
-"""The policy that gateways on several machines share: one row with a version that only grows."""
+"""The policy shared by gateways on several machines: one row with an increasing version."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _NAME = "active"
 
 
 def read_policy(connection: Connection) -> tuple[int, str | None]:
-    """Version and document; version 0 where none was ever put, no document where it was taken back."""
+    """Version and JSON document; version 0 if none was ever stored, None for the document if it was removed."""
     columns = policies.c
     row = connection.execute(select(columns.version, columns.document).where(columns.name == _NAME)).first()
     return (0, None) if row is None else (row[0], row[1])
 
 
 def put_policy(connection: Connection, document: str | None) -> int:
-    """Replace it. Returns its version."""
+    """Replace the document, None removes it. Returns the new version."""
     serialise(connection)
     version = read_policy(connection)[0] + 1
     values = {"version": version, "document": document}

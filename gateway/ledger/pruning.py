@@ -1,4 +1,4 @@
-"""Removing raw rows after their time. Hourly sums were written with them and stay, so no total changes."""
+"""Deleting raw rows past their retention. The hourly sums are kept, so no total changes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from breakeven.gateway.ledger.database import serialise, transaction
 from breakeven.gateway.ledger.schema import attempts, marks, requests
 
 _RAW_SINCE = "raw_since"
-_LONG_AGO = -(2**62)
-_CHUNK = 1000
-_CHUNKS = 500  # at one go; the rest waits for the next
+_FAR_PAST = -(2**62)
+_BATCH = 1000
+_MAX_BATCHES = 500  # per call; the rest is deleted by the next one
 
 
 def raw_since(connection: Connection) -> int:
-    """Raw rows before this moment, a whole hour in microseconds, have been removed; long ago where none were."""
+    """The time before which raw rows have been deleted, a whole hour in microseconds; far in the past if none were."""
     at = connection.scalar(select(marks.c.at).where(marks.c.name == _RAW_SINCE))
-    return _LONG_AGO if at is None else at
+    return _FAR_PAST if at is None else at
 
 
 def prune(engine: Engine, keep_days: int, now: int) -> int:
-    """Remove the raw rows of whole hours older than `keep_days`. Returns how many requests went.
+    """Delete the raw rows of whole hours older than `keep_days`; returns the number of requests deleted.
 
-    Small transactions: requests that settle meanwhile do not wait long.
+    `now` is in microseconds since the epoch. Uses small transactions, so that requests settling meanwhile do not wait
+    long. Raises SQLAlchemyError.
     """
     before = (now - keep_days * DAY) // HOUR * HOUR
     with transaction(engine, write=True) as connection:
@@ -32,9 +33,9 @@ def prune(engine: Engine, keep_days: int, now: int) -> int:
         if not connection.execute(update(marks).where(marks.c.name == _RAW_SINCE).values(at=before)).rowcount:
             connection.execute(insert(marks), {"name": _RAW_SINCE, "at": before})
     removed = 0
-    for _ in range(_CHUNKS):
+    for _ in range(_MAX_BATCHES):
         with transaction(engine, write=True) as connection:
-            ids = list(connection.scalars(select(requests.c.id).where(requests.c.at < before).limit(_CHUNK)))
+            ids = list(connection.scalars(select(requests.c.id).where(requests.c.at < before).limit(_BATCH)))
             if not ids:
                 break
             connection.execute(delete(attempts).where(attempts.c.request.in_(ids)))

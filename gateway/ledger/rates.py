@@ -1,4 +1,4 @@
-"""What is entered once and dated: hosting rates, the teacher's prices, investments, and who writes."""
+"""Dated entries of the ledger: hosting rates, the teacher's prices, investments, and the active gateways."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.schema import gateways, hosting_rates, investments, prices
 
-# The investment that the config names; others have names of their own.
+# The name of the investment in the config; others are named by the operator.
 FROM_CONFIG = "config"
-ALIVE = 120_000_000  # microseconds after which a gateway that was not seen is taken for gone
-_FORGOTTEN = 86_400_000_000
+_ACTIVE = 120_000_000  # without registering for this long, a gateway counts as stopped
+_EXPIRED = 86_400_000_000
 
 
 class Investment(NamedTuple):
-    """A one-time cost: what for, when (microseconds since the epoch), picodollars."""
+    """A one-time cost: its name, time (microseconds since the epoch) and amount (picodollars)."""
 
     name: str
     at: int
@@ -33,7 +33,7 @@ class Investment(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A gateway that writes here, and what it calculates with now."""
+    """An active gateway: its id, and the prices and hosting rate (picodollars per hour) that it uses now."""
 
     id: str
     price: Price
@@ -41,7 +41,7 @@ class Writer(NamedTuple):
 
 
 def enter(connection: Connection, config: Config, now: int) -> None:
-    """Enter what the config says: rates and prices from their dates, or from now on where they changed."""
+    """Enter the config's rates and prices, from their dates, or from `now` on if they changed; and its investment."""
     serialise(connection)
     start = _enter_hosting(connection, config, now)
     _enter_price(connection, price_at(config, now), now)
@@ -52,7 +52,7 @@ def enter(connection: Connection, config: Config, now: int) -> None:
 
 
 def hosting_schedule(config: Config, start: int) -> list[Rate]:
-    """The config's rates in order of time; the first one from `start`."""
+    """The config's hosting rates in chronological order; the first one holds from `start`, microseconds."""
     student = config.student
     first = Rate(start, picodollars(student.hosting_usd_per_hour) * student.hosting_replicas)
     changes = [
@@ -63,7 +63,7 @@ def hosting_schedule(config: Config, start: int) -> list[Rate]:
 
 
 def price_at(config: Config, now: int) -> Price:
-    """The teacher's prices at a moment."""
+    """The teacher's prices that the config sets for `now`, microseconds since the epoch."""
     return in_force(price_schedule(config), now)
 
 
@@ -74,7 +74,7 @@ def price_schedule(config: Config) -> list[tuple[int, Price]]:
 
 
 def in_force(schedule: Sequence[tuple[int, Price]], now: int) -> Price:
-    """The price of a schedule at a moment."""
+    """The price of a schedule that holds at `now`, microseconds since the epoch."""
     return next(price for since, price in reversed(schedule) if since <= now or since == 0)
 
 
@@ -97,21 +97,21 @@ def _price(prices: Prices) -> Price:
 
 
 def read_rates(connection: Connection) -> list[Rate]:
-    """Hosting rates in order of time."""
+    """The stored hosting rates in chronological order."""
     columns = hosting_rates.c
     rows = connection.execute(select(columns.since, columns.per_hour).order_by(columns.since, columns.id))
     return [Rate(since, per_hour) for since, per_hour in rows]
 
 
 def read_investments(connection: Connection) -> list[Investment]:
-    """All investments of more than nothing, in order of time."""
+    """All stored investments other than 0, in chronological order."""
     columns = investments.c
     statement = select(columns.name, columns.at, columns.amount).where(columns.amount != 0)
     return [Investment(*row) for row in connection.execute(statement.order_by(columns.at, columns.name))]
 
 
 def invest(connection: Connection, one: Investment) -> None:
-    """Enter an investment, or correct the one of that name."""
+    """Insert an investment, or replace the one with its name."""
     serialise(connection)
     entry = investments.c.name == one.name
     if not connection.execute(update(investments).where(entry).values(at=one.at, amount=one.amount)).rowcount:
@@ -119,31 +119,31 @@ def invest(connection: Connection, one: Investment) -> None:
 
 
 def register(connection: Connection, writer: Writer, now: int) -> None:
-    """Note that this gateway writes here, now and with these prices; the long gone are forgotten."""
+    """Register a gateway as active at `now`, and delete those not active for a day."""
     values = {**_price_row(writer.price), "seen": now, "hosting_per_hour": writer.hosting_per_hour}
     if not connection.execute(update(gateways).where(gateways.c.id == writer.id).values(**values)).rowcount:
         connection.execute(insert(gateways), {**values, "id": writer.id, "started": now})
-        connection.execute(delete(gateways).where(gateways.c.seen < now - _FORGOTTEN))
+        connection.execute(delete(gateways).where(gateways.c.seen < now - _EXPIRED))
 
 
-def sign_off(connection: Connection, id: str) -> None:
-    """This gateway writes no more."""
+def deregister(connection: Connection, id: str) -> None:
+    """Delete the registration of the gateway with this id."""
     connection.execute(delete(gateways).where(gateways.c.id == id))
 
 
 def contradictions(connection: Connection, now: int) -> int:
-    """How many different sets of prices the gateways use that write here now; 0 or 1 is as it should be."""
+    """The number of different sets of prices among the gateways active at `now`; more than 1 is a conflict."""
     c = gateways.c
     statement = (
         select(c.input, c.cached_input, c.output, c.document, c.hosting_per_hour)
-        .where(c.seen >= now - ALIVE)
+        .where(c.seen >= now - _ACTIVE)
         .distinct()
     )
     return connection.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
 
 def micros(moment: datetime.datetime) -> int:
-    """A moment as microseconds since the epoch."""
+    """A time with a zone as microseconds since the epoch."""
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     return (moment - epoch) // datetime.timedelta(microseconds=1)
 
@@ -155,14 +155,14 @@ def _enter_hosting(connection: Connection, config: Config, now: int) -> int:
     stored = read_rates(connection)
     if not stored:
         begun = [rate for rate in wanted if rate.since <= now]
-        if since is None:  # hosting begins now, with what holds now
+        if since is None:  # hosting starts now, at the rate in force
             wanted = [Rate(now, begun[-1].per_hour), *(rate for rate in wanted if rate.since > now)]
         _insert_rates(connection, wanted)
         return start
     if since is not None and start != stored[0].since and (len(stored) == 1 or start < stored[1].since):
         connection.execute(update(hosting_rates).where(hosting_rates.c.since == stored[0].since).values(since=start))
         stored[0] = Rate(start, stored[0].per_hour)
-    # Rates that have not begun are plans, and may change; what has begun is history.
+    # Rates in the future may still change; those in force, and past ones, are never rewritten.
     for rate in stored:
         if rate.since > now and rate not in wanted:
             connection.execute(delete(hosting_rates).where(hosting_rates.c.since == rate.since))
@@ -170,7 +170,7 @@ def _enter_hosting(connection: Connection, config: Config, now: int) -> int:
     late = [r for r in wanted[1:] if r.since <= now and r.since > max((s.since for s in stored), default=0)]
     _insert_rates(connection, late)
     begun = sorted([rate for rate in (*stored, *late) if rate.since <= now])
-    holds = _holding(wanted, now) if since is not None else _holding([wanted[0]._replace(since=0), *wanted[1:]], now)
+    holds = _rate_at(wanted, now) if since is not None else _rate_at([wanted[0]._replace(since=0), *wanted[1:]], now)
     if holds is not None and (not begun or begun[-1].per_hour != holds):
         moment = max(now, begun[-1].since + 1) if begun else now
         _insert_rates(connection, [Rate(moment, holds)])
@@ -178,7 +178,7 @@ def _enter_hosting(connection: Connection, config: Config, now: int) -> int:
     return start
 
 
-def _holding(rates: Sequence[Rate], now: int) -> int | None:
+def _rate_at(rates: Sequence[Rate], now: int) -> int | None:
     begun = [rate for rate in rates if rate.since <= now]
     return begun[-1].per_hour if begun else None
 
@@ -188,13 +188,13 @@ def _insert_rates(connection: Connection, rates: Sequence[Rate]) -> None:
         connection.execute(insert(hosting_rates), [rate._asdict() for rate in rates])
 
 
-def _enter_price(connection: Connection, now_holds: Price, now: int) -> None:
+def _enter_price(connection: Connection, current_price: Price, now: int) -> None:
     c = prices.c
     columns = (c.input, c.cached_input, c.output, c.document)
     last = connection.execute(select(*columns, c.since).order_by(c.since.desc(), c.id.desc()).limit(1)).first()
-    if last is None or last[:4] != tuple(_price_row(now_holds).values()):
+    if last is None or last[:4] != tuple(_price_row(current_price).values()):
         since = now if last is None else max(now, last[4] + 1)
-        connection.execute(insert(prices), {**_price_row(now_holds), "since": since})
+        connection.execute(insert(prices), {**_price_row(current_price), "since": since})
 
 
 def _price_row(price: Price) -> dict[str, Any]:

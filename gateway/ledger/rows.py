@@ -1,4 +1,4 @@
-"""Settled records as rows of the ledger's tables."""
+"""Converting settled records to rows of the ledger's tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from breakeven.gateway.economics.totals import COUNTS, MONEY
 from breakeven.router.policy import Reason
 
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
-# Where an outcome comes from.
+# Sources of outcomes.
 SHADOW, FEEDBACK = "shadow", "feedback"
 
 Row = dict[str, Any]
@@ -22,7 +22,7 @@ HourlySums = dict[tuple[object, ...], list[int]]
 
 
 def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row a request."""
+    """One row of the table `requests` per record."""
     return [
         {
             "id": record.id,
@@ -43,7 +43,7 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
             "router_seconds": record.router_seconds,
             "overhead_seconds": record.overhead_seconds,
             "seconds": record.seconds,
-            # Members of an enum are slow to bind.
+            # As plain strings: enum members are slow to bind.
             "route": str(record.route or "none"),
             "reason": str(record.reason or "none"),
             "key": record.key or "",
@@ -53,7 +53,7 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
 
 
 def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row an attempt."""
+    """One row of the table `attempts` per attempt."""
     return [
         {
             "request": record.id,
@@ -87,7 +87,7 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
 
 
 def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
-    """Add the records to sums by KEYS; the request's own counts are on its last attempt."""
+    """Add the records to `sums`, by KEYS; what belongs to a request is counted with its last attempt."""
     for record in records:
         hour = record.at // HOUR
         for number, attempt in enumerate(record.attempts, 1):
@@ -122,22 +122,22 @@ def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
 
 
 def hourly_rows(sums: HourlySums) -> list[Row]:
-    """The sums as rows, in the order of their keys."""
+    """One row of the table `hourly` per group, sorted by key, so that writers lock rows in the same order."""
     names = COUNTS + MONEY
     rows = [dict(zip(KEYS + names, (*group, *total), strict=True)) for group, total in sums.items()]
     return sorted(rows, key=lambda row: [str(row[name]) for name in KEYS])
 
 
 def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row for each pair that shadow traffic compared."""
+    """One row of the table `outcomes` per record with a compared pair."""
     return [{**msgspec.structs.asdict(record.pair), "source": SHADOW} for record in records if record.pair is not None]
 
 
 def counts(record: RequestRecord, number: int) -> bool:
-    """Whether this attempt carries its request's own counts: the last one does, and shadow traffic is no request."""
+    """Whether the request is counted with attempt `number` (from 1): the last one; never for shadow traffic."""
     return number == len(record.attempts) and record.reason is not Reason.SHADOW
 
 
 def _cached(usage: Usage) -> int:
-    # Clamped as in their cost, so that tokens and money agree.
+    # Clamped as in the cost, so that tokens and money are consistent.
     return min(usage.cached, usage.prompt)

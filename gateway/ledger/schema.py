@@ -44,7 +44,7 @@ attempts = Table(
     metadata,
     Column("request", String(32), primary_key=True),
     Column("number", Integer, primary_key=True),
-    # The last attempt carries the request's own counts in every sum.
+    # In sums, a request is counted with its last attempt.
     Column("last", Boolean, nullable=False),
     Column("upstream", String(16), nullable=False),
     Column("outcome", String(24), nullable=False),
@@ -72,8 +72,8 @@ attempts = Table(
     Column("seconds", Float, nullable=False),
 )
 
-# Sums by the hour, written in the same transaction as the rows: they make long periods cheap to read and
-# stay when raw rows are removed.
+# Sums per hour, written in the same transaction as the rows: long periods are cheap to read, and the sums are kept when
+# raw rows are deleted.
 hourly = Table(
     "hourly",
     metadata,
@@ -104,8 +104,8 @@ hourly = Table(
     Column("baseline_output", BigInteger, nullable=False, server_default="0"),
 )
 
-# Student and teacher compared: by shadow traffic, which has both scores, and by the users' feedback, which has
-# one. `request` is the client's request; raw rows may be gone while these stay.
+# Scores of answers: from shadow traffic, which scores both answers, and from users' feedback, which scores one.
+# `request` is the client's request, whose raw rows may have been deleted.
 outcomes = Table(
     "outcomes",
     metadata,
@@ -128,7 +128,7 @@ outcomes = Table(
     Index("outcomes_at", "at"),
 )
 
-# What the router read of a request, only where the operator wants it kept.
+# The text that the router read, stored only with ledger.store_prompts.
 prompts = Table(
     "prompts",
     metadata,
@@ -146,7 +146,7 @@ hosting_rates = Table(
     Column("per_hour", BigInteger, nullable=False),
 )
 
-# The teacher's prices as gateways came to use them: picodollars per token. Each attempt keeps its own cost.
+# History of the teacher's prices, in picodollars per token. Each attempt stores its own cost.
 prices = Table(
     "prices",
     metadata,
@@ -159,7 +159,7 @@ prices = Table(
     Column("document", Text),
 )
 
-# The gateways that write here, each with what it calculates with, so that a contradiction can be reported.
+# The gateways that write to this ledger, with the prices they use, so that differences can be reported.
 gateways = Table(
     "gateways",
     metadata,
@@ -173,7 +173,7 @@ gateways = Table(
     Column("hosting_per_hour", BigInteger, nullable=False),
 )
 
-# Moments that hold for the whole ledger; `raw_since`: raw rows before it have been removed.
+# Times that apply to the whole ledger; `raw_since`: raw rows before it have been deleted.
 marks = Table(
     "marks",
     metadata,
@@ -181,7 +181,7 @@ marks = Table(
     Column("at", BigInteger, nullable=False),
 )
 
-# The policy that an operator put over the config's, for gateways on several machines; no document: taken back.
+# The policy set through the admin API, shared by gateways on several machines; without a document the config's holds.
 policies = Table(
     "policies",
     metadata,

@@ -1,4 +1,4 @@
-"""Reading the ledger into the values of the economics: a statement, a curve, groups."""
+"""Reading the ledger into the values of `gateway.economics`: statement, savings curve, and grouped sums."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
 
-# What a report can be grouped by. `route` is the upstream that answered, `upstream` the one that was paid.
+# What a report can be grouped by. `route` is the upstream that answered, `upstream` the one whose attempt is paid.
 GROUPS = ("day", "hour", "route", "upstream", "key", "reason", "endpoint", "pinned")
 _BY = ("upstream", "pinned", "reason")
-_DAYS = 3  # a younger ledger is drawn by the hour
+_DAYS = 3  # a ledger with fewer days gets a curve by the hour
 
 
 class Quality(NamedTuple):
-    """None where nothing was compared."""
+    """Results of shadow traffic: quality retention and output tokens of teacher per student; None without pairs."""
 
     retention: Retention | None
     output_ratio: Fraction | None
 
 
 class Books(msgspec.Struct, frozen=True):
-    """The statement of a period, the curve of the whole history, and where it goes."""
+    """What a report shows: the statement of a period, the savings curve up to its end, the projection, and quality."""
 
     statement: Statement
     curve: list[Point]
@@ -40,12 +40,15 @@ class Books(msgspec.Struct, frozen=True):
 
 
 def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
-    """The ledger's statement of a period; by default all of it until now. Raises LedgerError, ValueError."""
+    """The statement of [since, until), by default of everything until `now`; all in microseconds since the epoch.
+
+    Raises LedgerError, and ValueError as `totals.read` does.
+    """
     return _statement(ledger, ledger.hours(_bound(now, until)), now, since, until)
 
 
 def quality(ledger: Ledger, now: int) -> Quality:
-    """What shadow traffic found in the days that the config looks back. Raises LedgerError."""
+    """Results of shadow traffic in the last `shadow.window_days` before `now`. Raises LedgerError."""
     since = (now - ledger.window) // HOUR * HOUR
     pairs = ledger.compared(since)
     if not pairs:
@@ -56,24 +59,27 @@ def quality(ledger: Ledger, now: int) -> Quality:
 
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
-    """Picodollars of the teacher's spend that shadow traffic took. Raises LedgerError, ValueError."""
+    """Picodollars spent on the teacher for shadow traffic in [since, until). Raises LedgerError, ValueError."""
     return sum(one.cost for one in ledger.sums((), since, until, Reason.SHADOW))
 
 
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
-    """All that a report shows; the curve ends with the period. Raises LedgerError, ValueError."""
+    """Everything that a report on [since, until) shows, as of `now`. Raises LedgerError, ValueError."""
     hours = ledger.hours(_bound(now, until))
     statement = _statement(ledger, hours, now, since, until)
     return Books(statement, *_curve(hours, ledger.rates(), statement.investment, statement.until), quality(ledger, now))
 
 
 def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:
-    """Savings piled up from the beginning until now, by the day, and where they go. Raises LedgerError."""
+    """Cumulative savings per day until `now`, and their projection, None where none is possible. Raises LedgerError."""
     return _curve(ledger.hours(), ledger.rates(), ledger.investment(), now)
 
 
 def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | None) -> list[Sum]:
-    """Sums by any of GROUPS. A day is its first microsecond, an hour likewise. Raises ValueError, LedgerError."""
+    """Sums over [since, until) by any of GROUPS; a day or hour is given as its first microsecond.
+
+    Raises ValueError for an invalid grouping or period, with the option `--by` in its message, and LedgerError.
+    """
     unknown = set(by) - set(GROUPS)
     if unknown:
         raise ValueError(f"--by: cannot group by {', '.join(sorted(unknown))}; choose among {', '.join(GROUPS)}")
@@ -90,7 +96,7 @@ def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | N
 
 
 def _bound(now: int, until: int | None) -> int | None:
-    # No upper bound where the period ends now: a record of this very moment belongs to it.
+    # No upper bound for a period that ends now, so that a record of this very microsecond is included.
     return None if until is None or until >= now else until
 
 

@@ -1,4 +1,4 @@
-"""One batch of settled records into the database: their rows and the hourly sums, in one transaction."""
+"""Storing a batch of settled records: their rows and the hourly sums, in one transaction."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ from breakeven.gateway.ledger.rows import (
 )
 from breakeven.gateway.ledger.schema import attempts, hourly, outcomes, requests
 
-# How many requests are stored between two breaths: some tenths of a millisecond. Their rows are one statement, since
-# SQLite's driver lets go of the interpreter for each one and on a busy core has to wait for its turn to get it back. No
-# more than fit into the 999 parameters that a SQLite of before 3.32 takes.
+# How many requests are stored before yielding the GIL: some tenths of a millisecond. Their rows are one statement,
+# since SQLite's driver releases the GIL for each statement, and on a busy core has to wait to get it back. Few enough
+# for the limit of 999 parameters per statement in SQLite before 3.32.
 _STEP = 999 // max(len(requests.columns), len(attempts.columns))
-# One parameter instead of one for each id, which SQLAlchemy writes out each time.
+# One parameter for all ids; with one each, SQLAlchemy would build the statement anew each time.
 _LIST = func.json_each(bindparam("ids")).table_valued("value")
 _IN_A_LIST = select(requests.c.id).where(requests.c.id.in_(select(_LIST.c.value)))
 
 
 def store(
-    engine: Engine, records: list[RequestRecord], breathe: Callable[[], None] | None = None
+    engine: Engine, records: list[RequestRecord], yield_gil: Callable[[], None] | None = None
 ) -> list[RequestRecord]:
-    """Insert those that are not there yet and add them to the hourly sums, in one transaction.
+    """Insert records that are not stored yet and add them to the hourly sums, in one transaction.
 
-    `breathe` is called between a few rows and the next, where they go to SQLite: that is work for this process, and
-    whoever shares a core with it should not wait for all of it. Returns those that it left out: raw rows of their time
-    have been removed, so nobody can say whether they were stored before.
+    `yield_gil` is called between groups of rows with SQLite, which does its work in this process: requests on the same
+    core then do not wait for the whole batch. Returns the records left out because they are older than the pruned rows,
+    so that it is unknown whether they were stored before. Raises SQLAlchemyError, and OverflowError.
     """
     with transaction(engine, write=True) as connection:
         limit = raw_since(connection)
         late = [record for record in records if record.at < limit]
         known = _known(connection, [record.id for record in records])
         fresh = list({r.id: r for r in records if r.at >= limit and r.id not in known}.values())
-        step = _STEP if breathe is not None and engine.dialect.name == "sqlite" else max(1, len(fresh))
+        step = _STEP if yield_gil is not None and engine.dialect.name == "sqlite" else max(1, len(fresh))
         sums: HourlySums = {}
         for start in range(0, len(fresh), step):
-            if breathe is not None:
-                breathe()
+            if yield_gil is not None:
+                yield_gil()
             few = fresh[start : start + step]
             _insert(connection, requests, request_rows(few))
             _insert(connection, attempts, attempt_rows(few))
             add_up(few, sums)
-        if breathe is not None:
-            breathe()
+        if yield_gil is not None:
+            yield_gil()
         pairs = outcome_rows(fresh)
         if pairs:
             connection.execute(insert(outcomes), pairs)
         if sums:
-            connection.execute(_adding(engine.dialect.name), hourly_rows(sums))
+            connection.execute(_upsert(engine.dialect.name), hourly_rows(sums))
     return late
 
 
 def _known(connection: Connection, ids: list[str]) -> set[str]:
-    """Those of the ids that are stored."""
+    """Which of the ids are stored already."""
     if connection.dialect.name != "sqlite":
         return set(connection.scalars(select(requests.c.id).where(requests.c.id.in_(ids))))
     return set(connection.scalars(_IN_A_LIST, {"ids": msgspec.json.encode(ids).decode()}))
@@ -80,7 +80,7 @@ def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
         return
     for start in range(0, len(rows), _STEP):
         few = rows[start : start + _STEP]
-        # To bind a row costs SQLAlchemy several times what SQLite takes to store it.
+        # Bypasses SQLAlchemy's parameter binding, which costs several times what SQLite takes to store a row.
         head, values, names = _plain_insert(table)
         statement = head + ", ".join([values] * len(few))
         connection.exec_driver_sql(statement, tuple([row[name] for row in few for name in names]))
@@ -88,7 +88,7 @@ def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
 
 @functools.cache
 def _plain_insert(table: Table) -> tuple[str, str, list[str]]:
-    """The statement that inserts rows up to their values, the values of one row, and the order of its columns."""
+    """INSERT up to VALUES, the placeholders of one row, and the names of its columns in order."""
     compiled = insert(table).compile(dialect=sqlite.dialect())
     assert compiled.positiontup is not None
     head, values, own = str(compiled).partition(" VALUES ")
@@ -96,16 +96,16 @@ def _plain_insert(table: Table) -> tuple[str, str, list[str]]:
 
 
 @functools.cache
-def _adding(dialect: str) -> Executable:
-    """INSERT that adds to the counts and the money of a row of the hourly sums that is there."""
+def _upsert(dialect: str) -> Executable:
+    """INSERT into the hourly sums that adds to the counts and the money of an existing row."""
     if dialect == "postgresql":
-        # Large, and only needed with such a ledger.
+        # Large, and only needed with PostgreSQL.
         from sqlalchemy.dialects.postgresql import insert as insert_or_add
     else:
         from sqlalchemy.dialects.sqlite import insert as insert_or_add  # type: ignore[assignment]
     statement = insert_or_add(hourly)
-    adding: Executable = statement.on_conflict_do_update(
+    upsert: Executable = statement.on_conflict_do_update(
         index_elements=list(KEYS),
         set_={name: hourly.c[name] + statement.excluded[name] for name in COUNTS + MONEY},
     )
-    return adding
+    return upsert

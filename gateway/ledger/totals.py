@@ -1,4 +1,4 @@
-"""Reading the ledger: sums of counts and money over any period, in any grouping."""
+"""Sums of counts and money in the ledger, over any period and in any grouping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from breakeven.gateway.ledger.rows import KEYS
 from breakeven.gateway.ledger.schema import attempts, cost_of, hourly, requests
 from breakeven.router.policy import Reason
 
-# A sum of 64-bit picodollars would overflow at nine million USD: it is taken in two halves.
+# SUM over 64-bit picodollars would overflow at 9 million USD, so the two halves of each amount are summed separately.
 _HALF = 10**9
 # A `day` is the number of days since the epoch in UTC, an `hour` likewise.
 GROUPS = ("day", *KEYS)
@@ -30,11 +30,11 @@ def read(
     until: int | None = None,
     reason: Reason | None = None,
 ) -> list[Sum]:
-    """Sums over [since, until), microseconds, in the order of the groups; names in GROUPS may be grouped by.
+    """Sums over [since, until), in microseconds since the epoch, sorted by group; `group_by`: names in GROUPS.
 
-    With a `reason` only requests with that one count.
-
-    Whole hours come from the hourly sums; what a period cuts off an hour is read from the raw rows.
+    With a `reason` only requests with that reason count. Whole hours are read from the hourly sums, parts of hours at
+    the ends of the period from the raw rows. Raises ValueError for an unknown group, and for a period that cuts an hour
+    whose raw rows were deleted.
     """
     unknown = set(group_by) - set(GROUPS)
     if unknown:
@@ -50,9 +50,9 @@ def read(
 
 
 def hours(connection: Connection, until: int | None = None) -> list[Hour]:
-    """Routed traffic of each hour before `until`, microseconds, in order of time: what a long history comes to.
+    """Baseline and cost of the routed traffic of each hour before `until` (microseconds), in chronological order.
 
-    An hour of pinned traffic alone has zeros: it tells when traffic began.
+    An hour with only pinned traffic is included, with zeros. Raises ValueError as `read` does.
     """
     c = hourly.c
     halves: list[object] = []
@@ -73,7 +73,7 @@ def hours(connection: Connection, until: int | None = None) -> list[Hour]:
 
 
 def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[_Part]:
-    """The whole hours of a period, and what it cuts off the hours at its ends; each with its column of reasons."""
+    """SELECTs for the whole hours of a period and for the parts of hours at its ends, each with its reason column."""
     first = None if since is None else -(-since // HOUR)
     last = None if until is None else until // HOUR
     if since is not None and until is not None and first is not None and last is not None and first > last:
@@ -89,7 +89,7 @@ def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Ite
 def _require_raw_rows(connection: Connection, since: int | None, until: int | None) -> None:
     cut = [moment for moment in (since, until) if moment is not None and moment % HOUR]
     if cut and min(cut) // HOUR * HOUR < raw_since(connection):
-        raise ValueError("a period so far back must begin and end at whole hours: only hourly sums are kept of it")
+        raise ValueError("a period so far back must begin and end at whole hours: only its hourly sums are kept")
 
 
 def _sum(row: Sequence[object], groups: int) -> Sum:
@@ -110,7 +110,7 @@ def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) ->
     if last is not None:
         period.append(hourly.c.hour < last)
     statement = select(*wanted).where(and_(True, *period))  # type: ignore[call-overload]
-    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
+    return statement.group_by(*_positions(keys))  # type: ignore[no-any-return]
 
 
 def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[object, ...]]:
@@ -141,8 +141,8 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
         wanted += [func.sum(column // _HALF), func.sum(column % _HALF)]
     statement = select(*wanted).join_from(attempts, requests, a.request == r.id)  # type: ignore[call-overload]
     statement = statement.where(r.at >= since, r.at < until)
-    return statement.group_by(*_places(keys))  # type: ignore[no-any-return]
+    return statement.group_by(*_positions(keys))  # type: ignore[no-any-return]
 
 
-def _places(keys: Sequence[object]) -> list[object]:
+def _positions(keys: Sequence[object]) -> list[object]:
     return [literal_column(str(index + 1)) for index in range(len(keys))]

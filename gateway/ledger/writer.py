@@ -1,4 +1,4 @@
-"""From settled records to committed rows: a journal, a queue and one thread that batches."""
+"""Writing settled records to the database: a journal, a queue, and one thread that commits in batches."""
 
 from __future__ import annotations
 
@@ -17,36 +17,40 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
-from breakeven.gateway.ledger.database import explain
-from breakeven.gateway.ledger.journal import Segment, orphan, orphans
+from breakeven.gateway.ledger.database import error_message
+from breakeven.gateway.ledger.journal import Segment, claim_orphan, segments
 from breakeven.gateway.ledger.store import store
 
 _log = logging.getLogger("breakeven.ledger")
 
-# A commit of more holds up the requests on a busy core for milliseconds.
+# Committing more at once would delay requests on a busy core by milliseconds.
 _BATCH = 150
-# A transaction costs as much as some fifteen requests. Who needs them at once flushes.
+# How long a batch is gathered: a transaction costs as much as about fifteen requests. `flush` does not wait for it.
 _GATHER_SECONDS = 0.2
-# How long the thread leaves the interpreter and the core to the requests between a few rows and the next. Without it a
-# request that comes meanwhile waits for its turn: milliseconds.
-_BREATH_SECONDS = 0.0003
-# More than this waits only where the thread does not keep up.
-_HURRY = 2000
-# On a busy core the requests are to have three times its share: enough for the database, which needs a tenth of theirs.
-_NICE = 5
+# How long the thread sleeps between groups of rows, to yield the GIL and the core to requests, which otherwise wait
+# for milliseconds.
+_YIELD_SECONDS = 0.0003
+# Above this many pending records the thread is falling behind and does not yield.
+_BACKLOG = 2000
+# Niceness 5: on a busy core requests get three times the CPU share of this thread, which needs a tenth of theirs.
+_NICENESS = 5
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_ORPHANS_SECONDS = 30.0
-# Beyond this the memory keeps no more and the journal alone holds the records.
-_QUEUE = 50_000
-# While the journal cannot be written, the memory keeps up to this many; more are lost, and counted.
-_QUEUE_WITHOUT_JOURNAL = 500_000
+_MAINTENANCE_SECONDS = 30.0
+# Above this many records in memory, further ones are kept in the journal only.
+_MAX_QUEUED = 50_000
+# While the journal cannot be written, up to this many are kept in memory; further ones are lost, and counted.
+_MAX_QUEUED_WITHOUT_JOURNAL = 500_000
 SET_ASIDE = "set-aside.json"
 
 
 class Writer:
-    """Takes records at once and brings them to the database in the background, each exactly once."""
+    """Accepts records without waiting and stores them in the database in the background, each exactly once.
+
+    `maintenance`, if set, is called in the thread every 30 seconds.
+    """
 
     def __init__(self, engine: Engine, folder: Path) -> None:
+        """`folder`: the journal's, shared by the processes of one machine."""
         self._engine = engine
         self._folder = folder
         lock = threading.Lock()
@@ -61,47 +65,50 @@ class Writer:
         self.write_failures = 0
         self.journal_failures = 0
         self.lost = 0
-        self.upkeep: Callable[[], None] | None = None
+        self.maintenance: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="breakeven-ledger", daemon=True)
 
     def start(self) -> None:
-        """Bring home what a dead process left, and begin. Raises OSError, SQLAlchemyError."""
+        """Recover the journals of crashed processes, then start the thread. Raises OSError, SQLAlchemyError."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._bring_home()
-        if self.upkeep is not None:
-            self.upkeep()
+        self._recover_orphans()
+        if self.maintenance is not None:
+            self.maintenance()
         self._thread.start()
 
     @property
     def pending(self) -> int:
-        """Records that are settled and not yet in the database."""
+        """The number of records that are settled and not in the database yet."""
         return len(self._queue) + sum(segment.waiting for segment in self._overflowed)
 
     def put(self, record: RequestRecord, encoded: bytes | None = None) -> None:
-        """Take a record, with its JSON where that is known. Never raises and never waits for the database."""
+        """Accept a record; `encoded` is its JSON, if the caller has it already.
+
+        It is in the journal when this returns. Never raises, and never waits for the database.
+        """
         line = (msgspec.json.encode(record) if encoded is None else encoded) + b"\n"
         with self._work:
             segment = self._append(line)
-            if len(self._queue) < (_QUEUE if segment is not None else _QUEUE_WITHOUT_JOURNAL):
+            if len(self._queue) < (_MAX_QUEUED if segment is not None else _MAX_QUEUED_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
             elif segment is None:
                 self.lost += 1
             elif segment not in self._overflowed:
                 self._overflowed.append(segment)
-            # While the thread gathers a batch it need not be woken for each record.
+            # A thread that is gathering a batch need not be woken for each record.
             if self._asleep:
                 self._asleep = False
                 self._work.notify()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until what was taken so far is in the database; False where that took too long."""
+        """Wait up to `timeout` seconds until all accepted records are in the database; False if they are not."""
         with self._work:
             self._urgent = True
             self._work.notify()
             return self._done.wait_for(lambda: self.pending == 0, timeout)
 
     def close(self, timeout: float) -> None:
-        """Write what waits and end. What the database does not take stays in the journal."""
+        """Store pending records and stop, within `timeout` seconds. What cannot be stored stays in the journal."""
         with self._work:
             self._closing = self._urgent = True
             self._work.notify()
@@ -121,35 +128,35 @@ class Writer:
             self._segment.append(line)
         except OSError as error:
             self.journal_failures += 1
-            _log.error("the journal cannot be written (%s); records wait in memory", error.strerror or error)
+            _log.error("cannot write the journal (%s); records are kept in memory only", error.strerror or error)
             return None
         return self._segment
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere it would be that of the process
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        if sys.platform == "linux":  # elsewhere it would apply to the whole process
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         failures = 0
-        looked = time.monotonic()
+        maintained_at = time.monotonic()
         while True:
             batch = self._gather()
             try:
                 if batch:
-                    hurry = self._urgent or self.pending > _HURRY
-                    breathe = None if hurry else _breathe
-                    self._store([record for record, _ in batch], breathe)
+                    urgent = self._urgent or self.pending > _BACKLOG
+                    yield_gil = None if urgent else _yield_gil
+                    self._store([record for record, _ in batch], yield_gil)
                     self._stored(batch)
                 elif self._overflowed:
-                    self._reread()
-                if time.monotonic() - looked > _ORPHANS_SECONDS:
-                    looked = time.monotonic()
-                    self._bring_home()
-                    if self.upkeep is not None:
-                        self.upkeep()
+                    self._store_overflowed()
+                if time.monotonic() - maintained_at > _MAINTENANCE_SECONDS:
+                    maintained_at = time.monotonic()
+                    self._recover_orphans()
+                    if self.maintenance is not None:
+                        self.maintenance()
                 failures = 0
             except (SQLAlchemyError, OSError) as error:
                 self.write_failures += 1
                 if failures == 0:
-                    said = explain(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
+                    said = error_message(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
                     _log.error("%d records wait for the ledger: %s", self.pending, said)
                 pause = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
@@ -166,14 +173,14 @@ class Writer:
                         return
 
     def _gather(self) -> list[tuple[RequestRecord, Segment | None]]:
-        """What waits, after there is something and, unless it is urgent, a moment more."""
+        """The next batch: waits until there is work and then, unless it is urgent, for more records to arrive."""
 
-        def something() -> bool:
+        def has_work() -> bool:
             self._asleep = not (self._queue or self._closing or self._overflowed or self._urgent)
             return not self._asleep
 
         with self._work:
-            self._work.wait_for(something, _ORPHANS_SECONDS)
+            self._work.wait_for(has_work, _MAINTENANCE_SECONDS)
             self._asleep = False
             if len(self._queue) < _BATCH:
                 self._work.wait_for(lambda: self._urgent or self._closing, _GATHER_SECONDS)
@@ -186,8 +193,8 @@ class Writer:
                 if segment is not None and segment not in self._overflowed:
                     segment.stored(1, keep=segment is self._segment)
 
-    def _reread(self) -> None:
-        """Records that only the journal holds; those of them that are stored already do no harm."""
+    def _store_overflowed(self) -> None:
+        """Store the oldest segment of records kept in the journal only; those stored already are skipped."""
         with self._work:
             segment = self._overflowed[0]
             if segment is self._segment:
@@ -197,21 +204,23 @@ class Writer:
             self._overflowed.remove(segment)
             segment.remove()
 
-    def _bring_home(self) -> None:
-        for path in orphans(self._folder):
-            with orphan(path) as records:
+    def _recover_orphans(self) -> None:
+        for path in segments(self._folder):
+            with claim_orphan(path) as records:
                 self._store_all(records or [])
                 if records:
-                    _log.warning("brought home %d records of a process that ended without a goodbye", len(records))
+                    _log.warning("recovered %d records from the journal of a crashed process", len(records))
 
     def _store_all(self, records: list[RequestRecord]) -> None:
         for start in range(0, len(records), _BATCH):
             self._store(records[start : start + _BATCH])
 
-    def _store(self, records: list[RequestRecord], breathe: Callable[[], None] | None = None) -> None:
-        """Store them. One that no database could ever take is set aside: it must not hold up the rest."""
+    def _store(self, records: list[RequestRecord], yield_gil: Callable[[], None] | None = None) -> None:
+        """Store records in one transaction. One that the database can never store is set aside, so that the others are
+        not blocked by it.
+        """
         try:
-            late = store(self._engine, records, breathe)
+            late = store(self._engine, records, yield_gil)
             self._set_aside(late, "older than ledger.keep_days")
         except (DataError, OverflowError) as error:
             if len(records) > 1:
@@ -226,8 +235,8 @@ class Writer:
             with (self._folder / SET_ASIDE).open("ab") as file:
                 file.write(msgspec.json.encode(record) + b"\n")
             self.write_failures += 1
-            _log.error("a record cannot be stored (%s) and is in %s", why, SET_ASIDE)
+            _log.error("a record cannot be stored (%s) and was set aside in %s", why, SET_ASIDE)
 
 
-def _breathe() -> None:
-    time.sleep(_BREATH_SECONDS)
+def _yield_gil() -> None:
+    time.sleep(_YIELD_SECONDS)

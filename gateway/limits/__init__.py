@@ -1,1 +1,1 @@
-"""What a client key may do: authentication, rate limits and monthly budgets."""
+"""Client keys: authentication, rate limits and monthly budgets."""

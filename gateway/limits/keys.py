@@ -1,4 +1,4 @@
-"""Who calls: client keys known by their SHA-256, without a word on which was wrong."""
+"""Authentication of clients by API keys, of which only SHA-256 hashes are configured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from breakeven.gateway.errors import RequestError
 
 
 def client_key(keys: Mapping[str, ClientKey], authorization: str | None) -> ClientKey | None:
-    """The configured key that a request carries, None where no keys are configured; `keys` by their SHA-256.
+    """The configured key of a request; None if no keys are configured.
 
-    Raises RequestError 401, the same for every wrong key. What is looked up is a hash of what was sent: the time that
-    takes tells nothing about a key, since nobody can steer towards a hash. The last comparison is in constant time.
+    `keys`: by SHA-256 in hex; `authorization`: the header's value, None without one. Raises RequestError 401, the same
+    for every invalid key. The lookup is safe from timing attacks: it uses a hash of what was sent, which an attacker
+    cannot choose, and the final comparison takes constant time.
     """
     if not keys:
         return None

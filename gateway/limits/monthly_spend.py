@@ -1,7 +1,7 @@
-"""What was spent this calendar month, by name: the ledger's figure, read now and then, and what was settled since.
+"""Spend in the current calendar month (UTC) by name: the ledger's sum, read periodically, plus what was settled since.
 
-Gateways on one ledger share it; each may pass a budget by what it has under way, and by what the others settled since
-it last read.
+Gateways on one ledger share the sum. A budget can be exceeded by the requests in flight, and by what other gateways
+settled since the last read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ _FLUSH_SECONDS = 2.0
 
 
 def month_start(seconds: float) -> int:
-    """When the calendar month of that moment began in UTC, in microseconds since the epoch."""
+    """The start of the UTC calendar month of a time in seconds since the epoch, in microseconds since the epoch."""
     now = datetime.fromtimestamp(seconds, UTC)
     return int(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1e6)
 
 
-class Spending:
-    """Picodollars by name. `read` gives the ledger's sums from a moment on, in microseconds."""
+class MonthlySpend:
+    """Picodollars spent this month, by name."""
 
     def __init__(
         self, ledger: Ledger, read: Callable[[int], Mapping[str, int]], clock: Callable[[], float] = time.time
     ) -> None:
+        """`read` gives the ledger's sums since a time in microseconds since the epoch; `clock` gives Unix seconds."""
         self._ledger = ledger
         self._read = read
         self._clock = clock
@@ -39,19 +40,22 @@ class Spending:
         self._since: dict[str, int] = {}
         self._month = 0
         self._read_at = float("-inf")
-        # One reading at a time: what was added meanwhile would be taken back twice.
+        # Two concurrent reads would both subtract what was added since the last one.
         self._reading = asyncio.Lock()
 
     def add(self, name: str, cost: int) -> None:
-        """Count what was settled."""
+        """Add the cost (picodollars) of a settled request."""
         self._since[name] = self._since.get(name, 0) + cost
 
     def of(self, name: str) -> int:
-        """What this name has spent this month, as far as is known here."""
+        """Picodollars that this name has spent this month, as far as this process knows."""
         return self._stored.get(name, 0) + self._since.get(name, 0)
 
     async def refresh(self, max_age_seconds: float = 0.0) -> bool:
-        """Read the ledger, unless it was read that recently. False where it cannot be read: the old figures stand."""
+        """Read the ledger, unless that was done within `max_age_seconds`.
+
+        False, with the previous sums kept, if it cannot be read.
+        """
         async with self._reading:
             month = month_start(self._clock())
             if month == self._month and time.monotonic() - self._read_at <= max_age_seconds:
@@ -60,7 +64,7 @@ class Spending:
             try:
                 stored = await asyncio.to_thread(self._stored_since, month)
             except LedgerError as error:
-                _log.error("what was spent this month cannot be read: %s", error)
+                _log.error("cannot read this month's spend from the ledger: %s", error)
                 return False
             if stored is None:
                 return False
@@ -70,5 +74,5 @@ class Spending:
             return True
 
     def _stored_since(self, month: int) -> Mapping[str, int] | None:
-        # What was settled and is not in the database yet is in `_since` until it is.
+        # Without the flush, records still queued would be in neither the ledger's sum nor `_since`.
         return self._read(month) if self._ledger.flush(_FLUSH_SECONDS) else None

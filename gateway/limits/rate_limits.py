@@ -1,8 +1,7 @@
-"""What each client key may use: requests and tokens a minute, USD a month.
+"""Limits per client key: requests and tokens per minute, USD per calendar month.
 
-Windows are those of the `limits` library, over a small SQLite store, so that several workers share them.
-What a key has spent this month is read from the ledger now and then, and what this process settles
-meanwhile is added.
+Rate limits use the fixed windows of the `limits` library, stored in a small SQLite file so that workers share them. The
+monthly spend is read from the ledger periodically, plus what this process has settled since.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 
 _REFRESH_SECONDS = 5.0
 
 
 class WindowStore(Storage):
-    """Counters that expire, in a SQLite file, or in memory for one process."""
+    """Storage of the `limits` library: expiring counters in a SQLite file, or in memory for one process."""
 
     STORAGE_SCHEME = None
 
@@ -40,7 +39,7 @@ class WindowStore(Storage):
         self._connection = sqlite3.connect(
             ":memory:" if path is None else path, timeout=1.0, isolation_level=None, check_same_thread=False
         )
-        # What is lost with the machine would have expired within the minute.
+        # No durability: counters lost in a power failure would have expired within a minute.
         self._connection.execute("PRAGMA journal_mode=MEMORY")
         self._connection.execute("PRAGMA synchronous=OFF")
         self._connection.execute(
@@ -62,10 +61,10 @@ class WindowStore(Storage):
         return int(row[0])
 
     def get(self, key: str) -> int:
-        return int(self._live(key)[0])
+        return int(self._unexpired(key)[0])
 
     def get_expiry(self, key: str) -> float:
-        return float(self._live(key)[1])
+        return float(self._unexpired(key)[1])
 
     def check(self) -> bool:
         return True
@@ -77,10 +76,10 @@ class WindowStore(Storage):
         self._connection.execute("DELETE FROM windows WHERE key = ?", (key,))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database connection."""
         self._connection.close()
 
-    def _live(self, key: str) -> tuple[int, float]:
+    def _unexpired(self, key: str) -> tuple[int, float]:
         now = self._clock()
         query = "SELECT count, until FROM windows WHERE key = ? AND until > ?"
         found: tuple[int, float] | None = self._connection.execute(query, (key, now)).fetchone()
@@ -88,21 +87,22 @@ class WindowStore(Storage):
 
 
 class Quotas:
-    """Admits requests by what their key has used."""
+    """Admits or rejects requests by the limits of their client key."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._clock = clock
         self._store = WindowStore(Path(folder) / "quotas.sqlite" if folder else None, clock)
         self._windows = FixedWindowRateLimiter(self._store)
-        self._spending = Spending(
+        self._spending = MonthlySpend(
             ledger, lambda month: {str(one.group[0]): one.cost for one in ledger.sums(("key",), month)}, clock
         )
 
     def admit(self, key: ClientKey | None) -> bool:
-        """Count a request of this key. True where it may only go to the student, since the money is spent.
+        """Count a request of this key; None is a gateway without keys.
 
-        Raises RequestError 429.
+        Returns True if it may go only to the student because the budget is spent. Raises RequestError 429 if a limit is
+        reached, or the budget is spent and `over_budget` says to refuse.
         """
         if key is None or not key.limited:
             return False
@@ -112,7 +112,7 @@ class Quotas:
             window = RateLimitItemPerMinute(amount)
             taken = self._windows.hit if cost else self._windows.test
             if not taken(window, key.name, kind):
-                raise self._refusal(window, key.name, kind)
+                raise self._rate_limited(window, key.name, kind)
         if key.monthly_budget_usd is None or self.spent(key.name) < picodollars(key.monthly_budget_usd):
             return False
         if key.over_budget == "student":
@@ -120,7 +120,7 @@ class Quotas:
         raise self.over_budget()
 
     def over_budget(self) -> RequestError:
-        """The refusal of a request that would cost money that is not there."""
+        """The 429 for a request over the monthly budget; retry-after is the start of the next month."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         following = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
         return RequestError(
@@ -132,7 +132,7 @@ class Quotas:
         )
 
     def settle(self, key: ClientKey | None, record: RequestRecord) -> None:
-        """Count what a request has used."""
+        """Count the tokens and the cost of a settled request."""
         if key is None or not key.limited:
             return
         if key.tokens_per_minute is not None:
@@ -143,25 +143,25 @@ class Quotas:
             self._spending.add(key.name, sum(attempt.cost.total for attempt in record.attempts))
 
     def spent(self, name: str) -> int:
-        """Picodollars that this key has spent this month, as far as is known here."""
+        """Picodollars that the key of this name has spent this month, as far as this process knows."""
         return self._spending.of(name)
 
     async def run(self, keys: Callable[[], list[ClientKey]]) -> None:
-        """Read the ledger now and then while a key has a budget; until cancelled."""
+        """Until cancelled, read the ledger every 5 seconds while any of `keys()` has a budget."""
         while True:
             if any(key.monthly_budget_usd is not None for key in keys()):
                 await self.refresh()
             await asyncio.sleep(_REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Read what the keys have spent this month."""
+        """Read this month's spend of all keys from the ledger; keeps the previous sums if that fails."""
         await self._spending.refresh()
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store of the rate limit counters."""
         self._store.close()
 
-    def _refusal(self, window: RateLimitItemPerMinute, name: str, kind: str) -> RequestError:
+    def _rate_limited(self, window: RateLimitItemPerMinute, name: str, kind: str) -> RequestError:
         reset, remaining = self._windows.get_window_stats(window, name, kind)
         seconds = max(1, round(reset - self._clock()))
         return RequestError(

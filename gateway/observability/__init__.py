@@ -1,1 +1,1 @@
-"""Prometheus metrics and the log."""
+"""Prometheus metrics and logging."""

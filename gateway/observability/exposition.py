@@ -1,7 +1,7 @@
-"""What /metrics shows: one process's own registry, or the sums over all workers.
+"""The registry that /metrics exports: that of a single process, or the sums over all workers.
 
-Workers write their counters to files that they share (prometheus-client's multiprocess mode), so that a sum
-never goes backwards, whichever worker is scraped and whichever has died.
+Workers keep their counters in shared files (prometheus-client's multiprocess mode), so that a sum never decreases,
+whichever worker is scraped and whichever has exited.
 """
 
 from __future__ import annotations
@@ -22,63 +22,68 @@ from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import Route
 
 _PUBLISH_SECONDS = 0.25
-# What belongs to one process in the ledger's metrics; the rest is the same for all of them.
-_OF_A_PROCESS = ("breakeven_ledger_pending", "breakeven_ledger_write_failures")
+# The ledger's metrics that each worker has of its own; the others are the same in all of them.
+_PER_PROCESS = ("breakeven_ledger_pending", "breakeven_ledger_write_failures")
 
 
 def shared_by_workers() -> bool:
-    """Whether this process is one of several that share their counters."""
+    """Whether this process is one of several workers that share their counters."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
-def exposed(registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger) -> CollectorRegistry:
-    """The registry to export, for a process whose own metrics are in `registry`."""
+def exported_registry(
+    registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger
+) -> CollectorRegistry:
+    """The registry to export, for a process whose own metrics are in `registry`.
+
+    `upstreams` is read at each scrape, so that later changes of the mapping are exported.
+    """
     money = MoneyCollector(ledger)
     if not shared_by_workers():
         registry.register(UpstreamCollector(upstreams))
         registry.register(money)
         return registry
-    together = CollectorRegistry()
-    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-    together.register(_Without(money, _OF_A_PROCESS))
-    return together
+    combined = CollectorRegistry()
+    MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+    combined.register(_FilteredCollector(money, _PER_PROCESS))
+    return combined
 
 
 class Publisher:
-    """Keeps a worker's state where the others can sum it up."""
+    """Publishes the state of a worker as gauges in the shared files, so that any worker can export the sums."""
 
     def __init__(self, registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger) -> None:
         self._upstreams = upstreams
         self._ledger = ledger
         self._in_flight = Gauge(
             "breakeven_in_flight",
-            "Attempts now running at this upstream.",
+            "Attempts running at this upstream now.",
             ["upstream"],
             registry=registry,
             multiprocess_mode="livesum",
         )
         self._circuit = Gauge(
             "breakeven_circuit_open",
-            "1 while the upstream is left alone after failures, 0 while it is used.",
+            "1 while the upstream's circuit breaker is open after failures, 0 while it is closed.",
             ["upstream"],
             registry=registry,
             multiprocess_mode="livemax",
         )
         self._pending = Gauge(
             "breakeven_ledger_pending",
-            "Settled requests of the workers that are not yet in the database.",
+            "Settled requests of the workers that are not in the database yet.",
             registry=registry,
             multiprocess_mode="livesum",
         )
         self._failures = Counter(
             "breakeven_ledger_write_failures",
-            "Writes that the database or the journal refused; they are retried.",
+            "Failed writes to the database or the journal; they are retried.",
             registry=registry,
         )
         self._failed = 0
 
     def publish(self) -> None:
-        """Write what holds now."""
+        """Write the current state to the shared files."""
         for route, upstream in self._upstreams.items():
             self._in_flight.labels(route).set(upstream.in_flight)
             self._circuit.labels(route).set(int(upstream.breaker.open))
@@ -88,14 +93,14 @@ class Publisher:
         self._failed = failed
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Publish four times a second until cancelled."""
         while True:
             self.publish()
             await asyncio.sleep(_PUBLISH_SECONDS)
 
 
-class _Without(Collector):
-    """A collector but for the families of these names."""
+class _FilteredCollector(Collector):
+    """Another collector without the metric families of some names."""
 
     def __init__(self, collector: Collector, names: tuple[str, ...]) -> None:
         self._collector = collector

@@ -1,4 +1,4 @@
-"""The log: one JSON line per request, from the settled record, on standard error. No prompt, no key."""
+"""Logging as JSON lines on standard error, one per settled request. No line contains a prompt or a key."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _requests = logging.getLogger("breakeven.request")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON line.
+    """Formats a log record as one JSON line.
 
-    A traceback is given by its frames: an exception's text may hold a prompt. For the same reason a library's
-    line is the first one of its message, without what it was to be filled with.
+    A traceback is reduced to its frames, since an exception's message may contain a prompt. For the same reason, of a
+    library's message only the first line is kept, without its arguments filled in.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -42,7 +42,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineHandler(logging.StreamHandler[Any]):
-    """Lines on standard error. Those of settled requests do not go through the machinery for all others."""
+    """Writes lines to standard error. Those of settled requests bypass `logging`, which would cost more CPU time."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -51,7 +51,7 @@ class LineHandler(logging.StreamHandler[Any]):
         self._head = b""
 
     def settled(self, record: bytes) -> None:
-        """The line of a settled record, JSON as the ledger's journal has it: one write, and never an exception."""
+        """Write the line of a settled record, given as the JSON of the ledger's journal. Never raises."""
         now = time.time_ns() // 1_000_000
         if now != self._at:
             self._at = now
@@ -66,7 +66,7 @@ class LineHandler(logging.StreamHandler[Any]):
 
 
 def settled(record: bytes) -> None:
-    """Log a settled record, given as its JSON, at level info."""
+    """Log a settled record, given as JSON, at level info."""
     if not _requests.isEnabledFor(logging.INFO):
         return
     handlers = logging.getLogger().handlers
@@ -77,7 +77,7 @@ def settled(record: bytes) -> None:
 
 
 def configure(level: str = "info") -> None:
-    """Send every logger's lines through the formatter; libraries speak from warnings on."""
+    """Set up logging for the process: our loggers at `level` (a name in lower or upper case), libraries at warning."""
     root = logging.getLogger()
     root.handlers = [LineHandler()]
     root.setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """Tokens and money as Prometheus metrics, read from the ledger at each scrape.
 
-They are sums over the whole ledger: they go on after a restart, and every replica on one ledger exports the
-same values (aggregate them with max, not sum).
+They are sums over the whole ledger: they continue after a restart, and every replica on one ledger exports the same
+values (aggregate them with max, not sum).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _log = logging.getLogger("breakeven.metrics")
 
 
 class MoneyCollector(Collector):
-    """Reads the ledger at the scrape; while it cannot be read, the last figures stand."""
+    """Reads the ledger at each scrape; while it cannot be read, exports the values of the last successful read."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        """`clock` gives microseconds since the epoch."""
         self._ledger = ledger
         self._clock = clock
         self._now = 0
@@ -37,11 +38,11 @@ class MoneyCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            # A clock that steps back must not take hosting back: a counter that falls looks like a restart.
+            # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
             self._now = max(self._now, self._clock())
             self._last = (current(self._ledger, self._now), quality(self._ledger, self._now))
         except LedgerError as error:
-            _log.error("the ledger cannot be read, its last figures stand: %s", error)
+            _log.error("cannot read the ledger, exporting the previous values: %s", error)
         price_sets: int | None = None
         with contextlib.suppress(LedgerError):
             price_sets = self._ledger.contradictions(self._clock())
@@ -58,16 +59,19 @@ class MoneyCollector(Collector):
 def families(
     statement: Statement | None, *, pending: int, write_failures: int, price_sets: int | None
 ) -> Iterator[Metric]:
-    """All metrics that come from the ledger; without a statement only those of the ledger itself."""
+    """All metrics read from the ledger; without a statement only those about the ledger itself.
+
+    `pending` records, `write_failures` and `price_sets` are counts; `price_sets` is None where it is unknown.
+    """
     if statement is not None:
         yield from _traffic(statement)
         yield from _savings(statement)
     waiting = GaugeMetricFamily(
-        "breakeven_ledger_pending", "Settled requests of this process that are not yet in the database."
+        "breakeven_ledger_pending", "Settled requests of this process that are not in the database yet."
     )
     waiting.add_metric([], pending)
     failures = CounterMetricFamily(
-        "breakeven_ledger_write_failures", "Writes that the database or the journal refused; they are retried."
+        "breakeven_ledger_write_failures", "Failed writes to the database or the journal; they are retried."
     )
     failures.add_metric([], write_failures)
     yield waiting
@@ -75,8 +79,8 @@ def families(
     if price_sets is not None:
         different = GaugeMetricFamily(
             "breakeven_ledger_price_sets",
-            "Different sets of prices and hosting rates among the gateways that write to this ledger now; more than 1 "
-            "is a contradiction in their configs.",
+            "Number of different sets of prices and hosting rates among the gateways that write to this ledger now; "
+            "more than 1 means that their configs disagree.",
         )
         different.add_metric([], price_sets)
         yield different
@@ -85,14 +89,14 @@ def families(
 def _traffic(statement: Statement) -> Iterator[Metric]:
     tokens = CounterMetricFamily(
         "breakeven_tokens",
-        "Tokens as the upstreams reported them. Cached ones are part of what the API calls prompt tokens and are "
-        "counted once: kind input means uncached.",
+        "Tokens as reported by the upstreams. Cached tokens are part of the API's prompt tokens and are counted once: "
+        "kind input means uncached.",
         labels=["upstream", "kind"],
     )
     cost = CounterMetricFamily(
         "breakeven_cost_usd",
-        "USD that attempts cost by the token, and by the search (kind tools). The student's are 0: it is paid for by "
-        "the hour, see breakeven_hosting_usd_total.",
+        "USD cost of attempts at prices per token, and fees per search (kind tools). 0 for the student, which is paid "
+        "for by the hour: see breakeven_hosting_usd_total.",
         labels=["upstream", "kind"],
     )
     estimated = CounterMetricFamily(
@@ -121,7 +125,7 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
         estimated.add_metric([route, "output"], total.estimated_output_tokens)
         estimated_cost.add_metric([route], float(usd(total.cost_estimated)))
     baseline = CounterMetricFamily(
-        "breakeven_baseline_usd", "USD that the routed requests would have cost with the teacher alone."
+        "breakeven_baseline_usd", "USD that the routed requests would have cost if all had gone to the teacher."
     )
     baseline.add_metric([], float(usd(statement.baseline)))
     hosting = CounterMetricFamily(
@@ -132,7 +136,7 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
 
 
 def _savings(statement: Statement) -> Iterator[Metric]:
-    investment = GaugeMetricFamily("breakeven_investment_usd", "USD invested once, in distilling the student.")
+    investment = GaugeMetricFamily("breakeven_investment_usd", "USD of one-time investment in distilling the student.")
     investment.add_metric([], float(usd(statement.investment)))
     savings = GaugeMetricFamily(
         "breakeven_savings_usd",
@@ -149,14 +153,14 @@ def _savings(statement: Statement) -> Iterator[Metric]:
     if statement.payback_at is not None:
         moment = GaugeMetricFamily(
             "breakeven_payback_timestamp_seconds",
-            "When the savings reach, or reached, the investment at the average pace so far; absent if never.",
+            "Unix time at which savings reach, or reached, the investment at the average rate so far; absent if never.",
         )
         moment.add_metric([], statement.payback_at / 1e6)
         yield moment
     if statement.student_per_million is not None:
         effective = GaugeMetricFamily(
             "breakeven_student_usd_per_million_tokens",
-            "The student's effective price: hosting so far over all tokens that it has served.",
+            "The student's effective price: hosting cost so far divided by all tokens that it has served.",
         )
         effective.add_metric([], float(statement.student_per_million) / PICODOLLARS)
         yield effective

@@ -1,4 +1,4 @@
-"""What shadow traffic found, as Prometheus metrics: quality kept, and the baseline with the teacher's own length."""
+"""Results of shadow traffic as Prometheus metrics: quality retention, and the baseline adjusted for answer length."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from breakeven.router.statistics import Interval
 
 
 def quality_families(statement: Statement, quality: Quality) -> Iterator[Metric]:
-    """All of them; those of quality are absent while nothing was compared."""
+    """The metrics of shadow traffic; those of quality are absent until a pair of answers was compared."""
     spent = CounterMetricFamily(
         "breakeven_shadow_usd",
-        "USD of the teacher's spend that went into shadow traffic: second answers and their judging.",
+        "USD of the teacher's spend that was for shadow traffic: second answers and their judging.",
     )
     spent.add_metric([], float(usd(statement.shadow_spend)))
     yield spent
     kept, ratio = quality
     if kept is not None:
-        yield _gauge("breakeven_shadow_pairs", "Pairs of answers that the figures of quality rest on.", kept.pairs)
+        yield _gauge("breakeven_shadow_pairs", "Compared pairs of answers behind the quality metrics.", kept.pairs)
         yield from _interval(
             "breakeven_quality_retention",
-            "share of the teacher's quality that routed traffic keeps, by shadow traffic; the teacher's own answers "
-            "keep all of it.",
+            "share of the teacher's quality that routed traffic keeps, from shadow traffic; the teacher's own answers "
+            "count as 1.",
             kept.routed,
         )
         yield from _interval(
             "breakeven_student_quality_retention",
-            "share of the teacher's quality that the student's answers keep, by shadow traffic.",
+            "share of the teacher's quality that the student's answers keep, from shadow traffic.",
             kept.student,
         )
     better = adjusted(statement, ratio)
     if better is not None:
         yield _gauge(
             "breakeven_output_token_ratio",
-            "Output tokens that the teacher writes for one of the student's, by shadow traffic.",
+            "Output tokens of the teacher per output token of the student, from shadow traffic.",
             float(better.ratio),
         )
         yield _gauge(
             "breakeven_baseline_adjusted_usd",
-            "The baseline if the teacher's answers are as long as shadow traffic measured. Counterfactual: not to be "
-            "added to spend.",
+            "USD baseline with the length of the teacher's own answers, as measured by shadow traffic. Counterfactual: "
+            "do not add it to spend.",
             float(usd(better.baseline)),
         )
         yield _gauge(
-            "breakeven_savings_adjusted_usd", "Savings against the adjusted baseline.", float(usd(better.savings))
+            "breakeven_savings_adjusted_usd", "USD saved against the adjusted baseline.", float(usd(better.savings))
         )
 
 

@@ -1,1 +1,1 @@
-"""The request path: admission, routing decision, attempts, relaying, settling."""
+"""The request path: admission, routing decision, attempts at upstreams, relaying and settling."""

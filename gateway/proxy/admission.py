@@ -1,4 +1,4 @@
-"""Whether a request is served at all: who asks, the body checked, the options read. Nothing has gone upstream yet."""
+"""Admission: authentication, limits, and checking of the request body, before anything is sent upstream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits.keys import client_key
 from breakeven.gateway.policy import model_names
 from breakeven.gateway.proxy.downstream import Client
-from breakeven.gateway.proxy.exchange import Asked
+from breakeven.gateway.proxy.exchange import ClientRequest
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 
@@ -18,14 +18,15 @@ _OFF = frozenset({"false", "0", "off", "no"})
 
 
 def identify(services: Services, client: Client) -> ClientKey | None:
-    """The client's key, None where the config has no keys. Raises RequestError 401."""
+    """The configured key that the request carries; None where the config has no keys. Raises RequestError 401."""
     return client_key(services.keys, client.headers.get("authorization"))
 
 
-async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> Asked:
-    """Read and check the body, count the request against the caller's limits, and resolve the model's name.
+async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
+    """Read and check the body, count the request against the caller's limits, and resolve the model name.
 
-    Raises RequestError: 400, 404, 408, 413, 429, and 503 while the gateway shuts down.
+    Raises RequestError: 400 (invalid body), 404 (unknown model), 408 (body timeout), 413 (body too large), 429 (limit
+    reached), and 503 while the gateway shuts down.
     """
     if services.state.draining:
         raise shutting_down()
@@ -37,21 +38,23 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     stream = adapter.streams and (body.get("stream", bool, "true or false") or False)
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
-    asked = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
-    return Asked(
+    wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    return ClientRequest(
         body=body,
         target=target(services, adapter, body),
         stream=stream,
         wants_usage=stream and options.get("include_usage") is True,
         choices=choices,
-        may_fall_back=services.config.routing.fallback and asked,
+        may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,
         conversation_id=client.headers.get("x-breakeven-conversation"),
     )
 
 
 def target(services: Services, adapter: Adapter, body: Body) -> model_names.Target:
-    """What the body's model means at this endpoint. Raises RequestError for a name that means nothing."""
+    """What the body's `model` selects at this endpoint. Raises RequestError 404 for an unknown name, 400 for a bad
+    threshold or type.
+    """
     named = model_names.resolve(body.get("model", str, "a string"), services.config)
     if named.pin is None and adapter.unrouted is not None:
         return model_names.Target(adapter.unrouted, None)
@@ -59,7 +62,7 @@ def target(services: Services, adapter: Adapter, body: Body) -> model_names.Targ
 
 
 def shutting_down() -> RequestError:
-    """The 503 of a gateway that is shutting down."""
+    """The 503 for requests that arrive, or are aborted, during a graceful shutdown."""
     return RequestError(
         503,
         "The gateway is shutting down; try again.",

@@ -1,4 +1,4 @@
-"""One attempt: a call to one upstream, its answer relayed, its outcome noted."""
+"""One attempt: a call to one upstream, relaying its response, and recording the outcome."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from breakeven.gateway.proxy.exchange import Attempt, Exchange
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.response import Answer
-from breakeven.gateway.upstreams.upstream import CAUGHT, failures, refusal, refused, unbilled
+from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.upstream import (
+    UPSTREAM_ERRORS,
+    Upstream,
+    error_failure,
+    response_failure,
+    translated_errors,
+    unbilled,
+)
 from breakeven.gateway.wire.chat_text import whole_text
 from breakeven.router.policy import Route
 
@@ -25,8 +32,12 @@ _CHARACTERS_PER_TOKEN = 4
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-async def ask(exchange: Exchange, client: Client, route: Route) -> Reply:
-    """An attempt, and another one where an idle connection was closed as the first one took it."""
+async def call_upstream(exchange: Exchange, client: Client, route: Route) -> Reply:
+    """Make an attempt at `route`, with one retry on a new connection if a reused one turned out closed.
+
+    Returns what is still to be sent to the client. Raises UpstreamFailure only if nothing was sent yet, Escalated if
+    the answer is to be discarded for the teacher's, and CancelledError.
+    """
     try:
         return await _attempt(exchange, client, route)
     except StaleConnection:
@@ -36,34 +47,34 @@ async def ask(exchange: Exchange, client: Client, route: Route) -> Reply:
 async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: bool = False) -> Reply:
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     upstream = exchange.services.upstreams[route]
-    asked, plan = exchange.admitted
-    body = upstream_body(asked, exchange.adapter, upstream, exchange.probe(route))
-    attempt = exchange.begin(route)
-    if plan.tap is not None:
-        plan.tap.restart()
+    request, plan = exchange.admitted
+    body = upstream_body(request, exchange.adapter, upstream, exchange.probe(route))
+    attempt = exchange.begin_attempt(route)
+    if plan.capture is not None:
+        plan.capture.restart()
     timeouts = upstream.config.timeouts
-    answer: Answer | None = None
+    response: UpstreamResponse | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
     deadline = Deadline(timeouts.total_seconds, min(timeouts.first_event_seconds, timeouts.idle_seconds))
     try:
-        if asked.stream:
+        if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, stream=asked.stream)
-        answer = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
-        attempt.status = answer.status
-        if not 200 <= answer.status < 300:
-            with failures(route, deadline):
-                raise await refusal(upstream, answer)
-        headers = {**answer.headers, **exchange.headers()}
-        if asked.stream and answer.streams:
-            relay = StreamRelay(exchange, attempt, answer, client, deadline)
+        head = upstream_headers(client, stream=request.stream)
+        response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
+        attempt.status = response.status
+        if not 200 <= response.status < 300:
+            with translated_errors(route, deadline):
+                raise await response_failure(upstream, response)
+        headers = {**response.headers, **exchange.headers()}
+        if request.stream and response.streams:
+            relay = StreamRelay(exchange, attempt, response, client, deadline)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
             try:
-                reply = Reply(answer.status, headers, await _whole(exchange, attempt, answer, deadline))
-            except CAUGHT:
-                with failures(route, deadline):
+                reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
+            except UPSTREAM_ERRORS:
+                with translated_errors(route, deadline):
                     raise
         if attempt.outcome is Outcome.OK:
             upstream.breaker.succeeded()
@@ -71,19 +82,14 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
             upstream.breaker.failed()
         return reply
     except Escalated:
-        # A stream was cut off by us; a whole answer had come to its end.
-        attempt.outcome = Outcome.TRUNCATED if asked.stream else Outcome.OK
+        # A stream is cut off here; a response that is no stream had been read to its end.
+        attempt.outcome = Outcome.TRUNCATED if request.stream else Outcome.OK
         upstream.breaker.succeeded()
         raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
         attempt.unbilled = unbilled(failure)
-        if isinstance(failure, StaleConnection):
-            upstream.breaker.released()
-        elif failure.down:
-            upstream.breaker.failed()
-        else:
-            upstream.breaker.succeeded()
+        _record_failure(upstream, failure)
         raise
     except asyncio.CancelledError:
         attempt.outcome = Outcome.CLIENT_CANCELLED if client.gone else Outcome.GATEWAY_ERROR
@@ -93,33 +99,48 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         deadline.close()
         upstream.in_flight -= 1
         attempt.end()
-        if answer is not None:
-            answer.close(complete=attempt.outcome is Outcome.OK)
+        if response is not None:
+            response.close(complete=attempt.outcome is Outcome.OK)
 
 
-async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline: Deadline) -> bytes:
-    """A whole JSON answer. What is an error in the clothes of a 200, or no JSON, is the failure that it is."""
+def _record_failure(upstream: Upstream, failure: UpstreamFailure) -> None:
+    """Tell the circuit breaker how an attempt failed."""
+    if isinstance(failure, StaleConnection):
+        upstream.breaker.released()
+    elif failure.down:
+        upstream.breaker.failed()
+    else:
+        # The upstream answered: an error that is the request's own says nothing against it.
+        upstream.breaker.succeeded()
+
+
+async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline) -> bytes:
+    """The body of a response that is no stream. Raises UpstreamFailure for one that is not JSON, or an error object
+    with a success status.
+    """
     upstream = exchange.services.upstreams[attempt.route]
     parts = []
-    while (segment := await answer.segment()) is not None:
+    while (segment := await response.segment()) is not None:
         attempt.first_event()
         parts.append(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     usage = exchange.adapter.usage(body)
-    if usage is None and not answer.streams:
+    if usage is None and not response.streams:
         try:
             value = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise refused(upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."})
+            raise error_failure(
+                upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."}
+            )
         if value.get("error") and "choices" not in value and "object" not in value:
-            raise refused(upstream, 502, value["error"])
-    tap = exchange.admitted[1].tap
-    if tap is not None:
-        tap.feed(body)
-    exchange.stored_as(exchange.adapter.response_id(body))
+            raise error_failure(upstream, 502, value["error"])
+    capture = exchange.admitted[1].capture
+    if capture is not None:
+        capture.feed(body)
+    exchange.remember_response(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     if not attempt.usage.complete:
         attempt.events = len(whole_text(body) or "") // _CHARACTERS_PER_TOKEN
@@ -127,5 +148,5 @@ async def _whole(exchange: Exchange, attempt: Attempt, answer: Answer, deadline:
     probe = exchange.probe(attempt.route)
     if probe is None:
         return body
-    probe.look(body, finished=True)
-    return probe.strip(body)
+    probe.inspect(body, finished=True)
+    return probe.strip_logprobs(body)

@@ -1,4 +1,4 @@
-"""The client's side of one request: its body, its going away, and what is sent to it."""
+"""The client side of one request: reading the body, noticing a disconnect, sending the response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class Reply(NamedTuple):
-    """What is still to be sent after a request was settled."""
+    """The rest of a response, sent after the request was settled: all of it, or the last part of a stream."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,10 +30,14 @@ class Reply(NamedTuple):
 
 
 class Client(abc.ABC):
-    """Reads the request, notices a disconnect, sends the answer."""
+    """The client of one request.
+
+    `headers` are the request's, names in lower case; `request_id` is its x-request-id if valid, else a new one;
+    `started` is True once response headers were sent, `gone` once the client has disconnected or stopped reading.
+    """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """`headers`: names in lower case; the first one of a name counts."""
+        """`headers`: raw header lines, names in lower case; of several with one name the first counts."""
         self.headers: dict[str, str] = {}
         for name, value in headers:
             self.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -43,15 +47,17 @@ class Client(abc.ABC):
         self.gone = False
 
     async def read_body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises RequestError 413 above `limit` bytes, without reading on, and 408 where it is not
-        there after so many seconds.
+        """The whole request body.
+
+        Raises RequestError: 413 for a body above `limit` bytes, without reading the rest, 408 for one that has not
+        arrived after `seconds`, and 400 for contradictory framing headers. Raises CancelledError on a disconnect.
         """
         if "transfer-encoding" in self.headers and "content-length" in self.headers:
             raise RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", code="invalid_headers")
         declared = self.headers.get("content-length", "0")
         body = None
         if not declared.isdigit() or int(declared) <= limit:
-            body = await (self._body(limit) if self._arrived() else self._body_within(limit, seconds))
+            body = await (self._body(limit) if self._body_received() else self._body_within(limit, seconds))
         if body is None:
             raise RequestError(
                 413,
@@ -65,43 +71,41 @@ class Client(abc.ABC):
         async with arriving(seconds):
             return await self._body(limit)
 
-    def _arrived(self) -> bool:
-        """Whether the whole body is here already, so that nothing has to be waited for."""
+    def _body_received(self) -> bool:
+        """Whether the whole body is in memory already, so that no timer is needed."""
         return False
 
     @abc.abstractmethod
     async def _body(self, limit: int) -> bytes | None:
-        """The whole body, None for one above `limit` bytes. Where the client goes away meanwhile it is `gone` and
-        CancelledError is raised.
-        """
+        """The whole body, None for one above `limit` bytes. On a disconnect sets `gone` and raises CancelledError."""
 
     @abc.abstractmethod
     def watch(self) -> None:
-        """From here on cancel the current task when the client goes away."""
+        """From now on cancel the current task when the client disconnects."""
 
     @abc.abstractmethod
     async def unwatch(self) -> None:
-        """Stop watching; a request that was settled must not be cancelled any more."""
+        """Stop cancelling on a disconnect: a request that was settled must run to its end."""
 
     @abc.abstractmethod
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of the answer."""
+        """Send status and headers of a streamed response, or keep them for the first `write`."""
 
     @abc.abstractmethod
     async def write(self, body: bytes) -> None:
-        """Send a part of the answer; waits while the client does not read."""
+        """Send a part of a started response; waits while the client does not read (back-pressure)."""
 
-    def push(self, body: bytes) -> bool:  # noqa: ARG002
-        """Send a part of a started answer at once; False, and nothing sent, where it must wait or cannot tell."""
+    def try_write(self, body: bytes) -> bool:  # noqa: ARG002
+        """Send a part of a started response without waiting. False, and nothing sent, where `write` must be used."""
         return False
 
     @abc.abstractmethod
     async def finish(self, reply: Reply) -> None:
-        """Send what is left, and the head before it where nothing was sent yet."""
+        """Send the rest of the response, and its status and headers if nothing was sent yet."""
 
 
 class AsgiClient(Client):
-    """A client behind any ASGI server."""
+    """A client of any ASGI server."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope["headers"])

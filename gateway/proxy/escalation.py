@@ -1,8 +1,8 @@
-"""The cascade: look at the start of the student's answer before the client sees a byte of it.
+"""Escalation: the start of the student's answer is buffered and checked before the client gets any of it.
 
-The student is asked for the log-probabilities of its tokens. The first of them are judged; below the floor
-the student's answer is dropped, which cancels it upstream, and the teacher answers. What was asked for only
-here is taken out of what the client gets.
+The student is asked for token log-probabilities. If those of the first tokens are below the configured minimum, the
+answer is discarded, which cancels it upstream, and the teacher answers instead. Log-probabilities that the client did
+not ask for are removed from what it gets.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from breakeven.gateway.wire.body import Body
 from breakeven.router.deferral import confidence
 
 ENDPOINTS = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS})
-# A stream whose events carry no log-probabilities cannot be judged and is not held back for longer.
-_BLIND_EVENTS = 8
+# A stream whose first events carry no log-probabilities cannot be judged, and is no longer held back.
+_MAX_EVENTS_WITHOUT_LOGPROBS = 8
 
 
 class Escalated(Exception):
-    """The student's answer is not good enough; nothing of it was sent to the client."""
+    """The student's answer is to be discarded and the teacher asked; nothing of it was sent to the client."""
 
 
 class _Event(msgspec.Struct):
@@ -37,51 +37,58 @@ _NULL, _NOTHING, _EMPTY = msgspec.Raw(b"null"), msgspec.Raw(b"{}"), msgspec.Raw(
 
 
 class Probe:
-    """Watches one answer of the student. `waiting` while the client must not see anything of it."""
+    """Judges one answer of the student by its first tokens.
+
+    While `holding` the client must not get anything of the answer. `seconds` is how long it was held back, None while
+    it is.
+    """
 
     def __init__(self, rule: Escalation, endpoint: Endpoint, body: Body) -> None:
         self._rule = rule
         self._chat = endpoint is Endpoint.CHAT_COMPLETIONS
         asked = body.get("logprobs", Any, "") if "logprobs" in body else None
-        # 0 is a wish for the completions endpoint: the tokens' own log-probabilities and no others.
+        # At the completions endpoint 0 is a request as well: log-probabilities of the chosen tokens only.
         self._client_asked = bool(asked) or (not self._chat and asked == 0 and asked is not False)
         self._logprobs: list[float] = []
-        self._blind = 0
-        self._began: float | None = None
-        self.waiting = True
+        self._events_without_logprobs = 0
+        self._first_seen: float | None = None
+        self.holding = True
         self.seconds: float | None = None
 
-    def ask(self, body: Body) -> None:
-        """Edit the student's copy of the body: its tokens' log-probabilities are wanted."""
+    def request_logprobs(self, body: Body) -> None:
+        """Request log-probabilities in the student's copy of the body, if the client does not."""
         if not self._client_asked:
             body.set("logprobs", True if self._chat else 1)
 
-    def look(self, data: bytes | None, *, finished: bool) -> None:
-        """One event of the stream, or a whole answer with `finished`. Raises Escalated below the floor."""
-        if not self.waiting:
+    def inspect(self, data: bytes | None, *, finished: bool) -> None:
+        """Take the JSON of one stream event, or of a whole answer with `finished`; `finished` also ends the holding.
+
+        Raises Escalated where the log-probabilities so far are below the minimum.
+        """
+        if not self.holding:
             return
-        if self._began is None:
-            self._began = time.perf_counter()
+        if self._first_seen is None:
+            self._first_seen = time.perf_counter()
         found = self._read(data)
         self._logprobs += found
-        self._blind += not found
-        late = time.perf_counter() - self._began >= self._rule.max_hold_seconds
+        self._events_without_logprobs += not found
+        late = time.perf_counter() - self._first_seen >= self._rule.max_hold_seconds
         if finished or late or len(self._logprobs) >= self._rule.probe_tokens:
-            self._judge()
-        elif self._blind > _BLIND_EVENTS and not self._logprobs:
+            self._decide()
+        elif self._events_without_logprobs > _MAX_EVENTS_WITHOUT_LOGPROBS and not self._logprobs:
             self.release()
 
     def release(self) -> None:
-        """The client may see it, judged or not."""
-        if self.waiting:
-            self.waiting = False
-            self.seconds = 0.0 if self._began is None else time.perf_counter() - self._began
+        """Stop holding the answer back, whether or not it was judged."""
+        if self.holding:
+            self.holding = False
+            self.seconds = 0.0 if self._first_seen is None else time.perf_counter() - self._first_seen
 
-    def strip(self, data: bytes) -> bytes:
-        """The JSON of an event or an answer without the log-probabilities that only we asked for.
+    def strip_logprobs(self, data: bytes) -> bytes:
+        """The JSON of an event or an answer without the log-probabilities that the client did not ask for.
 
-        Empty for an event that had nothing else: for a token without text, such as a special one, vLLM sends an event
-        only where log-probabilities were asked for.
+        Empty for an event with nothing else in it: vLLM sends events for tokens without text, such as special tokens,
+        only where log-probabilities were requested.
         """
         if self._client_asked or b'"logprobs"' not in data:
             return data
@@ -103,7 +110,7 @@ class Probe:
         asked = choice.get("logprobs", _NULL) != _NULL
         return asked and text and choice.get("finish_reason", _NULL) == _NULL and "message" not in choice
 
-    def _judge(self) -> None:
+    def _decide(self) -> None:
         seen = confidence(self._logprobs)
         self.release()
         if seen is None:
@@ -113,7 +120,7 @@ class Probe:
             raise Escalated
 
     def _read(self, data: bytes | None) -> list[float]:
-        """The log-probabilities in the first choice; what cannot be read has none."""
+        """The log-probabilities of the first choice in an event's JSON; empty for JSON that cannot be read."""
         try:
             choices = _EVENT.decode(data or b"").choices or []
             logprobs = choices[0].get("logprobs") if choices else None

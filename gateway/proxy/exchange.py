@@ -1,4 +1,4 @@
-"""One request: what admission found out, which never changes again, and its attempts and outcome, which do."""
+"""The state of one request: admission's immutable results, and its attempts and outcome, which change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from breakeven.gateway.policy.model_names import Target
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.chat_text import Tap
+from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.text import Conversation
@@ -41,16 +41,19 @@ class Attempt:
         self._seconds: float | None = None
 
     def first_event(self) -> None:
-        """Note the time of the first event or body byte; later calls change nothing."""
+        """Record the time of the first event or body byte; later calls change nothing."""
         if self.first_event_seconds is None:
             self.first_event_seconds = time.perf_counter() - self._started
 
     def end(self) -> None:
-        """Note the time at which the upstream's answer ended or was given up."""
+        """Record the time at which the upstream's response ended or was abandoned."""
         self._seconds = time.perf_counter() - self._started
 
     def record(self, services: Services, counted: int) -> AttemptRecord:
-        """The attempt as settled, priced at the prices in force now; `counted` is our own count of prompt tokens."""
+        """The settled record of this attempt, its cost computed at the prices in force now.
+
+        `counted`: the gateway's own count of the prompt's tokens.
+        """
         ratios = services.state.token_ratios[self.route]
         estimated, cost_estimated = NO_ESTIMATE, 0
         missing = not (self.usage.complete or self.unbilled)
@@ -74,12 +77,12 @@ class Attempt:
         )
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What the client asked for, read out of a body that was checked.
+class ClientRequest(msgspec.Struct, frozen=True):
+    """What the client requested, read from a checked body.
 
-    `target` is what the model's name means; `may_fall_back` whether config and client allow the other upstream;
-    `conversation_id` the client's own id of the conversation; `student_only` is set where the key's budget for the
-    teacher is spent. `stream` and `wants_usage` are the client's options, `choices` how many answers it wants.
+    `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream;
+    `conversation_id` the client's own id of the conversation; `student_only` is set if the key's budget for the
+    teacher is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
     """
 
     body: Body
@@ -93,17 +96,17 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def pinned(self) -> bool:
-        """Whether the model's name or the endpoint says which upstream."""
+        """Whether the model name or the endpoint determines the upstream."""
         return self.target.pin is not None
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Where the request goes and what watches its answer.
+    """Which upstream the request goes to, and what is done with the answer.
 
-    `may_fall_back` is what the decision left of the client's wish. `session` identifies the conversation for session
-    affinity and `previous` is the stored response that the request goes on from; None where there is none.
-    `conversation` is what the router read, None where nothing had to be decided. `probe` judges the student's answer
-    for escalation; `tap` copies it for a shadow comparison.
+    `may_fall_back` is whether the other upstream may be tried, given the decision. `session` is the conversation's key
+    for session affinity and `previous` the id of the stored response that the request continues; None where there is
+    none. `conversation` is what the router read, None if no decision was needed. `router_seconds` is the wall-clock
+    time of the decision. `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
     """
 
     decision: Decision
@@ -113,14 +116,14 @@ class Plan(msgspec.Struct, frozen=True):
     conversation: Conversation | None
     router_seconds: float
     probe: Probe | None
-    tap: Tap | None
+    capture: AnswerCapture | None
 
 
 class Exchange:
     """One request from its first byte to its settled record.
 
-    `caller`, `asked` and `plan` are assigned once each, by the handler, as admission goes on; a request that is
-    rejected has only the first of them. After that only attempts, `escalated`, `outcome` and `status` change.
+    `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
+    only the first ones. After that only attempts, `escalated`, `outcome` and `status` change.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -129,7 +132,7 @@ class Exchange:
         self.id = fresh_id()
         self.request_id = request_id
         self.caller: ClientKey | None = None
-        self.asked: Asked | None = None
+        self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
         self.attempts: list[Attempt] = []
@@ -140,45 +143,45 @@ class Exchange:
         self._started = time.perf_counter()
 
     @property
-    def admitted(self) -> tuple[Asked, Plan]:
-        """What admission found out. Only for code that runs after it."""
-        assert self.asked is not None
+    def admitted(self) -> tuple[ClientRequest, Plan]:
+        """The results of admission: request and plan. Only for code that runs after it."""
+        assert self.request is not None
         assert self.plan is not None
-        return self.asked, self.plan
+        return self.request, self.plan
 
     @property
     def route(self) -> Route | None:
-        """The upstream that answered or was tried last; before any attempt the one decided for."""
+        """The upstream that was tried last; before any attempt the one decided for, None before the decision."""
         if self.attempts:
             return self.attempts[-1].route
         return self.plan.decision.route if self.plan else None
 
     @property
     def reason(self) -> Reason | None:
-        """Why `route` is the one it is: the decision's reason, or what happened after it."""
+        """Why the request went to `route`: `escalated` or `fallback` after those, else the decision's reason."""
         if self.escalated and self.route is Route.TEACHER:
             return Reason.ESCALATED
         if self.plan is None:
             return None
-        # More attempts at the same upstream are no fallback: an idle connection was closed.
+        # A second attempt at the same upstream is a retry on a new connection, not a fallback.
         if self.escalated or (self.attempts and self.route is not self.plan.decision.route):
             return Reason.FALLBACK
         return self.plan.decision.reason
 
     def probe(self, route: Route) -> Probe | None:
-        """What judges an answer of `route`. After an escalation the student's answer is taken as it is."""
+        """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
 
-    def begin(self, route: Route) -> Attempt:
-        """A new attempt; the first one ends the gateway's own share of the time."""
+    def begin_attempt(self, route: Route) -> Attempt:
+        """Start and return an attempt; the time until the first one is the gateway's overhead."""
         if self._overhead_seconds is None:
             self._overhead_seconds = time.perf_counter() - self._started
         attempt = Attempt(route)
         self.attempts.append(attempt)
         return attempt
 
-    def stored_as(self, response_id: str | None) -> None:
-        """Remember that the upstream of this attempt stores its answer under this id; None is ignored."""
+    def remember_response(self, response_id: str | None) -> None:
+        """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
         if response_id is not None:
             self.services.state.responses.put(response_id, self.attempts[-1].route)
 
@@ -188,7 +191,7 @@ class Exchange:
         return plan.conversation.tokens if plan.conversation is not None else len(asked.body) // 4
 
     def headers(self) -> dict[str, str]:
-        """The x-breakeven-* response headers, as far as they are known now."""
+        """x-request-id and those x-breakeven-* response headers whose values are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
         if self.plan is not None:
             decision = self.plan.decision
@@ -204,22 +207,22 @@ class Exchange:
         return headers
 
     def record(self) -> RequestRecord:
-        """The settled record, with costs at the prices in force now."""
+        """The settled record of the request, with costs at the prices in force now."""
         attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
-        asked, plan = self.asked, self.plan
+        request, plan = self.request, self.plan
         decision = plan.decision if plan else None
-        pinned = asked is not None and asked.pinned
+        pinned = request is not None and request.pinned
         price = self.services.price
         of_student = student_value(attempts, price, pinned=pinned)
-        as_it_is = self.escalated and self.route is Route.STUDENT
-        probe = plan.probe if plan and not as_it_is else None
+        not_judged = self.escalated and self.route is Route.STUDENT
+        probe = plan.probe if plan and not not_judged else None
         return RequestRecord(
             id=self.id,
             request_id=self.request_id,
             at=self._at,
             endpoint=self.adapter.endpoint,
             key=self.caller.name if self.caller else None,
-            stream=asked is not None and asked.stream,
+            stream=request is not None and request.stream,
             route=self.route,
             reason=self.reason,
             pinned=pinned,

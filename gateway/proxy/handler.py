@@ -1,4 +1,4 @@
-"""admit -> plan -> attempt* -> relay -> settle: the only request path."""
+"""The request path of all endpoints: identify -> admit -> plan -> attempts, relayed -> settle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.proxy.admission import admit, identify, shutting_down
-from breakeven.gateway.proxy.attempt import ask
+from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.decision import plan
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.escalation import Escalated
@@ -23,9 +23,10 @@ _log = logging.getLogger("breakeven.relay")
 
 
 class Relay:
-    """The ASGI app of one endpoint."""
+    """The ASGI app of one endpoint, which relays its requests to the upstreams."""
 
     def __init__(self, adapter: Adapter, services: Callable[[], Services]) -> None:
+        """`services` returns those in force now; each request calls it once."""
         self._adapter = adapter
         self._services = services
 
@@ -33,7 +34,7 @@ class Relay:
         await self.serve(AsgiClient(scope, receive, send), scope["method"])
 
     async def serve(self, client: Client, method: str) -> None:
-        """Answer one request, whatever server it came by."""
+        """Serve one request of any server. It is settled exactly once, before the last bytes are sent."""
         if method != "POST":
             error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
             await client.finish(_reply(error, {"x-request-id": client.request_id}))
@@ -45,7 +46,7 @@ class Relay:
         running.add(task)
         reply: Reply | None = None
         try:
-            reply = await self._answer(exchange, client)
+            reply = await self._respond(exchange, client)
         finally:
             running.discard(task)
             await client.unwatch()
@@ -53,12 +54,12 @@ class Relay:
         if reply is not None:
             await client.finish(reply)
 
-    async def _answer(self, exchange: Exchange, client: Client) -> Reply | None:
-        """The bytes that end the answer; None where nobody is there to get them."""
+    async def _respond(self, exchange: Exchange, client: Client) -> Reply | None:
+        """Run the request up to the last bytes of its response; None where the client has disconnected."""
         try:
             exchange.caller = identify(exchange.services, client)
-            exchange.asked = await admit(exchange.services, exchange.adapter, exchange.caller, client)
-            exchange.plan = plan(exchange, exchange.asked)
+            exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
+            exchange.plan = plan(exchange, exchange.request)
             reply = await self._attempts(exchange, client, exchange.plan)
             exchange.outcome = exchange.attempts[-1].outcome
             exchange.status = reply.status
@@ -70,7 +71,7 @@ class Relay:
             reply = _reply(error, exchange.headers())
         except asyncio.CancelledError:
             return self._cancelled(exchange, client)
-        except Exception as error:  # the last net: nothing of the fault reaches the client
+        except Exception as error:  # catch-all: the client gets a 500 without details
             _log.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=error)
             exchange.outcome, exchange.status = Outcome.GATEWAY_ERROR, 500
             failure = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
@@ -78,7 +79,7 @@ class Relay:
         return reply
 
     def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:
-        """The client went away, or the gateway shuts down; else the cancellation goes on."""
+        """Handle a cancellation: of a client that disconnected, or by the shutdown; any other is raised again."""
         task = asyncio.current_task()
         assert task is not None
         if client.gone:
@@ -92,7 +93,7 @@ class Relay:
         return self._failed(shutting_down(), exchange, client)
 
     def _failed(self, error: RequestError, exchange: Exchange, client: Client) -> Reply:
-        """An error as a whole answer, or as the end of a stream that has begun."""
+        """An error as a whole response, or as the end of a stream that has started."""
         if client.started:
             return Reply(error.status, {}, self._adapter.error_tail(error.body()))
         return _reply(error, exchange.headers())
@@ -100,28 +101,28 @@ class Relay:
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         route = plan.decision.route
         try:
-            return await ask(exchange, client, route)
+            return await call_upstream(exchange, client, route)
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client, plan)
         except UpstreamFailure as failure:
             other = route.other
-            # A stored response that this process does not know of may be kept by the other upstream.
+            # The previous response may be stored at the other upstream, if it was not relayed by this process.
             elsewhere = plan.previous is not None and failure.upstream_status == 404
             if not (failure.retryable or elsewhere):
                 raise
             if not (plan.may_fall_back and other in exchange.services.available):
                 raise
-        return await ask(exchange, client, other)
+        return await call_upstream(exchange, client, other)
 
     async def _escalate(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
-        """The teacher answers; where it cannot after all, the student does, as it is."""
+        """Ask the teacher; if it fails, fall back to the student, whose answer is then not judged."""
         try:
-            return await ask(exchange, client, Route.TEACHER)
+            return await call_upstream(exchange, client, Route.TEACHER)
         except UpstreamFailure as failure:
             if not (failure.retryable and plan.may_fall_back and Route.STUDENT in exchange.services.available):
                 raise
-        return await ask(exchange, client, Route.STUDENT)
+        return await call_upstream(exchange, client, Route.STUDENT)
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

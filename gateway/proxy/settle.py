@@ -1,4 +1,4 @@
-"""The end of every request: metrics, log line and ledger from one record."""
+"""Settling a request: limits, metrics, log line and ledger, all from one record."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Exchange
-from breakeven.gateway.proxy.sampling import offer
+from breakeven.gateway.proxy.sampling import enqueue_sample
 
 _encode = msgspec.json.Encoder().encode
 
 
 def settle(exchange: Exchange) -> None:
-    """Once for each request: metrics, log line and ledger from one record."""
+    """Settle a request; called exactly once for each. Its record is in the ledger's journal when this returns."""
     plan = exchange.plan
     record = exchange.record()
     encoded = _encode(record)
@@ -27,7 +27,7 @@ def settle(exchange: Exchange) -> None:
             assert plan is not None
             assert plan.conversation is not None
             exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
-    offer(exchange, record)
+    enqueue_sample(exchange, record)
     if plan is not None and plan.session is not None and record.route is not None and record.outcome is Outcome.OK:
         exchange.services.state.conversations.remember(plan.session, record.route, time.monotonic())
     log.settled(encoded)

@@ -1,4 +1,4 @@
-"""Relaying one stream of server-sent events: as sent, counted, and honest about its end."""
+"""Relaying one stream of server-sent events: usage is read, and a stream that is cut off ends with an error event."""
 
 from __future__ import annotations
 
@@ -9,181 +9,186 @@ import msgspec
 import msgspec.structs
 
 from breakeven.gateway.accounting.record import Outcome
-from breakeven.gateway.endpoints.base import Adapter, Mark
+from breakeven.gateway.endpoints.base import Adapter, EventInfo
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import Attempt, Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.response import Answer
-from breakeven.gateway.upstreams.upstream import CAUGHT, failures, refused
+from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, error_failure, translated_errors
 from breakeven.gateway.wire.sse import Event, Scanner
 
 _DONE = b"data: [DONE]\n\n"
-# What may come before the first event with content, such as comments, and is held back until then.
-_HELD_BYTES = 1 << 16
+# Events before the first one with content, such as comments, are buffered up to this size.
+_MAX_BUFFERED_BYTES = 1 << 16
 
 
 class StreamRelay:
-    """One answer's events on their way to the client.
+    """Relays the events of one response to the client.
 
-    Nothing is sent before the first event with content, so that a stream that fails at once can still be
-    answered by the other upstream or by a real HTTP status. The last bytes are returned, not sent: the
-    request is settled before the client has its whole answer.
+    Nothing is sent before the first event with content, so that if the stream fails at once, the other upstream can
+    still answer, or the client gets an HTTP error status. The last bytes are returned, not sent: the request is settled
+    before the client has the whole response.
     """
 
     def __init__(
-        self, exchange: Exchange, attempt: Attempt, answer: Answer, client: Client, deadline: Deadline
+        self, exchange: Exchange, attempt: Attempt, response: UpstreamResponse, client: Client, deadline: Deadline
     ) -> None:
         self._exchange = exchange
         self._adapter: Adapter = exchange.adapter
         self._attempt = attempt
-        self._answer = answer
+        self._response = response
         self._client = client
         self._deadline = deadline
-        asked, plan = exchange.admitted
-        self._choices = asked.choices
-        self._wants_usage = asked.wants_usage
+        request, plan = exchange.admitted
+        self._choices = request.choices
+        self._wants_usage = request.wants_usage
         self._scanner = Scanner()
         self._upstream = exchange.services.upstreams[attempt.route]
         self._idle = self._upstream.config.timeouts.idle_seconds
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._usage_event = b""
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._done = b""
         self._error_seen = False
         self._probe = exchange.probe(attempt.route)
-        self._tap = plan.tap
+        self._capture = plan.capture
 
     async def run(self, headers: Mapping[str, str]) -> Reply:
-        """Relay to the end. Raises UpstreamFailure only where nothing was sent to the client yet."""
+        """Relay to the end of the stream; returns the last bytes, with `headers` in case nothing was sent yet.
+
+        Raises UpstreamFailure only if nothing was sent to the client yet, and Escalated.
+        """
         try:
-            await self._pump(headers)
+            await self._relay_events(headers)
             failure = None
         except UpstreamFailure as error:
             if not self._client.started:
                 raise
             failure = error
         if self._probe is not None:
-            self._probe.look(None, finished=True)
-        return Reply(200, headers, self._tail(failure))
+            self._probe.inspect(None, finished=True)
+        return Reply(200, headers, self._final_bytes(failure))
 
-    async def _pump(self, headers: Mapping[str, str]) -> None:
+    async def _relay_events(self, headers: Mapping[str, str]) -> None:
         scanner = self._scanner
         idle = self._idle
         while not self._done:
             segment: bytes | None = b""
             try:
                 if self._client.started and self._probe is None:
-                    await self._answer.pour(self._poured)
-                if not (self._held and self._client.started) and not self._done:
-                    segment = await self._answer.segment()
-            except CAUGHT:
-                with failures(self._attempt.route, self._deadline):
+                    await self._response.read_into(self._on_segment)
+                if not (self._buffer and self._client.started) and not self._done:
+                    segment = await self._response.segment()
+            except UPSTREAM_ERRORS:
+                with translated_errors(self._attempt.route, self._deadline):
                     raise
             if segment is None:
                 last = scanner.flush()
-                if last is not None and _whole(last):
+                if last is not None and _is_complete(last):
                     whole = msgspec.structs.replace(last, raw=last.raw.rstrip(b"\r\n") + b"\n\n")
-                    await self._relay([whole], headers)
+                    await self._process([whole], headers)
                 return
-            await self._relay(self._scan(segment), headers)
+            await self._process(self._scan(segment), headers)
             if self._client.started:
                 self._deadline.within(idle)
             else:
                 self._deadline.extend(idle)
 
     def _scan(self, segment: bytes) -> list[Event]:
-        if self._tap is not None:
-            self._tap.feed(segment)
+        if self._capture is not None:
+            self._capture.feed(segment)
         return self._scanner.feed(segment)
 
-    def _poured(self, segment: bytes) -> bool:
-        """A segment as it arrives, on its way without waking this task; False where the task must go on itself."""
-        self._take(self._scan(segment))
-        if self._held:
-            if not self._client.push(bytes(self._held)):
+    def _on_segment(self, segment: bytes) -> bool:
+        """Relay a segment from the read callback, without a task switch; False if `_relay_events` must take over."""
+        self._collect(self._scan(segment))
+        if self._buffer:
+            if not self._client.try_write(bytes(self._buffer)):
                 return False
-            self._held.clear()
+            self._buffer.clear()
         self._deadline.within(self._idle)
         return not self._done
 
-    async def _relay(self, events: list[Event], headers: Mapping[str, str]) -> None:
-        content = self._take(events)
+    async def _process(self, events: list[Event], headers: Mapping[str, str]) -> None:
+        content = self._collect(events)
         if content:
             self._attempt.first_event()
-        out = self._held
-        if self._probe is not None and self._probe.waiting:
-            if len(out) <= _HELD_BYTES and not self._done:
+        out = self._buffer
+        if self._probe is not None and self._probe.holding:
+            if len(out) <= _MAX_BUFFERED_BYTES and not self._done:
                 return
-            self._probe.look(None, finished=True)
-        if out and (self._client.started or content or len(out) > _HELD_BYTES):
+            self._probe.inspect(None, finished=True)
+        if out and (self._client.started or content or len(out) > _MAX_BUFFERED_BYTES):
             await self._write(headers)
 
-    def _take(self, events: list[Event]) -> bool:
-        """Read the events and hold what the client gets of them. Whether there was content."""
-        out = self._held
+    def _collect(self, events: list[Event]) -> bool:
+        """Read the events and add what the client gets of them to the buffer. Returns whether any had content."""
+        out = self._buffer
         content = False
         for event in events:
             if self._done:
                 break
-            mark = self._adapter.mark(event)
-            if mark.usage is not None:
-                self._attempt.usage = mark.usage
-            if mark.usage_only:
-                # Held until the end: exactly one, the last, and only for a client that asked.
+            info = self._adapter.read_event(event)
+            if info.usage is not None:
+                self._attempt.usage = info.usage
+            if info.usage_only:
+                # Kept until the end: the client gets only the last one, and only if it asked for usage.
                 self._usage_event = event.raw
                 continue
-            if mark.error is not None:
+            if info.error is not None:
                 if not (self._client.started or content):
-                    raise refused(self._upstream, _status(mark.error), mark.error)
+                    raise error_failure(self._upstream, _status(info.error), info.error)
                 self._error_seen = True
-            if mark.done:
+            if info.done:
                 self._done = event.raw
                 break
-            if mark.finished:
-                self._finished.update(mark.finished)
+            if info.finished:
+                self._finished.update(info.finished)
             if self._choices > 1:
-                self._seen.update(mark.seen)
-            if mark.response_id is not None:
-                self._exchange.stored_as(mark.response_id)
-            if mark.content:
+                self._seen.update(info.seen)
+            if info.response_id is not None:
+                self._exchange.remember_response(info.response_id)
+            if info.content:
                 content = True
                 self._attempt.events += 1
-            out += event.raw if self._probe is None else self._probed(self._probe, event, mark)
+            out += event.raw if self._probe is None else self._inspected(self._probe, event, info)
         return content
 
-    def _probed(self, probe: Probe, event: Event, mark: Mark) -> bytes:
-        """The event as the client may see it. Raises Escalated where the answer so far is not good enough."""
-        probe.look(event.data, finished=bool(mark.finished))
+    def _inspected(self, probe: Probe, event: Event, info: EventInfo) -> bytes:
+        """The event without log-probabilities that the client did not ask for. Raises Escalated if the answer fails the
+        probe.
+        """
+        probe.inspect(event.data, finished=bool(info.finished))
         data = event.data or b""
-        stripped = probe.strip(data)
+        stripped = probe.strip_logprobs(data)
         if stripped is data:
             return event.raw
         return b"data: %b\n\n" % stripped if stripped else b""
 
     async def _write(self, headers: Mapping[str, str]) -> None:
-        # While the client does not read, it is not the upstream that is slow.
-        self._deadline.total()
+        # While the client does not read, the upstream's idle timeout must not fire.
+        self._deadline.until_total()
         try:
             if not self._client.started:
                 await self._client.start(200, headers)
-            await self._client.write(bytes(self._held))
+            await self._client.write(bytes(self._buffer))
         except asyncio.CancelledError:
-            if self._deadline.take():
+            if self._deadline.take_cancellation():
                 self._client.gone = True
             raise
-        self._held.clear()
+        self._buffer.clear()
 
     @property
     def _complete(self) -> bool:
-        """Whether every choice finished: all that were seen where the upstream says that it is done."""
+        """Whether all choices have finished: those seen if the upstream sent its end marker, else those requested."""
         if self._done:
             return bool(self._finished) and self._seen <= self._finished
         return len(self._finished) >= self._choices
 
-    def _tail(self, failure: RequestError | None) -> bytes:
+    def _final_bytes(self, failure: RequestError | None) -> bytes:
         attempt = self._attempt
         complete = self._complete
         usage = self._usage_event if self._wants_usage else b""
@@ -198,10 +203,10 @@ class StreamRelay:
             )
         if self._error_seen:
             attempt.outcome = Outcome.UPSTREAM_ERROR
-            return bytes(self._held) + usage + (self._done or self._last())
+            return bytes(self._buffer) + usage + (self._done or self._end_marker())
         if complete:
             attempt.outcome = Outcome.OK
-            return bytes(self._held) + usage + (self._done or self._last())
+            return bytes(self._buffer) + usage + (self._done or self._end_marker())
         attempt.outcome = Outcome.TRUNCATED
         error = failure or UpstreamFailure(
             502,
@@ -212,12 +217,12 @@ class StreamRelay:
         )
         return usage + self._adapter.error_tail(error.body())
 
-    def _last(self) -> bytes:
+    def _end_marker(self) -> bytes:
         return _DONE if self._adapter.stream_options else b""
 
 
-def _whole(event: Event) -> bool:
-    """Whether an event whose empty line never came has all its data; what was cut off is no event."""
+def _is_complete(event: Event) -> bool:
+    """Whether a last event without its empty line has all its data; one that was cut off is not relayed."""
     if event.data is None or event.data.strip() == b"[DONE]":
         return True
     try:

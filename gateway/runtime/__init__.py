@@ -1,1 +1,1 @@
-"""The objects that a running gateway consists of, and its background queues."""
+"""The objects that a running gateway consists of, and the queues of its background work."""

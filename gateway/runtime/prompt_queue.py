@@ -1,7 +1,7 @@
-"""Keeping the text that the router read, where the operator wants that: a queue, and one write a second.
+"""Storing prompt text in the ledger, where `ledger.store_prompts` is on: a bounded queue, written once a second.
 
-Prompts are no money: those of the last second before a crash may be lost, and while the database is away the oldest
-give way. They are in no log, no metric and not in the journal.
+Unlike the records of usage and cost, prompts may be lost: those of the last second before a crash, and the oldest ones
+while the database is unavailable. They never appear in logs, metrics or the journal.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from breakeven.gateway.ledger import Ledger
 
 _log = logging.getLogger("breakeven.prompts")
 
-_WAITING = 10_000
-_SECONDS = 1.0
+_MAX_QUEUED = 10_000
+_WRITE_SECONDS = 1.0
 _BATCH = 500
 
 
-class Prompts:
-    """What waits to be kept."""
+class PromptQueue:
+    """Prompts waiting to be stored: (request, microseconds since the epoch, text)."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: deque[tuple[str, int, str]] = deque(maxlen=_WAITING)
+        self._queue: deque[tuple[str, int, str]] = deque(maxlen=_MAX_QUEUED)
 
     def add(self, request: str, at: int, text: str) -> None:
-        """Keep the text of a request; never waits."""
-        self._waiting.append((request, at, text))
+        """Queue the text of the request with this id, settled `at` (microseconds since the epoch). Never waits."""
+        self._queue.append((request, at, text))
 
     async def run(self) -> None:
-        """Write now and then; until cancelled, and then once more."""
+        """Write the queue once a second until cancelled, and a last time then."""
         try:
             while True:
-                await asyncio.sleep(_SECONDS)
-                if self._waiting:
+                await asyncio.sleep(_WRITE_SECONDS)
+                if self._queue:
                     await asyncio.to_thread(self.flush)
         finally:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Never raises."""
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        """Write all queued prompts. They stay queued where the ledger cannot be written; never raises."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
             try:
-                self._ledger.keep_prompts(batch)
+                self._ledger.store_prompts(batch)
             except LedgerError as error:
-                _log.error("prompts cannot be kept: %s", error)
-                self._waiting.extendleft(reversed(batch))
+                _log.error("prompts cannot be stored: %s", error)
+                self._queue.extendleft(reversed(batch))
                 return

@@ -1,4 +1,4 @@
-"""What a running gateway consists of: one typed object that the lifespan builds."""
+"""The objects that serve requests, built once per config as one typed value."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from breakeven.gateway.config.schema import ClientKey, Config
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.rates import in_force, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
-from breakeven.gateway.observability.exposition import Publisher, exposed, shared_by_workers
+from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
 from breakeven.gateway.policy.active import Policies
-from breakeven.gateway.runtime.prompt_queue import Prompts
-from breakeven.gateway.runtime.shadow_queue import Queue
+from breakeven.gateway.runtime.prompt_queue import PromptQueue
+from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
 from breakeven.router.sticky import Conversations
 
 
-class Holders:
-    """Which upstream keeps which stored response: the last `size` of them."""
+class ResponseAffinity:
+    """Which upstream stores which response of /v1/responses; the `size` most recent ones are known."""
 
     def __init__(self, size: int = 100_000) -> None:
         self._size = size
         self._routes: OrderedDict[str, Route] = OrderedDict()
 
     def put(self, response_id: str, route: Route) -> None:
-        """Remember; the oldest is forgotten where there are too many."""
+        """Remember that `route` stores this response; the oldest entry is dropped above `size`."""
         self._routes[response_id] = route
         if len(self._routes) > self._size:
             self._routes.popitem(last=False)
 
     def get(self, response_id: str | None) -> Route | None:
-        """None for one that is not known."""
+        """The upstream that stores this response; None for an unknown or absent id."""
         return None if response_id is None else self._routes.get(response_id)
 
 
@@ -52,28 +52,28 @@ _BOTH = frozenset(Route)
 
 @dataclass
 class State:
-    """What outlives a reload of the config."""
+    """State that is kept across config reloads."""
 
-    # The policies of the config in force, for the metrics.
+    # Those of the config in force, which the metrics export.
     policies: Policies
     quotas: Quotas
-    prompts: Prompts
+    prompts: PromptQueue
     draining: bool = False
-    # Running requests were told to end: what is cancelled now is cancelled by the shutdown.
+    # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
-    # The upstreams that the metrics show.
-    shown: dict[Route, Upstream] = field(default_factory=dict)
-    responses: Holders = field(default_factory=Holders)
-    # What tokens are like at each upstream, to estimate those that it does not report.
+    # The upstreams of the config in force, whose state the metrics export.
+    exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
+    responses: ResponseAffinity = field(default_factory=ResponseAffinity)
+    # Tokens per event and per counted token at each upstream, to estimate those that it does not report.
     token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
-    # Student answers that are to be compared with the teacher's.
-    drawn: Queue = field(default_factory=Queue)
+    # Student answers sampled for comparison with the teacher's.
+    drawn: ShadowQueue = field(default_factory=ShadowQueue)
 
     def abort(self) -> None:
-        """End all running requests, each with an error that says so."""
+        """Cancel all running requests; each answers its client with 503, or ends its stream with an error event."""
         self.aborting = True
         for task in self.running:
             task.cancel()
@@ -81,7 +81,7 @@ class State:
 
 @dataclass
 class Services:
-    """Everything that a request needs. A reload makes another one; running requests keep theirs."""
+    """Everything that serves a request. A config reload builds another; running requests keep their own."""
 
     config: Config
     artifact: Artifact
@@ -95,24 +95,24 @@ class Services:
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
-        """Wire the parts; opens no connection yet."""
+        """Build the services of a config. Opens no connection: call `start` of each upstream for that."""
         registry = CollectorRegistry()
         upstreams = {
             Route.STUDENT: Upstream(Route.STUDENT, config.student),
             Route.TEACHER: Upstream(Route.TEACHER, config.teacher),
         }
-        metrics = Metrics(registry, at_once=shared_by_workers())
-        shown = dict(upstreams)
-        publisher = Publisher(registry, shown, ledger) if shared_by_workers() else None
-        shown_to_scrapes = exposed(registry, shown, ledger)
+        metrics = Metrics(registry, flush_promptly=shared_by_workers())
+        exported_upstreams = dict(upstreams)
+        publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
+        exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
-        state = State(policies, Quotas(ledger), Prompts(ledger), shown=shown)
-        shown_to_scrapes.register(PolicyCollector(lambda: state.policies.active.policy))
+        state = State(policies, Quotas(ledger), PromptQueue(ledger), exported_upstreams=exported_upstreams)
+        exported.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,
             artifact=artifact,
             ledger=ledger,
-            registry=shown_to_scrapes,
+            registry=exported,
             metrics=metrics,
             upstreams=upstreams,
             policies=policies,
@@ -120,8 +120,11 @@ class Services:
             state=state,
         )
 
-    def renewed(self, config: Config, artifact: Artifact) -> Services:
-        """The same gateway with another config; an upstream whose section did not change is kept as it is."""
+    def with_config(self, config: Config, artifact: Artifact) -> Services:
+        """These services with another config and artifact, and the same state.
+
+        An upstream whose config section is unchanged is kept with its connections; others are new and not started.
+        """
         sections = {Route.STUDENT: config.student, Route.TEACHER: config.teacher}
         return replace(
             self,
@@ -136,17 +139,17 @@ class Services:
 
     @functools.cached_property
     def keys(self) -> Mapping[str, ClientKey]:
-        """The clients' keys by their SHA-256."""
+        """The client keys of the config, by SHA-256 in hex."""
         return {key.sha256: key for key in self.config.auth.keys}
 
     @property
     def policy(self) -> Policy:
-        """The thresholds in force: the config's, or what an operator put over them."""
+        """The thresholds in force: those that an operator set through the admin API, else the config's."""
         return self.policies.active.policy
 
     @property
     def student(self) -> Capabilities:
-        """What the student can take."""
+        """The student's modalities, tool support and context window (tokens), which the routing rules check."""
         return Capabilities(
             frozenset(self.config.student.modalities),
             self.config.student.tools,
@@ -155,7 +158,7 @@ class Services:
 
     @property
     def available(self) -> frozenset[Route]:
-        """The upstreams that may be called now."""
+        """The upstreams that accept a request now: circuit not open, and below their concurrency limit."""
         student, teacher = self.upstreams[Route.STUDENT].available, self.upstreams[Route.TEACHER].available
         if student and teacher:
             return _BOTH
@@ -163,7 +166,7 @@ class Services:
 
     @property
     def price(self) -> Price:
-        """The teacher's prices as they hold now."""
+        """The teacher's prices in force now."""
         return in_force(self._price_schedule, time.time_ns() // 1000)
 
     @functools.cached_property
@@ -171,5 +174,5 @@ class Services:
         return price_schedule(self.config)
 
     def cost(self, route: Route, usage: Usage) -> Cost:
-        """What one attempt's usage costs. The student is paid for by the hour, so its tokens are free."""
+        """The cost of one attempt's usage. The student's tokens cost nothing: it is paid for by the hour."""
         return cost(usage, self.price) if route is Route.TEACHER else FREE

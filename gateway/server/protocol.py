@@ -1,19 +1,21 @@
-"""The server's side of a connection: uvicorn's protocol, with a shorter way for the requests that are relayed.
+"""The server side of a connection: uvicorn's HTTP protocol, with a direct path for relayed requests.
 
-ASGI has a client's disconnect and its body fetched by awaiting messages: a task of its own for each request, and
-several copies of the body. Here the relay is called by the protocol, and what it sends is written as it is. All other
-requests, and what belongs to the connection (keep-alive, pipelining, draining), stay uvicorn's; see
-docs/decisions/0048.
+Under ASGI an app awaits messages for the request body and for a disconnect, which takes an extra task per request and
+several copies of the body. Here the protocol calls the relay directly and writes its output unchanged. All other
+requests, and everything per connection (keep-alive, pipelining, graceful shutdown), are left to uvicorn; see decision
+record 0048. This is the only module that uses uvicorn's internals; pyproject.toml bounds uvicorn's version for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("breakeven.protocol")
 
-# As long as those that servers allow by default.
-_HEAD_BYTES = 1 << 16
-_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus}
+# The usual default limit of HTTP servers for a request line with its headers.
+_MAX_HEAD_BYTES = 1 << 16
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus}
 
 
 class DirectClient(Client):
-    """One relayed request on its connection. What uvicorn's protocol reads of a request's cycle it finds here, too."""
+    """One relayed request on its connection. Has the attributes that uvicorn's protocol reads of its request cycle."""
 
     def __init__(self, protocol: RelayProtocol, relay: Relay, *, keep_alive: bool) -> None:
         super().__init__(protocol.headers)
@@ -51,19 +53,20 @@ class DirectClient(Client):
 
     @property
     def message_event(self) -> DirectClient:
-        """What uvicorn sets when more of the body is here or the connection is lost.
+        """The event that uvicorn sets when more of the body has arrived or the connection is lost: this object.
 
-        An attribute would be a cycle: garbage of each request that only the collector finds, milliseconds later.
+        As an attribute it would be a reference cycle, so that every request left garbage for the cyclic collector,
+        which pauses the process for milliseconds.
         """
         return self
 
     def set(self) -> None:
-        """Something changed that `read_body` may wait for."""
+        """Wake `read_body`, which checks again whether the body is complete or the connection lost."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def received(self, part: bytes) -> None:
-        """A part of the body is here."""
+        """Append a part of the request body, and stop reading from the socket where too much is buffered."""
         self._parts.append(part)
         self._size += len(part)
         if self._limit is None:
@@ -73,14 +76,14 @@ class DirectClient(Client):
             self._protocol.flow.pause_reading()
             self.set()
 
-    def lost(self) -> None:
-        """The connection is gone."""
+    def connection_lost(self) -> None:
+        """Mark the client as disconnected and cancel the task that serves it."""
         self.gone = self.disconnected = True
         self.set()
         if self._task is not None:
             self._task.cancel()
 
-    def _arrived(self) -> bool:
+    def _body_received(self) -> bool:
         return not self.more_body
 
     async def _body(self, limit: int) -> bytes | None:
@@ -113,9 +116,9 @@ class DirectClient(Client):
         self._task = None
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        # Sent with the first part of the body.
+        # Sent with the first part of the body: one system call instead of two.
         self.started = True
-        self._head = self._headed(status, headers, "transfer-encoding: chunked\r\n")
+        self._head = self._response_head(status, headers, "transfer-encoding: chunked\r\n")
 
     async def write(self, body: bytes) -> None:
         protocol = self._protocol
@@ -125,7 +128,7 @@ class DirectClient(Client):
             head, self._head = self._head, b""
             protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
 
-    def push(self, body: bytes) -> bool:
+    def try_write(self, body: bytes) -> bool:
         protocol = self._protocol
         if protocol.flow.write_paused or self.disconnected or self._head:
             return False
@@ -143,7 +146,7 @@ class DirectClient(Client):
             protocol.transport.write(self._head + last)
         else:
             self.started = True
-            head = self._headed(reply.status, reply.headers, f"content-length: {len(body)}\r\n")
+            head = self._response_head(reply.status, reply.headers, f"content-length: {len(body)}\r\n")
             protocol.transport.write(head + body)
         self.response_complete = True
         self._parts = []
@@ -151,72 +154,87 @@ class DirectClient(Client):
             protocol.transport.close()
         protocol.on_response_complete()
 
-    def _headed(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
-        """The head of the answer. Raises ValueError for a value that would not stay in its line."""
+    def _response_head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
+        """Status line and headers, with `framing` as the last header line.
+
+        Raises ValueError for a header value with a line break or NUL in it (response splitting).
+        """
         defaults = self._protocol.server_state.default_headers
         text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if text.count("\r") != len(headers) or text.count("\n") != len(headers) or "\0" in text:
-            raise ValueError("a line end in a header")
+            raise ValueError("line break or NUL in a header")
         if headers.get("connection") == "close":
             self.keep_alive = False
         elif not self.keep_alive:
             framing += "connection: close\r\n"
-        line = _LINES.get(status) or f"HTTP/1.1 {status} \r\n"
-        ours = b"".join([b"%b: %b\r\n" % header for header in defaults])
-        return line.encode() + ours + f"{text}{framing}\r\n".encode("latin-1", "replace")
+        line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+        server_headers = b"".join([b"%b: %b\r\n" % header for header in defaults])
+        return line.encode() + server_headers + f"{text}{framing}\r\n".encode("latin-1", "replace")
+
+
+class SignalFreeServer(uvicorn.Server):
+    """uvicorn's server without its signal handlers, which would end the process by the signal instead of exit code 0.
+
+    `gateway.server.run` installs its own.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class RelayProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over httptools, whose relayed requests skip ASGI, and which does not wait for ever, nor for
-    any length, for a request's head.
+    """uvicorn's httptools protocol, in which relayed requests bypass ASGI and request heads have limits.
+
+    A head that takes longer than `app.read_seconds` is answered with 408, one above 64 KiB with 431.
     """
 
-    # The bytes of a head that has begun, None between heads.
+    # Bytes received of the current request head, None between heads.
     _head_bytes: int | None = None
-    _patience: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._be_patient()
+        self._start_read_timer()
 
     def data_received(self, data: bytes) -> None:
-        begun = self._head_bytes is not None
+        in_head = self._head_bytes is not None
         super().data_received(data)
-        # Most heads come in one piece and are never seen here.
+        # Most heads arrive in one segment and were already handled by the parser.
         if self._head_bytes is None:
             return
-        if begun:
+        if in_head:
             self._head_bytes += len(data)
-        if self._head_bytes > _HEAD_BYTES:
-            self._refuse(431)
-        elif self._patience is None:
-            self._be_patient()
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._reject(431)
+        elif self._read_timer is None:
+            self._start_read_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
 
-    def _be_patient(self) -> None:
-        self._patience = self.loop.call_later(self.app.read_seconds, self._lose_patience)
+    def _start_read_timer(self) -> None:
+        self._read_timer = self.loop.call_later(self.app.read_seconds, self._on_read_timeout)
 
-    def _lose_patience(self) -> None:
-        self._patience = None
+    def _on_read_timeout(self) -> None:
+        self._read_timer = None
         if self.cycle is not None and not self.cycle.response_complete:
-            # It has time until the answer before it is complete.
-            self._be_patient()
+            # A pipelined request may take until the response before it is complete.
+            self._start_read_timer()
         else:
-            self._refuse(408)
+            self._reject(408)
 
-    def _refuse(self, status: int) -> None:
+    def _reject(self, status: int) -> None:
         if self._head_bytes is not None and not self.transport.is_closing():
-            self.transport.write(f"{_LINES[status]}connection: close\r\ncontent-length: 0\r\n\r\n".encode())
+            self.transport.write(f"{_STATUS_LINES[status]}connection: close\r\ncontent-length: 0\r\n\r\n".encode())
         self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
         relay = self.app.relays.get(self.url)
         if relay is None or self.parser.get_method() != b"POST":
             super().on_headers_complete()
@@ -239,14 +257,14 @@ class RelayProtocol(HttpToolsProtocol):
             client.received(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-        waiting = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+        open_cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
         super().connection_lost(exc)
-        for client in waiting:
+        for client in open_cycles:
             if isinstance(client, DirectClient) and not client.response_complete:
-                client.lost()
-        # It holds the protocol: a cycle that only the collector would find.
+                client.connection_lost()
+        # The client refers to the protocol: a reference cycle that only the cyclic collector would free.
         self.cycle = None  # type: ignore[assignment]
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -261,7 +279,7 @@ class RelayProtocol(HttpToolsProtocol):
         try:
             await client.relay.serve(client, "POST")
         except BaseException as error:  # as uvicorn does for any app
-            _log.error("a request failed outside its relay: %s", type(error).__name__, exc_info=error)
+            _log.error("unhandled exception while serving a request: %s", type(error).__name__, exc_info=error)
             if not client.started:
                 failed = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
                 await client.finish(Reply(500, {"content-type": "application/json"}, failed.body()))

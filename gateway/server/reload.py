@@ -1,4 +1,4 @@
-"""Reading the config again while the gateway runs: a valid one swaps in at once, an invalid one changes nothing."""
+"""Config reload while the gateway runs: a valid config replaces the current one, an invalid one changes nothing."""
 
 from __future__ import annotations
 
@@ -20,60 +20,63 @@ from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.reload")
 
-_LOOK_SECONDS = 1.0
-_SHARE_SECONDS = 2.0
-_RETIRE_SECONDS = 0.5
+_WATCH_SECONDS = 1.0
+_POLICY_SYNC_SECONDS = 2.0
+_IDLE_POLL_SECONDS = 0.5
 _WINDOW_RETRY_SECONDS = 10.0
 
 
 class Current:
-    """The services in force. A request takes them once, at its start, and keeps them to its end."""
+    """The services built from the config in force. A request takes them once, at its start, and keeps them."""
 
     def __init__(self, services: Services, read: Callable[[], Config] | None = None, path: Path | None = None) -> None:
-        """`read` gives the config afresh; `path` is the file that is watched. Without `read` nothing reloads."""
+        """`read` loads the config again; `path` is its file, which is watched. Without `read` nothing is reloaded."""
         self.services = services
         self._read = read
         self._path = path
-        self._seen = self._stamp()
-        self._asked = asyncio.Event()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._last_file_state = self._file_state()
+        self._requested = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> Services:
         return self.services
 
-    def ask(self) -> None:
-        """Read the config again soon, changed or not."""
-        self._asked.set()
+    def request_reload(self) -> None:
+        """Have `watch` reload the config soon, whether or not its file changed. Returns at once."""
+        self._requested.set()
 
     async def watch(self) -> None:
-        """Reload whenever it was asked for or the file changed, and follow a policy that another machine put; until
-        cancelled.
+        """Until cancelled: reload when it was requested or a watched file changed, and keep the policy of a shared
+        ledger in sync.
         """
-        shared_at = -_SHARE_SECONDS
-        # Either file may have changed after it was read and before its first stamp, while this worker was starting.
+        synced_at = -_POLICY_SYNC_SECONDS
+        # A file may have changed after it was read and before the first `_file_state`, while this worker was starting.
         if await asyncio.to_thread(self._outdated):
-            self.ask()
+            self.request_reload()
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._asked.wait()
-            stamp = self._stamp()
-            if self._asked.is_set() or stamp != self._seen:
-                self._asked.clear()
-                self._seen = stamp
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._requested.wait()
+            file_state = self._file_state()
+            if self._requested.is_set() or file_state != self._last_file_state:
+                self._requested.clear()
+                self._last_file_state = file_state
                 await self.reload()
-            if self.services.ledger.shared and time.monotonic() - shared_at >= _SHARE_SECONDS:
-                shared_at = time.monotonic()
+            if self.services.ledger.shared and time.monotonic() - synced_at >= _POLICY_SYNC_SECONDS:
+                synced_at = time.monotonic()
                 await asyncio.to_thread(self.services.policies.sync)
 
     async def reload(self) -> bool:
-        """Whether the config as it is now is in force. Never raises for a config that is wrong."""
+        """Load the config and put it in force. False, with the faults logged and kept, if it is invalid.
+
+        Never raises for an invalid config.
+        """
         if self._read is None:
             return False
         old = self.services
         try:
-            config, artifact = await asyncio.to_thread(self._open, self._read, old)
-            new = old.renewed(config, artifact)
+            config, artifact = await asyncio.to_thread(self._load, self._read, old)
+            new = old.with_config(config, artifact)
             for route, upstream in new.upstreams.items():
                 if upstream is not old.upstreams[route]:
                     await upstream.start()
@@ -81,23 +84,23 @@ class Current:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
             old.state.config_faults = tuple(faults)
             old.metrics.reload_successful.set(0)
-            _log.error("the config was not reloaded, the one before stays: %s", "; ".join(faults))
+            _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
             return False
         self.services = new
-        new.state.shown.update(new.upstreams)
+        new.state.exported_upstreams.update(new.upstreams)
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         _log.info("the config was reloaded")
         for route, upstream in old.upstreams.items():
             if upstream is not new.upstreams[route]:
-                task = asyncio.create_task(_retire(upstream))
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+                task = asyncio.create_task(_close_when_idle(upstream))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
         return True
 
     async def learn_context_window(self) -> None:
-        """Ask the student's server for its context window where the config does not say it; until cancelled."""
+        """Until cancelled: fetch the student's context window from its server while it is not known."""
         while True:
             student = self.services.upstreams[Route.STUDENT]
             if student.context_window is None:
@@ -105,8 +108,8 @@ class Current:
             await asyncio.sleep(_WINDOW_RETRY_SECONDS)
 
     async def aclose(self) -> None:
-        """Close the pools, those of configs before as well."""
-        for task in tuple(self._retiring):
+        """Close the connection pools, those of earlier configs too."""
+        for task in tuple(self._closing):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -114,7 +117,7 @@ class Current:
             await upstream.aclose()
 
     @staticmethod
-    def _open(read: Callable[[], Config], old: Services) -> tuple[Config, Artifact]:
+    def _load(read: Callable[[], Config], old: Services) -> tuple[Config, Artifact]:
         config = read()
         faults = [
             f"{name}: cannot change while the gateway runs; restart it"
@@ -142,7 +145,7 @@ class Current:
         return config, artifact
 
     def _outdated(self) -> bool:
-        """Whether the config reads differently from the one in force, or not at all, or its artifact is another."""
+        """Whether the config on disk is invalid or differs from the one in force, or its router artifact does."""
         if self._read is None:
             return False
         try:
@@ -153,8 +156,8 @@ class Current:
         replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash
         return replaced or config != self.services.config
 
-    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Of the config's file and of the router's artifact, either of which may be replaced."""
+    def _file_state(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """`_stat` of the config file and of the router artifact's metadata; empty where no file is watched."""
         if self._path is None:
             return ()
         artifact = self.services.config.routing.artifact
@@ -162,7 +165,7 @@ class Current:
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
-    """What changes with a file; None where there is none."""
+    """Modification time (ns), size and inode of a file; None where it cannot be read."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -170,10 +173,10 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-async def _retire(upstream: Upstream) -> None:
-    """Close an upstream's pool once its last request has ended."""
+async def _close_when_idle(upstream: Upstream) -> None:
+    """Close an upstream's connection pool once its last request has ended."""
     try:
         while upstream.in_flight:  # noqa: ASYNC110
-            await asyncio.sleep(_RETIRE_SECONDS)
+            await asyncio.sleep(_IDLE_POLL_SECONDS)
     finally:
         await upstream.aclose()

@@ -1,4 +1,4 @@
-"""Running the app: sockets, signals, draining."""
+"""Running the app in one process: listening socket, signals, graceful shutdown and interpreter settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,14 +19,17 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.proxy.downstream import Receive, Scope, Send
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import State
-from breakeven.gateway.server.protocol import RelayProtocol
+from breakeven.gateway.server.protocol import RelayProtocol, SignalFreeServer
 
 _POLL_SECONDS = 0.05
-_SWITCH_SECONDS = 0.0002
+_SWITCH_INTERVAL_SECONDS = 0.0002
 
 
 def bind(config: Config) -> socket.socket:
-    """The listening socket. Raises ConfigError where the address is taken or not ours."""
+    """Bind `server.host` and `server.port` and return the socket, which does not listen yet.
+
+    Raises ConfigError where the address is in use or does not belong to this machine.
+    """
     host, port = config.server.host, config.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -39,15 +42,8 @@ def bind(config: Config) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Ours are in `serve`: uvicorn's own would end the process by the signal instead of exit code 0.
-        yield
-
-
-class _Straight:
-    """Relayed requests go straight to their relay, everything else through the app's layers."""
+class _Dispatcher:
+    """The app as `RelayProtocol` needs it: it looks up `relays` by path itself; everything else goes through ASGI."""
 
     def __init__(self, app: FastAPI, read_seconds: float) -> None:
         self._app = app
@@ -59,32 +55,36 @@ class _Straight:
         await self._app(scope, receive, send)
 
 
-def _spare_the_collector() -> None:
-    """What is there at the start stays: the collector need not look through it again and again.
+def _freeze_startup_objects() -> None:
+    """Exclude the objects that exist at startup from garbage collection (gc.freeze).
 
-    A full collection of it takes tens of milliseconds, in which no stream goes on.
+    They live as long as the process, and a full collection over them stalls all streams for tens of milliseconds.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 
 
-def _give_memory_back() -> None:
-    """To the system, what reading the artifact and the config took: glibc keeps it, some ten megabytes."""
+def _trim_heap() -> None:
+    """Return free heap memory to the system (malloc_trim): glibc keeps about 10 MB after the artifact is loaded."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _favour_the_loop() -> None:
-    """The ledger's thread gives the interpreter back soon: by default it keeps it for 5 ms while a request waits."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
+def _shorten_switch_interval() -> None:
+    """Let the event loop get the GIL back sooner: by default the ledger's thread may hold it for 5 ms."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
 
 
 def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
-    """Serve until SIGTERM or SIGINT, then drain. Returns the exit code."""
-    server = _Server(
+    """Serve until SIGTERM or SIGINT, then shut down gracefully. Returns the exit code, 1 if startup failed.
+
+    Running requests get `server.drain_seconds` to end; a second signal, or the end of that time, aborts them.
+    SIGHUP reloads the config.
+    """
+    server = SignalFreeServer(
         uvicorn.Config(
-            _Straight(app, config.server.read_seconds),
+            _Dispatcher(app, config.server.read_seconds),
             http=RelayProtocol,
             ws="none",
             loop="auto",
@@ -100,14 +100,14 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        stop, hurry = asyncio.Event(), asyncio.Event()
+        stop, abort_now = asyncio.Event(), asyncio.Event()
 
         def on_signal() -> None:
-            (hurry if stop.is_set() else stop).set()
+            (abort_now if stop.is_set() else stop).set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
-        loop.add_signal_handler(signal.SIGHUP, app.state.current.ask)
+        loop.add_signal_handler(signal.SIGHUP, app.state.current.request_reload)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -115,15 +115,15 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
         state: State = app.state.current().state
         state.draining = True
         deadline = loop.time() + config.server.drain_seconds
-        while state.running and loop.time() < deadline and not (hurry.is_set() or running.done()):  # noqa: ASYNC110
+        while state.running and loop.time() < deadline and not (abort_now.is_set() or running.done()):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         state.abort()
         server.should_exit = True
         await running
 
-    _spare_the_collector()
-    _give_memory_back()
-    _favour_the_loop()
+    _freeze_startup_objects()
+    _trim_heap()
+    _shorten_switch_interval()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())
     return 0 if server.started else 1

@@ -1,4 +1,4 @@
-"""Opening what the config names, with each fault as a line that carries the key's path."""
+"""Opening the router artifact and the ledger that the config names; faults are reported under their config key."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import probe
-from breakeven.gateway.ledger.opening import blamed_on
+from breakeven.gateway.ledger.database import check_access
+from breakeven.gateway.ledger.opening import config_errors_for
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
-    """The router's artifact and the ledger. Raises ConfigError."""
+    """Load the router artifact and open the ledger, which migrates its database.
+
+    Raises ConfigError with the key that is at fault: routing.artifact, shadow.scorer or ledger.url.
+    """
     artifact = _artifact(config)
     check_scorer(config)
     assert config.ledger.journal is not None, "load_config resolves it"
-    with blamed_on("ledger.url"):
+    with config_errors_for("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
 
 
 def check_services(config: Config) -> None:
-    """Raise ConfigError where they could not be opened; writes nothing."""
+    """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
     _artifact(config)
     check_scorer(config)
-    with blamed_on("ledger.url"):
-        probe(config.ledger.url)
+    with config_errors_for("ledger.url"):
+        check_access(config.ledger.url)
 
 
 def check_scorer(config: Config) -> None:
-    """Raise ConfigError where shadow traffic is on and its scorer is not there."""
+    """Raise ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded."""
     if config.shadow.rate > 0:
+        # Imported here: it loads `breakeven.models`, which nothing else in the gateway needs.
         from breakeven.gateway.shadow.scoring import scoring
 
         scoring(config)

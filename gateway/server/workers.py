@@ -1,6 +1,6 @@
-"""Several server processes on one socket: started, watched and replaced by a parent that serves nothing itself.
+"""Several server processes on one listening socket: a supervisor starts, monitors and replaces them.
 
-`python -m gateway.workers` is one of them; the parent's command line is its.
+`python -m breakeven.gateway.server.workers` runs one worker process; `Supervisor` gives it its arguments.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ _log = logging.getLogger("breakeven.workers")
 
 _POLL_SECONDS = 0.1
 _BACKLOG = 2048
-# A worker that ends this soon did not start; this many such ends in a row end the gateway.
-_STARTED_SECONDS = 5.0
-_FAILED_STARTS = 5
+# A worker that exits this soon counts as a failed start; this many in a row stop the gateway.
+_MIN_UPTIME_SECONDS = 5.0
+_MAX_FAILED_STARTS = 5
 
 
 class Supervisor:
-    """Keeps `server.workers` processes running until it is told to stop."""
+    """Keeps `server.workers` worker processes running on one socket; serves no request itself."""
 
     def __init__(self, config: Config, path: Path, log_level: str, listener: socket.socket) -> None:
+        """`path` is the config file, which each worker reads itself; `listener` is bound and does not listen yet."""
         self._config = config
         self._path = path
         self._log_level = log_level
@@ -43,23 +44,23 @@ class Supervisor:
         self._workers: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._stopping = False
         self._failed_starts = 0
-        self._code = 0
+        self._exit_code = 0
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT and the end of all workers. Returns the exit code."""
-        # From here on connections wait in the backlog for the first worker.
+        """Run until SIGTERM or SIGINT has stopped all workers, or too many starts failed. Returns the exit code."""
+        # From here on connections queue in the backlog until the first worker accepts them.
         self._listener.listen(_BACKLOG)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
+            signal.signal(number, self._forward_signal)
         try:
             for _ in range(self._config.server.workers):
                 self._start()
             while self._workers:
                 time.sleep(_POLL_SECONDS)
-                self._look()
+                self._reap_exited()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-        return self._code
+        return self._exit_code
 
     def _start(self) -> None:
         server = self._config.server
@@ -72,12 +73,12 @@ class Supervisor:
         )
         self._workers[process.pid] = (process, time.monotonic())
 
-    def _pass_on(self, number: int, _: object) -> None:
+    def _forward_signal(self, number: int, _: object) -> None:
         self._stopping = self._stopping or number != signal.SIGHUP
         for process, _started in self._workers.values():
             process.send_signal(number)
 
-    def _look(self) -> None:
+    def _reap_exited(self) -> None:
         for pid, (process, started) in tuple(self._workers.items()):
             code = process.poll()
             if code is None:
@@ -85,21 +86,21 @@ class Supervisor:
             del self._workers[pid]
             mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call]
             if self._stopping:
-                # One that was still starting had no handler yet; it had no request either.
-                self._code = self._code or (0 if code in (-signal.SIGTERM, -signal.SIGINT) else code)
+                # A worker that was still starting had no signal handler yet, and no requests either.
+                self._exit_code = self._exit_code or (0 if code in (-signal.SIGTERM, -signal.SIGINT) else code)
                 continue
-            early = time.monotonic() - started < _STARTED_SECONDS
+            early = time.monotonic() - started < _MIN_UPTIME_SECONDS
             self._failed_starts = self._failed_starts + 1 if early else 0
-            _log.error("a worker ended with code %d", code)
-            if self._failed_starts >= _FAILED_STARTS:
-                self._code = 1
-                self._pass_on(signal.SIGTERM, None)
+            _log.error("worker process exited with code %d", code)
+            if self._failed_starts >= _MAX_FAILED_STARTS:
+                self._exit_code = 1
+                self._forward_signal(signal.SIGTERM, None)
             else:
                 self._start()
 
 
-def share(config: Config, workers: int) -> Config:
-    """One worker's part of what holds for the whole gateway."""
+def divide_limits(config: Config, workers: int) -> Config:
+    """The config of one of `workers` processes: `max_concurrency` of each upstream divided by them, rounded up."""
     parts = {
         name: section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
         for name, section in (("student", config.student), ("teacher", config.teacher))
@@ -107,8 +108,8 @@ def share(config: Config, workers: int) -> Config:
     return config.model_copy(update=parts)
 
 
-def _end_with(parent: int) -> None:
-    """A worker whose parent was killed ends as well: nobody would stop it."""
+def _exit_with_parent(parent: int) -> None:
+    """Send SIGTERM to this process when the supervisor (process id `parent`) has gone: nothing else would stop it."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -119,7 +120,7 @@ def _end_with(parent: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """One worker."""
+    """Run one worker with the arguments that `Supervisor` gives. Returns the exit code."""
     from breakeven.gateway.config.load import check_environment, load_config
     from breakeven.gateway.observability import log
     from breakeven.gateway.server import run as server
@@ -134,12 +135,12 @@ def main(arguments: list[str]) -> int:
         given = {"host": host, "port": int(port), "workers": int(workers)}
         config = config.model_copy(update={"server": config.server.model_copy(update=given)})
         check_environment(config)
-        return share(config, int(workers))
+        return divide_limits(config, int(workers))
 
     config = read()
     listener = socket.socket(fileno=int(number))
     artifact, ledger = open_services(config)
-    _end_with(int(parent))
+    _exit_with_parent(int(parent))
     return server.serve(create_app(config, artifact, ledger, read=read, path=Path(path)), config, listener)
 
 

@@ -1,1 +1,1 @@
-"""Shadow traffic: a share of the student's answers is put to the teacher too, and the two are compared."""
+"""Shadow traffic: for a sample of the student's answers the teacher is asked too, and the two are compared."""

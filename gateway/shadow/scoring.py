@@ -1,6 +1,6 @@
-"""Comparing two answers: by the teacher as judge, or by a program against the teacher's answer.
+"""Scoring a pair of answers: by the teacher as judge, or by a function that compares with the teacher's answer.
 
-Loads `models`, which the gateway does without unless shadow traffic is on.
+Imports `breakeven.models`, which the gateway otherwise does not need: import this module only for shadow traffic.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from breakeven.gateway.wire.chat_text import Message
 from breakeven.models.errors import DistillError
 from breakeven.models.scoring import judge, scorers
 
-# (messages, output limit, further fields) -> the teacher's answer. Raises UpstreamFailure; "" where it is no text.
+# (messages, limit of output tokens, further body fields) -> the teacher's text, "" for an answer without text.
+# Raises UpstreamFailure.
 Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
 
 
 class Question(NamedTuple):
-    """What was asked, and both answers."""
+    """The conversation, and both answers to it."""
 
     messages: list[Message]
     student: str
@@ -28,15 +29,15 @@ class Question(NamedTuple):
 
 
 class Scoring(abc.ABC):
-    """One way to compare."""
+    """One method of scoring a pair of answers."""
 
     @abc.abstractmethod
     async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
-        """The student's and the teacher's score in [0, 1]; None where nobody can say."""
+        """The student's and the teacher's score in [0, 1]; None if there is no verdict. `ask` calls the teacher."""
 
 
 class _Judge(Scoring):
-    """Both orders, as `models.scoring.judge` does; plain JSON where the API knows no structured output."""
+    """The teacher as judge, asked with both orders of the answers; without structured output if its API rejects it."""
 
     def __init__(self) -> None:
         self._structured = True
@@ -45,14 +46,14 @@ class _Judge(Scoring):
         pair = judge.Pair(question.messages, question.student, question.teacher)
         verdicts = []
         for index in range(2):
-            verdict = judge.read_verdict(await self._asked(pair, index, ask))
+            verdict = judge.read_verdict(await self._ask_once(pair, index, ask))
             if verdict is None:
                 return None
             verdicts.append(verdict)
         both = judge.combine(verdicts[0], verdicts[1])
         return both.student_score, both.teacher_score
 
-    async def _asked(self, pair: judge.Pair, index: int, ask: Ask) -> str:
+    async def _ask_once(self, pair: judge.Pair, index: int, ask: Ask) -> str:
         call = judge.calls(pair, structured=self._structured)[index]
         try:
             return await ask(call.messages, call.max_tokens, call.more)
@@ -60,11 +61,11 @@ class _Judge(Scoring):
             if not self._structured or failure.upstream_status not in (400, 422):
                 raise
         self._structured = False
-        return await self._asked(pair, index, ask)
+        return await self._ask_once(pair, index, ask)
 
 
-class _Program(Scoring):
-    """A checker, or the operator's own function; the teacher's answer is what is right."""
+class _Checker(Scoring):
+    """A built-in checker or the operator's own function; the teacher's answer is the reference and scores 1."""
 
     def __init__(self, name: str) -> None:
         self._score = scorers.scorer(name)
@@ -75,11 +76,11 @@ class _Program(Scoring):
 
 
 def scoring(config: Config) -> Scoring:
-    """What `shadow.scorer` names. Raises ConfigError where there is no such function."""
+    """The scoring that `shadow.scorer` names. Raises ConfigError if the function cannot be loaded."""
     name = config.shadow.scorer
     if name == "judge":
         return _Judge()
     try:
-        return _Program(name)
+        return _Checker(name)
     except DistillError as error:
         raise ConfigError([f"shadow.scorer: {error}"]) from None

@@ -1,4 +1,4 @@
-"""One whole answer of an upstream, outside of any client's request."""
+"""One call to an upstream that belongs to no client request, for shadow traffic."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.exchange import Attempt
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.response import Answer
-from breakeven.gateway.upstreams.upstream import Upstream, failures, refusal, unbilled
+from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.upstream import Upstream, response_failure, translated_errors, unbilled
 
 _PATH = "/chat/completions"
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -20,9 +20,10 @@ _ANSWER_BYTES = 1 << 22
 
 
 async def call(upstream: Upstream, body: bytes, attempts: list[Attempt]) -> bytes:
-    """Post a chat body; what it took is appended to `attempts`. Raises UpstreamFailure.
+    """Send a chat request that does not stream; returns the body of the response. Raises UpstreamFailure.
 
-    The circuit breaker is not told: it stands for what clients meet.
+    Each call made is appended to `attempts`, since each is paid for. The circuit breaker does not count these calls:
+    it reflects client traffic.
     """
     with contextlib.suppress(StaleConnection):
         return await _attempt(upstream, body, attempts, fresh=False)
@@ -34,14 +35,14 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
     attempts.append(attempt)
     upstream.in_flight += 1
     deadline = Deadline(upstream.config.timeouts.total_seconds)
-    answer: Answer | None = None
+    response: UpstreamResponse | None = None
     try:
-        answer = await upstream.post(_PATH, body, _HEADERS, deadline, fresh=fresh)
-        attempt.status = answer.status
-        with failures(upstream.route, deadline):
-            if not 200 <= answer.status < 300:
-                raise await refusal(upstream, answer)
-            data = await answer.read(_ANSWER_BYTES)
+        response = await upstream.post(_PATH, body, _HEADERS, deadline, fresh=fresh)
+        attempt.status = response.status
+        with translated_errors(upstream.route, deadline):
+            if not 200 <= response.status < 300:
+                raise await response_failure(upstream, response)
+            data = await response.read(_ANSWER_BYTES)
         attempt.first_event()
         attempt.usage = answer_usage(data) or NO_USAGE
         attempt.outcome = Outcome.OK
@@ -57,5 +58,5 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
         deadline.close()
         upstream.in_flight -= 1
         attempt.end()
-        if answer is not None:
-            answer.close()
+        if response is not None:
+            response.close()

@@ -1,7 +1,7 @@
-"""Shadow traffic beside the request path: what was drawn is put to the teacher, compared and settled.
+"""The background worker of shadow traffic: asks the teacher for sampled requests, scores the pair, and settles.
 
-Nothing here is waited for by a request. What does not fit (a full queue, a busy or absent teacher, a spent budget) is
-dropped and counted. Each comparison ends in one settled record with all the calls that were paid for.
+No client request waits for it. Samples are dropped and counted if the queue is full, the teacher is busy or
+unavailable, or the budget is spent. Each comparison ends in one settled record with all the calls that were paid for.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Attempt
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED, one_output_limit
 from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.runtime.shadow_queue import Drawn
+from breakeven.gateway.runtime.shadow_queue import ShadowSample
 from breakeven.gateway.shadow.scoring import Question, Scoring, scoring
 from breakeven.gateway.shadow.teacher_call import call
 from breakeven.gateway.wire.chat_text import Message, flattened, whole_text
@@ -35,46 +35,46 @@ from breakeven.router.policy import Reason, Route
 _log = logging.getLogger("breakeven.shadow")
 
 _REFRESH_SECONDS = 10.0
-# What only concerns how the client gets its answer, or where the upstream would keep it.
-_ONLY_THE_CLIENTS = ("stream", "stream_options", "logprobs", "top_logprobs", "store")
+# Fields that only concern delivery to the client, or storage at the upstream; removed from the teacher's request.
+_DELIVERY_FIELDS = ("stream", "stream_options", "logprobs", "top_logprobs", "store")
 
 
 class Shadow:
-    """What works the queue of drawn requests off. The teacher is the judge's model too."""
+    """Processes the queue of sampled requests. The judge is the teacher's model as well."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._spending = Spending(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
-        # The scorer of the config in force, with its name.
+        self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
+        # The scoring in use, with the `shadow.scorer` that it was made for.
         self._scoring: tuple[str, Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
-        """Work the queue off; until cancelled. As many at once as the config in force says."""
+        """Process the queue until cancelled, `shadow.concurrency` samples at a time. `services`: those in force now."""
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
-                job = await services().state.drawn.get()
+                sample = await services().state.drawn.get()
                 while len(running) >= services().config.shadow.concurrency:
                     _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                running.add(asyncio.create_task(self._one(services(), job)))
+                running.add(asyncio.create_task(self._process(services(), sample)))
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _one(self, services: Services, job: Drawn) -> None:
+    async def _process(self, services: Services, sample: ShadowSample) -> None:
         if services.config.shadow.rate <= 0:
             return
         teacher = services.upstreams[Route.TEACHER]
-        # Clients come first: half of the teacher's places stay theirs.
+        # Half of the teacher's concurrency is reserved for client requests.
         if services.state.draining or not teacher.available or teacher.in_flight * 2 > teacher.config.max_concurrency:
             services.metrics.shadow.labels(ShadowResult.DROPPED_BUSY).inc()
-        elif not await self._left(services):
+        elif not await self._within_budget(services):
             services.metrics.shadow.labels(ShadowResult.DROPPED_BUDGET).inc()
         else:
-            await self._compare(_Comparison(services, job, lambda: self._scorer(services)))
+            await self._compare(_Comparison(services, sample, lambda: self._scorer(services)))
 
-    async def _left(self, services: Services) -> bool:
-        """Whether the month's money is not spent. While the ledger cannot be read nobody knows, and it is not."""
+    async def _within_budget(self, services: Services) -> bool:
+        """Whether the monthly budget is not spent yet. False while the ledger cannot be read: the spend is unknown."""
         known = await self._spending.refresh(_REFRESH_SECONDS)
         return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.shadow.monthly_budget_usd)
 
@@ -89,27 +89,27 @@ class Shadow:
         try:
             result = await comparison.run()
         except RequestError as error:
-            _log.info("a shadow request failed: %s", type(error).__name__)
+            _log.info("shadow comparison failed: %s", type(error).__name__)
         except Exception as error:
-            # A scorer of the operator's may raise anything; the next one may do better.
-            _log.error("a shadow request failed inside the gateway: %s", type(error).__name__, exc_info=error)
+            # The operator's own scorer may raise anything; later samples must still be processed.
+            _log.error("shadow comparison failed with an internal error: %s", type(error).__name__, exc_info=error)
         finally:
             comparison.services.metrics.shadow.labels(result).inc()
             record = comparison.record()
             if record.attempts:
                 self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
-                comparison.services.metrics.attempted(record)
+                comparison.services.metrics.count_attempts(record)
                 encoded = msgspec.json.encode(record)
                 comparison.services.ledger.settle(record, encoded)
                 log.settled(encoded)
 
 
 class _Comparison:
-    """One drawn request on its way through the teacher."""
+    """One sampled request: the calls to the teacher, and the scores."""
 
-    def __init__(self, services: Services, job: Drawn, scoring: Callable[[], Scoring]) -> None:
+    def __init__(self, services: Services, sample: ShadowSample, scoring: Callable[[], Scoring]) -> None:
         self.services = services
-        self._job = job
+        self._sample = sample
         self._scoring = scoring
         self._attempts: list[Attempt] = []
         self._pair: Pair | None = None
@@ -117,8 +117,8 @@ class _Comparison:
         self._started = time.perf_counter()
 
     async def run(self) -> ShadowResult:
-        """Ask, compare. Raises UpstreamFailure."""
-        student = self._job.tap.text()
+        """Ask the teacher and score both answers. Raises UpstreamFailure, and what a scorer raises."""
+        student = self._sample.capture.text()
         if student is None:
             return ShadowResult.UNREADABLE
         teacher = whole_text(await self._call(self._body()))
@@ -128,7 +128,7 @@ class _Comparison:
         scores = (1.0, 1.0) if student.strip() == teacher.strip() else await self._scores(student, teacher)
         if scores is None:
             return ShadowResult.UNREADABLE
-        record = self._job.record
+        record = self._sample.record
         paid = value(usage, self.services.price)
         self._pair = Pair(
             request=record.id,
@@ -140,7 +140,7 @@ class _Comparison:
             teacher_score=scores[1],
             student_tokens=record.attempts[-1].usage.output,
             teacher_tokens=usage.output,
-            weight=1.0 / self._job.rate,
+            weight=1.0 / self._sample.rate,
             student_input_value=record.baseline_input,
             student_output_value=record.baseline_output,
             teacher_input_cost=paid.input,
@@ -149,10 +149,10 @@ class _Comparison:
         return ShadowResult.COMPARED
 
     def record(self) -> RequestRecord:
-        """All calls of this comparison, settled."""
+        """The settled record of all calls of this comparison."""
         return RequestRecord(
             id=fresh_id(),
-            request_id=self._job.record.id,
+            request_id=self._sample.record.id,
             at=self._at,
             endpoint=Endpoint.CHAT_COMPLETIONS,
             key=None,
@@ -166,7 +166,7 @@ class _Comparison:
             artifact=self.services.artifact.hash,
             outcome=self._attempts[-1].outcome if self._attempts else Outcome.GATEWAY_ERROR,
             status=(self._attempts[-1].status if self._attempts else None) or 502,
-            attempts=tuple(attempt.record(self.services, len(self._job.body) // 4) for attempt in self._attempts),
+            attempts=tuple(attempt.record(self.services, len(self._sample.body) // 4) for attempt in self._attempts),
             baseline=0,
             router_seconds=None,
             overhead_seconds=None,
@@ -175,20 +175,20 @@ class _Comparison:
         )
 
     def _body(self) -> bytes:
-        """What the client asked, as a whole answer of the teacher."""
+        """The client's request as JSON for the teacher, without streaming."""
         config = self.services.upstreams[Route.TEACHER].config
-        body = self._job.body.copy()
+        body = self._sample.body.copy()
         body.set("model", config.model)
-        for name in (*NOT_HONOURED, *_ONLY_THE_CLIENTS):
+        for name in (*NOT_HONOURED, *_DELIVERY_FIELDS):
             body.remove(name)
         one_output_limit(body, config.max_tokens_field)
         return body.encode()
 
     async def _scores(self, student: str, teacher: str) -> tuple[float, float] | None:
-        messages: list[Any] = self._job.body.get("messages", list[Any], "an array of messages") or []
-        return await self._scoring().scores(Question(flattened(messages), student, teacher), self._judged)
+        messages: list[Any] = self._sample.body.get("messages", list[Any], "an array of messages") or []
+        return await self._scoring().scores(Question(flattened(messages), student, teacher), self._ask_judge)
 
-    async def _judged(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
+    async def _ask_judge(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
         config = self.services.upstreams[Route.TEACHER].config
         field = config.max_tokens_field or "max_tokens"
         body = {"model": config.model, "messages": messages, field: limit, **more}

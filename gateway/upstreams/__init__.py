@@ -1,1 +1,1 @@
-"""The HTTP client to an upstream: connections, timeouts, circuit breaker."""
+"""The HTTP client for an upstream: connections, timeouts, circuit breaker."""

@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: bytes out, a parsed answer in.
+"""One HTTP/1.1 connection to an upstream: sends a request, parses the response.
 
-The parser is httptools (llhttp, Node's), the one that uvicorn reads requests with. What a general client adds, such
-as cookies, redirects, proxies and a URL and a header object for each request, a gateway to one known server has no
-use for and pays for with every request; see docs/decisions/0047.
+The parser is httptools (llhttp), the one that uvicorn parses requests with. Features of a general HTTP client, such as
+cookies, redirects, proxies, and URL and header objects per request, are left out: a gateway to one known server does
+not need them, and they cost CPU time in every request; see decision record 0047.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from typing import cast
 
 import httptools
 
-# A head above this is no head of an OpenAI server's answer.
-_HEAD_BYTES = 1 << 16
-# While this much waits to be read, the upstream is not read on.
-_HIGH_BYTES = 1 << 18
-# Larger bodies are handed to the transport as they are instead of being copied behind their head.
-_JOINED_BYTES = 1 << 16
+# Longest response head; OpenAI-compatible servers stay far below it.
+_MAX_HEAD_BYTES = 1 << 16
+# Above this many unread bytes, reading from the socket is paused (back-pressure).
+_HIGH_WATER_BYTES = 1 << 18
+# Larger bodies are given to the transport separately instead of being copied behind the head.
+_MAX_COPIED_BYTES = 1 << 16
 _LINGER_SECONDS = 0.5
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class ConnectionLost(OSError):
-    """The connection ended, or carried something else than HTTP, before the answer was complete."""
+    """The connection was closed, or carried something other than HTTP, before the response was complete."""
 
 
 class Connection(asyncio.Protocol):
-    """Carries one request at a time: `send`, `head`, then `read` until None, then `release`."""
+    """Carries one request at a time: `send`, `head`, then `read` until None, then `release`.
+
+    `lost` is True once the connection is closed, `used` once it has carried a request.
+    """
 
     def __init__(self, released: Callable[[Connection], None]) -> None:
-        """`released` is called with a connection that may be used again, and with one that was lost."""
+        """`released` is called with the connection when it may be reused, and when it is lost."""
         self._released = released
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
@@ -53,38 +56,41 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self.waiting_bytes = 0
         self._ended = False
-        self._keep = False
+        self._keep_alive = False
         self._sink: Callable[[bytes], bool] | None = None
         self._sink_error: Exception | None = None
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be sent on it, as far as is known."""
+        """Whether a request may be sent: no error so far, and the transport is open."""
         return self._error is None and not self._transport.is_closing()
 
     @property
     def answered(self) -> bool:
-        """Whether any byte came back for the request."""
+        """Whether any byte of a response to the current request has arrived."""
         return self._head_bytes > 0
 
     def send(self, head: bytes, body: bytes) -> None:
-        """Begin a request: `head` with its empty line, and the body that it announces."""
+        """Send a request: `head` including its final empty line, and the body that its content-length announces."""
         if self.used:
             self._begin()
-        if len(body) > _JOINED_BYTES:
+        if len(body) > _MAX_COPIED_BYTES:
             self._transport.writelines((head, body))
         else:
             self._transport.write(head + body)
 
     async def head(self) -> None:
-        """Wait for `status` and `headers` (names in lower case). Raises ConnectionLost."""
+        """Wait until `status` and `headers` (names in lower case) are set. Raises ConnectionLost."""
         while not self._head_complete:
             if self._error is not None:
                 raise ConnectionLost(self._error)
             await self._wait()
 
     async def read(self) -> bytes | None:
-        """What has come of the body since the last call, at least a byte; None at its end. Raises ConnectionLost."""
+        """The next part of the body, decoded from chunks; waits for at least one byte. None at the end.
+
+        Raises ConnectionLost.
+        """
         while True:
             parts = self._parts
             if parts:
@@ -101,10 +107,11 @@ class Connection(asyncio.Protocol):
                 raise ConnectionLost(self._error)
             await self._wait()
 
-    async def pour(self, sink: Callable[[bytes], bool]) -> None:
-        """Call `sink` with what comes of the body, as it comes, until it returns False, or the end, or the loss.
+    async def read_into(self, sink: Callable[[bytes], bool]) -> None:
+        """Read in push mode: call `sink` with each part of the body from the transport's callback, as it arrives.
 
-        Whoever awaits this is not woken for each part. What `sink` raises is raised here.
+        Ends when `sink` returns False, at the end of the body, or when the connection is lost, which the next `read`
+        reports. The awaiting task is woken only then, not for each part. What `sink` raises is raised here.
         """
         if self._parts:
             return
@@ -117,43 +124,44 @@ class Connection(asyncio.Protocol):
         finally:
             self._sink = None
 
-    def _pour(self, sink: Callable[[bytes], bool]) -> None:
+    def _push(self, sink: Callable[[bytes], bool]) -> None:
         parts, self._parts = self._parts, []
         self.waiting_bytes = 0
         try:
             if sink(parts[0] if len(parts) == 1 else b"".join(parts)):
                 return
-        except Exception as error:  # it is for the task that awaits `pour`
+        except Exception as error:  # raised in the task that awaits `read_into`
             self._sink_error = error
         self._sink = None
         self._wake()
 
     def release(self, *, complete: bool = False) -> None:
-        """The request is over. The connection is kept where its answer was read to the end, else closed.
+        """End the request: keep the connection for reuse if its response was read to the end, else close it.
 
-        `complete`: its last event was read, and the end of the body, which servers send by itself, may be on its way.
-        It is waited for, for a moment, and by nobody: a stream would else cost its connection.
+        `complete`: the last event of a stream was read, and only the end of the body, which servers send in a segment
+        of its own, may be missing. It is awaited in the background for half a second; otherwise every stream would
+        cost its connection.
         """
         self.used = True
         if complete and not self._ended and self.usable:
             self._parts = []
             self._lingering = self._loop.call_later(_LINGER_SECONDS, self.close)
             return
-        whole = self._ended and self._keep and not self._parts
-        # An answer may be complete before its request is, such as a refusal of a large body.
-        if whole and self.usable and self._transport.get_write_buffer_size() == 0:
+        reusable = self._ended and self._keep_alive and not self._parts
+        # A response may be complete before its request was sent, such as one that rejects a large body.
+        if reusable and self.usable and self._transport.get_write_buffer_size() == 0:
             self._released(self)
         else:
             self.close()
 
     def close(self) -> None:
-        """Drop it. Safe to call again."""
-        self._keep = False
-        self._lingers_no_more()
+        """Close the connection at once (abort). Safe to call again."""
+        self._keep_alive = False
+        self._cancel_linger()
         self._transport.abort()
 
-    def _lingers_no_more(self) -> bool:
-        """Whether it did."""
+    def _cancel_linger(self) -> bool:
+        """Stop waiting for the end of a released response; returns whether it was being waited for."""
         timer, self._lingering = self._lingering, None
         if timer is not None:
             timer.cancel()
@@ -173,50 +181,50 @@ class Connection(asyncio.Protocol):
     def _fail(self, what: str) -> None:
         if self._error is None and not self._ended:
             self._error = what
-        self._keep = False
+        self._keep_alive = False
         self._wake()
 
-    # What the transport calls.
+    # asyncio.Protocol, called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # The event loop's own transport class need not inherit from asyncio's.
+        # uvloop's transports do not inherit from asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._head_complete:
             self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES + len(data):
-                self._fail("the head of the answer is too long")
+            if self._head_bytes > _MAX_HEAD_BYTES + len(data):
+                self._fail("the response head is too long")
                 self._transport.abort()
                 return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("the answer is not HTTP")
+            self._fail("the response is not HTTP")
             self._transport.abort()
         if self._sink is not None and self._parts:
-            self._pour(self._sink)
+            self._push(self._sink)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
-        self._lingers_no_more()
-        if self._head_complete and not self._ended and error is None and not self._framed():
-            # Without a length the end of the connection is the end of the body.
+        self._cancel_linger()
+        if self._head_complete and not self._ended and error is None and not self._has_framing():
+            # Without content-length or chunks, the end of the connection is the end of the body.
             self._ended = True
         self._fail("the connection was closed")
         self._released(self)
-        # It holds this object: a cycle that only the collector would find.
+        # The parser refers to this object: a reference cycle that only the cyclic collector would free.
         del self._parser
 
-    def _framed(self) -> bool:
+    def _has_framing(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
 
-    # What the parser calls.
+    # Callbacks of the parser.
 
     def on_message_begin(self) -> None:
         if self._ended:
-            # An answer to nothing. Nobody may take it for the answer to the next request.
-            self._fail("an answer that nobody asked for")
+            # A response without a request must not be taken for the response to the next request.
+            self._fail("unsolicited response")
             self._transport.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -238,22 +246,22 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         if self._lingering is not None:
-            # More than the end: this answer is not what it seemed.
+            # More body after the event that should have been the last: do not reuse the connection.
             self.close()
             return
         self._parts.append(body)
         self.waiting_bytes += len(body)
-        if self.waiting_bytes > _HIGH_BYTES and not self._paused:
+        if self.waiting_bytes > _HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
         if self._sink is None:
             self._wake()
 
     def on_message_complete(self) -> None:
-        # An interim answer, such as 100 Continue, comes before the real one.
+        # An interim response, such as 100 Continue, completes before the head of the final one.
         if self._head_complete and not self._ended:
             self._ended = True
-            self._keep = self._parser.should_keep_alive()
+            self._keep_alive = self._parser.should_keep_alive()
             self._wake()
-            if self._lingers_no_more():
+            if self._cancel_linger():
                 self.release()

@@ -1,4 +1,4 @@
-"""Deadlines: one that moves, cheap to move for every event of a stream, and one for the arrival of a body."""
+"""Timeouts: a movable deadline for a task that relays a stream, and a timeout for reading a request body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from breakeven.gateway.errors import too_slow
 
 @contextlib.asynccontextmanager
 async def arriving(seconds: float) -> AsyncIterator[None]:
-    """Raises RequestError 408 where the block, which reads a body, is not through after so many seconds."""
+    """Run the block, which reads a request body. Raises RequestError 408 if it takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -20,48 +20,48 @@ async def arriving(seconds: float) -> AsyncIterator[None]:
 
 
 class Deadline:
-    """Cancels the current task when the deadline passes; `take` then tells that it was this one.
+    """Cancels the task that created it when the deadline passes; `take_cancellation` tells whether it did.
 
-    `total_seconds` after the start nothing can move it further. Moving it is an assignment: the timer
-    re-arms itself only when it fires early.
+    It can be moved, but never beyond `total_seconds` after its creation. Moving it for every event of a stream is
+    cheap: only an attribute changes, and the timer re-arms itself when it fires early.
     """
 
-    def __init__(self, total_seconds: float, soonest_seconds: float | None = None) -> None:
-        """`soonest_seconds`: the shortest time that `within` will be called with, so that it need not re-arm."""
+    def __init__(self, total_seconds: float, shortest_seconds: float | None = None) -> None:
+        """`shortest_seconds`: the shortest time that `within` will be called with; the timer is first armed for it."""
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         now = self._loop.time()
-        self._when = self._last = now + total_seconds
-        self._armed = self._last if soonest_seconds is None else min(self._last, now + soonest_seconds)
+        self._when = self._latest = now + total_seconds
+        self._armed = self._latest if shortest_seconds is None else min(self._latest, now + shortest_seconds)
         self._timer = self._loop.call_at(self._armed, self._fire)
-        self._passed = False
+        self._expired = False
 
     def within(self, seconds: float) -> None:
-        """Move to this many seconds from now."""
-        self._when = when = min(self._loop.time() + seconds, self._last)
+        """Move the deadline to `seconds` from now."""
+        self._when = when = min(self._loop.time() + seconds, self._latest)
         if when < self._armed:
             self._timer.cancel()
             self._arm(when)
 
     def extend(self, seconds: float) -> None:
-        """Leave at least this many seconds from now."""
-        self._when = max(self._when, min(self._loop.time() + seconds, self._last))
+        """Move the deadline to `seconds` from now if it would pass earlier."""
+        self._when = max(self._when, min(self._loop.time() + seconds, self._latest))
 
-    def total(self) -> None:
-        """Move to the last moment: what waits now is not the upstream."""
-        self._when = self._last
+    def until_total(self) -> None:
+        """Move the deadline as far as it goes, while something other than the upstream is awaited."""
+        self._when = self._latest
 
-    def take(self) -> bool:
-        """Whether a cancellation came from here; it is then taken back."""
-        if not self._passed:
+    def take_cancellation(self) -> bool:
+        """Whether a caught cancellation was this deadline's and the only one; it is then undone (Task.uncancel)."""
+        if not self._expired:
             return False
-        self._passed = False
+        self._expired = False
         return self._task.uncancel() == 0
 
     def close(self) -> None:
-        """Never fire again."""
+        """Cancel the timer; the task is not cancelled any more."""
         self._timer.cancel()
 
     def _arm(self, when: float) -> None:
@@ -72,5 +72,5 @@ class Deadline:
         if self._loop.time() < self._when:
             self._arm(self._when)
             return
-        self._passed = True
+        self._expired = True
         self._task.cancel()

@@ -1,4 +1,4 @@
-"""The connections to one upstream: opened when none is idle, kept for a while, never more than one request each."""
+"""The connection pool of one upstream: connections are opened when none is idle, and kept for a limited time."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ import aiohappyeyeballs
 
 from breakeven.gateway.upstreams.connection import Connection
 
-# After this long a second address of the same name is tried beside the first one (RFC 8305).
+# After this long the next address of the same name is tried in parallel (Happy Eyeballs, RFC 8305).
 _NEXT_ADDRESS_SECONDS = 0.25
 
 
 class Unreachable(OSError):
-    """No connection could be made in time."""
+    """No connection could be opened within the connect timeout."""
 
 
 class Pool:
-    """Connections to one origin. It has no limit of its own."""
+    """Connections to one origin, without a limit of their number.
+
+    `path` is the path of the base URL, percent-encoded; `host_header` the value of the host header.
+    """
 
     def __init__(self, base_url: str, *, connect_seconds: float, keep_seconds: float) -> None:
-        """`base_url`: http or https, without user, query or fragment. `keep_seconds`: how long one may be idle."""
+        """`base_url`: http or https, without user, query or fragment. `keep_seconds`: longest idle time."""
         parts = urlsplit(base_url)
-        assert parts.hostname is not None, "the config's schema has seen to it"
+        assert parts.hostname is not None, "checked by the config schema"
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._connect_seconds = connect_seconds
         self._keep_seconds = keep_seconds
         self._loop = asyncio.get_running_loop()
-        # The last one that was given back is the first one taken.
+        # With the loop time of their release; the one released last is reused first.
         self._idle: dict[Connection, float] = {}
         self._reaper: asyncio.TimerHandle | None = None
         self.path = quote(parts.path, safe="/%:=&~+!$,;'@()*")
         self.host_header = parts.netloc.encode("ascii" if parts.netloc.isascii() else "idna")
 
     async def take(self, *, fresh: bool = False) -> Connection:
-        """An idle connection, or a new one where there is none or it must be a `fresh` one. Raises Unreachable."""
+        """An idle connection, or a new one if there is none or `fresh` is set. Raises Unreachable."""
         oldest = self._loop.time() - self._keep_seconds
         while self._idle and not fresh:
             connection, since = self._idle.popitem()
@@ -49,7 +52,7 @@ class Pool:
         return await self._open()
 
     def close(self) -> None:
-        """Close what is idle; what is in use closes when it is released."""
+        """Close idle connections; those in use are closed when they are released."""
         self._keep_seconds = -1.0
         if self._reaper is not None:
             self._reaper.cancel()
@@ -90,7 +93,7 @@ class Pool:
             self._reaper = self._loop.call_later(self._keep_seconds, self._reap)
 
     def _reap(self) -> None:
-        """Close those that have been idle for too long; the order is that of their release."""
+        """Close connections idle for longer than `keep_seconds`; they are in order of their release."""
         self._reaper = None
         oldest = self._loop.time() - self._keep_seconds
         for connection, since in tuple(self._idle.items()):

@@ -1,4 +1,4 @@
-"""An upstream's answer: its head, and its body as it comes."""
+"""The response of an upstream: status, filtered headers, and the body as it arrives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from breakeven.gateway.upstreams.connection import Connection
 
-# Of the upstream's answer only these reach the client; the rest would tell about the upstream's inside.
-_ANSWER_HEADERS = re.compile(
+# Response headers that are forwarded to the client; others could reveal internals of the upstream.
+_FORWARDED_HEADERS = re.compile(
     r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version"
 )
 
 
-class Answer:
-    """An upstream's answer whose head is here: status, headers for the client, and the body in segments."""
+class UpstreamResponse:
+    """A response whose head has arrived. `headers` are those to forward, names in lower case."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
@@ -27,7 +27,7 @@ class Answer:
             if raw == b"content-encoding":
                 self._inflate = _inflater(value.strip().lower())
                 continue
-            name = _shown(raw)
+            name = _forwarded_name(raw)
             if name is not None:
                 text = value.decode("latin-1")
                 self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
@@ -39,27 +39,28 @@ class Answer:
         return self.content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
     async def segment(self) -> bytes | None:
-        """The next part of the body as it came, decoded where the upstream compressed it against our wish.
+        """The next part of the body, None at the end. Decompressed if the upstream ignored accept-encoding: identity.
 
-        None at the end. Raises ConnectionLost, and ValueError for what cannot be decoded.
+        Raises ConnectionLost, and ValueError for a body that cannot be decompressed.
         """
-        assert self._connection is not None, "the answer is closed"
+        assert self._connection is not None, "the response is closed"
         data = await self._connection.read()
         if self._inflate is None or data is None:
             return data
         try:
             return self._inflate(data)
         except zlib.error:
-            raise ValueError("the body cannot be decoded") from None
+            raise ValueError("the body cannot be decompressed") from None
 
-    async def pour(self, sink: Callable[[bytes], bool]) -> None:
-        """Give each part of the body to `sink` as it arrives, until it returns False or the answer ends or is lost.
+    async def read_into(self, sink: Callable[[bytes], bool]) -> None:
+        """Read in push mode: call `sink` with each part as it arrives, until it returns False or the body ends.
 
-        Parts that were there before, and those after, are `segment`'s. Returns at once where the body is compressed.
+        Returns at once if the body is compressed, or parts are buffered already; then and afterwards use `segment`.
+        See `Connection.read_into`.
         """
-        assert self._connection is not None, "the answer is closed"
+        assert self._connection is not None, "the response is closed"
         if self._inflate is None:
-            await self._connection.pour(sink)
+            await self._connection.read_into(sink)
 
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, or its first `limit` bytes."""
@@ -67,13 +68,13 @@ class Answer:
         while (limit is None or size < limit) and (segment := await self.segment()) is not None:
             parts.append(segment)
             size += len(segment)
-        # One part, the common case, is taken as it is.
+        # A single part, the common case, is not copied.
         return (parts[0] if len(parts) == 1 else b"".join(parts))[:limit]
 
     def close(self, *, complete: bool = False) -> None:
-        """Give the connection back, or close it where the body was not read to its end. Safe to call again.
+        """Release the connection for reuse, or close it if the body was not read to its end. Safe to call again.
 
-        `complete`: nothing but the end of the body is still to come. See `Connection.release`.
+        `complete`: the last event was read, and only the end of the body may be missing; see `Connection.release`.
         """
         if self._connection is not None:
             connection, self._connection = self._connection, None
@@ -81,10 +82,10 @@ class Answer:
 
 
 @functools.lru_cache(maxsize=256)
-def _shown(name: bytes) -> str | None:
-    """A header's name as the client gets it, None where it stays here."""
+def _forwarded_name(name: bytes) -> str | None:
+    """The name of a header that is forwarded to the client, else None."""
     text = name.decode("latin-1")
-    return text if _ANSWER_HEADERS.fullmatch(text) else None
+    return text if _FORWARDED_HEADERS.fullmatch(text) else None
 
 
 def _inflater(encoding: bytes) -> Callable[[bytes], bytes] | None:

@@ -1,4 +1,4 @@
-"""The HTTP client to one upstream: pool, timeouts, headers, and its failures in our words."""
+"""The HTTP client to one upstream: pool, timeouts, headers, and the mapping of its errors to UpstreamFailure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.pool import Pool, Unreachable
-from breakeven.gateway.upstreams.response import Answer
+from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.router.policy import Route
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
-# Below the 5 seconds after which vLLM's server closes: a POST on a connection that is just being closed fails.
+# Below vLLM's keep-alive of 5 seconds: a POST on a connection that the server is just closing fails.
 _KEEP_ALIVE_SECONDS = 4.0
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
@@ -30,7 +30,10 @@ _CONTEXT_OVERFLOW = re.compile(
 
 
 class Upstream:
-    """One upstream: calls it, knows whether it may be called, and counts what is in flight."""
+    """One upstream: its connection pool, circuit breaker and number of requests in flight.
+
+    `context_window` is in tokens, None while it is not known.
+    """
 
     def __init__(self, route: Route, config: UpstreamConfig) -> None:
         self.route = route
@@ -43,11 +46,11 @@ class Upstream:
 
     @property
     def available(self) -> bool:
-        """Whether a request may be sent now: circuit closed or half open, and a place free."""
+        """Whether a request may be sent now: circuit not open, and fewer than `max_concurrency` in flight."""
         return self.breaker.allows and self.in_flight < self.config.max_concurrency
 
     def without_secrets(self, text: str) -> str:
-        """A text of the upstream without its key and its address."""
+        """The text with the upstream's key, URL and host replaced by "[removed]"."""
         url = self.config.base_url
         host = url.partition("//")[2].partition("/")[0]
         for secret in filter(None, (self.config.api_key(), url, host, host.rpartition(":")[0])):
@@ -55,7 +58,7 @@ class Upstream:
         return text
 
     async def start(self) -> None:
-        """Open the pool. It has no limit of its own: `max_concurrency` is the one limit."""
+        """Create the connection pool, in the running event loop. `max_concurrency` is the only limit of connections."""
         self._pool = Pool(
             self.config.base_url,
             connect_seconds=self.config.timeouts.connect_seconds,
@@ -63,33 +66,34 @@ class Upstream:
         )
 
     async def aclose(self) -> None:
-        """Close the pool."""
+        """Close the connection pool."""
         if self._pool is not None:
             self._pool.close()
 
     async def post(
         self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
-    ) -> Answer:
-        """Send one request, on a new connection where it must be a `fresh` one, and wait for the answer's head.
+    ) -> UpstreamResponse:
+        """Send a POST, on a new connection if `fresh`, and wait for the head of the response, of whatever status.
 
-        Raises UpstreamFailure where none came, StaleConnection where that says nothing about the upstream.
-        A status of 400 and above is an Answer.
+        Raises UpstreamFailure if none arrived, and its subclass StaleConnection if a reused connection was closed.
         """
         try:
             return await self._send("POST", path, headers, body, fresh=fresh)
-        except CAUGHT:
-            with failures(self.route, deadline):
+        except UPSTREAM_ERRORS:
+            with translated_errors(self.route, deadline):
                 raise
 
     async def fetch_context_window(self) -> int | None:
-        """`max_model_len` of our model in the upstream's /v1/models, None where it says nothing."""
+        """The configured model's `max_model_len` (tokens) from the upstream's /v1/models; None if not reported. Never
+        raises for an upstream that fails.
+        """
         try:
             async with asyncio.timeout(10):
-                answer = await self._send("GET", "/models", {}, b"")
+                response = await self._send("GET", "/models", {}, b"")
                 try:
-                    models = json.loads(await answer.read(_ERROR_BODY_BYTES))["data"]
+                    models = json.loads(await response.read(_ERROR_BODY_BYTES))["data"]
                 finally:
-                    answer.close()
+                    response.close()
         except (OSError, TimeoutError, UpstreamFailure, ValueError, KeyError, TypeError):
             return None
         for model in models if isinstance(models, list) else []:
@@ -100,7 +104,7 @@ class Upstream:
 
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
-    ) -> Answer:
+    ) -> UpstreamResponse:
         assert self._pool is not None, "start() was not called"
         head = self._head(self._pool, method, path)
         head += "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
@@ -111,16 +115,16 @@ class Upstream:
             await connection.head()
         except BaseException as error:
             connection.close()
-            # Closed while it was idle: nobody has seen the request.
+            # Closed while it was idle, so the upstream has not processed the request.
             if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
                 raise StaleConnection(
                     502, f"The {self.route} closed the connection.", retryable=True, down=False
                 ) from None
             raise
-        return Answer(connection)
+        return UpstreamResponse(connection)
 
     def _head(self, pool: Pool, method: str, path: str) -> bytes:
-        """What is the same for each request: its first line and our own headers."""
+        """The request line and the headers common to all requests, encoded once per method, path and key."""
         key = self.config.api_key()
         head = self._heads.get((method, path, key))
         if head is None:
@@ -128,23 +132,26 @@ class Upstream:
             if key is not None:
                 lines.append(f"authorization: Bearer {key}")
             if any("\n" in line or "\r" in line for line in lines):
-                raise ValueError("a line end in the key or the path")
+                raise ValueError("line break in the key or the path")
             head = "\r\n".join(lines).encode() + b"\r\nhost: " + pool.host_header + b"\r\n"
             self._heads[(method, path, key)] = head
         return head
 
 
-# What `failures` turns into UpstreamFailure; it is entered only with one of these at hand.
-CAUGHT = (asyncio.CancelledError, OSError, ValueError)
+# What `translated_errors` handles. Callers enter it only after catching one of these: the context manager costs time.
+UPSTREAM_ERRORS = (asyncio.CancelledError, OSError, ValueError)
 
 
 @contextlib.contextmanager
-def failures(route: Route, deadline: Deadline) -> Iterator[None]:
-    """Turn what a client library raises into UpstreamFailure, without host, URL or key of the upstream."""
+def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
+    """Raise UpstreamFailure for UPSTREAM_ERRORS inside the block, without host, URL or key of the upstream in its text.
+
+    A cancellation that is not the deadline's is raised unchanged.
+    """
     try:
         yield
     except asyncio.CancelledError:
-        if not deadline.take():
+        if not deadline.take_cancellation():
             raise
         raise UpstreamFailure(
             504, f"The {route} did not answer in time.", retryable=True, down=True, type="timeout_error", code="timeout"
@@ -165,20 +172,22 @@ def unbilled(failure: UpstreamFailure) -> bool:
     return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
 
 
-async def refusal(upstream: Upstream, answer: Answer) -> UpstreamFailure:
-    """An answer that is no success as the failure that the client gets, in OpenAI's shape."""
+async def response_failure(upstream: Upstream, response: UpstreamResponse) -> UpstreamFailure:
+    """The failure for an error response, whose body is read: see `error_failure`."""
     try:
-        body = await answer.read(_ERROR_BODY_BYTES)
+        body = await response.read(_ERROR_BODY_BYTES)
     except (OSError, ValueError):
         body = b""
-    return refused(upstream, answer.status, _error_object(body), answer.headers)
+    return error_failure(upstream, response.status, _error_object(body), response.headers)
 
 
-def refused(upstream: Upstream, status: int, error: Any, headers: dict[str, str] | None = None) -> UpstreamFailure:
-    """An error object of an upstream, and its status, as the failure that the client gets.
+def error_failure(
+    upstream: Upstream, status: int, error: Any, headers: dict[str, str] | None = None
+) -> UpstreamFailure:
+    """The failure that the client gets for an upstream's error object, HTTP status and response headers.
 
-    Nothing in it tells the upstream's key or address. A status that is neither success nor error, such as a
-    redirect, is a bad gateway.
+    The upstream's key and address are removed from the message. A status that is neither success nor error, such as a
+    redirect, becomes 502.
     """
     route = upstream.route
     if status in (401, 403):

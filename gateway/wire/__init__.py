@@ -1,1 +1,1 @@
-"""What goes over the wire: JSON bodies, server-sent events, ids, headers and the text of chats."""
+"""Data formats on the wire: JSON bodies, server-sent events, ids, headers and the text of chats."""

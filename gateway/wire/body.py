@@ -1,8 +1,8 @@
-"""A client's JSON body: the top level decoded, every value kept byte for byte.
+"""A client's JSON body: only the top level is decoded, and every value is kept byte for byte.
 
-What is not edited goes upstream as it came (big integers, `1.0`, escapes, key order, unknown fields). What
-was checked is what is sent: a body in which a key comes twice is refused, since two readers may differ on
-which of the two counts.
+What is not edited is forwarded as received (big integers, `1.0`, escapes, key order, unknown fields). A body with
+duplicate keys is rejected: parsers differ on which of them counts, so the upstream might see another value than the
+one that was checked here.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from breakeven.gateway.errors import RequestError
 T = TypeVar("T")
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
-# A Raw equals another Raw, never bytes.
+# To compare with fields: a Raw is equal to another Raw, never to bytes.
 _NULL = msgspec.Raw(b"null")
-_GAP = re.compile(rb"[ \t\r\n]*")
+_WHITESPACE = re.compile(rb"[ \t\r\n]*")
 
 
 class Body:
-    """One decoded request body. Values are read by `get`, changed by `set` and `remove`, sent by `encode`."""
+    """One request body: `get` reads a field, `set`, `rename` and `remove` edit, `encode` gives the bytes to send."""
 
     def __init__(self, raw: bytes) -> None:
+        """`raw`: JSON in UTF-8. Raises RequestError 400 for anything but an object without duplicate keys."""
         try:
             if not raw.isascii():
                 raw.decode("utf-8")
@@ -48,7 +49,7 @@ class Body:
         self._raw = raw
         self._edited = False
         self._read: dict[tuple[str, Any], Any] = {}
-        if not self._plain() and self._has_duplicates():
+        if not self._matches_raw() and self._has_duplicates():
             raise RequestError(400, "A key comes twice in the body; send each key once.", code="duplicate_key")
 
     def __len__(self) -> int:
@@ -58,33 +59,36 @@ class Body:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
-    def get(self, name: str, type: type[T] | Any, wanted: str) -> T | None:
-        """The field as `type`, None where absent or null; `wanted` names the type in the 400. Not to be changed."""
+    def get(self, name: str, type: type[T] | Any, expected: str) -> T | None:
+        """The field decoded as `type`, None where absent or null. The value is cached: do not modify it.
+
+        Raises RequestError 400 for another type, with `expected` in its message.
+        """
         raw = self._fields.get(name)
         if raw is None or raw == _NULL:
             return None
-        # Several rules read the same field, and messages may be large.
+        # Several rules read the same field, and decoding long messages is slow.
         if (name, type) in self._read:
             return cast(T, self._read[name, type])
         try:
             value = self._read[name, type] = _decoder(cast(Hashable, type)).decode(raw)
         except (msgspec.DecodeError, RecursionError):
-            raise RequestError(400, f"'{name}' must be {wanted}.", param=name, code="invalid_type") from None
+            raise RequestError(400, f"'{name}' must be {expected}.", param=name, code="invalid_type") from None
         return cast(T, value)
 
-    def forget(self) -> None:
-        """Drop what was read; a request that waits for its answer needs only the bytes."""
+    def clear_cache(self) -> None:
+        """Free the decoded values: while a request waits for its response only the bytes are needed."""
         self._read.clear()
 
     def set(self, name: str, value: object) -> None:
-        """Replace or append a field."""
+        """Replace a field, or append it as the last one; `value` is encoded as JSON."""
         encoded = msgspec.Raw(msgspec.json.encode(value))
         if self._fields.get(name) != encoded:
             self._fields[name] = encoded
             self._changed()
 
     def rename(self, old: str, new: str) -> None:
-        """Move a value to another name, in place of the key order; an existing `new` gives way."""
+        """Rename a field, keeping its position; a field that is already called `new` is removed."""
         if old in self._fields:
             self._fields = {
                 (new if key == old else key): raw for key, raw in self._fields.items() if key == old or key != new
@@ -92,12 +96,12 @@ class Body:
             self._changed()
 
     def remove(self, name: str) -> None:
-        """Take a field out; nothing where it is absent."""
+        """Remove a field if it is there."""
         if self._fields.pop(name, None) is not None:
             self._changed()
 
     def copy(self) -> Body:
-        """A body to edit for one attempt."""
+        """An independent copy to edit for one attempt; the values themselves are shared."""
         other = object.__new__(Body)
         other._fields = dict(self._fields)
         other._raw = self._raw
@@ -106,7 +110,7 @@ class Body:
         return other
 
     def encode(self) -> bytes:
-        """The bytes to send: as received where nothing was edited."""
+        """The body as JSON: as received if nothing was edited, else the fields in order without spaces between them."""
         if not self._edited:
             return self._raw
         parts: list[bytes | memoryview] = []
@@ -118,18 +122,18 @@ class Body:
         self._edited = True
         self._read.clear()
 
-    def _plain(self) -> bool:
-        """Whether the fields that were kept, in their order, are all there is in the body.
+    def _matches_raw(self) -> bool:
+        """Whether the raw bytes contain exactly the decoded fields, in order: a cheap proof that no key is duplicated.
 
-        False for one with a duplicate, and for one with escapes in its keys.
+        Also False for a body with escapes in its keys, which needs the slow check.
         """
-        raw, position = self._raw, _GAP.match(self._raw).end()  # type: ignore[union-attr]
+        raw, position = self._raw, _WHITESPACE.match(self._raw).end()  # type: ignore[union-attr]
         mark = b"{"
         for name, value in self._fields.items():
             for part in (mark, _key(name), b":", memoryview(value)):
                 if not raw.startswith(part, position):
                     return False
-                position = _GAP.match(raw, position + len(part)).end()  # type: ignore[union-attr]
+                position = _WHITESPACE.match(raw, position + len(part)).end()  # type: ignore[union-attr]
             mark = b","
         return not self._fields or raw[position : position + 1] == b"}"
 
@@ -137,7 +141,7 @@ class Body:
         pairs: list[tuple[str, Any]] = []
 
         def outermost(found: list[tuple[str, Any]]) -> None:
-            # Objects are finished from the inside out, so that the last call has the top level.
+            # Called for inner objects first, so that the last call has the top level.
             pairs[:] = found
 
         try:
@@ -149,7 +153,7 @@ class Body:
 
 @functools.cache
 def _decoder(type: Any) -> msgspec.json.Decoder[Any]:
-    # To build one for each call costs more than to decode a small field. The types are those that our code names.
+    # Building a decoder costs more than decoding a small field. The number of types is bounded by the callers.
     return msgspec.json.Decoder(type, strict=True)
 
 

@@ -1,4 +1,4 @@
-"""What was asked and what was answered, as texts, out of the bytes that went by."""
+"""The text of chat requests and answers, read from their JSON or event-stream bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from breakeven.gateway.wire.sse import Scanner
 
 Message = dict[str, Any]
-# A longer answer is not compared.
-_TAPPED_BYTES = 1 << 18
+# A longer answer is not captured, so it is not compared.
+_MAX_CAPTURED_BYTES = 1 << 18
 
 
 class _Part(msgspec.Struct):
@@ -31,34 +31,34 @@ class _Answer(msgspec.Struct):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-class Tap:
-    """A copy of one answer's bytes as they go by, up to a bound."""
+class AnswerCapture:
+    """A bounded copy of the bytes of one answer, made while it is relayed."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._too_long = False
 
     def restart(self) -> None:
-        """Another attempt begins."""
+        """Discard what was captured, before another attempt."""
         self._data.clear()
         self._too_long = False
 
     def feed(self, segment: bytes) -> None:
-        """One segment of the answer."""
-        if len(self._data) + len(segment) > _TAPPED_BYTES:
+        """Append a segment of the answer; above the limit everything is discarded."""
+        if len(self._data) + len(segment) > _MAX_CAPTURED_BYTES:
             self._too_long = True
             self._data.clear()
         elif not self._too_long:
             self._data += segment
 
     def text(self) -> str | None:
-        """The answer, a whole one or a stream of events; None where it is none of plain text."""
+        """The text of the captured answer, JSON or event stream; None if empty, too long, or not a single text."""
         data = bytes(self._data)
         return whole_text(data) if data.lstrip()[:1] == b"{" else _streamed_text(data)
 
 
 def whole_text(data: bytes) -> str | None:
-    """The content of a chat completion; None where there is none, and where it calls tools."""
+    """The content of a chat completion in JSON; None for tool calls, several choices, or anything else."""
     try:
         choices = _ANSWER.decode(data).choices
     except (msgspec.DecodeError, RecursionError):
@@ -70,7 +70,7 @@ def whole_text(data: bytes) -> str | None:
 
 
 def flattened(messages: list[Any]) -> list[Message]:
-    """A conversation as roles and plain texts, as a judge reads it."""
+    """Chat messages reduced to role and text, for a judge; content that is not text is left out."""
     return [
         {"role": str(message.get("role", "user")), "content": _text(message.get("content"))}
         for message in messages

@@ -1,33 +1,36 @@
-"""The x-breakeven-* headers and the routing reasons, each with what it means: (name, meaning) pairs."""
+"""Names and descriptions of the headers and routing reasons, for the reference pages and CORS.
+
+HEADERS are response headers, SENT request headers, REASONS the values of x-breakeven-reason.
+"""
 
 HEADERS = (
     ("x-breakeven-route", "The upstream that answered: `student` or `teacher`."),
-    ("x-breakeven-reason", "Why: see the reasons below."),
-    ("x-breakeven-score", "Estimated probability that the student's answer is worse; absent where no rule needed it."),
+    ("x-breakeven-reason", "Why this upstream answered; see the reasons below."),
+    ("x-breakeven-score", "Estimated probability that the student's answer is worse; absent if no rule needed it."),
     ("x-breakeven-threshold", "The threshold of this decision: `difficult` when score >= threshold."),
-    ("x-breakeven-novelty", "Distance from the reference set as a quantile in [0, 1]; absent where not needed."),
-    ("x-breakeven-router", "Hash of the router's artifact, 12 hex digits."),
-    ("x-breakeven-attempts", "Calls to upstreams so far; each is paid for."),
-    ("x-breakeven-request-id", "The request's id: the caller's `x-request-id` if valid, else a new one."),
-    ("x-request-id", "The same."),
+    ("x-breakeven-novelty", "Distance from the reference set as a quantile in [0, 1]; absent if no rule needed it."),
+    ("x-breakeven-router", "Hash of the router artifact, 12 hex digits."),
+    ("x-breakeven-attempts", "Number of calls to upstreams so far; each is paid for."),
+    ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
+    ("x-request-id", "The same id."),
 )
 SENT = (
-    ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: kept, sent upstream and echoed; anything else is replaced."),
-    ("x-breakeven-fallback", "`false`: this request is not tried at the other upstream."),
-    ("x-breakeven-conversation", "Any id: requests with the same one are turns of one conversation and stay together."),
+    ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: forwarded and returned; any other value is replaced."),
+    ("x-breakeven-fallback", "`false`: no fallback to the other upstream for this request."),
+    ("x-breakeven-conversation", "Any id: requests with the same id go to the same upstream, as one conversation."),
 )
 REASONS = (
-    ("pinned", "The model's name says which upstream."),
-    ("modality", "The request holds what the student cannot read, such as an image."),
-    ("tools", "The request offers or uses tools, and the student cannot."),
-    ("context", "Prompt and answer may not fit the student's context window."),
-    ("unavailable", "The other upstream is down or at its limit."),
-    ("sticky", "The conversation stays where it was."),
-    ("novel", "The prompt is far from what the student was distilled on."),
+    ("pinned", "The model name selects the upstream."),
+    ("modality", "The request contains input that the student cannot read, such as an image."),
+    ("tools", "The request offers or uses tools, which the student does not support."),
+    ("context", "Prompt and answer may not fit into the student's context window."),
+    ("unavailable", "The other upstream is down or at its concurrency limit."),
+    ("sticky", "Session affinity: earlier turns of the conversation went to this upstream."),
+    ("novel", "The prompt is unlike those that the student was distilled on: novelty >= novelty threshold."),
     ("difficult", "The score is at or above the threshold."),
     ("easy", "The score is below the threshold."),
     ("fallback", "The first upstream failed before the first byte; the other one answered."),
-    ("escalated", "The start of the student's answer was not good enough; the teacher answered."),
-    ("router_error", "The classifier failed; the teacher answered."),
-    ("shadow", "No request of a client: the teacher was asked beside the student, to compare. In the ledger only."),
+    ("escalated", "The start of the student's answer failed the log-probability check; the teacher answered."),
+    ("router_error", "The router failed or took too long; the teacher answered."),
+    ("shadow", "Not a client request: the teacher's calls for a shadow comparison. Appears only in the ledger."),
 )

@@ -1,4 +1,4 @@
-"""Identifiers that are unique, and in the order of time."""
+"""Unique identifiers that sort by time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 def fresh_id() -> str:
     """32 hex digits: 12 of milliseconds since the epoch, then 80 random bits, as in a UUID of version 7 (RFC 9562).
 
-    In a database, rows that come together then lie together: a batch touches a few pages of each index, not one
-    for each row. Not secret: who knows one can guess at others' times, and no more.
+    Rows inserted together are then adjacent in a database index, so that a batch touches a few pages instead of one per
+    row. Not a secret: an id reveals its time.
     """
     return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"

@@ -1,8 +1,8 @@
 """An incremental scanner of server-sent events over bytes.
 
-It cuts a byte stream into events whatever the segmentation and keeps each event's bytes as they came, so
-that an event that is not edited is relayed as sent. Grammar: WHATWG HTML, section 9.2.5; lines end in LF,
-CRLF or a bare CR, an event ends in an empty line.
+It splits a byte stream into events, however it is segmented, and keeps the original bytes of each, so that an event
+that is not edited is relayed as sent. Grammar: WHATWG HTML, section 9.2.5; lines end in LF, CRLF or a bare CR, an event
+ends with an empty line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event: its bytes as received, its data lines joined by LF (None without any), its name."""
+    """One event: its bytes as received, its data lines joined by LF (None without any), and its `event` field."""
 
     raw: bytes
     data: bytes | None
@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Scanner:
-    """Feed segments, get events, each as soon as its empty line is there."""
+    """Returns each event as soon as its empty line has been fed."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -33,9 +33,9 @@ class Scanner:
         self._started = False
 
     def feed(self, segment: bytes) -> list[Event]:
-        """The events that this segment completes."""
+        """Append a segment of any size; returns the events that it completes."""
         buffer = self._buffer
-        # Nearly every segment of a model server is one whole event, or a few where the reader was busy.
+        # Fast path: nearly every segment of a model server is one whole event, or a few.
         if not buffer and self._started and segment.endswith(b"\n\n") and b"\r" not in segment:
             if segment.find(b"\n\n") == len(segment) - 2 >= 1:
                 return [_parse(segment, segment)]
@@ -49,7 +49,7 @@ class Scanner:
             match = _BLANK_LINE.search(buffer, position)
             if match is None:
                 break
-            # In a CRLF stream the LF of the empty line may still be on its way.
+            # In a CRLF stream the LF of the empty line may come with the next segment.
             if match.end() == len(buffer) and match.group() == b"\r\n\r":
                 break
             raw = bytes(buffer[start : match.end()])
@@ -66,7 +66,7 @@ class Scanner:
         return events
 
     def flush(self) -> Event | None:
-        """What is left after a clean end, such as an event whose empty line never came, or None."""
+        """The rest of the buffer at the end of the stream, as an event without its empty line; None if it is empty."""
         if not self._buffer:
             return None
         raw = bytes(self._buffer)
@@ -81,7 +81,7 @@ class Scanner:
 
 
 def _parse(raw: bytes, text: bytes) -> Event:
-    # The common shape, one line `data: …` and an empty line, without a loop.
+    # Fast path for the common case, one line `data: …` and an empty line.
     if text.startswith(b"data: ") and text.endswith(b"\n\n"):
         data = text[6:-2]
         if b"\n" not in data and b"\r" not in data:

@@ -1,4 +1,4 @@
-"""Alembic's environment: one connection, given by `gateway.ledger.database.migrate`."""
+"""Alembic's environment: runs migrations on the connection that `gateway.ledger.database.upgrade` gives."""
 
 from __future__ import annotations
 

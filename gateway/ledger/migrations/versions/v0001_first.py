@@ -12,6 +12,11 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_rows()
+    _create_sums()
+
+
+def _create_rows() -> None:
     op.create_table(
         "requests",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -50,6 +55,9 @@ def upgrade() -> None:
         sa.Column("first_event_seconds", sa.Float),
         sa.Column("seconds", sa.Float, nullable=False),
     )
+
+
+def _create_sums() -> None:
     op.create_table(
         "hourly",
         sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),

@@ -1,4 +1,4 @@
-"""Dated prices, the gateways that write, and how far back raw rows reach."""
+"""Dated prices, the active gateways, and the time before which raw rows were deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy that gateways on several machines share."""
+"""The policy shared by gateways on several machines."""
 
 from __future__ import annotations
 

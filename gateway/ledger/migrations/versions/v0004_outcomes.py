@@ -1,4 +1,4 @@
-"""Outcomes of shadow traffic and feedback, kept prompts, and the output part of the baseline."""
+"""Outcomes of shadow traffic and feedback, stored prompts, and the output part of the baseline."""
 
 from __future__ import annotations
 

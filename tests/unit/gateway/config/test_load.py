@@ -1,4 +1,4 @@
-"""breakeven.yaml: what is right is resolved, what is wrong is named with its path."""
+"""Loading breakeven.yaml: paths are resolved, and faults are reported with the path of their key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.teacher.base_url == "https://api.example.com/v1"
 
 
-def test_the_contract_document_is_valid(tmp_path: Path) -> None:
+def test_the_documented_config_is_valid(tmp_path: Path) -> None:
     text = """
 server: {host: 127.0.0.1, port: 8080, workers: 1, max_body_bytes: 33554432, drain_seconds: 60}
 student:
@@ -97,7 +97,7 @@ admin: {key_env: BREAKEVEN_ADMIN_KEY}
         (("shadow", "scorer"), "vibes", "shadow.scorer: String should match pattern"),
     ],
 )
-def test_a_fault_is_named_by_its_path(tmp_path: Path, path: tuple[str, ...], value: object, fault: str) -> None:
+def test_a_fault_is_reported_with_its_path(tmp_path: Path, path: tuple[str, ...], value: object, fault: str) -> None:
     whole = document()
     section = whole
     for key in path[:-1]:
@@ -109,35 +109,35 @@ def test_a_fault_is_named_by_its_path(tmp_path: Path, path: tuple[str, ...], val
     assert "secret" not in found[0]
 
 
-def test_a_missing_section_is_named(tmp_path: Path) -> None:
+def test_a_missing_section_is_reported(tmp_path: Path) -> None:
     value = document()
     del value["teacher"]
     assert faults(tmp_path, value) == ["teacher: missing; it has no default"]
 
 
-def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
     value = document() | {"servr": {}, "routing": {"threshold": 2}}
     assert len(faults(tmp_path, value)) == 2
 
 
-def test_names_that_mean_two_things_are_refused(tmp_path: Path) -> None:
+def test_ambiguous_model_names_are_rejected(tmp_path: Path) -> None:
     value = document()
     value["student"]["model"] = "teacher"
-    assert "means something else here" in faults(tmp_path, value)[0]
+    assert "is reserved here" in faults(tmp_path, value)[0]
     value["student"]["model"] = "big"
     assert "are the same" in faults(tmp_path, value)[0]
 
 
-def test_broken_yaml_says_where(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_its_position(tmp_path: Path) -> None:
     assert "line 3" in faults(tmp_path, "student:\n  a: [1,\n")[0]
 
 
-def test_a_missing_file_says_how_to_give_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_option_to_use(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config"):
         load_config(tmp_path / "nope.yaml")
 
 
-def test_a_missing_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_environment_variable_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     value = document()
     value["teacher"]["api_key_env"] = "NOT_THERE_KEY"
     config = load_config(write(tmp_path, value))
@@ -150,7 +150,7 @@ def test_a_missing_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "'k'" not in repr(config)
 
 
-def test_an_open_address_wants_keys(tmp_path: Path) -> None:
+def test_a_public_address_requires_client_keys(tmp_path: Path) -> None:
     value = document() | {"server": {"host": "0.0.0.0"}}
     with pytest.raises(ConfigError, match=r"auth\.keys: empty"):
         check_environment(load_config(write(tmp_path, value)))

@@ -1,4 +1,4 @@
-"""Records for the ledger's tests; also a program that settles records until it is killed."""
+"""Records for the ledger's tests; run as a program, settles records until it is killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def record(
     complete: bool = True,
     attempts: int = 1,
 ) -> RequestRecord:
-    """One settled request; with more attempts the first ones failed and cost nothing."""
+    """One settled request; of several attempts all but the last failed and cost nothing."""
     paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money, 0, 0)
     failed = AttemptRecord(route.other, Outcome.UPSTREAM_ERROR, 503, NO_USAGE, FREE, None, 0.1)
     answered = AttemptRecord(route, Outcome.OK, 200, Usage(prompt, cached, output, complete), paid, 0.1, 0.2)
@@ -57,7 +57,7 @@ def record(
     )
 
 
-def settle_for_ever(url: str, journal: Path) -> None:
+def settle_forever(url: str, journal: Path) -> None:
     """Settle records and print the id of each once `settle` has returned."""
     ledger = Ledger.open(url, journal=journal)
     while True:
@@ -68,4 +68,4 @@ def settle_for_ever(url: str, journal: Path) -> None:
 
 
 if __name__ == "__main__":
-    settle_for_ever(sys.argv[1], Path(sys.argv[2]))
+    settle_forever(sys.argv[1], Path(sys.argv[2]))

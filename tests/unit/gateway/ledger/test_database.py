@@ -1,8 +1,9 @@
-"""Opening a ledger: schema, migrations, versions, and processes that do it at once."""
+"""Opening a ledger: schema, migrations, versions, and concurrent processes."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from sqlalchemy import text
 import breakeven.gateway.ledger
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, probe, transaction, upgrade
+from breakeven.gateway.ledger.database import HEAD, check_access, migrate, open_engine, transaction, upgrade
 from breakeven.gateway.ledger.schema import metadata
+from tests.support.processes import CHECKOUT
 
 MIGRATIONS = Path(breakeven.gateway.ledger.__file__).parent / "migrations"
 
@@ -31,7 +33,7 @@ def test_head_is_the_newest_migration() -> None:
 
 
 @pytest.mark.parametrize("upgraded", [False, True])
-def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgraded: bool) -> None:
+def test_new_and_upgraded_ledgers_have_the_declared_schema(url: str, upgraded: bool) -> None:
     engine = open_engine(url)
     if upgraded:
         with transaction(engine, write=True) as connection:
@@ -48,28 +50,29 @@ def test_migrating_again_changes_nothing(url: str) -> None:
     migrate(engine)
     migrate(engine)
     engine.dispose()
-    probe(url)
+    check_access(url)
 
 
-def test_a_newer_ledger_is_refused_with_the_versions(url: str, journal: Path, tmp_path: Path) -> None:
+def test_a_ledger_with_a_newer_schema_is_rejected(url: str, journal: Path, tmp_path: Path) -> None:
     Ledger.open(url, journal=journal).close()
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    for attempt in (lambda: Ledger.open(url, journal=journal), lambda: probe(url)):
+    for attempt in (lambda: Ledger.open(url, journal=journal), lambda: check_access(url)):
         with pytest.raises(LedgerError, match=rf"version 9999.*knows {HEAD}.*upgrade"):
             attempt()
 
 
-def test_processes_open_a_fresh_ledger_at_once(url: str, journal: Path) -> None:
+def test_concurrent_processes_can_open_a_new_ledger(url: str, journal: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from gateway.ledger import Ledger\n"
+        "import sys; from pathlib import Path; from breakeven.gateway.ledger import Ledger\n"
         "sys.stdin.read(1)\n"
         "ledger = Ledger.open(sys.argv[1], journal=Path(sys.argv[2])); print(len(ledger.sums())); ledger.close()"
     )
     children = [
         subprocess.Popen(
             [sys.executable, "-c", program, url, str(journal)],
+            env={**os.environ, "PYTHONPATH": CHECKOUT},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,33 +98,33 @@ def test_processes_open_a_fresh_ledger_at_once(url: str, journal: Path) -> None:
         ("sqlite:////nowhere/at/all/ledger.db", "cannot be"),
     ],
 )
-def test_a_url_that_cannot_be_used(url: str, said: str, tmp_path: Path) -> None:
+def test_an_unusable_url_is_rejected(url: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=said):
         Ledger.open(url, journal=tmp_path / "journal")
     with pytest.raises(LedgerError, match=said):
-        probe(url)
+        check_access(url)
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"this is a text and not a database\n" * 100)
     with pytest.raises(LedgerError, match="not a database"):
         Ledger.open(f"sqlite:///{path}", journal=tmp_path / "journal")
 
 
-def test_a_journal_that_cannot_be_written(url: str, tmp_path: Path) -> None:
+def test_an_unwritable_journal_folder_is_rejected(url: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="journal"):
         Ledger.open(url, journal=tmp_path / "file" / "journal")
 
 
-def test_a_password_never_shows_in_an_error(tmp_path: Path) -> None:
+def test_errors_do_not_contain_the_password(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as caught:
         Ledger.open("postgresql+psycopg://user:secret-word@127.0.0.1:1/x", journal=tmp_path / "journal")
     assert "secret-word" not in str(caught.value)
 
 
-def test_a_ledger_of_the_first_version_is_upgraded_with_its_data(url: str, journal: Path, tmp_path: Path) -> None:
+def test_data_is_kept_when_the_first_schema_is_upgraded(url: str, journal: Path, tmp_path: Path) -> None:
     engine = open_engine(url)
     with transaction(engine, write=True) as connection:
         upgrade(connection, "0001")
@@ -139,4 +142,4 @@ def test_a_ledger_of_the_first_version_is_upgraded_with_its_data(url: str, journ
     assert ledger.rates() == [(5, 6)]
     assert ledger.investment() == 77
     ledger.close()
-    probe(url)
+    check_access(url)

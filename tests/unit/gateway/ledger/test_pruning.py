@@ -1,4 +1,4 @@
-"""Raw rows go after their time; totals never change by it."""
+"""Raw rows are deleted past their retention; totals do not change."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def prune_now(url: str, keep_days: int, now: int) -> int:
     return removed
 
 
-def test_totals_never_change(filled: Ledger, url: str) -> None:
+def test_pruning_does_not_change_totals(filled: Ledger, url: str) -> None:
     before = filled.sums(BY)
     assert prune_now(url, 2, 100 * HOUR + 7) == 52
     assert rows(url) == (148, 222)
@@ -51,7 +51,7 @@ def test_totals_never_change(filled: Ledger, url: str) -> None:
     assert prune_now(url, 2, 100 * HOUR + 7) == 0
 
 
-def test_the_last_days_can_still_be_cut_anywhere(filled: Ledger, url: str) -> None:
+def test_recent_periods_may_still_begin_within_an_hour(filled: Ledger, url: str) -> None:
     prune_now(url, 2, 100 * HOUR)
     assert filled.sums((), 52 * HOUR + 6, 54 * HOUR + 6)[0].requests == 2
     assert filled.sums((), 10 * HOUR, 12 * HOUR)[0].requests == 2
@@ -59,7 +59,7 @@ def test_the_last_days_can_still_be_cut_anywhere(filled: Ledger, url: str) -> No
         filled.sums((), 10 * HOUR + 6, 12 * HOUR)
 
 
-def test_what_comes_too_late_to_be_told_apart_is_set_aside(filled: Ledger, url: str, journal: Path) -> None:
+def test_records_older_than_the_pruned_rows_are_set_aside(filled: Ledger, url: str, journal: Path) -> None:
     prune_now(url, 2, 100 * HOUR)
     before = filled.sums()
     late, fresh = record(at=3 * HOUR), record(at=99 * HOUR)
@@ -70,7 +70,7 @@ def test_what_comes_too_late_to_be_told_apart_is_set_aside(filled: Ledger, url: 
     assert msgspec.json.decode((journal / SET_ASIDE).read_bytes())["id"] == late.id
 
 
-def test_a_clock_that_steps_back_brings_nothing_back(filled: Ledger, url: str) -> None:
+def test_pruning_with_an_earlier_clock_changes_nothing(filled: Ledger, url: str) -> None:
     prune_now(url, 2, 100 * HOUR)
     assert prune_now(url, 2, 60 * HOUR) == 0
     with pytest.raises(ValueError, match="whole hours"):

@@ -1,4 +1,4 @@
-"""What the config enters into the ledger: hosting rates and the investment, dated."""
+"""Dated entries from the config: hosting rates, prices and the investment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def config(folder: Path, hosting: str = "1.2", invested: str = "100", since: str
     return load_config(path)
 
 
-def test_hosting_begins_when_the_ledger_is_first_used(ledger: Ledger, tmp_path: Path) -> None:
+def test_hosting_starts_when_the_ledger_is_first_used(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     assert ledger.rates() == [Rate(START, PER_HOUR)]
     ledger.enter(config(tmp_path), now=START + 5 * HOUR)  # a restart
@@ -47,21 +47,21 @@ def test_hosting_begins_when_the_ledger_is_first_used(ledger: Ledger, tmp_path: 
     assert ledger.investment() == 100 * 10**12
 
 
-def test_hosting_began_before(ledger: Ledger, tmp_path: Path) -> None:
+def test_hosting_since_in_the_past_is_entered(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path, since="2026-11-01T00:00:00Z"), now=START + 100 * HOUR)
     assert ledger.rates() == [Rate(START, PER_HOUR)]
     statement = current(ledger, START + 100 * HOUR)
     assert statement.hosting == 100 * PER_HOUR
 
 
-def test_a_new_rate_holds_from_now_on_and_rewrites_nothing(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_changed_rate_applies_from_now_on(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(config(tmp_path, hosting="2.4"), now=START + 10 * HOUR)
     assert ledger.rates() == [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR)]
     assert current(ledger, START + 20 * HOUR).hosting == 10 * PER_HOUR + 20 * PER_HOUR
 
 
-def test_a_clock_that_stepped_back_keeps_the_rates_in_order(ledger: Ledger, tmp_path: Path) -> None:
+def test_rates_stay_in_order_when_the_clock_steps_back(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(config(tmp_path, hosting="2.4"), now=START - 10 * HOUR)
     rates = ledger.rates()
@@ -69,13 +69,13 @@ def test_a_clock_that_stepped_back_keeps_the_rates_in_order(ledger: Ledger, tmp_
     assert current(ledger, START - 10 * HOUR).hosting == 0
 
 
-def test_an_investment_is_what_the_config_says_now(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_configs_investment_replaces_the_stored_one(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path, invested="100"), now=START)
     ledger.enter(config(tmp_path, invested="250.5"), now=START + HOUR)
     assert ledger.investment() == int(Decimal("250.5") * 10**12)
 
 
-def test_named_investments_add_up_and_can_be_corrected(ledger: Ledger, tmp_path: Path) -> None:
+def test_named_investments_are_added_and_can_be_replaced(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path, invested="0"), now=START)
     ledger.invest(Investment("training", START + HOUR, 7))
     ledger.invest(Investment("data", START, 5))
@@ -85,7 +85,7 @@ def test_named_investments_add_up_and_can_be_corrected(ledger: Ledger, tmp_path:
 
 
 def changed(folder: Path, *changes: tuple[int, str, int], since: str | None = None, replicas: int = 1) -> Config:
-    """With hosting changes at hours after START."""
+    """A config with hosting changes at hours after START."""
     base = config(folder, since=since)
     dated = [
         {"since": datetime.datetime.fromtimestamp(START // 10**6 + hour * 3600, datetime.UTC).isoformat(),
@@ -97,12 +97,12 @@ def changed(folder: Path, *changes: tuple[int, str, int], since: str | None = No
     return Config.model_validate(value)
 
 
-def test_replicas_cost_each(ledger: Ledger, tmp_path: Path) -> None:
+def test_hosting_cost_is_multiplied_by_replicas(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(changed(tmp_path, replicas=3), now=START)
     assert ledger.rates() == [Rate(START, 3 * PER_HOUR)]
 
 
-def test_dated_changes_hold_from_their_dates(ledger: Ledger, tmp_path: Path) -> None:
+def test_dated_changes_apply_from_their_dates(ledger: Ledger, tmp_path: Path) -> None:
     dated = changed(tmp_path, (10, "1.2", 2), (20, "2.4", 1), since="2026-11-01T00:00:00Z")
     expected = [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR), Rate(START + 20 * HOUR, 2 * PER_HOUR)]
     for now in (START + HOUR, START + 12 * HOUR, START + 30 * HOUR):  # and restarts enter nothing twice
@@ -110,13 +110,13 @@ def test_dated_changes_hold_from_their_dates(ledger: Ledger, tmp_path: Path) -> 
         assert ledger.rates() == expected
 
 
-def test_a_change_in_the_past_that_nobody_entered_holds_from_its_date(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_past_change_is_entered_with_its_date(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(changed(tmp_path, (10, "2.4", 1)), now=START + 15 * HOUR)
     assert ledger.rates() == [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR)]
 
 
-def test_plans_may_change_and_history_may_not(ledger: Ledger, tmp_path: Path) -> None:
+def test_future_rates_may_change_and_past_rates_may_not(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(changed(tmp_path, (10, "2.4", 1), (20, "3.6", 1)), now=START)
     ledger.enter(changed(tmp_path, (10, "2.4", 1), (25, "4.8", 1)), now=START + 15 * HOUR)
     ledger.enter(changed(tmp_path, (25, "4.8", 1)), now=START + 16 * HOUR)
@@ -124,7 +124,7 @@ def test_plans_may_change_and_history_may_not(ledger: Ledger, tmp_path: Path) ->
     assert [rate.per_hour // PER_HOUR for rate in ledger.rates()] == [1, 2, 1, 4]
 
 
-def test_the_first_use_after_a_change_begins_with_it(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_new_ledger_starts_with_the_rate_in_force(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(changed(tmp_path, (10, "2.4", 1), (90, "3.6", 1)), now=START + 20 * HOUR)
     assert ledger.rates() == [Rate(START + 20 * HOUR, 2 * PER_HOUR), Rate(START + 90 * HOUR, 3 * PER_HOUR)]
 
@@ -135,18 +135,18 @@ def test_gateways_with_different_prices_are_reported(
     other = Ledger.open(url, journal=tmp_path / "other")
     for one in (ledger, other):
         one.enter(config(tmp_path), now=START)
-        one.upkeep(START)
+        one.maintenance(START)
     assert ledger.contradictions(START) == 1
     other.enter(config(tmp_path, hosting="9"), now=START + 1)  # as a reload of its config does
-    other.upkeep(START + 1)
-    other.upkeep(START + 2)
+    other.maintenance(START + 1)
+    other.maintenance(START + 2)
     assert ledger.contradictions(START + 2) == 2
     assert caplog.text.count("2 different sets of prices") == 1
     assert ledger.contradictions(START + 10 * 60 * 10**6) == 0  # both are gone by then
     other.close()
 
 
-def test_a_gateway_that_ends_signs_off(url: str, tmp_path: Path) -> None:
+def test_a_gateway_deregisters_when_it_closes(url: str, tmp_path: Path) -> None:
     ledger = Ledger.open(url, journal=tmp_path / "journal", config=config(tmp_path))
     now = time.time_ns() // 1000
     assert ledger.contradictions(now) == 1
@@ -160,7 +160,7 @@ def test_a_gateway_that_ends_signs_off(url: str, tmp_path: Path) -> None:
 TIERS = (("flex", 500_000), ("priority", 2_000_000))
 
 
-def test_prices_hold_from_their_dates(tmp_path: Path) -> None:
+def test_dated_prices_apply_from_their_dates(tmp_path: Path) -> None:
     value = config(tmp_path).model_dump(mode="json")
     value["teacher"]["price_changes"] = [{"since": "2026-11-02T00:00:00+00:00", "input": 7, "output": 8}]
     dated = Config.model_validate(value)
@@ -180,7 +180,7 @@ def test_prices_hold_from_their_dates(tmp_path: Path) -> None:
                     {"since": "2026-11-02T00:00:00Z", "usd_per_hour": 1},
                 ]
             },
-            "student.hosting_changes: 2026-11-02T00:00:00Z does not come after",
+            "student.hosting_changes: 2026-11-02T00:00:00Z must come after",
         ),
         (
             "student",
@@ -194,7 +194,7 @@ def test_prices_hold_from_their_dates(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_contradictions_in_the_config_are_named(
+def test_contradictory_dates_in_the_config_are_rejected(
     section: str, change: dict[str, object], said: str, tmp_path: Path
 ) -> None:
     value = config(tmp_path, since="2026-11-01T00:00:00Z").model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Reading the ledger: any period, any grouping, no overflow."""
+"""Sums over any period and grouping, without overflow."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_hourly_sums_agree_with_the_raw_rows(filled: Ledger, group_by: tuple[str
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(st.lists(st.integers(-HOUR, 17 * HOUR), min_size=2, max_size=2))
-def test_a_period_and_the_rest_make_the_whole(filled: Ledger, cuts: list[int]) -> None:
+def test_adjacent_periods_add_up_to_the_total(filled: Ledger, cuts: list[int]) -> None:
     first, last = sorted(cuts)
     parts = [filled.sums((), None, first), filled.sums((), first, last), filled.sums((), last, None)]
     assert sum(part[0].requests for part in parts) == 60
@@ -64,7 +64,7 @@ def test_a_period_and_the_rest_make_the_whole(filled: Ledger, cuts: list[int]) -
     assert parts[1][0].requests == expected
 
 
-def test_groups_come_in_order_with_their_own_types(filled: Ledger) -> None:
+def test_groups_are_sorted_and_typed(filled: Ledger) -> None:
     groups = [g.group for g in filled.sums(("hour", "upstream", "pinned"), 1, 15 * HOUR + 1)]
     assert groups == sorted(groups)
     assert {type(value) for group in groups for value in group} == {int, str, bool}
@@ -81,17 +81,17 @@ def test_sums_beyond_64_bits_are_exact(ledger: Ledger) -> None:
     assert cut.cost == 4 * huge
 
 
-def test_an_unknown_grouping_is_named(ledger: Ledger) -> None:
+def test_an_unknown_group_is_rejected(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match=r"cannot group by prompt.*hour"):
         ledger.sums(("prompt",))
 
 
-def test_an_empty_ledger_has_one_empty_sum(ledger: Ledger) -> None:
+def test_an_empty_ledger_has_one_sum_of_zeros(ledger: Ledger) -> None:
     assert [figures(g) for g in ledger.sums()] == [(0,) * len(COUNTS + MONEY)]
     assert ledger.sums(("hour",)) == []
 
 
-def test_more_cached_than_prompt_tokens_are_clamped_as_in_their_cost(ledger: Ledger) -> None:
+def test_cached_tokens_are_clamped_to_prompt_tokens(ledger: Ledger) -> None:
     ledger.settle(record(at=5, prompt=10, cached=90))
     assert ledger.flush(20)
     for period in ((0, HOUR), (1, HOUR - 1)):
@@ -111,7 +111,7 @@ def test_hours_are_the_sums_of_routed_traffic(filled: Ledger) -> None:
     assert sum(hour.baseline for hour in filled.hours()) > 0
 
 
-def test_the_statement_of_a_scrape_is_that_of_the_report(filled: Ledger) -> None:
+def test_metrics_and_report_have_the_same_statement(filled: Ledger) -> None:
     filled.invest(Investment("data", 5, 3 * 10**11))
     now = 40 * HOUR
     groups = filled.sums(("upstream", "pinned", "reason"))

@@ -1,4 +1,4 @@
-"""Each settled record reaches the database once, whatever happens on the way."""
+"""Each settled record is stored exactly once: crashes, a full disk, a database that is locked or fails."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sqlalchemy import event, func, select
 
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import open_engine, transaction
-from breakeven.gateway.ledger.journal import Segment, orphan, orphans
+from breakeven.gateway.ledger.journal import Segment, claim_orphan, segments
 from breakeven.gateway.ledger.schema import attempts, requests
 from breakeven.gateway.ledger.store import store
 from breakeven.gateway.ledger.writer import SET_ASIDE
 from breakeven.router.policy import Route
-from tests.support.processes import ROOT
+from tests.support.processes import CHECKOUT
 from tests.unit.gateway.ledger.records import record
 
 CHILD = "tests.unit.gateway.ledger.records"
@@ -43,7 +43,7 @@ def test_a_record_is_stored_with_its_attempts(ledger: Ledger, url: str) -> None:
     assert ledger.pending == 0
 
 
-def test_inserting_twice_changes_nothing(ledger: Ledger, url: str) -> None:
+def test_storing_a_record_twice_changes_nothing(ledger: Ledger, url: str) -> None:
     records = [record() for _ in range(3)]
     engine = open_engine(url)
     for batch in (records, records[:1], [records[0], record()], [records[1], records[1]]):
@@ -54,15 +54,15 @@ def test_inserting_twice_changes_nothing(ledger: Ledger, url: str) -> None:
     assert ledger.sums()[0].requests == 4
 
 
-def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_path: Path) -> None:
+def test_a_batch_that_yields_the_gil_is_one_transaction(ledger: Ledger, url: str, tmp_path: Path) -> None:
     engine, seen = open_engine(url), []
     records = [record(attempts=1 + number % 2) for number in range(140)]
 
-    def breathe() -> None:
-        # Nobody sees a part of it, and others can read.
+    def yield_gil() -> None:
+        # Other connections can read meanwhile, and see none of its rows.
         seen.append(len(stored_ids(url)))
 
-    store(engine, [*records, records[0]], breathe)
+    store(engine, [*records, records[0]], yield_gil)
     assert len(seen) >= 4
     assert set(seen) == {0}
     assert sorted(stored_ids(url)) == sorted(one.id for one in records)
@@ -79,26 +79,29 @@ def test_a_batch_is_whole_also_where_it_breathes(ledger: Ledger, url: str, tmp_p
     engine.dispose()
 
 
-def test_a_batch_fits_into_the_statements_of_an_old_sqlite(ledger: Ledger, url: str) -> None:
+def test_a_batch_stays_within_999_parameters_per_statement(ledger: Ledger, url: str) -> None:
     engine = open_engine(url)
     event.listen(engine, "connect", lambda raw, _: raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999))
-    for breathe in (None, lambda: None):
-        store(engine, [record(attempts=2) for _ in range(140)], breathe)
+    for yield_gil in (None, lambda: None):
+        store(engine, [record(attempts=2) for _ in range(140)], yield_gil)
     engine.dispose()
     (total,) = ledger.sums()
     assert (total.requests, total.attempts) == (280, 560)
 
 
-def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, journal: Path) -> None:
+def test_records_of_a_killed_process_are_stored_exactly_once(url: str, journal: Path) -> None:
     settled: list[str] = []
     for _ in range(3):
         child = subprocess.Popen(
-            [sys.executable, "-m", CHILD, url, str(journal)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-m", CHILD, url, str(journal)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": CHECKOUT},
         )
         assert child.stdout is not None
         settled += [child.stdout.readline().strip() for _ in range(400)]
         child.kill()
-        # What it settled before it died, and could still say.
+        # Ids that it printed before it was killed.
         settled += [line.strip() for line in child.stdout if line.endswith("\n") and len(line) == 33]
         child.stdout.close()
         child.wait()
@@ -108,7 +111,7 @@ def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, 
     assert len(ids) == len(set(ids))
     missing = set(settled) - set(ids)
     assert not missing
-    # Settled, and killed before it could say so: at most one for each process.
+    # Settled, but killed before its id was printed: at most one per process.
     assert len(set(ids) - set(settled)) <= 3
     assert list(journal.glob("*.jsonl")) == []
     reader = Ledger.open(url, journal=journal)
@@ -116,7 +119,7 @@ def test_nothing_is_lost_and_nothing_twice_when_the_process_is_killed(url: str, 
     reader.close()
 
 
-def test_a_torn_last_line_is_passed_over(url: str, journal: Path) -> None:
+def test_a_truncated_last_line_of_a_journal_is_skipped(url: str, journal: Path) -> None:
     journal.mkdir()
     whole, torn = record(), msgspec.json.encode(record())
     (journal / "dead.jsonl").write_bytes(msgspec.json.encode(whole) + b"\n" + torn[: len(torn) // 2])
@@ -125,7 +128,9 @@ def test_a_torn_last_line_is_passed_over(url: str, journal: Path) -> None:
     assert list(journal.iterdir()) == []
 
 
-def test_a_damaged_segment_stays_for_a_person(url: str, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_journal_with_unreadable_lines_is_kept_as_damaged(
+    url: str, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     journal.mkdir()
     first, last = record(), record()
     lines = [msgspec.json.encode(first), b'{"id": "nonsense"}', msgspec.json.encode(last)]
@@ -133,10 +138,10 @@ def test_a_damaged_segment_stays_for_a_person(url: str, journal: Path, caplog: p
     Ledger.open(url, journal=journal).close()
     assert sorted(stored_ids(url)) == sorted([first.id, last.id])
     assert [path.name for path in journal.iterdir()] == ["dead.damaged"]
-    assert "1 lines" in caplog.text
+    assert "1 unreadable lines" in caplog.text
 
 
-def test_a_locked_database_is_waited_for(ledger: Ledger, url: str, tmp_path: Path) -> None:
+def test_records_are_stored_after_a_database_lock_is_released(ledger: Ledger, url: str, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ledger.settle(record())
@@ -148,7 +153,7 @@ def test_a_locked_database_is_waited_for(ledger: Ledger, url: str, tmp_path: Pat
     assert ledger.sums()[0].requests == 1
 
 
-def test_a_database_that_refuses_is_tried_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_failed_writes_are_retried(ledger: Ledger, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("CREATE TRIGGER refuse BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     ledger.settle(record())
@@ -160,7 +165,9 @@ def test_a_database_that_refuses_is_tried_again(ledger: Ledger, tmp_path: Path) 
     assert ledger.sums()[0].requests == 1
 
 
-def test_closing_leaves_what_the_database_refuses_in_the_journal(url: str, journal: Path, tmp_path: Path) -> None:
+def test_records_that_cannot_be_stored_before_closing_stay_in_the_journal(
+    url: str, journal: Path, tmp_path: Path
+) -> None:
     ledger = Ledger.open(url, journal=journal)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("CREATE TRIGGER refuse BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
@@ -176,7 +183,9 @@ def test_closing_leaves_what_the_database_refuses_in_the_journal(url: str, journ
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which only some systems have")
-def test_a_full_disk_under_the_journal(ledger: Ledger, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_records_are_stored_when_the_journals_disk_is_full(
+    ledger: Ledger, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger.settle(record())
     segment = ledger._writer._segment
     assert segment is not None
@@ -190,10 +199,10 @@ def test_a_full_disk_under_the_journal(ledger: Ledger, journal: Path, caplog: py
     assert os.strerror(errno.ENOSPC) in caplog.text
 
 
-def test_the_journal_alone_holds_what_the_memory_cannot(
+def test_records_beyond_the_queue_limit_are_stored_from_the_journal(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("breakeven.gateway.ledger.writer._QUEUE", 5)
+    monkeypatch.setattr("breakeven.gateway.ledger.writer._MAX_QUEUED", 5)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for _ in range(20):
@@ -207,7 +216,7 @@ def test_the_journal_alone_holds_what_the_memory_cannot(
     assert ledger.sums()[0].requests == 23
 
 
-def test_a_record_that_no_database_takes_does_not_hold_up_the_rest(ledger: Ledger, journal: Path) -> None:
+def test_a_record_that_can_never_be_stored_is_set_aside(ledger: Ledger, journal: Path) -> None:
     impossible = record(money=10**20)
     for one in (record(), impossible, record()):
         ledger.settle(one)
@@ -217,23 +226,23 @@ def test_a_record_that_no_database_takes_does_not_hold_up_the_rest(ledger: Ledge
     assert msgspec.json.decode((journal / SET_ASIDE).read_bytes())["id"] == impossible.id
 
 
-def test_a_segment_in_use_is_nobodys_orphan(tmp_path: Path) -> None:
+def test_a_journal_in_use_is_not_recovered(tmp_path: Path) -> None:
     segment = Segment(tmp_path)
     segment.append(msgspec.json.encode(record()) + b"\n")
-    (path,) = orphans(tmp_path)
-    with orphan(path) as records:
+    (path,) = segments(tmp_path)
+    with claim_orphan(path) as records:
         assert records is None
     segment.close()
-    with orphan(path) as records:
+    with claim_orphan(path) as records:
         assert records is not None
         assert len(records) == 1
-    assert orphans(tmp_path) == []
+    assert segments(tmp_path) == []
 
 
-def test_an_orphan_stays_where_storing_it_failed(tmp_path: Path) -> None:
+def test_an_orphaned_journal_is_kept_if_storing_its_records_fails(tmp_path: Path) -> None:
     segment = Segment(tmp_path)
     segment.append(msgspec.json.encode(record(route=Route.STUDENT)) + b"\n")
     segment.close()
-    with pytest.raises(OSError, match="no room"), orphan(segment.path):
+    with pytest.raises(OSError, match="no room"), claim_orphan(segment.path):
         raise OSError("no room")
-    assert orphans(tmp_path) == [segment.path]
+    assert segments(tmp_path) == [segment.path]

@@ -1,4 +1,4 @@
-"""What was spent this month: the ledger's figure and what came since, never counted twice or taken back twice."""
+"""Spend this month: the ledger's sum plus what was settled since, each counted once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.limits.monthly_spend import Spending
+from breakeven.gateway.limits.monthly_spend import MonthlySpend
 
 END_OF_NOVEMBER = 1_796_083_140.0  # 2026-11-30T23:59:00Z
 
@@ -22,7 +22,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     found.close()
 
 
-def test_two_readings_at_once_take_what_was_added_back_once(ledger: Ledger) -> None:
+def test_concurrent_refreshes_subtract_added_costs_once(ledger: Ledger) -> None:
     begun, go = threading.Event(), threading.Event()
 
     def read(month: int) -> dict[str, int]:
@@ -31,7 +31,7 @@ def test_two_readings_at_once_take_what_was_added_back_once(ledger: Ledger) -> N
         return {"a": 100}
 
     async def both() -> int:
-        spending = Spending(ledger, read)
+        spending = MonthlySpend(ledger, read)
         spending.add("a", 100)
         readings = [asyncio.create_task(spending.refresh()) for _ in range(2)]
         await asyncio.to_thread(begun.wait, 10)
@@ -44,9 +44,9 @@ def test_two_readings_at_once_take_what_was_added_back_once(ledger: Ledger) -> N
     assert asyncio.run(both()) == 100
 
 
-def test_another_month_begins_with_nothing(ledger: Ledger) -> None:
+def test_a_new_month_starts_at_zero(ledger: Ledger) -> None:
     now = [END_OF_NOVEMBER]
-    spending = Spending(ledger, lambda month: {"a": 5} if month == 1_793_491_200_000_000 else {}, lambda: now[0])
+    spending = MonthlySpend(ledger, lambda month: {"a": 5} if month == 1_793_491_200_000_000 else {}, lambda: now[0])
     spending.add("a", 3)
     assert asyncio.run(spending.refresh())
     spending.add("a", 2)

@@ -1,4 +1,4 @@
-"""Windows and budgets of client keys, with a clock of our own."""
+"""Rate limits and budgets of client keys, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_key_without_limits_is_not_counted(ledger: Ledger) -> None:
     quotas.close()
 
 
-def test_requests_are_refused_until_the_window_ends(ledger: Ledger) -> None:
+def test_requests_over_the_limit_are_rejected_until_the_window_ends(ledger: Ledger) -> None:
     clock = Clock()
     quotas = Quotas(ledger, clock)
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_tokens_are_counted_when_a_request_is_settled(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_budget_is_what_the_ledger_and_this_process_know(ledger: Ledger, restarted: bool) -> None:
+def test_a_budget_counts_the_ledgers_spend_and_this_process(ledger: Ledger, restarted: bool) -> None:
     clock = Clock()
     quotas = Quotas(ledger, clock)
     limited = key(monthly_budget_usd=Decimal("0.000002"))

@@ -1,4 +1,4 @@
-"""Log lines: JSON, and nothing in them that an exception or a library may have picked up."""
+"""Log lines are JSON and contain nothing from exception messages or from arguments of libraries' messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines() -> Iterator[list[dict[str, object]]]:
     root.removeHandler(handler)
 
 
-def test_a_traceback_is_its_frames_and_not_its_text(lines: list[dict[str, object]]) -> None:
+def test_a_traceback_is_logged_as_frames_without_the_exception_message(lines: list[dict[str, object]]) -> None:
     try:
         raise ValueError("canary")
     except ValueError as error:
@@ -43,13 +43,13 @@ def test_a_traceback_is_its_frames_and_not_its_text(lines: list[dict[str, object
     assert "canary" not in json.dumps(line)
 
 
-def test_what_a_library_fills_in_is_left_out(lines: list[dict[str, object]]) -> None:
+def test_arguments_of_a_librarys_log_message_are_left_out(lines: list[dict[str, object]]) -> None:
     logging.getLogger("aiohttp.client").warning("cannot read %s\nof canary", "canary")
     assert lines[0]["message"] == "cannot read %s"
     assert "canary" not in json.dumps(lines)
 
 
-def test_a_task_that_nobody_looked_at_does_not_tell_its_exception(lines: list[dict[str, object]]) -> None:
+def test_the_exception_message_of_an_unawaited_task_is_not_logged(lines: list[dict[str, object]]) -> None:
     async def main() -> None:
         context = {"message": "Task exception was never retrieved", "exception": ValueError("canary")}
         asyncio.get_running_loop().default_exception_handler({**context, "future": "<Task exception=canary>"})

@@ -1,4 +1,4 @@
-"""Counting in plain numbers gives what the library itself would have counted."""
+"""Buffered counting gives the same metrics as the library's own methods."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def settled() -> tuple[Metrics, CollectorRegistry]:
     metrics = Metrics(registry)
     for score in SCORES:
         metrics.settle(record(score))
-        # Flushed more than once: nothing counts twice.
+        # Several flushes must not count anything twice.
         metrics.flush()
     metrics.settle(record(0.9, Outcome.TRUNCATED))
     metrics.flush()
@@ -54,7 +54,7 @@ def settled() -> tuple[Metrics, CollectorRegistry]:
     return metrics, registry
 
 
-def test_a_histogram_has_the_buckets_and_the_sum_of_the_librarys_own() -> None:
+def test_a_buffered_histogram_equals_the_librarys() -> None:
     _, registry = settled()
     plain = CollectorRegistry()
     histogram = Histogram("breakeven_score", "x", buckets=tuple(i / 20 for i in range(1, 21)), registry=plain)
@@ -80,12 +80,12 @@ def test_requests_and_attempts_are_counted_by_their_labels() -> None:
     assert value("breakeven_request_seconds_bucket", {"route": "student", "le": "10.0"}) == 7
 
 
-def test_a_worker_has_nothing_left_to_flush_when_its_loop_waits() -> None:
+def test_a_worker_flushes_settled_requests_before_the_event_loop_waits() -> None:
     registry = CollectorRegistry()
 
     async def settle() -> None:
-        metrics = Metrics(registry, at_once=True)
-        for _ in range(2):  # a second one is not left out because the first one asked
+        metrics = Metrics(registry, flush_promptly=True)
+        for _ in range(2):  # the second one needs a flush of its own
             metrics.settle(record(0.2))
             await asyncio.sleep(0)
 
@@ -94,12 +94,12 @@ def test_a_worker_has_nothing_left_to_flush_when_its_loop_waits() -> None:
     assert registry.get_sample_value("breakeven_attempts_total", {"upstream": "student", "outcome": "ok"}) == 4
 
 
-def test_a_worker_has_nothing_left_to_flush_of_calls_that_no_client_asked_for() -> None:
+def test_a_worker_flushes_attempts_of_shadow_comparisons_before_the_event_loop_waits() -> None:
     registry = CollectorRegistry()
 
-    async def attempted() -> None:
-        Metrics(registry, at_once=True).attempted(record(0.2))
+    async def count_attempts() -> None:
+        Metrics(registry, flush_promptly=True).count_attempts(record(0.2))
         await asyncio.sleep(0)
 
-    asyncio.run(attempted())
+    asyncio.run(count_attempts())
     assert registry.get_sample_value("breakeven_attempts_total", {"upstream": "student", "outcome": "ok"}) == 2

@@ -1,4 +1,4 @@
-"""Conversations over HTTP: they stay where they are, also over a restart."""
+"""Session affinity over HTTP, also across a restart."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def ask(served: Gateway, *turns: str, model: str = "auto", **headers: str) -> tu
     return answer.headers["x-breakeven-route"], answer.headers["x-breakeven-reason"]
 
 
-def test_once_on_the_teacher_it_stays(served: Gateway) -> None:
+def test_a_conversation_on_the_teacher_stays_there(served: Gateway) -> None:
     assert ask(served, EASY, model="auto@0") == ("teacher", "difficult")
     assert ask(served, EASY, EASY, model="auto@1") == ("teacher", "sticky")
     # A new conversation with the same opening begins anew.
     assert ask(served, EASY, model="auto@1") == ("student", "easy")
 
 
-def test_a_named_conversation_is_told_by_its_name(served: Gateway) -> None:
+def test_a_conversation_id_identifies_the_conversation(served: Gateway) -> None:
     assert ask(served, EASY, model="auto@0", **{"x-breakeven-conversation": "c-1"})[0] == "teacher"
     assert ask(served, EASY, model="auto@1", **{"x-breakeven-conversation": "c-1"}) == ("teacher", "sticky")
     assert ask(served, EASY, model="auto@1", **{"x-breakeven-conversation": "c-2"}) == ("student", "easy")
 
 
-def test_pinned_turns_neither_follow_nor_lead(served: Gateway) -> None:
+def test_pinned_turns_neither_use_nor_set_affinity(served: Gateway) -> None:
     assert ask(served, EASY, model="teacher") == ("teacher", "pinned")
     assert ask(served, EASY, EASY, model="auto@1") == ("student", "easy")
 
 
-def test_after_a_restart_the_conversation_itself_tells(served: Gateway) -> None:
+def test_affinity_is_recomputed_from_earlier_turns_after_a_restart(served: Gateway) -> None:
     admin = {"headers": {"authorization": f"Bearer {KEY}"}, "timeout": 30.0}
     httpx2.put(f"{served.url}/admin/policy", json={"threshold": 0.0}, **admin)
     assert ask(served, EASY)[0] == "teacher"
@@ -59,7 +59,7 @@ def test_after_a_restart_the_conversation_itself_tells(served: Gateway) -> None:
     assert ask(served, EASY, EASY) == ("teacher", "sticky")
 
 
-def test_off_means_off(tmp_path: Path, gateway: Callable[..., Gateway]) -> None:
+def test_sticky_false_disables_affinity(tmp_path: Path, gateway: Callable[..., Gateway]) -> None:
     rows = [{"prompt": EASY, "answer": "Blue.", "prompt_tokens": 20, "output_tokens": 3}]
     with replay(tmp_path, "student", rows) as student, replay(tmp_path, "teacher-model", rows) as teacher:
         served = gateway(student, teacher, routing={"sticky": False, "novelty_threshold": 1.0})

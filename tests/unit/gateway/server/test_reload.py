@@ -1,4 +1,4 @@
-"""What changed while a worker was starting, after it was read and before it is watched."""
+"""Config reload: changes made between reading the config at startup and watching its file."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _other_artifact(folder: Path) -> None:
     with np.load(io.BytesIO((trained / "weights.npz").read_bytes())) as weights:
         arrays = dict(weights)
     del metadata["hash"]
-    artifact.write(trained, arrays, metadata | {"made_by": "a training of a moment ago"}, "card")
+    artifact.write(trained, arrays, metadata | {"made_by": "a second training run"}, "card")
 
 
-async def _replaced(current: Current) -> None:
-    """Watch until other services are in force. Raises TimeoutError."""
+async def _watch_until_reloaded(current: Current) -> None:
+    """Run `watch` until other services are in force. Raises TimeoutError after 10 seconds."""
     watching = asyncio.create_task(current.watch())
     before = current.services
     try:
@@ -54,7 +54,7 @@ async def _replaced(current: Current) -> None:
 
 
 @pytest.mark.parametrize("change", [_other_threshold, _other_artifact])
-def test_a_change_during_the_start_is_taken_up(tmp_path: Path, change: Callable[[Path], None]) -> None:
+def test_a_file_changed_during_startup_is_reloaded(tmp_path: Path, change: Callable[[Path], None]) -> None:
     shutil.copytree(artifact.SHIPPED, tmp_path / "router")
     made = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1", routing={"artifact": "router"})
     path = tmp_path / "breakeven.yaml"
@@ -65,7 +65,7 @@ def test_a_change_during_the_start_is_taken_up(tmp_path: Path, change: Callable[
         services = Services.build(config, trained, ledger)
         change(tmp_path)
         current = Current(services, lambda: load_config(path), path)
-        asyncio.run(_replaced(current))
+        asyncio.run(_watch_until_reloaded(current))
     finally:
         ledger.close()
 

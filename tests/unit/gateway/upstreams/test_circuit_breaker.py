@@ -1,4 +1,4 @@
-"""The circuit breaker, with a clock of our own."""
+"""The circuit breaker, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make(**changes: float) -> tuple[Breaker, Clock]:
     return Breaker(Config.model_validate({**settings, **changes}), clock), clock
 
 
-def test_failures_in_a_row_open_it_and_a_success_between_does_not() -> None:
+def test_consecutive_failures_open_the_circuit() -> None:
     breaker, _ = make()
     for _ in range(4):
         breaker.failed()
@@ -59,7 +59,7 @@ def test_old_failures_leave_the_window() -> None:
     assert not breaker.open
 
 
-def test_half_open_lets_one_probe_through_whose_end_decides() -> None:
+def test_half_open_allows_one_probe_that_closes_or_reopens_the_circuit() -> None:
     breaker, clock = make()
     for _ in range(3):
         breaker.failed()
@@ -78,7 +78,7 @@ def test_half_open_lets_one_probe_through_whose_end_decides() -> None:
     assert not breaker.open
 
 
-def test_a_probe_that_says_nothing_makes_room_for_another() -> None:
+def test_a_probe_without_a_result_allows_another() -> None:
     breaker, clock = make()
     for _ in range(3):
         breaker.failed()

@@ -1,4 +1,4 @@
-"""Connections to an upstream, and their pool, against a raw server that answers as told."""
+"""Upstream connections and their pool, against a scripted raw-socket server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
 
 class Server:
-    """Answers each request with the next of `answers`, and then does what `after` says."""
+    """Sends the next of `answers` for each request, then does what `after` says."""
 
     def __init__(self, *answers: bytes, close: bool = False) -> None:
         self.answers = list(answers)
@@ -80,7 +80,7 @@ def with_server(server: Server, test: Callable[[Pool], Awaitable[None]], keep_se
     asyncio.run(run())
 
 
-def test_a_connection_that_was_read_to_its_end_is_used_again() -> None:
+def test_a_connection_is_reused_after_a_complete_response() -> None:
     server = Server(WHOLE, WHOLE)
 
     async def test(pool: Pool) -> None:
@@ -101,7 +101,7 @@ def test_a_connection_that_was_read_to_its_end_is_used_again() -> None:
         b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello",
     ],
 )
-def test_one_that_the_server_does_not_keep_is_not_kept_here(answer: bytes) -> None:
+def test_a_connection_that_the_server_closes_is_not_reused(answer: bytes) -> None:
     server = Server(answer, answer)
 
     async def test(pool: Pool) -> None:
@@ -114,7 +114,7 @@ def test_one_that_the_server_does_not_keep_is_not_kept_here(answer: bytes) -> No
     assert server.connections == 2
 
 
-def test_one_that_was_not_read_to_its_end_is_not_used_again() -> None:
+def test_a_connection_is_not_reused_after_an_unread_response() -> None:
     server = Server(WHOLE, WHOLE)
 
     async def test(pool: Pool) -> None:
@@ -132,8 +132,8 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
 @pytest.mark.parametrize(("rest", "connections"), [(b"0\r\n\r\n", 1), (b"1\r\n!\r\n0\r\n\r\n", 2), (b"", 2)])
-def test_the_end_of_a_complete_answer_may_come_after_it(rest: bytes, connections: int) -> None:
-    """A stream whose last event was read is over for the client; its connection is used again once its end is here."""
+def test_the_end_of_the_body_may_arrive_after_release(rest: bytes, connections: int) -> None:
+    """After the last event of a stream the connection is reused once the end of the body has arrived."""
     server = Server(CHUNKED, WHOLE)
 
     async def test(pool: Pool) -> None:
@@ -157,7 +157,7 @@ def test_the_end_of_a_complete_answer_may_come_after_it(rest: bytes, connections
     with_server(server, test)
 
 
-def test_chunks_an_interim_answer_and_a_body_up_to_the_connections_end() -> None:
+def test_chunked_interim_and_close_delimited_responses_are_read() -> None:
     chunked = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     chunked += b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
     to_the_end = b"HTTP/1.1 200 OK\r\n\r\nhello"
@@ -183,7 +183,7 @@ def test_chunks_an_interim_answer_and_a_body_up_to_the_connections_end() -> None
         b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50_000 + b"content-length: 0\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_cut_off_or_no_answer_is_lost(answer: bytes) -> None:
+def test_truncated_and_invalid_responses_raise_connection_lost(answer: bytes) -> None:
     async def test(pool: Pool) -> None:
         with pytest.raises(ConnectionLost):
             await ask(pool)
@@ -191,7 +191,7 @@ def test_an_answer_that_is_cut_off_or_no_answer_is_lost(answer: bytes) -> None:
     with_server(Server(answer, close=True), test)
 
 
-def test_an_answer_to_nothing_is_never_the_answer_to_the_next_request() -> None:
+def test_an_unsolicited_response_is_not_taken_for_the_next_one() -> None:
     server = Server(WHOLE + WHOLE.replace(b"hello", b"wrong"), WHOLE)
 
     async def test(pool: Pool) -> None:
@@ -204,7 +204,7 @@ def test_an_answer_to_nothing_is_never_the_answer_to_the_next_request() -> None:
     assert server.connections == 2
 
 
-def test_a_connection_that_is_closed_while_idle_leaves_the_pool() -> None:
+def test_a_connection_closed_while_idle_is_removed_from_the_pool() -> None:
     server = Server(WHOLE, close=True)
 
     async def test(pool: Pool) -> None:
@@ -219,7 +219,7 @@ def test_a_connection_that_is_closed_while_idle_leaves_the_pool() -> None:
     with_server(server, test)
 
 
-def test_idle_connections_are_closed_after_their_time() -> None:
+def test_idle_connections_are_closed_after_the_keep_alive_time() -> None:
     async def test(pool: Pool) -> None:
         _, _, connection = await ask(pool)
         connection.release()
@@ -228,7 +228,7 @@ def test_idle_connections_are_closed_after_their_time() -> None:
     with_server(Server(WHOLE, WHOLE), test, keep_seconds=0.05)
 
 
-def test_what_is_not_read_holds_the_upstream_back_and_is_read_whole_later() -> None:
+def test_back_pressure_pauses_the_upstream_without_losing_data() -> None:
     size = 20 << 20
     server = Server(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size)
 
@@ -246,7 +246,7 @@ def test_what_is_not_read_holds_the_upstream_back_and_is_read_whole_later() -> N
     with_server(server, test)
 
 
-def test_an_address_where_nobody_listens_is_unreachable() -> None:
+def test_a_refused_connection_raises_unreachable() -> None:
     async def run() -> None:
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""The moving deadline of one task."""
+"""The movable deadline of a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from breakeven.gateway.upstreams.deadline import Deadline
 
 
 def cut_after(work: Callable[[Deadline], Awaitable[None]], total: float = 5.0) -> float:
-    """Seconds until the deadline cut the work off."""
+    """Seconds until the deadline cancelled the work."""
 
     async def main() -> float:
         started = time.monotonic()
@@ -20,7 +20,7 @@ def cut_after(work: Callable[[Deadline], Awaitable[None]], total: float = 5.0) -
         try:
             await work(deadline)
         except asyncio.CancelledError:
-            assert deadline.take()
+            assert deadline.take_cancellation()
             return time.monotonic() - started
         finally:
             deadline.close()
@@ -58,12 +58,14 @@ async def _never_beyond_the_total(deadline: Deadline) -> None:
     ("work", "total", "least"),
     [(_within, 5.0, 0.1), (_moved, 5.0, 0.4), (_extended, 5.0, 0.3), (_never_beyond_the_total, 0.2, 0.2)],
 )
-def test_it_cuts_when_it_has_passed(work: Callable[[Deadline], Awaitable[None]], total: float, least: float) -> None:
+def test_the_task_is_cancelled_when_the_deadline_passes(
+    work: Callable[[Deadline], Awaitable[None]], total: float, least: float
+) -> None:
     # A busy machine is late, never early.
     assert least - 0.01 < cut_after(work, total) < least + 0.5
 
 
-def test_another_cancellation_is_not_taken_for_it() -> None:
+def test_a_cancellation_from_elsewhere_is_not_taken() -> None:
     async def main() -> None:
         deadline = Deadline(5)
         task = asyncio.current_task()
@@ -72,7 +74,7 @@ def test_another_cancellation_is_not_taken_for_it() -> None:
         try:
             await asyncio.sleep(2)
         except asyncio.CancelledError:
-            assert not deadline.take()
+            assert not deadline.take_cancellation()
             task.uncancel()
         finally:
             deadline.close()

@@ -1,4 +1,4 @@
-"""A client's body goes upstream as it came, but for what was edited."""
+"""A client's body is forwarded byte for byte, except for edited fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_escapes_in_a_key_are_kept() -> None:
     assert Body(raw).encode() == raw
 
 
-def test_setting_the_same_value_is_no_edit() -> None:
+def test_setting_an_equal_value_is_not_an_edit() -> None:
     body = Body(ODD)
     body.set("model", "x")
     assert body.encode() == ODD
@@ -47,7 +47,7 @@ def test_an_edit_keeps_every_other_value_and_the_order() -> None:
         b'{"a":{"b":1},"a":{"b":1}}',
     ],
 )
-def test_a_key_that_comes_twice_is_refused(raw: bytes) -> None:
+def test_duplicate_keys_are_rejected(raw: bytes) -> None:
     with pytest.raises(RequestError) as caught:
         Body(raw)
     assert (caught.value.status, caught.value.code) == (400, "duplicate_key")
@@ -69,7 +69,7 @@ def test_duplicates_are_found_whatever_the_spacing(
             Body(raw.encode())
 
 
-def test_a_copy_is_edited_alone() -> None:
+def test_editing_a_copy_leaves_the_original() -> None:
     body = Body(b'{"model":"a"}')
     other = body.copy()
     other.set("model", "b")
@@ -78,7 +78,7 @@ def test_a_copy_is_edited_alone() -> None:
     assert other.encode() == b'{"model":"b"}'
 
 
-def test_rename_keeps_the_place_and_wins() -> None:
+def test_rename_keeps_the_position_and_replaces_an_existing_field() -> None:
     body = Body(b'{"max_tokens":5,"x":1,"max_completion_tokens":7}')
     body.rename("max_tokens", "max_completion_tokens")
     assert json.loads(body.encode()) == {"max_completion_tokens": 5, "x": 1}
@@ -88,13 +88,13 @@ def test_rename_keeps_the_place_and_wins() -> None:
     "raw",
     [b"", b"[]", b'"x"', b"1", b"null", b"{", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":"\xff"}', b'{"a":1}x'],
 )
-def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
+def test_anything_but_a_json_object_is_rejected(raw: bytes) -> None:
     with pytest.raises(RequestError) as caught:
         Body(raw)
     assert (caught.value.status, caught.value.code) == (400, "invalid_json")
 
 
-def test_a_hundred_thousand_levels_are_refused() -> None:
+def test_excessive_nesting_is_rejected() -> None:
     with pytest.raises(RequestError):
         Body(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}").get("a", list, "an array")
 
@@ -105,7 +105,7 @@ def test_null_is_the_same_as_absent() -> None:
     assert body.encode() == b'{"stream": null}'
 
 
-def test_a_wrong_type_names_the_field() -> None:
+def test_a_wrong_type_is_rejected_with_the_fields_name() -> None:
     with pytest.raises(RequestError) as caught:
         Body(b'{"stream":"yes"}').get("stream", bool, "true or false")
     assert (caught.value.status, caught.value.param) == (400, "stream")
@@ -120,7 +120,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=6), st.booleans())
-def test_an_edited_body_means_the_same(value: dict[str, object], ascii_only: bool) -> None:
+def test_an_edited_body_decodes_to_the_same_values(value: dict[str, object], ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "replace")
     body = Body(raw)
     assert body.encode() == raw

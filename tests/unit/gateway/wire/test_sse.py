@@ -1,4 +1,4 @@
-"""The scanner: whatever the segmentation, the same events, and every byte as it came."""
+"""The scanner gives the same events with any segmentation, and keeps every byte."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scanned(segments: list[bytes]) -> list[Event]:
 
 
 def reference(text: str) -> list[tuple[str | None, str | None]]:
-    """Data and name of each event by the letter of the specification, a line at a time."""
+    """Data and name of each event, parsed line by line as the specification says."""
     events, data, name, some = [], None, None, False
     for line in re.split("\r\n|\n|\r", text.removeprefix("\ufeff")):
         if not line:
@@ -56,7 +56,7 @@ def reference(text: str) -> list[tuple[str | None, str | None]]:
 
 
 def decoded(events: list[Event]) -> list[tuple[str | None, str | None]]:
-    """What the events say; those of line ends alone say nothing."""
+    """Data and name of the events, without those that consist only of line ends."""
     return [
         (None if e.data is None else e.data.decode(), None if e.name is None else e.name.decode())
         for e in events
@@ -74,18 +74,18 @@ def test_every_cut_position_gives_the_same_events_and_usage(ending: bytes) -> No
         events = scanned([data[:cut], data[cut:]])
         assert b"".join(event.raw for event in events) == data
         assert decoded(events) == expected
-        marks = [chat.mark(event) for event in events]
-        assert [mark.usage for mark in marks if mark.usage] == [Usage(7, 0, 5, True)]
-        assert [mark.done for mark in marks].count(True) == 1
+        infos = [chat.read_event(event) for event in events]
+        assert [info.usage for info in infos if info.usage] == [Usage(7, 0, 5, True)]
+        assert [info.done for info in infos].count(True) == 1
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
-def test_one_byte_a_segment(ending: bytes) -> None:
+def test_segments_of_one_byte_give_the_same_events(ending: bytes) -> None:
     data = SAMPLE.replace(b"\n", ending)
     assert decoded(scanned([data[i : i + 1] for i in range(len(data))])) == decoded(scanned([data]))
 
 
-def test_an_event_is_given_as_soon_as_it_is_complete() -> None:
+def test_an_event_is_returned_as_soon_as_it_is_complete() -> None:
     scanner = Scanner()
     assert scanner.feed(b"data: a\n") == []
     assert [event.data for event in scanner.feed(b"\nda")] == [b"a"]
@@ -93,7 +93,7 @@ def test_an_event_is_given_as_soon_as_it_is_complete() -> None:
     assert scanner.flush() is None
 
 
-def test_an_event_of_crlf_waits_for_its_last_byte_at_most() -> None:
+def test_a_crlf_event_waits_at_most_for_its_last_byte() -> None:
     scanner = Scanner()
     assert scanner.feed(b"data: a\r\n\r") == []
     assert [event.raw for event in scanner.feed(b"\n")] == [b"data: a\r\n\r\n"]
@@ -123,10 +123,10 @@ def test_any_stream_in_any_segments_is_read_as_specified_and_kept_as_sent(
 @pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
-def test_any_bytes_come_out_as_they_went_in(data: bytes, cuts: list[int]) -> None:
+def test_the_raw_bytes_of_events_add_up_to_the_input(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     events = scanned([data[a:b] for a, b in itertools.pairwise(edges)])
     assert b"".join(event.raw for event in events) == data
     chat = ChatCompletions()
     for event in events:
-        chat.mark(event)
+        chat.read_event(event)
