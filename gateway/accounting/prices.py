@@ -1,4 +1,4 @@
-"""The cost of usage, exact.
+"""The cost of token usage, in exact integer arithmetic.
 
 A price of up to six decimals of USD per million tokens is a whole number of picodollars per token.
 """
@@ -15,7 +15,7 @@ from breakeven.gateway.accounting.usage import Usage
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Picodollars per token, by kind."""
+    """The price of a token in picodollars, by kind of token."""
 
     input: int
     cached_input: int
@@ -23,7 +23,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """Picodollars, by kind of token."""
+    """The cost of an attempt in picodollars, by kind of token."""
 
     input: int = 0
     cached_input: int = 0
@@ -31,7 +31,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """Picodollars of all kinds together."""
+        """The cost in picodollars, summed over the kinds of token."""
         return self.input + self.cached_input + self.output
 
 
@@ -40,9 +40,9 @@ FREE = Cost()
 
 @functools.lru_cache(maxsize=64)
 def price(input: Decimal, cached_input: Decimal | None, output: Decimal) -> Price:
-    """USD per million tokens as picodollars per token; without a cached price, cached costs as input.
+    """Convert prices in USD per million tokens; without a cached price, cached tokens cost as much as input tokens.
 
-    Raises ValueError for a price with more than six decimals, which would not be a whole number.
+    Raises ValueError for a price with more than six decimals, which is no whole number of picodollars per token.
     """
 
     def whole(usd_per_million: Decimal) -> int:
@@ -55,7 +55,7 @@ def price(input: Decimal, cached_input: Decimal | None, output: Decimal) -> Pric
 
 
 def cost(usage: Usage, price: Price) -> Cost:
-    """What the usage costs at the price. More cached than prompt tokens are clamped to the prompt."""
+    """The cost of `usage` at `price`, in picodollars. Cached tokens in excess of the prompt tokens are ignored."""
     cached = min(usage.cached, usage.prompt)
     return Cost(
         input=(usage.prompt - cached) * price.input,

@@ -1,11 +1,11 @@
-"""Usage: token counts as an upstream reported them. Never invented, never estimated."""
+"""Usage: token counts as an upstream reported them, never estimated by the gateway."""
 
 from __future__ import annotations
 
 import msgspec
 
-# More tokens than any context holds: a count above it is a fault of the upstream, not a count.
-_CREDIBLE = 10**9
+# Far more tokens than any context window has: a higher count is an error of the upstream.
+_MAX_COUNT = 10**9
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -26,10 +26,10 @@ NO_USAGE = Usage()
 
 
 def read_usage(value: object) -> Usage | None:
-    """The `usage` object of a chat, completions, embeddings or responses answer; None where it is not one.
+    """Parse the `usage` object of a chat, completions, embeddings or responses response; None where it is not one.
 
-    Counts that are absent, negative, beyond belief or no integers are 0 and make the usage incomplete; an absent detail
-    (no cached tokens reported) does not. Embeddings have no output tokens.
+    A count that is absent, negative, above 1e9 or not an integer is read as 0 and makes the usage incomplete. Absent
+    details (no cached tokens reported) do not. Embeddings have no output tokens.
     """
     if not isinstance(value, dict):
         return None
@@ -50,4 +50,4 @@ def read_usage(value: object) -> Usage | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _CREDIBLE else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT else None
