@@ -1,4 +1,4 @@
-"""Counts and money of a group of attempts."""
+"""Sums of counts and money over groups of requests and attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VALUES = tuple(attrgetter(name) for name in COUNTS + MONEY)
 
 
 class Sum(msgspec.Struct):
-    """Counts, and money in picodollars, of one group. `group` has a value for each name grouped by."""
+    """Counts, and money in picodollars, of one group. `group` has the value of each key that was grouped by."""
 
     group: tuple[object, ...] = ()
     requests: int = 0
@@ -32,17 +32,17 @@ class Sum(msgspec.Struct):
 
     @property
     def cost(self) -> int:
-        """Picodollars of all kinds together."""
+        """The cost in picodollars, summed over the kinds of token."""
         return self.cost_input + self.cost_cached_input + self.cost_output
 
     @property
     def tokens(self) -> int:
-        """Tokens of all kinds together."""
+        """Input, cached input and output tokens."""
         return self.input_tokens + self.cached_input_tokens + self.output_tokens
 
 
 class Hour(NamedTuple):
-    """Routed traffic of one hour since the epoch; money in picodollars."""
+    """Routed traffic of one hour; `hour` counts from the Unix epoch, money is in picodollars."""
 
     hour: int
     baseline: int
@@ -50,6 +50,6 @@ class Hour(NamedTuple):
 
 
 def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:
-    """The sum of sums, as `group`."""
+    """Add up sums; the result has the given `group`."""
     listed = list(parts)
     return Sum(group, *(sum(map(value, listed)) for value in _VALUES))
