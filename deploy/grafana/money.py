@@ -1,4 +1,4 @@
-"""The dashboard "Money": is it paying for itself, and when will it have."""
+"""The dashboard "Money": savings, spend and the projected break-even date."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ SIGN = [(None, RED), (0, GREEN)]
 
 
 def rate(metric: str, *matchers: str) -> str:
-    """USD an hour of a counter of the ledger."""
+    """A PromQL expression: the increase in USD per hour of a counter from the ledger."""
     return f"3600 * sum(max without (instance, pod) (rate({metric}{job(*matchers)}[$__rate_interval])))"
 
 
 def per_million(cost: str, upstream: str) -> str:
-    """USD per million tokens over the last hour."""
+    """A PromQL expression: USD per million tokens of `upstream` over the last hour; `cost` is a counter in USD."""
     served = job(f'upstream="{upstream}"')
     tokens = f"sum(max without (instance, pod) (increase(breakeven_tokens_total{served}[1h])))"
     return f"1e6 * sum(max without (instance, pod) (increase({cost}[1h]))) / ({tokens} > 0)"
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
+    """The builder of the dashboard."""
     student = per_million(f"breakeven_hosting_usd_total{JOB}", "student")
     teacher = per_million(f"breakeven_cost_usd_total{TEACHER}", "teacher")
     return (
         start(
             "breakeven-money",
             "Breakeven: Money",
-            "What the student saves, what it cost, and when it has paid for itself.",
+            "What the student saves, what it cost, and when it pays for itself.",
         )
         .with_row(row("Now"))
         .with_panel(
             figure(
-                "Savings so far",
-                "Baseline minus teacher spend and hosting, from the beginning of the ledger, without pinned requests. Negative: the student has cost more than it saved.",
+                "Savings to date",
+                "Baseline minus teacher spend and hosting since the start of the ledger, without pinned requests. Negative: the student has cost more than it saved.",
                 SAVINGS,
                 "currencyUSD",
                 steps=SIGN,
             )
         )
-        .with_panel(figure("Investment", "What distilling cost once.", INVESTMENT, "currencyUSD"))
+        .with_panel(figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD"))
         .with_panel(
             figure(
                 "Paid back",
-                "Savings over investment; 100 % is break-even.",
+                "Savings divided by investment; 100 % is break-even.",
                 RATIO,
                 "percentunit",
                 steps=[(None, RED), (0, ORANGE), (1, GREEN)],
@@ -59,7 +59,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             figure(
                 "Break-even",
-                "When savings reach, or reached, the investment at the average pace so far.",
+                "When savings reach the investment at the average rate to date, or the time at which they did.",
                 f"1000 * max(breakeven_payback_timestamp_seconds{JOB})",
                 "dateTimeAsIsoNoDateIfToday",
                 none="never at this rate",
@@ -67,8 +67,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Saved in the last hour",
-                "How savings changed within an hour.",
+                "Savings in the last hour",
+                "Change of the savings within the last hour.",
                 f"max(delta(breakeven_savings_usd{JOB}[1h]))",
                 "currencyUSD",
                 steps=SIGN,
@@ -77,7 +77,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             figure(
                 "Student, USD per million tokens",
-                "Hosting over tokens served, from the beginning of the ledger.",
+                "Hosting cost divided by tokens served, since the start of the ledger.",
                 f"max(breakeven_student_usd_per_million_tokens{JOB})",
                 "currencyUSD",
             )
@@ -85,8 +85,8 @@ def build() -> dashboard.Dashboard:
         .with_row(row("Break-even"))
         .with_panel(
             lines(
-                "Savings against the investment",
-                "Savings pile up until they reach the investment. The dot is the break-even point, where it lies in this time range.",
+                "Savings and investment",
+                "Cumulative savings and the investment. The dot is the break-even point, if it is in this time range.",
                 [
                     (SAVINGS, "savings"),
                     (INVESTMENT, "investment"),
@@ -106,7 +106,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Break-even date",
-                "The expected date, over time. A level line keeps its promise; a rising one slips. No line: never at this rate.",
+                "The projected date over time. A flat line means that the date is stable, a rising one that it slips; no line: never at this rate.",
                 [(f"1000 * max(breakeven_payback_timestamp_seconds{JOB})", "break-even")],
                 "dateTimeAsIso",
                 width=8,
@@ -116,8 +116,8 @@ def build() -> dashboard.Dashboard:
         .with_row(row("Spend"))
         .with_panel(
             lines(
-                "Spend an hour, measured",
-                "What the attempts at the teacher cost by the token (pinned requests among them) and what the student's machines cost, used or idle.",
+                "Spend per hour, measured",
+                "Token cost of the teacher, including pinned requests, and the cost of the student's machines, used or idle.",
                 [
                     (rate("breakeven_cost_usd_total", 'upstream="teacher"'), "teacher"),
                     (rate("breakeven_hosting_usd_total"), "hosting"),
@@ -130,8 +130,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Baseline an hour, counterfactual",
-                "What the routed requests would have cost with the teacher alone. It was never paid.",
+                "Baseline per hour, hypothetical",
+                "What the routed requests would have cost if all had gone to the teacher.",
                 [(rate("breakeven_baseline_usd_total"), "baseline")],
                 "currencyUSD",
                 colors={"baseline": GREY},
@@ -141,18 +141,18 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Saved an hour",
-                "How fast savings grow. Below zero the teacher alone would have been cheaper.",
-                [(f"3600 * max(deriv(breakeven_savings_usd{JOB}[$__rate_interval]))", "saved")],
+                "Savings per hour",
+                "Rate at which savings grow. Below zero, the teacher alone would have been cheaper.",
+                [(f"3600 * max(deriv(breakeven_savings_usd{JOB}[$__rate_interval]))", "savings")],
                 "currencyUSD",
-                colors={"saved": GREEN},
+                colors={"savings": GREEN},
                 fill=20,
             )
         )
         .with_panel(
             lines(
-                "Baseline with the teacher's own length, counterfactual",
-                "The baseline if the teacher's answers are as long as shadow traffic measured, beside the one with the student's token counts; empty while shadow.rate is 0.",
+                "Baseline adjusted for answer length, hypothetical",
+                "The baseline with the teacher's answer lengths as measured by shadow traffic, and the one with the student's token counts. No data while shadow.rate is 0.",
                 [
                     (f"max(breakeven_baseline_adjusted_usd{JOB})", "adjusted"),
                     (f"max(breakeven_baseline_usd_total{JOB})", "baseline"),
@@ -165,8 +165,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Shadow traffic's spend an hour",
-                "What second answers and their judging take, as part of the teacher's spend.",
+                "Shadow traffic spend per hour",
+                "Cost of the teacher's answers to sampled requests and of judging them; part of the teacher's spend.",
                 [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "shadow")],
                 "currencyUSD",
                 colors={"shadow": ORANGE},
@@ -175,8 +175,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Price of a million tokens over an hour",
-                "The student's effective price (hosting over its tokens) against what the teacher's tokens cost. The student's falls with its load.",
+                "Price per million tokens, last hour",
+                "The student's effective price (hosting divided by its tokens) and the teacher's mean price. The student's price falls as its load rises.",
                 [(student, "student"), (teacher, "teacher")],
                 "currencyUSD",
                 colors={"student": BLUE, "teacher": ORANGE},
@@ -185,8 +185,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Tokens a second",
-                "As the upstreams reported them; input means uncached.",
+                "Tokens per second",
+                "As reported by the upstreams; input is uncached prompt tokens.",
                 [
                     (
                         f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_tokens_total{JOB}[$__rate_interval])))",
@@ -200,8 +200,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Teacher spend an hour, by kind of token",
-                "Cached prompt tokens are cheaper.",
+                "Teacher spend per hour, by kind of token",
+                "Token cost of the teacher for uncached input, cached input and output.",
                 [
                     (
                         f"3600 * sum by (kind) (max without (instance, pod) (rate(breakeven_cost_usd_total{TEACHER}[$__rate_interval])))",

@@ -1,4 +1,4 @@
-"""The dashboard "Operations": latency, errors, circuits, the ledger, and vLLM itself."""
+"""The dashboard "Operations": latency, errors, circuit breakers, the ledger and vLLM."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from panels import BLUE, JOB, ORANGE, RED, figure, lines, row, start, states
 
 
 def quantile(q: float, metric: str, by: str = "") -> str:
-    """A quantile of a histogram of ours; `by` is one more label to keep."""
+    """A PromQL expression: quantile `q` of a histogram of the gateway; `by` is a label to keep."""
     labels = ", ".join(filter(None, ("le", by)))
     return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{JOB}[$__rate_interval])))"
 
 
 def vllm(metric: str) -> str:
-    """The same of vLLM's."""
+    """A PromQL expression: the 95th percentile of a histogram of vLLM."""
     return f"histogram_quantile(0.95, sum by (le) (rate({metric}_bucket[$__rate_interval])))"
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
+    """The builder of the dashboard."""
     failed = 'outcome=~"upstream_error|gateway_error|truncated"'
     return (
         start(
             "breakeven-operations",
             "Breakeven: Operations",
-            "Whether it works: latency, errors, circuits, the ledger and the student's server.",
+            "Latency, errors, circuit breakers, the ledger and the student's vLLM server.",
         )
         .with_row(row("Now"))
         .with_panel(
             figure(
-                "Requests a second",
-                "Settled within the last five minutes.",
+                "Requests per second",
+                "Requests settled in the last five minutes.",
                 f"sum(rate(breakeven_requests_total{JOB}[5m]))",
                 "reqps",
             )
@@ -38,25 +38,25 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             figure(
                 "Failed",
-                "Share of requests that failed at an upstream or here, or were cut off, in five minutes.",
+                "Share of requests in the last five minutes that failed at an upstream or in the gateway, or were truncated.",
                 f'(sum(rate(breakeven_requests_total{{job=~"$job", {failed}}}[5m])) or vector(0)) / (sum(rate(breakeven_requests_total{JOB}[5m])) > 0)',
                 "percentunit",
                 steps=[(None, "green"), (0.01, ORANGE), (0.05, RED)],
                 decimals=2,
             )
         )
-        .with_panel(figure("In flight", "Attempts that run now.", f"sum(breakeven_in_flight{JOB})", "short"))
+        .with_panel(figure("In flight", "Attempts in progress.", f"sum(breakeven_in_flight{JOB})", "short"))
         .with_panel(
             figure(
-                "Gateway's own time, p95",
-                "What the gateway takes before the first attempt is sent.",
+                "Gateway overhead, p95",
+                "Time spent in the gateway before the first attempt is sent.",
                 f"histogram_quantile(0.95, sum by (le) (rate(breakeven_overhead_seconds_bucket{JOB}[5m])))",
                 "s",
             )
         )
         .with_panel(
             figure(
-                "Ledger behind",
+                "Ledger backlog",
                 "Settled requests that are not in the database yet.",
                 f"sum(breakeven_ledger_pending{JOB})",
                 "short",
@@ -65,8 +65,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Config",
-                "1: the config that was read last is in force.",
+                "Config reload",
+                "1 if the last config reload succeeded, 0 if it was rejected and the previous config is still active.",
                 f"min(breakeven_config_last_reload_successful{JOB})",
                 "short",
                 steps=[(None, RED), (1, "green")],
@@ -75,8 +75,8 @@ def build() -> dashboard.Dashboard:
         .with_row(row("Latency"))
         .with_panel(
             lines(
-                "Whole request, by route",
-                "From the first byte of the request to the last of the answer.",
+                "Request duration, by route",
+                "From the first byte of the request to the last byte of the response.",
                 [
                     (quantile(0.5, "breakeven_request_seconds", "route"), "{{route}} p50"),
                     (quantile(0.95, "breakeven_request_seconds", "route"), "{{route}} p95"),
@@ -87,8 +87,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "First event, by upstream",
-                "From an attempt's start to the first event or body byte.",
+                "Time to first event, by upstream",
+                "From the start of an attempt to its first event or body byte.",
                 [
                     (quantile(0.5, "breakeven_first_event_seconds", "upstream"), "{{upstream}} p50"),
                     (quantile(0.95, "breakeven_first_event_seconds", "upstream"), "{{upstream}} p95"),
@@ -99,8 +99,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Gateway's own time",
-                "Before the first attempt is sent; the routing decision is part of it.",
+                "Gateway overhead",
+                "Time spent in the gateway before the first attempt is sent, including the routing decision.",
                 [
                     (quantile(0.5, "breakeven_overhead_seconds"), "overhead p50"),
                     (quantile(0.99, "breakeven_overhead_seconds"), "overhead p99"),
@@ -114,7 +114,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "In flight, by upstream",
-                "Attempts that run.",
+                "Attempts in progress at each upstream.",
                 [(f"sum by (upstream) (breakeven_in_flight{JOB})", "{{upstream}}")],
                 "short",
                 colors={"student": BLUE, "teacher": ORANGE},
@@ -125,7 +125,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Requests, by outcome",
-                "Rejected ones are the client's own fault.",
+                "Rejected requests are invalid or not allowed: errors of the client.",
                 [(f"sum by (outcome) (rate(breakeven_requests_total{JOB}[$__rate_interval]))", "{{outcome}}")],
                 "reqps",
                 stack="normal",
@@ -135,7 +135,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Attempts, by upstream and outcome",
-                "A request has one or more attempts.",
+                "Calls to an upstream; a request has one or more.",
                 [
                     (
                         f"sum by (upstream, outcome) (rate(breakeven_attempts_total{JOB}[$__rate_interval]))",
@@ -149,22 +149,22 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             states(
-                "Circuits",
-                "Open: the upstream is left alone after failures.",
+                "Circuit breakers",
+                "Open: the upstream receives no requests after repeated failures.",
                 f"max by (upstream) (breakeven_circuit_open{JOB})",
                 "{{upstream}}",
             )
         )
         .with_panel(
             lines(
-                "Missing usage and refused writes, an hour",
-                "Answers without token counts, and writes that the ledger refused. Both should be zero.",
+                "Missing usage and failed writes per hour",
+                "Responses without token counts, and failed writes to the ledger. Both should be zero.",
                 [
                     (
                         f"sum by (upstream) (increase(breakeven_usage_missing_total{JOB}[1h]))",
                         "usage missing: {{upstream}}",
                     ),
-                    (f"sum(increase(breakeven_ledger_write_failures_total{JOB}[1h]))", "refused writes"),
+                    (f"sum(increase(breakeven_ledger_write_failures_total{JOB}[1h]))", "failed writes"),
                 ],
                 "short",
                 height=6,
@@ -175,7 +175,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Requests in vLLM",
-                "Running, and waiting for room in the batch or the cache.",
+                "Requests running, and waiting for room in the batch or the KV cache.",
                 [("sum(vllm:num_requests_running)", "running"), ("sum(vllm:num_requests_waiting)", "waiting")],
                 "short",
                 colors={"running": BLUE, "waiting": RED},
@@ -185,7 +185,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Cache",
-                "Share of the KV cache in use, and of prompt tokens found in the prefix cache.",
+                "Share of the KV cache in use, and share of prompt tokens found in the prefix cache.",
                 [
                     ("max(vllm:kv_cache_usage_perc)", "KV cache in use"),
                     (
@@ -200,8 +200,8 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Tokens a second in vLLM",
-                "Prompt tokens read and tokens generated.",
+                "Tokens per second in vLLM",
+                "Prompt tokens processed and tokens generated.",
                 [
                     ("sum(rate(vllm:prompt_tokens_total[$__rate_interval]))", "prompt"),
                     ("sum(rate(vllm:generation_tokens_total[$__rate_interval]))", "generated"),
@@ -213,7 +213,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Latency in vLLM, p95",
-                "To the first token, between tokens, and in the queue.",
+                "Time to the first token, between tokens, and in the queue.",
                 [
                     (vllm("vllm:time_to_first_token_seconds"), "first token"),
                     (vllm("vllm:inter_token_latency_seconds"), "between tokens"),

@@ -1,4 +1,4 @@
-"""What the dashboards have in common: one datasource variable, a job variable, and panels with their units."""
+"""Builders that the dashboards share: their variables, and panels with a title, a description and a unit."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import prometheus as queries
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-# The money is the whole ledger's on each replica: max. What a process counted itself: sum.
+# Money and tokens come from the shared ledger, the same on each replica: aggregate with max. Other counters: sum.
 JOB = '{job=~"$job"}'
 GREEN, RED, BLUE, ORANGE, GREY = "green", "red", "blue", "orange", "#8e8e8e"
 Target = tuple[str, str]  # expression, legend
 
 
 def job(*matchers: str) -> str:
-    """A selector with the job variable and more matchers."""
+    """A label selector with the dashboard's job variable and further matchers."""
     return "{" + ", ".join(['job=~"$job"', *matchers]) + "}"
 
 
 def start(uid: str, title: str, description: str, *, jobs: str = "breakeven_requests_total") -> dashboard.Dashboard:
-    """An empty dashboard with its variables."""
+    """A dashboard without panels, with the variables for data source and job (label values of the metric `jobs`)."""
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -53,7 +53,10 @@ def figure(
     title: str, description: str, expression: str, unit: str, *, steps: Sequence[tuple[float | None, str]] = (),
     none: str = "no data yet", width: int = 4, decimals: float | None = None,
 ) -> Builder[models.Panel]:  # fmt: skip
-    """One number of now."""
+    """A stat panel with the current value of an expression.
+
+    `steps` are (lower bound, color) pairs, `none` is shown without data, `width` is in 24ths of the dashboard.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -77,7 +80,11 @@ def lines(
     width: int = 12, height: int = 8, stack: str | None = None, fill: int = 0, low: float | None = None,
     high: float | None = None, dashed: Sequence[str] = (), dots: Sequence[str] = (),
 ) -> Builder[models.Panel]:  # fmt: skip
-    """Series over time; `stack` is normal or percent; `dots` are drawn as points."""
+    """A time series panel.
+
+    `stack` is `normal` or `percent`; `low` and `high` bound the axis; `colors`, `dashed` and `dots` go by legend, the
+    last one for series drawn as points. `width` is in 24ths of the dashboard.
+    """
     panel = (
         timeseries.Panel()
         .title(title)
@@ -116,7 +123,7 @@ def lines(
 
 
 def heat(title: str, description: str, metric: str, *, width: int = 12) -> Builder[models.Panel]:
-    """A histogram over time."""
+    """A heatmap of a histogram metric with values in [0, 1] over time."""
     expression = f"sum by (le) (increase({metric}_bucket{JOB}[$__rate_interval]))"
     return (
         heatmap.Panel()
@@ -133,7 +140,7 @@ def heat(title: str, description: str, metric: str, *, width: int = 12) -> Build
 
 
 def states(title: str, description: str, expression: str, legend: str, *, width: int = 12) -> Builder[models.Panel]:
-    """0 and 1 over time."""
+    """A state timeline of an expression that is 0 (closed) or 1 (open)."""
     mapping = models.ValueMap(
         options={
             "0": models.ValueMappingResult(text="closed", color=GREEN),
@@ -153,7 +160,7 @@ def states(title: str, description: str, expression: str, legend: str, *, width:
 
 
 def row(title: str) -> dashboard.Row:
-    """A heading."""
+    """A row heading."""
     return dashboard.Row(title)
 
 

@@ -1,84 +1,87 @@
-"""The dashboard "Routing": where requests go, why, and how good the answers stay."""
+"""The dashboard "Routing": routes, reasons, scores and quality retention."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as models
 from panels import BLUE, GREY, JOB, ORANGE, RED, figure, heat, job, lines, row, start
 
 ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
 ANSWERED = job('route=~"student|teacher"')
-TWICE = job('reason=~"escalated|fallback"')
+RETRIED = job('reason=~"escalated|fallback"')
 PER_SECOND = "rate(breakeven_requests_total{selector}[$__rate_interval])"
 
 
 def share(*matchers: str) -> str:
-    """A share of the routed requests of the last hour."""
+    """A PromQL expression: the share of the routed requests of the last hour that match `matchers`."""
     part = job('route=~"student|teacher"', 'reason!="pinned"', *matchers)
     whole = f"sum(rate(breakeven_requests_total{ROUTED}[1h]))"
     return f"(sum(rate(breakeven_requests_total{part}[1h])) or vector(0)) / ({whole} > 0)"
 
 
-def spread(metric: str, limit: str, name: str) -> list[tuple[str, str]]:
-    """Quantiles of a histogram of values in [0, 1], and the threshold that they are compared with."""
+def share_panel(title: str, description: str, matcher: str) -> Builder[models.Panel]:
+    """A stat panel with the share of routed requests of the last hour that match."""
+    return figure(title, description, share(matcher), "percentunit", decimals=1)
+
+
+def threshold_panel(title: str, description: str, metric: str, limit: str) -> Builder[models.Panel]:
+    """Three quantiles of a histogram of values in [0, 1] over time, with the gauge `limit`, their threshold."""
     buckets = f"sum by (le) (rate({metric}_bucket{JOB}[$__rate_interval]))"
-    quantiles = [(f"histogram_quantile({q}, {buckets})", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
-    return [*quantiles, (f"max({limit}{JOB})", name)]
+    targets = [(f"histogram_quantile({q}, {buckets})", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
+    targets.append((f"max({limit}{JOB})", "threshold"))
+    colors = {"threshold": RED}
+    return lines(title, description, targets, "percentunit", colors=colors, low=0, high=1, dashed=["threshold"])
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
+    """The builder of the dashboard."""
     return (
-        start("breakeven-routing", "Breakeven: Routing", "Which upstream answers, why, and what the router sees.")
-        .with_row(row("The last hour"))
+        start(
+            "breakeven-routing",
+            "Breakeven: Routing",
+            "Which upstream answers and why, the router's scores, and the quality of the answers.",
+        )
+        .with_row(row("Last hour"))
         .with_panel(
-            figure(
+            share_panel(
                 "Teacher share",
-                "Routed requests that the teacher answered; pinned ones are outside.",
-                share('route="teacher"'),
-                "percentunit",
-                decimals=1,
+                "Share of routed requests answered by the teacher; pinned requests are excluded.",
+                'route="teacher"',
             )
         )
         .with_panel(
-            figure(
+            share_panel(
                 "Difficult",
-                "Sent up because the score was at or above the threshold.",
-                share('reason="difficult"'),
-                "percentunit",
-                decimals=1,
+                "Routed to the teacher because the score was at or above the threshold.",
+                'reason="difficult"',
             )
         )
         .with_panel(
-            figure(
+            share_panel(
                 "Novel",
-                "Sent up because the prompt is unlike what the student was distilled on.",
-                share('reason="novel"'),
-                "percentunit",
-                decimals=1,
+                "Routed to the teacher because the prompt is far from the data that the student was distilled on.",
+                'reason="novel"',
             )
         )
         .with_panel(
-            figure(
+            share_panel(
                 "Fallback",
-                "Answered by the other upstream, because the first one failed.",
-                share('reason="fallback"'),
-                "percentunit",
-                decimals=1,
+                "Answered by the other upstream because the first one failed.",
+                'reason="fallback"',
             )
         )
         .with_panel(
-            figure(
+            share_panel(
                 "Escalated",
                 "Started by the student, answered by the teacher.",
-                share('reason="escalated"'),
-                "percentunit",
-                decimals=1,
+                'reason="escalated"',
             )
         )
         .with_panel(
             figure(
-                "Requests a second",
-                "All that were settled, pinned ones too.",
+                "Requests per second",
+                "All settled requests, including pinned ones.",
                 f"sum(rate(breakeven_requests_total{JOB}[1h]))",
                 "reqps",
             )
@@ -86,22 +89,22 @@ def build() -> dashboard.Dashboard:
         .with_row(row("Quality"))
         .with_panel(
             lines(
-                "Quality kept by routed traffic",
-                "Share of the teacher's quality, with its 95% interval, from shadow traffic; empty while shadow.rate is 0.",
+                "Quality retained by routed traffic",
+                "Share of the teacher's quality with its 95% interval, from shadow traffic. No data while shadow.rate is 0.",
                 [
-                    (f"max(breakeven_quality_retention{JOB})", "kept"),
+                    (f"max(breakeven_quality_retention{JOB})", "retained"),
                     (f"max(breakeven_quality_retention_lower{JOB})", "lower"),
                     (f"max(breakeven_quality_retention_upper{JOB})", "upper"),
                 ],
                 "percentunit",
-                colors={"kept": BLUE, "lower": GREY, "upper": GREY},
+                colors={"retained": BLUE, "lower": GREY, "upper": GREY},
                 dashed=["lower", "upper"],
             )
         )
         .with_panel(
             lines(
                 "Shadow traffic",
-                "Student answers that were drawn to be put to the teacher too, by what became of them.",
+                "Student answers sampled for comparison with the teacher's, by result.",
                 [(f"sum by (result) (rate(breakeven_shadow_total{JOB}[$__rate_interval]))", "{{result}}")],
                 "reqps",
                 stack="normal",
@@ -112,7 +115,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Routes",
-                "Who answered, as shares of all requests.",
+                "Upstreams that answered, as shares of all requests.",
                 [(f"sum by (route) ({PER_SECOND.format(selector=ANSWERED)})", "{{route}}")],
                 "reqps",
                 colors={"student": BLUE, "teacher": ORANGE},
@@ -122,7 +125,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Reasons",
-                "Why it was that one. Requests that were rejected before a decision are left out.",
+                "Reasons of the routing decisions. Requests rejected before a decision are excluded.",
                 [(f"sum by (reason) ({PER_SECOND.format(selector=ANSWERED)})", "{{reason}}")],
                 "reqps",
                 stack="normal",
@@ -132,48 +135,40 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             heat(
                 "Score",
-                "Estimated probability that the student's answer is worse; darker is more requests.",
+                "Estimated probability that the student's answer is worse than the teacher's; darker is more requests.",
                 "breakeven_score",
             )
         )
         .with_panel(
-            lines(
-                "Score against its threshold",
-                "Quantiles of the scores. What lies at or above the threshold goes to the teacher.",
-                spread("breakeven_score", "breakeven_threshold", "threshold"),
-                "percentunit",
-                colors={"threshold": RED},
-                low=0,
-                high=1,
-                dashed=["threshold"],
+            threshold_panel(
+                "Score and threshold",
+                "Quantiles of the scores. Requests at or above the threshold go to the teacher.",
+                "breakeven_score",
+                "breakeven_threshold",
             )
         )
         .with_panel(
             heat(
                 "Novelty",
-                "How far prompts are from the reference set, as a quantile; darker is more requests.",
+                "Distance of the prompts from the reference set, as a quantile of it; darker is more requests.",
                 "breakeven_novelty",
             )
         )
         .with_panel(
-            lines(
-                "Novelty against its threshold",
-                "Quantiles of the novelties; more than a few per cent at the threshold is a drift of the prompts.",
-                spread("breakeven_novelty", "breakeven_novelty_threshold", "threshold"),
-                "percentunit",
-                colors={"threshold": RED},
-                low=0,
-                high=1,
-                dashed=["threshold"],
+            threshold_panel(
+                "Novelty and threshold",
+                "Quantiles of the novelty. More than a few percent of requests at the threshold indicate that the prompts have drifted.",
+                "breakeven_novelty",
+                "breakeven_novelty_threshold",
             )
         )
         .with_panel(
             lines(
                 "Escalations and fallbacks",
-                "Requests with more than one attempt; each attempt is paid for.",
+                "Requests with more than one attempt; each attempt is billed.",
                 [
                     (
-                        f"sum by (reason) ({PER_SECOND.format(selector=TWICE)}) or vector(0)",
+                        f"sum by (reason) ({PER_SECOND.format(selector=RETRIED)}) or vector(0)",
                         "{{reason}}",
                     )
                 ],

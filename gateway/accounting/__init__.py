@@ -1,1 +1,1 @@
-"""What a request used and what that costs: token counts, prices, and the settled record."""
+"""Accounting of one request: token usage, prices, costs, and the settled record."""

@@ -1,4 +1,4 @@
-"""Amounts of money: whole picodollars (1e-12 USD), so that no sum ever drifts, and how they are read and written."""
+"""Amounts of money: whole picodollars (1e-12 USD), so that sums are exact, and how they are parsed and formatted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CENT = Decimal("0.01")
 
 
 def usd(picodollars: int) -> Decimal:
-    """Picodollars as exact USD."""
+    """Picodollars as USD, exactly."""
     return Decimal(picodollars).scaleb(-12)
 
 
@@ -22,18 +22,20 @@ def picodollars(usd: Decimal) -> int:
 
 
 def exact(picodollars: int) -> str:
-    """USD with all its decimals, for machines."""
+    """Picodollars as USD with twelve decimals, for JSON and CSV, such as 0.197500000000."""
     return format(usd(picodollars), "f")
 
 
 def plain(picodollars: int) -> str:
-    """USD with all its decimals that are not trailing zeros, such as 0.1975."""
+    """Picodollars as USD, exactly, without trailing zeros, such as 0.1975."""
     text = exact(picodollars)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def dollars(picodollars: int) -> str:
-    """USD for people, such as $1,240.50: cents, and the first two digits that are not 0 of what is below a cent."""
+    """Picodollars as USD to read, such as $1,240.50: rounded to cents, and an amount below one cent to the first two
+    digits that are not 0, such as $0.00012. Half rounds to even. The console formats alike in `format.js`.
+    """
     value = usd(picodollars)
     places = _CENT
     if value and abs(value) < _CENT:
@@ -42,8 +44,13 @@ def dollars(picodollars: int) -> str:
     return f"{'-' if shown < 0 else ''}${abs(shown):,f}"
 
 
+def dollars_of_float(usd: float) -> str:
+    """A finite number of USD, rounded to picodollars and formatted as by `dollars`."""
+    return dollars(int(Decimal(usd).scaleb(12).to_integral_value(ROUND_HALF_EVEN)))
+
+
 def amount(option: str, text: str) -> Decimal:
-    """USD of a command-line option: a finite number of 0 or more. Raises ValueError, which names the option."""
+    """A finite decimal number of 0 or more from a command-line option. Raises ValueError, which names the option."""
     try:
         value = Decimal(text)
     except InvalidOperation:

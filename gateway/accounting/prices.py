@@ -1,4 +1,4 @@
-"""The cost of usage, exact: tokens by kind, service tiers and long-context tiers, fees for searches.
+"""The cost of usage, in exact integer arithmetic: tokens by kind, service tiers, long-context tiers, search fees.
 
 A price of up to six decimals of USD per million tokens is a whole number of picodollars per token; multipliers are
 whole millionths.
@@ -29,7 +29,7 @@ class ContextTier(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Picodollars per token, by kind.
+    """The price of a token in picodollars, by kind of token.
 
     `audio_*` are prices of sound, None where it costs as text. `web_search` is the fee of one search. `service_tiers`
     are (name, multiplier in millionths) pairs; `context_tiers` are in order of length.
@@ -58,7 +58,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Picodollars, by kind of token; `tools` are fees that the provider charges beside tokens."""
+    """The cost of an attempt in picodollars, by kind of token; `tools` are fees that the provider charges per use."""
 
     input: int
     cached_input: int
@@ -68,7 +68,7 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def total(self) -> int:
-        """Picodollars of all kinds together."""
+        """The cost in picodollars, summed over the kinds."""
         return self.input + self.cached_input + self.output + self.cache_write + self.tools
 
 
@@ -88,7 +88,7 @@ def per_token(usd_per_million: Decimal) -> int:
 
 @functools.lru_cache(maxsize=64)
 def price(input: Decimal, cached_input: Decimal | None, output: Decimal) -> Price:
-    """The price of plain tokens, from USD per million; without a cached price, cached costs as input.
+    """The price of plain tokens, from USD per million; without a cached price, cached tokens cost as much as input.
 
     Raises ValueError as `per_token` does.
     """
@@ -107,7 +107,7 @@ def context_tiers(tiers: Sequence[tuple[int, Decimal, Decimal]]) -> tuple[Contex
 
 
 def cost(usage: Usage, price: Price) -> Cost:
-    """What the usage costs at the price. More cached than prompt tokens are clamped to the prompt."""
+    """The cost of `usage` at `price`, in picodollars. Cached tokens in excess of the prompt tokens are ignored."""
     cached = min(usage.cached, usage.prompt)
     written = min(usage.cache_write, usage.prompt - cached)
     fresh = usage.prompt - cached - written

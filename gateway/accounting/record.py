@@ -1,4 +1,4 @@
-"""The settled record of one request: metrics, log line and ledger all come from it. No prompt text."""
+"""The settled record of one request, the only source of its metrics, log line and ledger rows. No prompt text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from breakeven.router.policy import Reason, Route
 
 
 class Endpoint(StrEnum):
-    """The OpenAI endpoints that take a request upstream."""
+    """The OpenAI endpoints whose requests are sent to an upstream."""
 
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 class ShadowResult(StrEnum):
-    """What became of a request that was drawn for shadow traffic."""
+    """The result for a request that was sampled for shadow traffic."""
 
     COMPARED = "compared"
     UNREADABLE = "unreadable"
@@ -44,11 +44,10 @@ class ShadowResult(StrEnum):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One call to one upstream, paid for.
+    """One call to one upstream.
 
-    `status` is the upstream's HTTP status, None where no answer came. Times are seconds; they start
-    when the attempt does. `cost` is at the prices of that time; the student's is zero, since the student
-    is paid for by the hour.
+    `status` is the upstream's HTTP status, None without a response. Times are seconds since the start of the attempt.
+    `cost` is at the prices in force then; it is zero for the student, which is billed by the hour.
 
     `usage_missing`: the upstream began an answer, or was asked and never answered, and reported no complete usage.
     `estimated` are the tokens that it did not report, and `cost_estimated` what these would cost in picodollars; both
@@ -68,12 +67,12 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """Student and teacher compared on one request, by shadow traffic. No text.
+    """The scores of the student's and the teacher's answers to one request, from shadow traffic. No text.
 
-    `request` is the id of the client's request, `at` its time; scores are in [0, 1], tokens those of the two
-    answers as reported. `weight` is one over the share of requests that were drawn when this one was.
-    The values are picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
-    prompt (cached, written to a cache or neither) and answer each.
+    `request` is the id of the client's request, `at` its time in microseconds since the Unix epoch; scores are in
+    [0, 1], token counts those reported for the two answers. `weight` is the inverse of the sampling rate at that time.
+    The values are in picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
+    for the prompt (cached or not) and for the answer.
     """
 
     request: str
@@ -93,16 +92,16 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
-    """One request, as settled.
+    """One settled request.
 
-    `id` is the gateway's own and unique; `request_id` is what the client sees and may have chosen, and
-    need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of the
-    answer: after a fallback the other upstream's, with reason `fallback`; None where the request was
-    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request; `baseline_output` is the part
-    of it that stands for the output tokens of a student's answer, which a teacher may have written otherwise.
-    `key` is the name of the client's key. `router_seconds` is the time the decision took, `overhead_seconds` all
-    that the gateway itself took before the first attempt was sent; `probe_seconds` how long the student's answer was
-    held back to be judged, None where it was not.
+    `id` is unique and made by the gateway; `request_id` is the one in the response headers, which the client may have
+    chosen and need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of the
+    upstream that answered (after a fallback the other one, with reason `fallback`); None where the request was
+    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request; `baseline_output` is the part of
+    it for output tokens that the student wrote, of which the teacher might have written more or fewer. `key` is the
+    name of the client's key. `router_seconds` is the time of the routing decision, `overhead_seconds` all time spent
+    in the gateway before the first attempt was sent, `probe_seconds` the time that the start of the student's answer
+    was held back for the escalation check, None where there was none.
     """
 
     id: str

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-# More tokens than any context holds: a count above it is a fault of the upstream, not a count.
-_CREDIBLE = 10**9
+# Far more tokens than any context window has: a higher count is an error of the upstream.
+_MAX_COUNT = 10**9
 _PICODOLLARS = 10**12
 # xAI reports its own price in ticks, ten thousand million of which are a USD.
 _XAI_TICK = 100
@@ -60,8 +60,8 @@ NO_USAGE = Usage(0, 0, 0, complete=False)
 def read_usage(value: object, service_tier: object = None) -> Usage | None:
     """The `usage` object of an answer, and the answer's own `service_tier`; None where it is no usage object.
 
-    Counts that are absent, negative, beyond belief or no integers are 0 and make the usage incomplete; an absent
-    detail (no cached tokens reported) does not. Embeddings have no output tokens.
+    A count that is absent, negative, above 1e9 or not an integer is read as 0 and makes the usage incomplete. Absent
+    details (no cached tokens reported) do not. Embeddings have no output tokens.
     """
     if not isinstance(value, dict):
         return None
@@ -137,7 +137,7 @@ def _reported(value: dict[str, Any]) -> int | None:
     if isinstance(ticks, int) and not isinstance(ticks, bool) and ticks >= 0:
         return ticks * _XAI_TICK
     cost = value.get("cost")
-    if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0 <= cost < _CREDIBLE:
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0 <= cost < _MAX_COUNT:
         return None
     return int(Decimal(repr(cost)) * _PICODOLLARS)
 
@@ -160,4 +160,4 @@ def _counts(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[int | Non
     for name in names:
         found = value.get(name)
         if found is not None:
-            yield found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _CREDIBLE else None
+            yield found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MAX_COUNT else None

@@ -1,1 +1,1 @@
-"""The `breakeven` command: one thin function for each verb."""
+"""The `breakeven` command: one thin function for each subcommand."""

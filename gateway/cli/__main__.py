@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
-        # `-m` puts the working directory first; a file there must never stand in for a library.
+        # `-m` puts the working directory first on sys.path; a file in it must never be imported in place of a library.
         del sys.path[0]
     from breakeven.gateway.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`breakeven route TEXT`: a decision, explained."""
+"""`breakeven route TEXT`: explain a routing decision."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from breakeven.router.text import read_chat
 
 
 def explain(prompt: str, config: Config | None, artifact: Path | None, threshold: float | None) -> Iterator[str]:
-    """Lines for people: route, reason, score, threshold, and the features that pushed the score most.
+    """Lines to print: route, reason, score, threshold, novelty, and the features that changed the score most.
 
-    Raises ArtifactError.
+    Without a config, and without `artifact` and `threshold`, the defaults apply. Raises ArtifactError.
     """
     if artifact is None and config is not None and config.routing.artifact is not None:
         artifact = Path(config.routing.artifact)
@@ -37,15 +37,15 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         available=frozenset(Route),
         assess=loaded.assess,
     )
-    # Also where a rule before the score decided: what the score would have been is worth knowing.
+    # Scored even where a rule ahead of the score made the decision, to show what the score would have been.
     seen = loaded.assess(conversation.text)
     yield f"route      {decision.route}"
     yield f"reason     {decision.reason}"
     yield f"score      {seen.score:.6f}"
     yield f"threshold  {threshold:g}"
-    yield f"novelty    {seen.novelty:.6f} (novel from {novelty_threshold:g} on)"
+    yield f"novelty    {seen.novelty:.6f} (novel at {novelty_threshold:g} or above)"
     yield f"tokens     about {conversation.tokens}"
     yield f"router     {loaded.hash}"
-    yield "pushed most (+ to the teacher, - to the student):"
+    yield "largest feature contributions (+ towards the teacher, - towards the student):"
     for push in loaded.difficulty.explain(conversation.text):
         yield f"  {push.push:+.3f}  {push.feature}"

@@ -1,22 +1,40 @@
-"""The `breakeven` command; one thin function per verb."""
+"""The `breakeven` command; one thin function for each subcommand."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, money, router, serve, tune
+from breakeven.gateway.cli import demo, money, plan, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 
 app = typer.Typer(
     name="breakeven",
-    help="A cost-and-quality routing gateway: a distilled student, its teacher, and the money that saves.",
+    help="A cost-and-quality routing gateway between a distilled student model and its teacher, with cost accounting.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"breakeven {importlib.metadata.version('breakeven')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options that come before the subcommand."""
+
 
 app.command()(serve.serve)
 app.command()(serve.check)
@@ -25,13 +43,14 @@ app.command()(router.train)
 app.command()(router.evaluate)
 app.command()(tune.tune)
 app.command()(money.report)
-app.command()(money.plan)
+app.command()(plan.plan)
 app.command()(money.invest)
 app.command()(money.purge)
 
 
 def _with_ledger(context: typer.Context) -> None:
-    """Make a student from a teacher's answers."""
+    """Distill a student model from a teacher's answers."""
+    # `models` must not import the ledger, so the function that records an investment is passed in.
     context.obj = money.enter_investment
 
 
@@ -41,7 +60,7 @@ app.command()(serve.student)
 
 
 def main() -> None:
-    """The entry point: our own errors are one line each and exit code 2."""
+    """Entry point of the command: prints each BreakevenError and ValueError as one line, with exit code 2."""
     # Child processes, and theirs, import nothing from the working directory.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:

@@ -1,30 +1,51 @@
-"""What the verbs share: the config option, reading the config with overrides, and the console."""
+"""What the commands share: common options, reading the config, parsing option values, and printing."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from breakeven.gateway.config.load import check_environment, load_config
 from breakeven.gateway.config.schema import Config
+from breakeven.router import plots
 
 ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="The config file.", show_default=True)
+    Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="Path of the config file.", show_default=True)
 ]
 DEFAULT_CONFIG = Path("breakeven.yaml")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+OtherArtifact = Annotated[
+    Path | None, typer.Option(help="Directory of the router artifact; default: the one that the config names.")
+]
+PLOT_SKIPPED = "plot not drawn: pip install 'breakeven[plots]'"
 
 
 def console() -> Console:
-    """Standard output; 120 columns where it is not a terminal."""
+    """A rich console on standard output, 120 columns wide if that is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
+def show(parts: Iterable[Table | str]) -> None:
+    """Print tables with rich and strings as plain lines, in the order given."""
+    for part in parts:
+        if isinstance(part, Table):
+            console().print(part)
+        else:
+            typer.echo(part)
+
+
 def load(path: Path, host: str | None = None, port: int | None = None, workers: int | None = None) -> Config:
-    """The config at `path` with the command line's overrides. Raises ConfigError."""
+    """The config at `path`, with the command line's server options in place of the file's where they are given.
+
+    Raises ConfigError, also where an environment variable that the config names is not set.
+    """
     config = load_config(path)
     given = (("host", host), ("port", port), ("workers", workers))
     changes = {name: value for name, value in given if value is not None}
@@ -32,3 +53,37 @@ def load(path: Path, host: str | None = None, port: int | None = None, workers: 
         config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
     check_environment(config)
     return config
+
+
+def parse_moment(option: str, text: str | None) -> int | None:
+    """An ISO 8601 date or time as microseconds since the Unix epoch, UTC where it names no zone; None for None.
+
+    Raises ValueError, which names the option.
+    """
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{option}: not a date; write it as 2026-11-01 or 2026-11-01T12:00:00Z") from None
+    return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def require_plots(option: str, path: Path | None) -> None:
+    """Check, before any work is done, that a plot that was asked for can be drawn.
+
+    Raises ValueError where `path` is given and matplotlib is not installed.
+    """
+    if path is not None and not plots.installed():
+        raise ValueError(f"{option}: {plots.MISSING}")
+
+
+def plot_path(option: str, path: Path | None, default: str) -> Path | None:
+    """The file for a plot that a command writes by default: `path`, else `default`, or None without matplotlib.
+
+    Raises ValueError where `path` is given and matplotlib is not installed.
+    """
+    require_plots(option, path)
+    if path is not None:
+        return path
+    return Path(default) if plots.installed() else None

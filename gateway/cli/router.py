@@ -1,4 +1,4 @@
-"""The verbs about the router: `route`, `train`, `evaluate`."""
+"""The commands on the router: `route`, `train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,47 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath, console
+from breakeven.gateway.cli.options import (
+    DEFAULT_CONFIG,
+    PLOT_SKIPPED,
+    AsJson,
+    ConfigPath,
+    OtherArtifact,
+    console,
+    plot_path,
+)
 from breakeven.gateway.config.load import load_config
+
+TrainSplit = Annotated[
+    str | None, typer.Option(help="Use only rows with this split; default: train, if any row has it.")
+]
+Reference = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="JSONL file of prompts that the student was distilled on, the reference of the novelty signal; "
+        "default: the outcome rows."
+    ),
+]
+Prior = Annotated[Path | None, typer.Option(help="Artifact used as prior where there are few rows, or `shipped`.")]
+FromLedger = Annotated[
+    bool,
+    typer.Option(
+        "--from-ledger",
+        help="Train on the ledger's outcomes (shadow traffic and feedback) and any files given. The artifact in "
+        "service is the prior, and --out is replaced only if the new one is better on the newest rows.",
+    ),
+]
 
 
 def route(
     text: Annotated[str, typer.Argument(help="The prompt, or - to read it from standard input.")],
     config: ConfigPath = DEFAULT_CONFIG,
-    artifact: Annotated[Path | None, typer.Option(help="Another artifact than the config's.")] = None,
-    threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Another threshold.")] = None,
+    artifact: OtherArtifact = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Routing threshold; default: the config's.")
+    ] = None,
 ) -> None:
-    """Explain where a prompt would go, and why. Needs no config file: without one the defaults hold."""
+    """Show which model a prompt would be routed to, and why. Without a config file the defaults apply."""
     from breakeven.gateway.cli.explain import explain
 
     settings = load_config(config) if config.exists() or config != DEFAULT_CONFIG else None
@@ -29,45 +59,39 @@ def route(
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Directory of the artifact to write.")],
+    out: Annotated[Path, typer.Option(help="Directory for the new router artifact.")],
     outcomes: Annotated[
-        list[Path] | None, typer.Argument(help="Outcome rows: JSONL, or JSONL in gzip.", show_default=False)
+        list[Path] | None, typer.Argument(help="Files of outcome rows: JSONL, optionally gzipped.", show_default=False)
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows with this split; default: train, if any.")] = None,
-    reference: Annotated[
-        list[Path] | None, typer.Option(help="Prompts that the student was distilled on: JSONL; default: the rows.")
-    ] = None,
-    prior: Annotated[Path | None, typer.Option(help="Artifact to start from where rows are few, or `shipped`.")] = None,
-    from_ledger: Annotated[
-        bool,
-        typer.Option(
-            "--from-ledger",
-            help="Train on what shadow traffic and users said, beside any rows given; the artifact in service is the "
-            "prior, and --out is replaced only where the new one is better on the newest rows.",
-        ),
-    ] = False,
+    split: TrainSplit = None,
+    reference: Reference = None,
+    prior: Prior = None,
+    from_ledger: FromLedger = False,
     confidence: Annotated[
-        float, typer.Option(min=0.5, max=1.0, help="With --from-ledger: how sure it must be that it is better.")
+        float,
+        typer.Option(
+            min=0.5, max=1.0, help="With --from-ledger: the confidence required that the new router is better."
+        ),
     ] = 0.9,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Train the router on outcome rows, and its novelty signal on the reference set, and write an artifact.
+    """Train the router on outcome rows and its novelty signal on the reference set, and write an artifact.
 
-    With --from-ledger exit code 3 means that the router in service stays.
+    With --from-ledger, exit code 3 means that the router in service was kept.
     """
     from breakeven.router import outcomes as rows
     from breakeven.router.model.artifact import load
     from breakeven.router.training.train import train as fit_and_write
 
     if not outcomes and not from_ledger:
-        raise ValueError("give outcome rows, or --from-ledger")
+        raise ValueError("give files of outcome rows, or --from-ledger")
     chosen = split or (rows.default_split(outcomes, "train") if outcomes else None)
     read = rows.read(outcomes, chosen) if outcomes else []
     if from_ledger:
         from breakeven.gateway.cli.learn import learn
 
         if reference or prior:
-            raise ValueError("--from-ledger starts from the artifact in service: leave out --reference and --prior")
+            raise ValueError("--from-ledger uses the artifact in service as prior: leave out --reference and --prior")
         learned = learn(load_config(config), out, confidence, read, [path.name for path in outcomes or []])
         for line in learned.lines(out):
             typer.echo(line)
@@ -81,23 +105,32 @@ def train(
 
 
 def evaluate(
-    outcomes: Annotated[list[Path], typer.Argument(help="Outcome rows that the router was not trained on.")],
-    artifact: Annotated[Path | None, typer.Option(help="The artifact; default: the one that ships.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows with this split; default: test, if any.")] = None,
-    plot: Annotated[Path, typer.Option(help="Where the cost-quality curve goes.")] = Path("cost-quality.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    outcomes: Annotated[list[Path], typer.Argument(help="Files of outcome rows that the router was not trained on.")],
+    artifact: Annotated[
+        Path | None, typer.Option(help="Directory of the router artifact; default: the shipped one.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Use only rows with this split; default: test, if any row has it.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="PNG file for the cost-quality curve; default: cost-quality.png if matplotlib is installed."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure a router: APGR, CPT, AUROC, Brier, ECE with intervals, beside length and random."""
+    """Measure a router: APGR, CPT, AUROC, Brier, ECE with intervals, compared with prompt-length and random routing."""
     from breakeven.router import outcomes as rows
     from breakeven.router.evaluation.evaluate import draw, measure
     from breakeven.router.model.artifact import load
 
+    picture = plot_path("--plot", plot, "cost-quality.png")
     read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
     loaded = load(artifact)
     evaluation = measure(read, loaded.assess)
-    draw(evaluation, plot)
+    if picture is not None:
+        draw(evaluation, picture)
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict() | {"artifact": loaded.hash}, indent=1))
         return
     console().print(evaluation.table(f"artifact {loaded.hash} on {evaluation.rows} rows"))
-    typer.echo(f"cost-quality curve: {plot}")
+    typer.echo(PLOT_SKIPPED if picture is None else f"cost-quality curve: {picture}")

@@ -1,4 +1,4 @@
-"""The verbs that start something: `serve`, `student`, and `check` before it."""
+"""The commands that start a server, `serve` and `student`, and `check`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Overrides server.port.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Overrides server.workers.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[str, typer.Option(help="Lowest level to log: debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the gateway."""
     from breakeven.gateway.observability import log
@@ -35,7 +35,10 @@ def serve(
     address, bound = listener.getsockname()[:2]
     say = partial(Console(stderr=True, soft_wrap=True).print, highlight=False)
     if not kernel.COMPILED:
-        say("breakeven: a decision takes several times as long as it could; install a C compiler and Breakeven again")
+        say(
+            "breakeven: compiled routing kernel missing, decisions are about 5x slower; "
+            "install a C compiler and reinstall"
+        )
     say(f"breakeven listens on http://{address}:{bound}")
     if settings.server.workers > 1:
         ledger.close()
@@ -44,7 +47,7 @@ def serve(
 
 
 def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Validate the config and print the effective one, without secrets. Exits 2 on an error."""
+    """Validate the config and print it with all defaults, without secrets. Exits with code 2 on an error."""
     import yaml
 
     from breakeven.gateway.server.startup import check_services
@@ -55,17 +58,20 @@ def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def student(
-    model: Annotated[Path, typer.Option(help="Directory of the model.")],
-    cpu: Annotated[bool, typer.Option("--cpu", help="Flags for a machine without a GPU.")] = False,
+    model: Annotated[Path, typer.Option(help="Directory of the student model.")],
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use vLLM flags for a machine without a GPU.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
-    name: Annotated[str, typer.Option(help="Name that the model is served under.")] = "my-student",
-    max_model_len: Annotated[int | None, typer.Option(min=1, help="Context window; default: the model's.")] = None,
+    name: Annotated[str, typer.Option(help="Model name to serve it under.")] = "my-student",
+    max_model_len: Annotated[
+        int | None, typer.Option(min=1, help="Context window in tokens; default: the model's.")
+    ] = None,
     python: Annotated[
-        str | None, typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Interpreter that has vLLM; default: this one.")
+        str | None,
+        typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Python interpreter with vLLM installed; default: this one."),
     ] = None,
 ) -> None:
-    """Start vLLM with the flags that the gateway needs, and print the student's section for the config."""
+    """Start vLLM with the flags that the gateway needs, and print the `student` section for the config."""
     from breakeven.models.serving.vllm_server import run_student
 
     code = run_student(

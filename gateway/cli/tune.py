@@ -1,4 +1,4 @@
-"""The verb `tune`."""
+"""The command `tune`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import console
+from breakeven.gateway.cli.options import (
+    DEFAULT_CONFIG,
+    PLOT_SKIPPED,
+    AsJson,
+    ConfigPath,
+    OtherArtifact,
+    console,
+    plot_path,
+)
 from breakeven.gateway.economics.periods import HOURS_A_MONTH
 
 if TYPE_CHECKING:
@@ -18,46 +26,61 @@ if TYPE_CHECKING:
     from breakeven.router.evaluation.tune import Traffic
     from breakeven.router.model.artifact import Artifact
 
-_DEFAULT_CONFIG = Path("breakeven.yaml")
+Outcomes = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Files of outcome rows that the router was not trained on; default: the ledger's decisions."),
+]
+TeacherShare = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, help="Maximum share of requests to send to the teacher (0-1).")
+]
+Quality = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, help="Minimum quality relative to the teacher's, e.g. 0.95.")
+]
+Confidence = Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level for --quality, e.g. 0.95.")]
+MonthlyUsd = Annotated[float | None, typer.Option(min=0.0, help="Maximum cost in USD per month, hosting included.")]
+Escalation = Annotated[
+    bool, typer.Option("--escalation", help="With --quality: solve the escalation floor along with the threshold.")
+]
+RequestsPerMonth = Annotated[
+    float | None, typer.Option(min=1.0, help="Requests per month; default: extrapolated from the ledger.")
+]
+Split = Annotated[str | None, typer.Option(help="Use only rows with this split; default: dev, if any row has it.")]
+Plot = Annotated[
+    Path | None, typer.Option(help="PNG file for the curve; default: tune.png if matplotlib is installed.")
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Set the threshold on the running gateway.")]
+Url = Annotated[
+    str | None, typer.Option(help="Base URL of the gateway, for --apply; default: the address in the config.")
+]
 
 
 def tune(
-    outcomes: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Outcome rows that the router was not trained on; default: the ledger's decisions."),
-    ] = None,
-    config: Annotated[
-        Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="The config file.")
-    ] = _DEFAULT_CONFIG,
-    teacher_share: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Send at most this share up.")] = None,
-    quality: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Keep at least this share of the teacher's quality.")
-    ] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the quality floor.")] = 0.95,
-    monthly_usd: Annotated[float | None, typer.Option(min=0.0, help="Spend at most this, hosting included.")] = None,
-    escalation: Annotated[
-        bool, typer.Option("--escalation", help="Solve --quality together with the floor of escalation.")
-    ] = False,
-    requests_per_month: Annotated[
-        float | None, typer.Option(min=1.0, help="The traffic; default: the ledger's pace.")
-    ] = None,
-    artifact: Annotated[Path | None, typer.Option(help="Another artifact than the config's.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows with this split; default: dev, if any.")] = None,
-    plot: Annotated[Path, typer.Option(help="Where the curve goes.")] = Path("tune.png"),
-    apply: Annotated[bool, typer.Option("--apply", help="Set the threshold on the running gateway.")] = False,
-    url: Annotated[str | None, typer.Option(help="The gateway, for --apply; default: the config's address.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    outcomes: Outcomes = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    teacher_share: TeacherShare = None,
+    quality: Quality = None,
+    confidence: Confidence = 0.95,
+    monthly_usd: MonthlyUsd = None,
+    escalation: Escalation = False,
+    requests_per_month: RequestsPerMonth = None,
+    artifact: OtherArtifact = None,
+    split: Split = None,
+    plot: Plot = None,
+    apply: Apply = False,
+    url: Url = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Solve the threshold for a teacher share, a quality floor with a guarantee, or a monthly budget."""
+    """Solve the routing threshold for a maximum teacher share, a guaranteed minimum quality, or a monthly budget."""
     from breakeven.gateway.config.load import load_config
     from breakeven.gateway.reports import tuning
     from breakeven.router.model.artifact import load
 
     if sum(goal is not None for goal in (teacher_share, quality, monthly_usd)) != 1:
         raise ValueError("give one of --teacher-share, --quality, --monthly-usd")
-    settings = load_config(config) if config.exists() or config != _DEFAULT_CONFIG or not outcomes else None
+    picture = plot_path("--plot", plot, "tune.png")
+    settings = load_config(config) if config.exists() or config != DEFAULT_CONFIG or not outcomes else None
     if apply and settings is None:
-        raise ValueError("--apply needs a config, which names the gateway and its admin key")
+        raise ValueError("--apply needs a config file, which has the gateway's address and names its admin key")
     if artifact is None and settings is not None and settings.routing.artifact is not None:
         artifact = Path(settings.routing.artifact)
     router = load(artifact)
@@ -65,16 +88,18 @@ def tune(
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     tuned = tuning.tune(traffic, goal, router.hash, novelty, money)
-    tuning.draw(tuned, traffic, plot)
+    if picture is not None:
+        tuning.draw(tuned, traffic, picture)
     if as_json:
         typer.echo(json.dumps(tuned.to_dict(), indent=1))
     else:
         console().print(tuned.table())
-        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}; curve: {plot}")
+        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
+        typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
     if apply:
         assert settings is not None
         tuning.apply(tuned, settings, url)
-        typer.echo("set on the gateway", err=as_json)
+        typer.echo("threshold set on the gateway", err=as_json)
 
 
 def _traffic(
@@ -104,6 +129,6 @@ def _traffic(
         span = whatif.months(scored, None, None)
         requests = requests or (len(scored) / span if span else None)
     else:
-        raise ValueError(f"the ledger has no requests that the router {router.hash} scored; give outcome rows")
+        raise ValueError(f"the ledger has no requests that the router {router.hash} scored; give files of outcome rows")
     money = None if requests is None else tuning.Money(requests, hosting, investment)
     return traffic, money

@@ -1,4 +1,4 @@
-"""`breakeven demo`: replayed or live upstreams, the gateway, a traffic player, and what came of it."""
+"""`breakeven demo`: replayed or real upstreams, the gateway, a load generator, and a summary of costs and quality."""
 
 from breakeven.gateway.demo.rows import DemoRow, from_outcomes, from_recorded
 from breakeven.gateway.demo.run import Prices, Setup, run

@@ -1,4 +1,4 @@
-"""The traffic player: sends each prompt once through the gateway, as a client would."""
+"""The load generator: sends each prompt once to the gateway, as an OpenAI client would."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_TOKENS = 512
 
 
 class Played(msgspec.Struct, frozen=True):
-    """What a prompt got: the route that answered, the answer's text; None where it failed."""
+    """The result for one prompt: the route that answered and the text of the answer; both None for a failure."""
 
     row: DemoRow
     route: str | None
@@ -25,18 +25,21 @@ class Played(msgspec.Struct, frozen=True):
 
 
 def play(url: str, rows: Sequence[DemoRow], done: Callable[[Played], None]) -> list[Played]:
-    """Play all rows, every second one streamed; `done` is called after each."""
+    """Send the prompts of all rows to the gateway at `url`, every second one streamed, and return the results in order.
+
+    `done` is called after each. Failed requests are results too.
+    """
     return asyncio.run(_play(url, rows, done))
 
 
 async def _play(url: str, rows: Sequence[DemoRow], done: Callable[[Played], None]) -> list[Played]:
-    places = asyncio.Semaphore(_CONCURRENCY)
+    slots = asyncio.Semaphore(_CONCURRENCY)
     limits = httpx2.Limits(max_connections=_CONCURRENCY)
 
     async with httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, limits=limits) as client:
 
         async def one(number: int, row: DemoRow) -> Played:
-            async with places:
+            async with slots:
                 try:
                     route, answer = await _ask(client, row.prompt, stream=number % 2 == 1)
                 except (httpx2.HTTPError, msgspec.DecodeError, KeyError, IndexError):

@@ -21,12 +21,12 @@ _STOP_SECONDS = 15.0
 
 
 class DemoError(BreakevenError):
-    """A part of the demo did not start, or ended early."""
+    """A process of the demo did not start or ended early, or no request was answered."""
 
 
 @contextlib.contextmanager
 def child(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process whose output goes to a file; it is ended with the block."""
+    """Run a child process during the block, its output in the file `log`; then terminate it, after 15 s kill it."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     try:
@@ -42,7 +42,10 @@ def child(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]
 
 @contextlib.contextmanager
 def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Iterator[str]:
-    """A replay server of one side's answers; gives its base URL. Raises DemoError."""
+    """Run a replay server of the recorded answers of `side` (student or teacher) as model `name`; yields its base URL.
+
+    Its files are in `folder`. Raises DemoError.
+    """
     answers = folder / f"{side}.jsonl"
     port_file = folder / f"{side}.port"
     lines = []
@@ -64,14 +67,14 @@ def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Itera
     with child([*command, "--port", "0", "--port-file", str(port_file)], log) as process:
         deadline = time.monotonic() + _START_SECONDS
         while not (port_file.exists() and port_file.read_text().strip()):
-            _still_runs(process, f"the replayed {side}", log, deadline)
+            _check_running(process, f"the replayed {side}", log, deadline)
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
 
 
 @contextlib.contextmanager
 def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
-    """The gateway, ready to answer; gives its URL. Raises DemoError."""
+    """Run the gateway on `port` until the end of the block; yields its URL once it is ready. Raises DemoError."""
     log = folder / "gateway.log"
     command = [
         sys.executable,
@@ -91,13 +94,13 @@ def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
             with contextlib.suppress(httpx2.HTTPError):
                 if httpx2.get(f"{url}/readyz", timeout=2.0).status_code == 200:
                     break
-            _still_runs(process, "the gateway", log, deadline)
+            _check_running(process, "the gateway", log, deadline)
             time.sleep(0.05)
         yield url
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port where it is free, another one where it is not."""
+    """The wanted port on 127.0.0.1 if it is free, else another free one. Raises DemoError where there is none."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,8 +110,8 @@ def free_port(wanted: int) -> int:
     raise DemoError("no free port on 127.0.0.1")
 
 
-def _still_runs(process: subprocess.Popen[bytes], name: str, log: Path, deadline: float) -> None:
+def _check_running(process: subprocess.Popen[bytes], name: str, log: Path, deadline: float) -> None:
     if process.poll() is not None or time.monotonic() > deadline:
-        said = log.read_text(errors="replace").strip().splitlines()[-3:]
+        tail = log.read_text(errors="replace").strip().splitlines()[-3:]
         what = "did not start in time" if process.poll() is None else f"ended with code {process.returncode}"
-        raise DemoError(f"{name} {what}: {' | '.join(said) or 'it said nothing'}")
+        raise DemoError(f"{name} {what}: {' | '.join(tail) or 'no output'}")

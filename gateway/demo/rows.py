@@ -1,4 +1,4 @@
-"""What the demo plays: prompts with both recorded answers, their token counts and their scores."""
+"""The prompts that the demo sends, each with both recorded answers, their token counts and scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from breakeven.router import outcomes
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One answer as recorded, with the token counts of its call and its score in [0, 1]."""
+    """A recorded answer with the token counts of its call and its score in [0, 1]."""
 
     answer: str
     prompt_tokens: int
@@ -21,7 +21,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class DemoRow(msgspec.Struct, frozen=True):
-    """One prompt and both answers."""
+    """A prompt with the recorded answers of student and teacher."""
 
     id: str
     category: str
@@ -31,19 +31,20 @@ class DemoRow(msgspec.Struct, frozen=True):
 
 
 def from_outcomes(path: Path, split: str | None, estimate_tokens: Callable[[str], int]) -> list[DemoRow]:
-    """Outcome rows that carry both responses (`student_response`, `teacher_response`).
+    """Read an outcome file whose rows have both responses (`student_response`, `teacher_response`).
 
-    Token counts are those of the row where it has them (`student_tokens`, `teacher_tokens`), and estimated
-    from the texts where it does not. Raises OutcomeError.
+    Only rows of `split` are used; None: `test`, if any row has it. Output token counts are the row's `student_tokens`
+    and `teacher_tokens`; where they are absent, and for prompts, they are estimated from the text. A prompt that
+    occurs twice is used once. Raises OutcomeError.
     """
     rows = outcomes.read([path], split or outcomes.default_split([path], "test"))
-    played = []
+    found = []
     for row in rows:
         prompt = row.record.get("prompt")
         answers = [row.record.get(f"{side}_response") for side in ("student", "teacher")]
         if not isinstance(prompt, str) or not all(isinstance(answer, str) for answer in answers):
             raise outcomes.OutcomeError(
-                f"{path}: row {row.id}: to be played a row needs prompt, student_response and teacher_response"
+                f"{path}: row {row.id}: the demo needs prompt, student_response and teacher_response in each row"
             )
         sides = []
         for side, answer, score in zip(
@@ -52,12 +53,12 @@ def from_outcomes(path: Path, split: str | None, estimate_tokens: Callable[[str]
             tokens = row.record.get(f"{side}_tokens")
             count = tokens if isinstance(tokens, int) else estimate_tokens(str(answer))
             sides.append(Recorded(str(answer), estimate_tokens(prompt), count, score))
-        played.append(DemoRow(row.id, row.category or "none", prompt, *sides))
-    return once_each(played)
+        found.append(DemoRow(row.id, row.category or "none", prompt, *sides))
+    return once_each(found)
 
 
 class _Recording(Protocol):
-    """A row of the recorded set that ships in `models`."""
+    """A row of the recorded set in `breakeven.models.recorded`."""
 
     @property
     def id(self) -> str: ...
@@ -84,7 +85,7 @@ class _Recording(Protocol):
 
 
 def from_recorded(recordings: Iterable[_Recording]) -> list[DemoRow]:
-    """The recorded set."""
+    """The rows of the shipped recorded set, each prompt once."""
     return once_each(
         DemoRow(
             r.id,
@@ -98,5 +99,5 @@ def from_recorded(recordings: Iterable[_Recording]) -> list[DemoRow]:
 
 
 def once_each(rows: Iterable[DemoRow]) -> list[DemoRow]:
-    """Each prompt once: a replay server answers by the prompt's text."""
+    """The rows without repeated prompts, since a replay server looks answers up by the prompt's text."""
     return list({row.prompt: row for row in reversed(list(rows))}.values())[::-1]

@@ -1,4 +1,4 @@
-"""The demo from start to end."""
+"""Run the demo: start the processes, send the prompts, print the summary."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from breakeven.router.model.artifact import load
 from breakeven.router.policy import Route
 from breakeven.router.text import read_chat
 
-# Gives the score of an answer that was not recorded, such as one of a live upstream.
+# Scores, in [0, 1], an answer that was not recorded, such as one of a real upstream.
 Checker = Callable[[DemoRow, str], float]
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """What the demo calculates with: USD per million tokens, an hour, once."""
+    """Prices of the demo: USD per million tokens, USD per hour of hosting, and the investment in USD."""
 
     input: Decimal = Decimal("15")
     cached_input: Decimal = Decimal("1.5")
@@ -48,9 +48,10 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """How to run. Without a threshold it is solved for `teacher_share` of the prompts.
+    """Options of the demo. Without a threshold it is solved for `teacher_share`, the share of prompts for the teacher.
 
-    `student` and `teacher` are config sections of live upstreams; None is replayed.
+    `student` and `teacher` are config sections of real upstreams; None: replay the recorded answers. `once`: return
+    after the summary instead of keeping the gateway running. `artifact`: None is the shipped router.
     """
 
     port: int = 8080
@@ -64,9 +65,10 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker | None = None) -> dict[str, object]:
-    """Start everything, play, print the table, and stay until Ctrl-C unless `once`.
+    """Run the demo on `console`, and return the figures of the summary table as JSON values.
 
-    `check` scores live answers. Returns the figures of the table. Raises DemoError.
+    Unless `setup.once` it then waits for SIGINT or SIGTERM. `check` scores the answers of real upstreams; without it
+    their quality is left out. Raises DemoError.
     """
     threshold = setup.threshold if setup.threshold is not None else _solve(rows, setup)
     with tempfile.TemporaryDirectory(prefix="breakeven-demo-") as name, contextlib.ExitStack() as stack:
@@ -83,13 +85,13 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
         url = stack.enter_context(gateway(config, free_port(setup.port), folder))
         console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
         played = _play(url, rows, console)
-        httpx2.get(f"{url}/metrics", timeout=30.0)  # brings every settled request into the ledger
+        httpx2.get(f"{url}/metrics", timeout=30.0)  # a scrape writes all settled requests to the ledger
         figures = _figures(folder, played, setup.prices, check, live=bool(setup.student or setup.teacher))
         console.print(_table(figures))
         if setup.once:
             return figures
         console.print(
-            "\nThe gateway goes on; try it, and stop it with Ctrl-C:\n"
+            "\nThe gateway keeps running; try it, and stop it with Ctrl-C:\n"
             f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
             f"    -d '{_example(played)}'\n"
             f"  curl {url}/metrics",
@@ -101,9 +103,9 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
 
 
 def _example(played: Sequence[Played]) -> str:
-    """A body for curl: a short prompt that the student is known to answer well."""
-    plain = [p for p in played if not set(p.row.prompt) & set("'\\\n")]
-    good = [p for p in plain if p.route == Route.STUDENT and p.row.student.score == 1] or plain
+    """A request body for curl: the shortest prompt that the student answered, with a recorded score of 1."""
+    quotable = [p for p in played if not set(p.row.prompt) & set("'\\\n")]
+    good = [p for p in quotable if p.route == Route.STUDENT and p.row.student.score == 1] or quotable
     prompt = min((p.row.prompt for p in good), key=len, default="Hello")
     return json.dumps({"messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False)
 
@@ -154,7 +156,7 @@ def _play(url: str, rows: Sequence[DemoRow], console: Console) -> list[Played]:
 def _figures(
     folder: Path, played: Sequence[Played], prices: Prices, check: Checker | None, *, live: bool
 ) -> dict[str, object]:
-    """What the table shows: the ledger's own figures, and the quality of the answers."""
+    """The figures of the table: those of the ledger, and the quality of the answers."""
     ledger = Ledger.open(f"sqlite:///{folder / 'breakeven.db'}", journal=folder / "reading")
     try:
         statement: Statement = current(ledger, time.time_ns() // 1000)
@@ -162,18 +164,19 @@ def _figures(
         ledger.close()
     answered = [p for p in played if p.route is not None and p.answer is not None]
     if not answered:
-        raise DemoError("not one request was answered; see whether the upstreams are there")
+        raise DemoError("no request was answered; check that the upstreams are running")
 
     def quality(one: Played) -> float:
         if live:
-            # A live answer of an outcome file has no program that could check it.
+            # Real answers can be scored only for the recorded set, which has a checker for each prompt.
             return check(one.row, one.answer or "") if check is not None else math.nan
         return one.row.student.score if one.route == Route.STUDENT else one.row.teacher.score
 
-    kept = sum(map(quality, answered))
-    best = sum(p.row.teacher.score for p in answered)
-    alone = sum(p.row.student.score for p in answered)
+    routed = sum(map(quality, answered))
+    teacher_alone = sum(p.row.teacher.score for p in answered)
+    student_alone = sum(p.row.student.score for p in answered)
     share = sum(p.route == Route.TEACHER for p in answered) / len(answered)
+    by_chance = student_alone + share * (teacher_alone - student_alone)
     by_teacher = (
         sum(
             (
@@ -187,12 +190,12 @@ def _figures(
     return {
         **to_dict(statement),
         "failed": len(played) - len(answered),
-        "quality": kept / len(answered) if math.isfinite(kept) else None,
-        "teacher_quality": best / len(answered),
-        "student_quality": alone / len(answered),
-        "quality_kept": kept / best if best and math.isfinite(kept) else None,
-        "quality_kept_by_chance": (alone + share * (best - alone)) / best if best else None,
-        # A student that talks more than its teacher makes the baseline too high: here both answers are known.
+        "quality": routed / len(answered) if math.isfinite(routed) else None,
+        "teacher_quality": teacher_alone / len(answered),
+        "student_quality": student_alone / len(answered),
+        "quality_kept": routed / teacher_alone if teacher_alone and math.isfinite(routed) else None,
+        "quality_kept_by_chance": by_chance / teacher_alone if teacher_alone else None,
+        # The baseline prices the tokens of the answers given. The demo also knows the teacher's own answers.
         "baseline_by_teacher_answers_usd": format(by_teacher, "f"),
         "shown": {
             "by_teacher": dollars(picodollars(by_teacher)),
@@ -209,8 +212,8 @@ def _table(figures: dict[str, object]) -> Table:
     shown, upstreams = figures["shown"], figures["upstreams"]
     assert isinstance(shown, dict)
     assert isinstance(upstreams, dict)
-    table = Table(title="What came of it", title_justify="left")
-    for name, justify in (("", "left"), ("student", "right"), ("teacher", "right"), ("together", "right")):
+    table = Table(title="Summary", title_justify="left")
+    for name, justify in (("", "left"), ("student", "right"), ("teacher", "right"), ("total", "right")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     both = [upstreams["student"], upstreams["teacher"]]
 
@@ -222,12 +225,14 @@ def _table(figures: dict[str, object]) -> Table:
     counts("output tokens", [of["tokens"]["output"] for of in both])
     table.add_row("spend", f"{shown['hosting']} hosting", shown["spend"], "")
     table.add_section()
-    table.add_row("baseline: all at the teacher", "", "", shown["baseline"])
-    table.add_row("  had the teacher given its own answers", "", "", shown["by_teacher"])
+    table.add_row("baseline: all prompts sent to the teacher", "", "", shown["baseline"])
+    table.add_row("  with the lengths of the teacher's own answers", "", "", shown["by_teacher"])
     table.add_row("savings", "", "", shown["savings"])
-    table.add_row("quality kept, of all-teacher", "", "", _percent(figures["quality_kept"]))
-    table.add_row("the same share, chosen by chance", "", "", _percent(figures["quality_kept_by_chance"]))
-    table.add_row("quality of student alone, teacher alone", *_both(figures), "")
+    table.add_row("quality relative to the teacher alone", "", "", _percent(figures["quality_kept"]))
+    table.add_row(
+        "  at random routing with the same teacher share", "", "", _percent(figures["quality_kept_by_chance"])
+    )
+    table.add_row("quality of the student alone, the teacher alone", *_both(figures), "")
     table.add_row("investment", "", "", shown["investment"])
     table.add_row("paid back so far", "", "", _percent(figures["payback_ratio"]))
     table.add_row("break-even at this pace", "", "", str(figures["payback_at"] or "never"))

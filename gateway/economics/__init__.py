@@ -1,1 +1,1 @@
-"""Money, pure: cost of usage, baseline, savings and payback. No I/O and no clock in here."""
+"""Pure functions on money: baseline, hosting, savings, payback, plan and projection. No I/O, no clock."""

@@ -1,4 +1,4 @@
-"""Baseline, hosting, savings and payback: pure integer arithmetic in picodollars and microseconds."""
+"""Baseline, hosting, savings and payback: integer arithmetic in picodollars and microseconds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from breakeven.router.policy import Route
 
 
 class Rate(NamedTuple):
-    """What hosting costs from a moment on: microseconds since the epoch, picodollars an hour."""
+    """The hosting cost in picodollars an hour, in force from `since` (microseconds since the Unix epoch)."""
 
     since: int
     per_hour: int
 
 
 def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
-    """What the request would have cost with the teacher alone, in picodollars; 0 where it was pinned.
+    """The cost in picodollars that the request would have had at the teacher, at `price`; 0 where it was pinned.
 
-    The tokens are those of the answer that the client got: the last attempt that reported any. An attempt
-    that failed before it would not have been made by a client of the teacher alone.
+    The tokens are those of the answer that the client got: the last attempt that reported any. Failed attempts before
+    it do not count, since a client that uses only the teacher would not have made them.
     """
     answer = _answer(attempts)
     return 0 if pinned or answer is None else cost(answer.usage, price).total
@@ -61,9 +61,9 @@ def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
 
 
 def hosting(rates: Sequence[Rate], since: int, until: int) -> int:
-    """Picodollars accrued in [since, until), both in microseconds; 0 where until is not later.
+    """Hosting cost in picodollars over [since, until), in microseconds; 0 where `until` is not later than `since`.
 
-    `rates` in order of time; each holds until the next one.
+    `rates` are in order of time; each is in force until the next one.
     """
     accrued = Fraction(0)
     for index, rate in enumerate(rates):
@@ -75,25 +75,25 @@ def hosting(rates: Sequence[Rate], since: int, until: int) -> int:
 
 
 def savings(baseline: int, teacher_spend: int, hosting: int) -> int:
-    """Picodollars saved, negative where the student has cost more than it saved.
+    """Savings in picodollars; negative where the student has cost more than it saved.
 
-    Baseline and teacher spend of routed requests only: pinned ones are outside on both sides.
+    `baseline` and `teacher_spend` must both leave out pinned requests.
     """
     return baseline - (teacher_spend + hosting)
 
 
 def per_million(hosting: int, tokens: int) -> Fraction | None:
-    """The student's effective price in picodollars per million tokens; None before the first token."""
+    """The student's effective price: hosting over tokens served, in picodollars per million; None without tokens."""
     return Fraction(hosting * 10**6, tokens) if tokens > 0 else None
 
 
 def payback_ratio(savings: int, investment: int) -> float | None:
-    """Savings over investment; None where nothing was invested."""
+    """Savings divided by investment; None where nothing was invested."""
     return savings / investment if investment > 0 else None
 
 
 def payback_months(investment: int, monthly_before: int, monthly_after: int) -> float | None:
-    """Months until the monthly difference has paid the investment; None where it never does."""
+    """Months until the monthly savings, `monthly_before - monthly_after`, add up to the investment; None for never."""
     saved = monthly_before - monthly_after
     return investment / saved if saved > 0 else None
 
@@ -101,8 +101,8 @@ def payback_months(investment: int, monthly_before: int, monthly_after: int) -> 
 def payback_moment(hours: Iterable[Hour], rates: Sequence[Rate], investment: int, start: int, now: int) -> int | None:
     """When cumulative savings reach the investment, in microseconds since the epoch; None for never.
 
-    `hours` in order of time. In the past it is the end of the first hour at which the savings had reached the
-    investment; otherwise the average pace since `start` goes on.
+    `hours` are in order of time. If it was reached already, the result is the end of the first hour in which it was;
+    otherwise the average savings since `start` are extrapolated.
     """
     if investment <= 0 or now <= start:
         return None
@@ -110,7 +110,7 @@ def payback_moment(hours: Iterable[Hour], rates: Sequence[Rate], investment: int
     for hour, baseline, spend in hours:
         gross += baseline - spend
         end = min((hour + 1) * HOUR, now)
-        # Hosting only takes away from it, and is slow to add up for each hour.
+        # Hosting only lowers the sum and is slow to compute, so it is computed only where the rest is enough.
         if gross >= investment and gross - hosting(rates, 0, end) >= investment:
             return end
     saved = gross - hosting(rates, 0, now)

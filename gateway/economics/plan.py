@@ -1,4 +1,4 @@
-"""What distilling would cost and save, before anything is built. Pure; money is whole picodollars."""
+"""Estimate what distilling would cost and save, and when it breaks even. Money is whole picodollars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHARES = (Fraction(0), Fraction(1, 10), Fraction(1, 4), Fraction(1, 2), Fraction
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One part of the one-time cost, in picodollars; `high` is `low` where it is known."""
+    """One part of the one-time cost, a range in picodollars; `high` equals `low` where the cost is known."""
 
     name: str
     low: int
@@ -25,11 +25,11 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Traffic of one month and what things cost.
+    """Monthly traffic, prices, hosting and one-time costs. Money is in picodollars.
 
-    `input_tokens` has the cached ones among them. `teacher_share` of the tokens still goes to the teacher.
-    A replica costs `hosting_per_hour`, used or idle, and serves `replica_tokens` a month at most (None: not
-    known, `replicas` is enough). `student_per_million` is for a student that is paid for by the token.
+    `input_tokens` include the cached ones. `teacher_share` of the tokens, in [0, 1], still goes to the teacher. A
+    replica costs `hosting_per_hour`, used or idle, and serves at most `replica_tokens` a month (None: unknown, and
+    `replicas` are enough). `student_per_million` is the price of a student that is billed by the token.
     """
 
     input_tokens: int
@@ -45,25 +45,26 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> int:
-        """Tokens a month, of all kinds together."""
+        """Input and output tokens a month."""
         return self.input_tokens + self.output_tokens
 
     @property
     def low(self) -> int:
-        """The least that it costs once."""
+        """The lower end of the total one-time cost, in picodollars."""
         return sum(item.low for item in self.one_time)
 
     @property
     def high(self) -> int:
-        """The most that it costs once."""
+        """The upper end of the total one-time cost, in picodollars."""
         return sum(item.high for item in self.one_time)
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Picodollars a month both ways, and months until the one-time cost is paid back (None: never).
+    """Monthly costs in picodollars without (`before`) and with the student, and the payback time in months.
 
-    `beats_api_at` is the monthly volume in tokens from which the student is cheaper than the teacher alone,
-    with the same mix of tokens; None where no volume does it.
+    `payback_low` and `payback_high` are for the two ends of the one-time cost; None is never. `beats_api_at` is the
+    monthly volume in tokens from which the student is cheaper than the teacher alone, at the same shares of input,
+    cached and output tokens; None where it is so at no volume.
     """
 
     assumptions: Assumptions
@@ -77,22 +78,22 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def after(self) -> int:
-        """Picodollars a month with the student."""
+        """Monthly cost with the student, in picodollars."""
         return self.teacher_after + self.student_after
 
     @property
     def saved(self) -> int:
-        """Picodollars saved a month; negative where the teacher alone is cheaper."""
+        """Monthly savings in picodollars; negative where the teacher alone is cheaper."""
         return self.before - self.after
 
     @property
     def pays(self) -> bool:
-        """Whether the one-time cost ever comes back."""
+        """Whether the one-time cost is ever paid back."""
         return self.saved > 0
 
 
 def plan(a: Assumptions) -> Plan:
-    """Work it out. Raises ValueError for assumptions that cannot be."""
+    """Compute the plan for the assumptions. Raises ValueError for impossible ones, such as a negative price."""
     _check(a)
     before = _api(a)
     teacher_after = int(before * a.teacher_share)
@@ -115,14 +116,14 @@ def plan(a: Assumptions) -> Plan:
 
 
 def dataset_cost(examples: int, input_tokens: int, output_tokens: int, price: Price) -> int:
-    """Picodollars for having the teacher answer `examples` prompts; tokens are those of one example."""
+    """The cost in picodollars of having the teacher answer `examples` prompts; token counts are per example."""
     return examples * (input_tokens * price.input + output_tokens * price.output)
 
 
 def sensitivity(
     a: Assumptions, volumes: Sequence[Fraction] = VOLUMES, shares: Sequence[Fraction] = SHARES
 ) -> dict[tuple[Fraction, Fraction], Plan]:
-    """The plan at other volumes (as multiples of the assumed one) and other teacher shares."""
+    """Plans by (volume, teacher share); volumes are multiples of the assumed one, shares replace the assumed one."""
     return {(volume, share): plan(_scaled(a, volume, share)) for volume in volumes for share in shares}
 
 
@@ -142,7 +143,7 @@ def _api(a: Assumptions) -> int:
 
 
 def _beats_api_at(a: Assumptions) -> int | None:
-    """Where before = after. Each replica pays for itself alike, so one that cannot, when full, never can."""
+    """The volume in tokens a month where before = after; None where a replica at full load costs more than it saves."""
     if a.tokens == 0:
         return None
     student_share = 1 - a.teacher_share
@@ -164,7 +165,9 @@ def _check(a: Assumptions) -> None:
     if not 0 <= a.teacher_share <= 1:
         raise ValueError("teacher_share must be in [0, 1]")
     if a.replicas < 1 or (a.replica_tokens is not None and a.replica_tokens < 1):
-        raise ValueError("a replica must be there and serve tokens")
+        raise ValueError("replicas and replica_tokens must be at least 1")
     for item in a.one_time:
         if not 0 <= item.low <= item.high:
-            raise ValueError(f"{item.name}: must be from a lower to a higher amount, none negative")
+            raise ValueError(
+                f"{item.name}: the range must go from a lower to a higher amount, neither of them negative"
+            )

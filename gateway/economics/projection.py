@@ -1,7 +1,7 @@
-"""Money over time: one point a day, savings piled up, and when they would reach the investment.
+"""Cumulative savings by day, and a projection of when they reach the investment.
 
-The interval comes from the bootstrap over days (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-chapter 13: percentile intervals): recent days are drawn with replacement, and each draw's mean is a pace.
+The interval is a percentile bootstrap over days (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+chapter 13): recent days are resampled with replacement, and the mean savings a day of each resample is extrapolated.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.totals import Hour
 
 RECENT_DAYS = 28
-_DRAWS = 2000
-_LEAST_DAYS = 3
+_RESAMPLES = 2000
+_MIN_DAYS = 3
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One step [start, end) in microseconds; money in picodollars, of routed traffic. `total` is piled up."""
+    """One step [start, end) in microseconds. Money is picodollars of routed traffic; `total` is cumulative savings."""
 
     start: int
     end: int
@@ -32,14 +32,15 @@ class Point(msgspec.Struct, frozen=True):
 
     @property
     def saved(self) -> int:
-        """Picodollars saved in this step."""
+        """Savings of this step in picodollars."""
         return self.baseline - self.spend - self.hosting
 
 
 class Projection(msgspec.Struct, frozen=True):
-    """When the savings reach the investment at the pace of recent days; None is never at this rate.
+    """When savings reach the investment if recent days continue, in microseconds since the epoch; None is never.
 
-    `early` and `late` hold nine of ten draws between them. `days` whole days were looked at.
+    `early` and `late` bound a 90% interval. `days` is the number of whole days used, `per_day` their mean savings in
+    picodollars.
     """
 
     days: int
@@ -50,7 +51,7 @@ class Projection(msgspec.Struct, frozen=True):
 
 
 def points(hours: Iterable[Hour], rates: Sequence[Rate], since: int, until: int, step: int = DAY) -> list[Point]:
-    """One point for each step of [since, until), idle ones too."""
+    """One point for each step of [since, until), also without traffic; times and `step` are in microseconds."""
     steps: dict[int, list[int]] = {}
     for hour, baseline, spend in hours:
         money = steps.setdefault(hour * HOUR // step, [0, 0])
@@ -69,26 +70,28 @@ def points(hours: Iterable[Hour], rates: Sequence[Rate], since: int, until: int,
 
 
 def project(days: Sequence[Point], investment: int, *, since: int, now: int, seed: int = 0) -> Projection | None:
-    """When the rest of the investment will be saved; None where too few whole days are there to say, where
-    nothing was invested, or where it has been saved already. `since` is when hosting began.
+    """When the rest of the investment (picodollars) will be saved.
+
+    `since` is when hosting began, `now` the current time, both in microseconds. None with fewer than three whole days,
+    with no investment, or where it has been reached already.
     """
     if investment <= 0 or not days or any(day.total >= investment for day in days):
         return None
     whole = [day.saved for day in days if day.end - day.start == DAY and day.start >= since and day.end <= now]
     recent = whole[-RECENT_DAYS:]
-    if len(recent) < _LEAST_DAYS:
+    if len(recent) < _MIN_DAYS:
         return None
     rest = investment - days[-1].total
     generator = random.Random(seed)
-    paces = sorted(sum(generator.choices(recent, k=len(recent))) for _ in range(_DRAWS))
+    sums = sorted(sum(generator.choices(recent, k=len(recent))) for _ in range(_RESAMPLES))
 
-    def reached(pace: int) -> int | None:
-        return now + rest * len(recent) * DAY // pace if pace > 0 else None
+    def reached(saved: int) -> int | None:
+        return now + rest * len(recent) * DAY // saved if saved > 0 else None
 
     return Projection(
         days=len(recent),
         per_day=sum(recent) // len(recent),
         expected=reached(sum(recent)),
-        early=reached(paces[int(0.95 * _DRAWS)]),
-        late=reached(paces[int(0.05 * _DRAWS)]),
+        early=reached(sums[int(0.95 * _RESAMPLES)]),
+        late=reached(sums[int(0.05 * _RESAMPLES)]),
     )

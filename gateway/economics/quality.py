@@ -1,12 +1,13 @@
-"""How much of the teacher's quality is kept, from pairs that shadow traffic compared. Pure arithmetic.
+"""Quality retention: the share of the teacher's quality that answers keep, from pairs scored by shadow traffic.
 
-Pairs are drawn among the student's answers only, each with its own probability: a weight of one over it makes the
-ratio of weighted means (Hajek's) an estimate for all of them, also where the rate of drawing changed. The teacher's
-own answers keep everything, so the whole of routed traffic keeps one minus the student's share of what is lost.
+Pairs are sampled from the student's answers only, each with a known probability. Weighting each by the inverse of
+its probability makes the ratio of weighted means (Hajek's estimator) an estimate for all of them, also where the
+sampling rate changed. Answers by the teacher lose nothing, so routed traffic as a whole retains one minus the
+student's share of traffic times the student's loss.
 
-The interval is the ratio's linearised one (Cochran, Sampling Techniques, 1977, section 6.4), with two pairs added, one
-that the student wins and one that it loses altogether: without them a handful of pairs without a loss would promise
-an interval of no width (as Agresti and Coull, 1998, do for a share).
+The interval is that of a linearised ratio (Cochran, Sampling Techniques, 1977, section 6.4) with two pairs added,
+one tied and one lost completely by the student: without them, a few pairs without a loss would give an interval of
+zero width (Agresti and Coull, 1998, do the same for a proportion).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import NamedTuple
 
 from breakeven.router.statistics import Interval
 
-_Z = 1.959964  # 95%
+_Z = 1.959964  # normal quantile of a two-sided 95% interval
 
 
 class Compared(NamedTuple):
-    """One pair: scores in [0, 1], output tokens as reported, and one over the probability that it was drawn."""
+    """One pair: scores in [0, 1], reported output tokens, and the inverse of its sampling probability."""
 
     student_score: float
     teacher_score: float
@@ -33,7 +34,7 @@ class Compared(NamedTuple):
 
 
 class Retention(NamedTuple):
-    """From `pairs`: what the student's answers keep of the teacher's quality, and what routed traffic keeps."""
+    """The retention of the student's answers and of routed traffic, with 95% intervals, from a number of pairs."""
 
     pairs: int
     student: Interval
@@ -41,7 +42,10 @@ class Retention(NamedTuple):
 
 
 def retention(pairs: Sequence[Compared], student_share: float) -> Retention | None:
-    """None without pairs, and where the teacher's answers are worth nothing. `student_share`: of routed requests."""
+    """Estimate quality retention. `student_share` is the share of routed requests that the student answered.
+
+    None without pairs, and where the teacher's scores are all 0.
+    """
     student = _ratio([(pair.student_score, pair.teacher_score, pair.weight) for pair in pairs])
     if student is None:
         return None
@@ -50,8 +54,8 @@ def retention(pairs: Sequence[Compared], student_share: float) -> Retention | No
 
 
 def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
-    """Output tokens of the teacher for one of the student; None where the student has written nothing."""
-    # Few rates were ever in force: whole numbers are added for each, and exact fractions only at the end.
+    """The teacher's output tokens divided by the student's, weighted; None where the student's are 0."""
+    # There are few distinct weights: sum integers for each, and use (slow) exact fractions only at the end.
     students: Counter[float] = Counter()
     teachers: Counter[float] = Counter()
     for pair in pairs:
@@ -65,16 +69,16 @@ def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
 
 
 def _ratio(scored: list[tuple[float, float, float]]) -> Interval | None:
-    whole = math.fsum(weight for _, _, weight in scored)
-    kept = math.fsum(weight * student for student, _, weight in scored)
-    worth = math.fsum(weight * teacher for _, teacher, weight in scored)
-    if worth <= 0:
+    weights = math.fsum(weight for _, _, weight in scored)
+    student_sum = math.fsum(weight * student for student, _, weight in scored)
+    teacher_sum = math.fsum(weight * teacher for _, teacher, weight in scored)
+    if teacher_sum <= 0:
         return None
-    mean = whole / len(scored)
+    mean = weights / len(scored)
     padded = [*scored, (1.0, 1.0, mean), (0.0, 1.0, mean)]
     total = math.fsum(weight * teacher for _, teacher, weight in padded)
-    middle = math.fsum(weight * student for student, _, weight in padded) / total
-    squares = math.fsum((weight * (student - middle * teacher)) ** 2 for student, teacher, weight in padded)
+    centre = math.fsum(weight * student for student, _, weight in padded) / total
+    squares = math.fsum((weight * (student - centre * teacher)) ** 2 for student, teacher, weight in padded)
     half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1)) / total
-    estimate = kept / worth
-    return Interval(estimate, min(estimate, max(0.0, middle - half)), max(estimate, middle + half))
+    estimate = student_sum / teacher_sum
+    return Interval(estimate, min(estimate, max(0.0, centre - half)), max(estimate, centre + half))

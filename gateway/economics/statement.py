@@ -1,4 +1,4 @@
-"""All figures of one period in one value: what the report prints and what the metrics export."""
+"""All money figures of one period in one value, for the report and the metrics."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from breakeven.router.policy import Reason, Route
 class Statement(msgspec.Struct, frozen=True):
     """Money in picodollars over [since, until), microseconds.
 
-    `upstreams` has the sums of each upstream, pinned traffic among them; `baseline` and `routed_spend` are
-    without it; `baseline_output` is the part of the baseline for the output tokens of the student's answers;
-    `shadow_spend` is the part of the teacher's spend that shadow traffic took.
-    `payback_at` is None where the pace never pays the investment back.
+    `upstreams` has the sums of each upstream, including pinned requests; `baseline` and `routed_spend` exclude them.
+    `baseline_output` is the part of the baseline for output tokens of the student's answers; `shadow_spend` the part
+    of the teacher's spend caused by shadow traffic. `student_per_million` is the student's effective price in
+    picodollars per million tokens. `payback_at` is microseconds since the epoch; None is never.
     """
 
     since: int
@@ -45,9 +45,10 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Adjusted(NamedTuple):
-    """What holds if the teacher writes `ratio` output tokens for one of the student's, as shadow traffic measured.
+    """Baseline and savings, in picodollars, if the teacher writes `ratio` output tokens for each of the student's.
 
-    Picodollars, beside the statement's own figures and never among them: tokens that nobody wrote are in these.
+    They are an estimate from shadow traffic, so they are reported beside the statement's figures, never in their
+    place.
     """
 
     ratio: Fraction
@@ -56,7 +57,7 @@ class Adjusted(NamedTuple):
 
 
 def adjusted(statement: Statement, ratio: Fraction | None) -> Adjusted | None:
-    """None where no ratio was measured."""
+    """The statement's baseline and savings adjusted for the measured `ratio`; None where none was measured."""
     if ratio is None:
         return None
     more = int(statement.baseline_output * (ratio - 1))
@@ -72,9 +73,11 @@ def state(
     since: int | None,
     until: int,
 ) -> Statement:
-    """`groups` are the ledger's sums by upstream, pinned and reason over the period; a `since` of None is from the
-    beginning. `hours` are all until the end of the period, in order of time: payback is theirs, since savings pile up
-    from the beginning, and what one period saved says nothing about how far the project is.
+    """The statement of a period; times are microseconds since the epoch, money is picodollars.
+
+    `groups` are the ledger's sums over the period by (upstream, pinned, reason); a `since` of None is from the
+    beginning. `hours` are all hours from the beginning to the end of the period, in order of time: payback is computed
+    from them, because it depends on the savings since the beginning and not on those of one period.
     """
     upstreams = {route: add(g for g in groups if g.group[0] == route) for route in Route}
     routed = add(g for g in groups if not g.group[1])
@@ -83,7 +86,7 @@ def state(
     begin = _beginning(hours, rates, until)
     start = begin if since is None else since
     accrued = hosting(rates, start, until)
-    piled_up = sum(hour.baseline - hour.spend for hour in hours) - hosting(rates, begin, until)
+    cumulative = sum(hour.baseline - hour.spend for hour in hours) - hosting(rates, begin, until)
     return Statement(
         since=start,
         until=until,
@@ -94,7 +97,7 @@ def state(
         hosting=accrued,
         investment=investment,
         savings=savings(routed.baseline, routed.cost, accrued),
-        payback_ratio=payback_ratio(piled_up, investment),
+        payback_ratio=payback_ratio(cumulative, investment),
         payback_at=payback_moment(hours, rates, investment, begin, until),
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
         baseline_output=routed.baseline_output,
@@ -103,9 +106,9 @@ def state(
 
 
 def _beginning(hours: Sequence[Hour], rates: Sequence[Rate], until: int) -> int:
-    """When hosting began, or the first hour of traffic where all of that was earlier; `until` where there is neither.
+    """When hosting began, or the start of the first hour of traffic if that hour ended earlier; `until` without either.
 
-    Within one hour it is not known which came first: hosting is known to the microsecond.
+    Within the same hour the order is unknown, and hosting is used, whose time is exact.
     """
     hosted = rates[0].since if rates else None
     if hours and (hosted is None or (hours[0].hour + 1) * HOUR <= hosted):

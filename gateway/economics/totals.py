@@ -1,4 +1,4 @@
-"""Counts and money of a group of attempts."""
+"""Sums of counts and money over groups of requests and attempts."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ class Sum(msgspec.Struct):
 
     @property
     def cost(self) -> int:
-        """Picodollars of all kinds together."""
+        """The cost in picodollars, summed over the kinds."""
         return self.cost_input + self.cost_cached_input + self.cost_cache_write + self.cost_output + self.cost_tools
 
     @property
     def tokens(self) -> int:
-        """Tokens of all kinds together."""
+        """Prompt tokens, cached or not, and output tokens."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.output_tokens
 
 
 class Hour(NamedTuple):
-    """Routed traffic of one hour since the epoch; money in picodollars."""
+    """Routed traffic of one hour; `hour` counts from the Unix epoch, money is in picodollars."""
 
     hour: int
     baseline: int
@@ -73,6 +73,6 @@ class Hour(NamedTuple):
 
 
 def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:
-    """The sum of sums, as `group`."""
+    """Add up sums; the result has the given `group`."""
     listed = list(parts)
     return Sum(group, *(sum(map(value, listed)) for value in _VALUES))

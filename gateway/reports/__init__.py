@@ -1,1 +1,1 @@
-"""Reports for people: the money report, charts, plans, what-if and threshold tuning."""
+"""Reports as tables, JSON and plots: the money report, break-even chart, plan, what-if and threshold tuning."""

@@ -1,57 +1,37 @@
-"""The plan for people: from the command's options to assumptions, and from a plan to tables and plots."""
+"""A plan as tables, as JSON values and as plots."""
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from breakeven.gateway.accounting.money import amount, dollars, exact, picodollars, usd
-from breakeven.gateway.economics.plan import SHARES, VOLUMES, Item, Plan, sensitivity
+from breakeven.gateway.accounting.money import dollars, exact, usd
+from breakeven.gateway.economics.plan import SHARES, VOLUMES, Plan, sensitivity
 from breakeven.router import plots
-
-_SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
-
-
-def tokens(option: str, text: str) -> int:
-    """A count such as 250000, 100M or 1.5B. Raises ValueError."""
-    match = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kmgb]?)\s*", text, re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"{option}: not a number of tokens; write it as 100000000, 100M or 1.5B")
-    count = Decimal(match[1].replace(",", "").replace("_", "")) * _SCALES[match[2].lower()]
-    if count != int(count):
-        raise ValueError(f"{option}: half a token cannot be")
-    return int(count)
-
-
-def item(name: str, *amounts: int) -> Item:
-    """One part of the one-time cost; with several amounts it reaches from the least to the most."""
-    return Item(name, min(amounts), max(amounts))
 
 
 def months(value: float | None) -> str:
-    """Months to three digits."""
+    """A number of months with three significant digits; `never` for None."""
     return "never" if value is None else f"{value:.3g}"
 
 
 def verdict(plan: Plan) -> str:
-    """The answer in a sentence or two."""
+    """One or two sentences: whether distilling pays, and the monthly volume in tokens from which hosting does."""
     if plan.pays:
         low, high = months(plan.payback_low), months(plan.payback_high)
         span = f"{low} months" if low == high else f"{low} to {high} months"
         return f"Distilling pays: it saves {dollars(plan.saved)} a month and is paid back after {span}."
     said = f"Distilling does not pay: the teacher alone is cheaper by {dollars(-plan.saved)} a month."
     if plan.beats_api_at is None:
-        return f"{said} No volume of such traffic turns that."
-    return f"{said} Hosting beats the API from {plan.beats_api_at:,} tokens a month."
+        return f"{said} It stays so at any volume of this traffic."
+    return f"{said} Hosting is cheaper than the API from {plan.beats_api_at:,} tokens a month."
 
 
 def render(plan: Plan) -> list[Table]:
-    """Tables for people: money, and how it depends on volume and teacher share."""
+    """Two tables: the costs of the plan, and the payback time by volume and teacher share."""
     a = plan.assumptions
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_column()
@@ -60,26 +40,26 @@ def render(plan: Plan) -> list[Table]:
     table.add_row("teacher share", f"{float(a.teacher_share):.1%}")
     table.add_section()
     for one in a.one_time:
-        table.add_row(f"once: {one.name}", _span(one.low, one.high))
-    table.add_row("once, together", _span(a.low, a.high))
+        table.add_row(f"one-time: {one.name}", _span(one.low, one.high))
+    table.add_row("one-time, total", _span(a.low, a.high))
     table.add_section()
-    table.add_row("a month, all at the teacher", dollars(plan.before))
-    table.add_row("a month, teacher's share", dollars(plan.teacher_after))
-    name = f"a month, student ({plan.replicas} replica{'s' * (plan.replicas > 1)})" if a.hosting_per_hour else ""
-    table.add_row(name or "a month, student", dollars(plan.student_after))
-    table.add_row("a month, with the student", dollars(plan.after))
-    table.add_row("saved a month", dollars(plan.saved))
+    table.add_row("monthly, teacher alone", dollars(plan.before))
+    table.add_row("monthly, teacher's share", dollars(plan.teacher_after))
+    replicas = f" ({plan.replicas} replica{'s' * (plan.replicas > 1)})" if a.hosting_per_hour else ""
+    table.add_row(f"monthly, student{replicas}", dollars(plan.student_after))
+    table.add_row("monthly, with the student", dollars(plan.after))
+    table.add_row("monthly savings", dollars(plan.saved))
     table.add_section()
     low, high = months(plan.payback_low), months(plan.payback_high)
-    table.add_row("paid back after, in months", low if low == high else f"{low} to {high}")
+    table.add_row("payback time, months", low if low == high else f"{low} to {high}")
     if a.hosting_per_hour:
-        turns = "no volume" if plan.beats_api_at is None else f"{plan.beats_api_at:,}"
-        table.add_row("hosting beats the API from, in tokens a month", turns)
+        volume = "no volume" if plan.beats_api_at is None else f"{plan.beats_api_at:,}"
+        table.add_row("hosting cheaper than the API from, tokens a month", volume)
     return [table, _sensitivity(plan)]
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:
-    """The same as JSON values; money is USD as exact decimal strings."""
+    """The plan and its sensitivity table as JSON values; money is USD as exact decimal strings."""
     a = plan.assumptions
     return {
         "tokens_per_month": a.tokens,
@@ -109,7 +89,10 @@ def to_dict(plan: Plan) -> dict[str, Any]:
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Two plots as one PNG: money over the months, and cost over the volume. Raises OSError, ValueError."""
+    """Write one PNG with two plots: cumulative cost over months, and monthly cost by volume.
+
+    Raises OSError, and ValueError without matplotlib.
+    """
     made, (left, right) = plots.figure(11, 4.5, columns=2)
     _draw_months(plan, left)
     _draw_volumes(plan, right)
@@ -122,26 +105,26 @@ def _draw_months(plan: Plan, axes: Any) -> None:
     axes.plot([0, end], [0, before * end], color=plots.RED, label="teacher alone")
     for once, style in {plan.assumptions.high: "--", plan.assumptions.low: "-"}.items():
         start = float(usd(once))
-        label = f"student, {dollars(once)} once"
+        label = f"student, {dollars(once)} one-time"
         axes.plot([0, end], [start, start + after * end], style, color=plots.BLUE, label=label)
     for paid in {plan.payback_low, plan.payback_high} - {None}:
         if paid is not None and paid <= end:
             axes.plot([paid], [before * paid], "o", color="black")
             axes.annotate(f"{months(paid)} months", (paid, before * paid), (6, -12), textcoords="offset points")
-    axes.set(xlabel="months", ylabel="USD spent", title="Money spent, all together", xlim=(0, end), ylim=(0, None))
+    axes.set(xlabel="months", ylabel="USD", title="Cumulative cost", xlim=(0, end), ylim=(0, None))
     axes.legend(frameon=False)
 
 
 def _draw_volumes(plan: Plan, axes: Any) -> None:
     a = plan.assumptions
-    # Far enough to see where it turns.
+    # Far enough to the right to show the volume at which hosting becomes cheaper.
     far = max(Fraction(2), min(Fraction(20), Fraction(6 * (plan.beats_api_at or 0), 5 * max(1, a.tokens))))
     others = sensitivity(a, [far * step / 100 for step in range(101)], (a.teacher_share,)).values()
     volumes = [other.assumptions.tokens / 1e6 for other in others]
     axes.plot(volumes, [float(usd(o.before)) for o in others], color=plots.RED, label="teacher alone")
     axes.plot(volumes, [float(usd(o.after)) for o in others], color=plots.BLUE, label="with the student")
     if plan.beats_api_at is not None and a.hosting_per_hour and plan.beats_api_at / 1e6 <= max(volumes):
-        axes.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting beats the API")
+        axes.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting cheaper than the API")
     axes.axvline(a.tokens / 1e6, color="black", linewidth=0.8, label="this plan")
     axes.set(xlabel="million tokens a month", ylabel="USD a month", title="Cost by volume", xlim=(0, None))
     axes.set_ylim(0, None)
@@ -151,7 +134,7 @@ def _draw_volumes(plan: Plan, axes: Any) -> None:
 def _sensitivity(plan: Plan) -> Table:
     a = plan.assumptions
     shares = tuple(sorted({*SHARES, a.teacher_share}))
-    table = Table(title="Months until paid back (at the higher one-time cost), by teacher share", title_justify="left")
+    table = Table(title="Payback time in months, at the higher one-time cost, by teacher share", title_justify="left")
     table.add_column("tokens a month", justify="right")
     for share in shares:
         table.add_column(f"{float(share):.0%}", justify="right")
@@ -164,16 +147,3 @@ def _sensitivity(plan: Plan) -> Table:
 
 def _span(low: int, high: int) -> str:
     return dollars(low) if low == high else f"{dollars(low)} to {dollars(high)}"
-
-
-def usd_option(option: str, text: str) -> int:
-    """USD of an option, with at most six decimals, as picodollars. Raises ValueError."""
-    return picodollars(usd_of(option, text))
-
-
-def usd_of(option: str, text: str) -> Decimal:
-    """USD of an option, with at most six decimals. Raises ValueError."""
-    value = amount(option, text)
-    if value != round(value, 6):
-        raise ValueError(f"{option}: has more than six decimals")
-    return value

@@ -1,4 +1,4 @@
-"""`breakeven tune`: a threshold solved for a share, a budget or a quality floor, what it means, and setting it."""
+"""`breakeven tune`: solve the threshold for a teacher share, a budget or a quality floor, show it and apply it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx2
 import numpy as np
 from rich.table import Table
 
-from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.accounting.money import PICODOLLARS, dollars_of_float
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.schema import Config, Escalation
@@ -33,13 +33,18 @@ from breakeven.router.evaluation.tune import (
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.outcomes import OutcomeRow, scores
 
-# About four bytes of English a token: rows name the output's tokens, hardly ever the prompt's.
+# Outcome rows carry output token counts but rarely prompt token counts: English has about four bytes a token.
 _BYTES_PER_TOKEN = 4
+# Teacher shares shown beside the solved threshold.
 _SHOWN = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 class Goal(NamedTuple):
-    """What to solve for: one of the three is given."""
+    """What to solve for: exactly one of `teacher_share`, `quality` and `monthly_usd` is given.
+
+    `teacher_share` and `quality` are shares in [0, 1]; `confidence` is that of the quality floor. `escalation`: solve
+    the log-probability floor of escalation along with the threshold.
+    """
 
     teacher_share: float | None = None
     quality: float | None = None
@@ -49,7 +54,7 @@ class Goal(NamedTuple):
 
 
 class Money(NamedTuple):
-    """A month: requests, hosting in USD, and what was invested, USD."""
+    """Requests a month, hosting in USD a month, and the investment in USD."""
 
     requests: float
     hosting: float
@@ -57,7 +62,10 @@ class Money(NamedTuple):
 
 
 class Tuned(NamedTuple):
-    """A solved threshold for one artifact, and what it and others mean."""
+    """A solved threshold for one artifact, with the share, quality and cost at it and at other thresholds.
+
+    `months` has the monthly figures of `what_if` by threshold; it is empty where traffic or costs are unknown.
+    """
 
     goal: Goal
     artifact: str
@@ -68,7 +76,7 @@ class Tuned(NamedTuple):
     months: dict[float, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The thresholds and their figures as JSON values; money is USD as floats."""
         return {
             "artifact": self.artifact,
             "novelty_threshold": self.novelty_threshold,
@@ -82,13 +90,13 @@ class Tuned(NamedTuple):
         }
 
     def table(self) -> Table:
-        """For people."""
+        """One row for each threshold; the solved one is marked with an arrow."""
         table = Table(
-            title=f"router {self.artifact}, {self.rows} rows, novel from {self.novelty_threshold:g} on",
+            title=f"router {self.artifact}, {self.rows} rows, novelty threshold {self.novelty_threshold:g}",
             title_justify="left",
-            caption="quality: share of the teacher's, with a 95% bootstrap interval" if self.chosen.low else None,
+            caption="quality: relative to the teacher's, with a 95% bootstrap interval" if self.chosen.low else None,
         )
-        for name in ("", "threshold", "to the teacher", "quality", "a month", "saved a month", "pays back in"):
+        for name in ("", "threshold", "teacher share", "quality", "monthly cost", "monthly savings", "payback time"):
             table.add_column(name, justify="right")
         for one in self.points:
             month = self.months.get(one.threshold, {})
@@ -98,18 +106,21 @@ class Tuned(NamedTuple):
                 _threshold(one),
                 f"{one.share:.1%}",
                 quality,
-                _usd(month.get("monthly_cost_usd")),
-                _usd(month.get("monthly_savings_usd")),
+                _dollars(month.get("monthly_cost_usd")),
+                _dollars(month.get("monthly_savings_usd")),
                 _months(month),
             )
         return table
 
 
 def solve(traffic: Traffic, goal: Goal, money: Money | None) -> tuple[float, float | None]:
-    """The threshold, and the floor of escalation. Raises TuneError where the goal cannot be reached or promised."""
+    """The threshold, and the escalation floor (mean log-probability) where that was solved too, else None.
+
+    Raises TuneError where the goal cannot be reached or guaranteed, BreakevenError for a budget without known traffic.
+    """
     if goal.escalation:
         if goal.quality is None:
-            raise TuneError("escalation is solved for together with a quality floor; give --quality")
+            raise TuneError("--escalation needs a quality floor; give --quality")
         return for_quality_and_escalation(traffic, goal.quality, goal.confidence)
     return _solve(traffic, goal, money), None
 
@@ -121,12 +132,12 @@ def _solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
         return for_quality(traffic, goal.quality, goal.confidence)
     assert goal.monthly_usd is not None
     if money is None or money.requests <= 0:
-        raise BreakevenError("a budget needs to know the traffic: give --requests-per-month")
+        raise BreakevenError("--monthly-usd needs the monthly traffic: give --requests-per-month")
     return for_budget(traffic, (goal.monthly_usd - money.hosting) / money.requests)
 
 
 def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, money: Money | None) -> Tuned:
-    """Solve and lay out. Raises TuneError, BreakevenError."""
+    """Solve the threshold and compute the figures at it and at others. Raises TuneError, BreakevenError."""
     threshold, floor = solve(traffic, goal, money)
     others = [for_share(traffic, share) for share in _SHOWN if share >= traffic.novel.mean()]
     points = [point(traffic, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
@@ -148,7 +159,11 @@ def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, 
 
 
 def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold: float, price: Price | None) -> Traffic:
-    """Outcome rows as the solver wants them; costs where the rows have them or their tokens have a price."""
+    """Outcome rows as arrays for the threshold solver, scored by `artifact`.
+
+    Costs are in USD: `teacher_cost` of a row, else its tokens at `price`; None unless every row has one. Raises
+    TuneError for a bad `student_mean_logprob`.
+    """
     seen = [artifact.assess(row.text) for row in rows]
     novelty = np.array([one.novelty or 0.0 for one in seen])
     student, teacher = scores(rows)
@@ -165,7 +180,10 @@ def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold:
 
 
 def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
-    """Set the threshold on a running gateway. Raises BreakevenError."""
+    """Set the threshold, and the solved escalation floor, on a running gateway through its admin API.
+
+    `url` is its base URL; None: the address in the config. Returns the policy now in force. Raises BreakevenError.
+    """
     key = os.environ.get(config.admin.key_env)
     if not key:
         raise BreakevenError(f"--apply needs the admin key in the environment variable {config.admin.key_env}")
@@ -180,27 +198,30 @@ def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
         answer = httpx2.put(f"{base}/admin/policy", json=body, headers={"authorization": f"Bearer {key}"}, timeout=10.0)
         said = answer.json()
     except (httpx2.HTTPError, ValueError):
-        raise BreakevenError(f"no gateway answers at {base}; name it with --url") from None
+        raise BreakevenError(f"no gateway answers at {base}; give its address with --url") from None
     if answer.status_code != 200:
         raise BreakevenError(f"the gateway refused: {said.get('error', {}).get('message', answer.status_code)}")
     return dict(said)
 
 
 def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
-    """Quality over the teacher's share, or cost where no quality is known, as a PNG."""
+    """Write a PNG of quality, or of cost where quality is unknown, over the teacher share.
+
+    Raises OSError, and ValueError without matplotlib.
+    """
     made, (axes,) = plots.figure()
-    ups = [traffic.sent_up(float(t)) for t in np.unique(np.append(GRID[::10], tuned.chosen.threshold))]
-    shares = [up.mean() * 100 for up in ups]
+    masks = [traffic.sent_up(float(t)) for t in np.unique(np.append(GRID[::10], tuned.chosen.threshold))]
+    shares = [mask.mean() * 100 for mask in masks]
     if traffic.student is not None and traffic.teacher is not None:
         whole = traffic.teacher.mean()
-        values = [np.where(up, traffic.teacher, traffic.student).mean() / whole * 100 for up in ups]
+        values = [np.where(mask, traffic.teacher, traffic.student).mean() / whole * 100 for mask in masks]
         axes.set_ylabel("quality, % of the teacher's")
         mark = None if tuned.chosen.retention is None else tuned.chosen.retention * 100
         if tuned.goal.quality is not None:
-            axes.axhline(tuned.goal.quality * 100, color=plots.ORANGE, linestyle="--", label="floor")
+            axes.axhline(tuned.goal.quality * 100, color=plots.ORANGE, linestyle="--", label="quality floor")
     else:
         cost = traffic.cost if traffic.cost is not None else np.ones(len(traffic.score))
-        values = [(cost * up).sum() / max(1e-12, cost.sum()) * 100 for up in ups]
+        values = [(cost * mask).sum() / max(1e-12, cost.sum()) * 100 for mask in masks]
         axes.set_ylabel("cost, % of the teacher alone")
         mark = float(
             (cost * traffic.sent_up(tuned.chosen.threshold, tuned.chosen.min_logprob)).sum()
@@ -211,14 +232,14 @@ def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
     if mark is not None:
         label = f"threshold {tuned.chosen.threshold:.3f}"
         axes.plot([tuned.chosen.share * 100], [mark], "o", color=plots.GREEN, markersize=9, label=label)
-    axes.set_xlabel("share of requests sent to the teacher, %")
+    axes.set_xlabel("teacher share of requests, %")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
     plots.save(made, path)
 
 
 def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:
-    """`student_mean_logprob` of each row; None where any has none."""
+    """`student_mean_logprob` of each row; None where any row lacks it."""
     values = [row.record.get("student_mean_logprob") for row in rows]
     for row, value in zip(rows, values, strict=True):
         if value is None:
@@ -229,7 +250,7 @@ def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:
 
 
 def _cost(row: OutcomeRow, price: Price | None) -> float | None:
-    """What the teacher takes for this row, USD."""
+    """What the teacher's answer to this row costs in USD; None where it is unknown."""
     given = row.record.get("teacher_cost")
     if isinstance(given, int | float) and not isinstance(given, bool):
         return float(given)
@@ -241,12 +262,12 @@ def _cost(row: OutcomeRow, price: Price | None) -> float | None:
 
 
 def _threshold(one: Point) -> str:
-    escalated = "" if one.min_logprob is None else f", escalate below {one.min_logprob:g}"
-    return f"{one.threshold:.4f}{escalated}"
+    escalation = "" if one.min_logprob is None else f", escalate below {one.min_logprob:g}"
+    return f"{one.threshold:.4f}{escalation}"
 
 
-def _usd(value: float | None) -> str:
-    return "" if value is None else f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+def _dollars(value: float | None) -> str:
+    return "" if value is None else dollars_of_float(value)
 
 
 def _months(month: dict[str, Any]) -> str:

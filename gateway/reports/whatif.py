@@ -1,4 +1,7 @@
-"""What-if: what any threshold would have meant for recorded traffic. From scores and costs; no prompt is needed."""
+"""What-if analysis: the share, cost and quality that any threshold would have given recorded traffic.
+
+It needs the recorded scores and costs only, no prompts.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
 from breakeven.router.evaluation.tune import Traffic
 
-# A shorter record says nothing about a month.
-_LEAST = HOUR
+# A record of less than this is too short to extrapolate to a month.
+_MIN_SPAN = HOUR
 Array = NDArray[np.float64]
+# The thresholds that the console draws.
 POINTS = tuple(i / 20 for i in range(21))
 
 
 def traffic(scored: Sequence[Scored], novelty_threshold: float) -> Traffic:
-    """Recorded requests as the solver wants them; costs in USD."""
+    """Recorded requests as arrays for the threshold solver: score, whether novel, and cost at the teacher in USD."""
     novelty = np.array([0.0 if one.novelty is None else one.novelty for one in scored])
     return Traffic(
         np.array([one.score for one in scored]),
@@ -30,12 +34,15 @@ def traffic(scored: Sequence[Scored], novelty_threshold: float) -> Traffic:
 
 
 def months(scored: Sequence[Scored], since: int | None, until: int | None) -> float | None:
-    """How long the record is; None where it is too short to say anything."""
+    """Length of the record in months of 730 hours; None where it is shorter than an hour.
+
+    `since` and `until` are its bounds in microseconds since the epoch; None: those of the requests themselves.
+    """
     if not scored:
         return None
     start = min(one.at for one in scored) if since is None else since
     end = max(one.at for one in scored) if until is None else until
-    return (end - start) / MONTH if end - start >= _LEAST else None
+    return (end - start) / MONTH if end - start >= _MIN_SPAN else None
 
 
 def what_if(
@@ -47,19 +54,22 @@ def what_if(
     hosting_usd_per_month: float,
     investment_usd: float,
 ) -> dict[str, Any]:
-    """Share, cost, expected quality and break-even at one threshold; monthly figures are null without `months`."""
-    up = seen.sent_up(threshold, min_logprob)
+    """Teacher share, cost, expected quality and payback time at one threshold, as JSON values.
+
+    `months` is the length of the recorded traffic; without it the monthly figures are null. Money is in USD.
+    """
+    to_teacher = seen.sent_up(threshold, min_logprob)
     assert seen.cost is not None
-    count = max(1, len(up))
-    teacher, baseline = float((seen.cost * up).sum()), float(seen.cost.sum())
+    count = max(1, len(to_teacher))
+    teacher, baseline = float((seen.cost * to_teacher).sum()), float(seen.cost.sum())
     found: dict[str, Any] = {
         "threshold": threshold,
-        "requests": len(up),
-        "teacher_share": float(up.sum()) / count,
+        "requests": len(to_teacher),
+        "teacher_share": float(to_teacher.sum()) / count,
         "novel_share": float(seen.novel.sum()) / count,
-        # Scores are calibrated probabilities: their sum over the student's requests is a number to expect.
-        "expected_worse_share": float(seen.score[~up].sum()) / count,
-        "expected_worse_interval": _interval(seen.score[~up], count),
+        # Scores are calibrated probabilities, so their sum is the expected number of worse answers.
+        "expected_worse_share": float(seen.score[~to_teacher].sum()) / count,
+        "expected_worse_interval": _interval(seen.score[~to_teacher], count),
         "baseline_usd": baseline,
         "teacher_usd": teacher,
         "monthly_cost_usd": None,
@@ -75,6 +85,6 @@ def what_if(
 
 
 def _interval(scores: Array, count: int) -> list[float]:
-    """Nine of ten samples of such requests fall between: independent trials, nearly normal."""
+    """90% interval of the share of worse answers: independent Bernoulli trials, normal approximation."""
     mean, deviation = float(scores.sum()), float(np.sqrt((scores * (1 - scores)).sum()))
     return [max(0.0, mean - 1.645 * deviation) / count, min(float(count), mean + 1.645 * deviation) / count]

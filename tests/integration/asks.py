@@ -1,4 +1,4 @@
-"""What both SDK tests ask for, small enough for a small model on a CPU."""
+"""Requests of the SDK tests, small enough for a small model on a CPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
-# Longer than two cache blocks of 128 tokens, so that the second time some of it is cached.
+# Longer than two cache blocks of 128 tokens, so that a repeated request has cached tokens.
 LONG_QUESTION = [
     {"role": "system", "content": "You answer in one word. " + "The city lies on a river and is old. " * 40},
     {"role": "user", "content": "Which city is it?"},

@@ -1,4 +1,4 @@
-"""What the tests with a real vLLM share."""
+"""Fixtures of the tests with a real vLLM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "sk-test"
 
 @pytest.fixture(scope="module")
 def real_gateway(vllm: Vllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
-    """A gateway whose student and teacher are both the real vLLM, under two names."""
+    """A gateway whose student and teacher are the same real vLLM, under two model names."""
     config = processes.make_config(vllm.base_url, vllm.base_url)
     with processes.gateway(tmp_path_factory.mktemp("gateway"), config) as running:
         yield running
@@ -26,7 +26,7 @@ def real_gateway(vllm: Vllm, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
-    """`sdk(base_url)`: the official client, with nothing changed but its address and key."""
+    """`sdk(base_url)`: the official client with default settings, except for base URL and key."""
     with contextlib.ExitStack() as stack:
 
         def connect(base_url: str, **options: Any) -> openai.OpenAI:
@@ -37,12 +37,12 @@ def sdk() -> Iterator[Callable[..., openai.OpenAI]]:
 
 @pytest.fixture
 def client(real_gateway: processes.Gateway, sdk: Callable[..., openai.OpenAI]) -> openai.OpenAI:
-    """The official Python client of the gateway before the real vLLM."""
+    """The official Python client, connected to `real_gateway`."""
     return sdk(real_gateway.base_url)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test waits for vLLM, and a slow machine needs minutes for it."""
+    """Raise the timeout: the first test starts vLLM, which takes minutes on a slow machine."""
     for item in items:
         if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))

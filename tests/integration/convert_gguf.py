@@ -1,7 +1,7 @@
-"""Turn a GGUF file into a folder that vLLM and transformers load: `convert_gguf.py FILE.gguf OUT_DIR`.
+"""Convert a GGUF file to a model folder for vLLM and transformers: `convert_gguf.py FILE.gguf OUT_DIR`.
 
 Run by tests/install_real.sh with the Python of vLLM (needs transformers, torch, gguf, accelerate). The
-weights come out as bfloat16 safetensors; the folder appears only when it is complete.
+weights are written as bfloat16 safetensors; the folder is renamed into place once it is complete.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import os
 import shutil
 from pathlib import Path
 
-# Set before transformers is imported: nothing here may ask a model hub, and bars fill a log.
+# Set before transformers is imported: make no requests to a model hub, and print no progress bars.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
 def convert(source: Path, out: Path) -> int:
     """Write the model and its tokenizer to `out`; returns the number of parameters.
 
-    Raises ValueError where the file holds no chat template: such a base model answers no chat.
+    Raises ValueError for a file without a chat template, i.e. a base model.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
     if not tokenizer.chat_template:
-        raise ValueError(f"{source} holds no chat template; take an instruct model")
+        raise ValueError(f"{source} has no chat template; use an instruct model")
     model = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
-    _forget_quantization(model)
+    _clear_quantization(model)
     model = model.to(torch.bfloat16)
     model.config.dtype = torch.bfloat16
     part = out.with_name(out.name + ".part")
@@ -39,8 +39,8 @@ def convert(source: Path, out: Path) -> int:
     return int(sum(parameter.numel() for parameter in model.parameters()))
 
 
-def _forget_quantization(model: object) -> None:
-    """transformers 5 calls a model from a GGUF quantized and won't save it, though its weights are plain by now."""
+def _clear_quantization(model: object) -> None:
+    """Remove the quantization flags, which keep transformers 5 from saving a model whose weights are dequantized."""
     model.hf_quantizer = None  # type: ignore[attr-defined]
     model.is_quantized = False  # type: ignore[attr-defined]
     for holder in (model, model.config):  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What training leaves is served by a real vLLM, for each method; and two processes train as one does."""
+"""A real vLLM serves the models trained by each method; training with two processes works."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def train(parts: Path, out: Path, method: str, *launcher: str) -> dict[str, obje
     env = {**os.environ, "PYTHONPATH": CHECKOUT, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    made: dict[str, object] = json.loads((out / "training.json").read_text())
-    return made | {"said": done.stdout}
+    facts: dict[str, object] = json.loads((out / "training.json").read_text())
+    return facts | {"stdout": done.stdout}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_vllm_serves_what_training_leaves(parts: Path, tmp_path: Path, method: str) -> None:
+def test_vllm_serves_the_trained_model(parts: Path, tmp_path: Path, method: str) -> None:
     python = str(real.vllm_python())
     train(parts, tmp_path / "out", method)
     port = free_port()
@@ -59,8 +59,8 @@ def test_vllm_serves_what_training_leaves(parts: Path, tmp_path: Path, method: s
 @pytest.mark.parametrize("method", ["logit", "feature"])
 def test_two_processes_train_together(parts: Path, tmp_path: Path, method: str) -> None:
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1")
-    made = train(parts, tmp_path / "out", method, *launcher, "--master_port", str(free_port()))
-    (stage,) = made["stages"]
+    facts = train(parts, tmp_path / "out", method, *launcher, "--master_port", str(free_port()))
+    (stage,) = facts["stages"]
     assert stage["steps"] == 6
     assert stage["eval_loss"] < stage["eval_loss_before"]
-    assert str(made["said"]).count("a model that vLLM serves") == 1, "one process speaks"
+    assert str(facts["stdout"]).count("a model that vLLM serves") == 1, "only the first process prints"

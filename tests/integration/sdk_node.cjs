@@ -1,5 +1,5 @@
 // The official OpenAI SDK for Node against a gateway: `node sdk_node.cjs BASE_URL ASKS.json`.
-// Asks the same of each model and prints what came back as one JSON object, {model: {name: result}}.
+// Sends the same requests to each model and prints the results as one JSON object, {model: {name: result}}.
 const fs = require("node:fs");
 const { OpenAI } = require("openai");
 

@@ -1,4 +1,4 @@
-"""The rules and alerts in deploy/prometheus, by Prometheus's own tool, and against the metrics that there are."""
+"""The rules and alerts in deploy/prometheus, checked by promtool and against the exported metrics."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def test_rules_and_alerts_are_valid() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
-def test_each_alert_fires_when_it_should_and_only_then() -> None:
+def test_each_alert_fires_exactly_when_it_should() -> None:
     assert "SUCCESS" in promtool("test", "rules", "tests/alerts_test.yml")
 
 
-def test_every_alert_is_tested_and_explained() -> None:
+def test_every_alert_is_tested_and_documented() -> None:
     alerts = {rule["alert"] for group in _groups("alerts.yml") for rule in group["rules"]}
     tests = yaml.safe_load((FOLDER / "tests/alerts_test.yml").read_text())["tests"]
     fired = {check["alertname"] for test in tests for check in test.get("alert_rule_test", ()) if check["exp_alerts"]}
     assert fired == alerts
-    explained = set(re.findall(r"^\| `(Breakeven\w+)`", (ROOT / "docs/how-to/alerts.md").read_text(), re.MULTILINE))
-    assert explained == alerts
+    documented = set(re.findall(r"^\| `(Breakeven\w+)`", (ROOT / "docs/how-to/alerts.md").read_text(), re.MULTILINE))
+    assert documented == alerts
 
 
-def test_they_use_metrics_that_there_are() -> None:
+def test_rules_use_existing_metrics() -> None:
     known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
     recorded = {rule["record"] for group in _groups("rules.yml") for rule in group["rules"]}
     for name in ("rules.yml", "alerts.yml"):

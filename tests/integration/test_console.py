@@ -1,4 +1,4 @@
-"""The console in a real Chromium: what a user sees, applies and takes back, and that it asks nobody else."""
+"""The console in a real Chromium: what it shows, applying and undoing a threshold, and no requests to other hosts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from breakeven.gateway.accounting.money import dollars, dollars_of_float, picodollars
+from breakeven.gateway.economics.periods import HOURS_A_MONTH
 from breakeven.models import recorded
 from tests.support import processes
 from tests.support.clock import Clock
@@ -26,7 +29,7 @@ PROMPT = "Prove that there are infinitely many primes, and give the history of t
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
-    """A gateway with six days of traffic in its ledger: prompts of the recorded set, easy ones and hard ones."""
+    """A gateway with six days of traffic in its ledger: easy and hard prompts of the recorded set."""
     folder = tmp_path_factory.mktemp("console")
     now = datetime.datetime.now(datetime.UTC)
     begin = now - datetime.timedelta(days=6)
@@ -73,15 +76,15 @@ def browser() -> Iterator[Any]:
 
 
 class Page:
-    """One open console, with what went wrong in it and whom it asked."""
+    """An open console, with its JavaScript errors and the hosts that it sent requests to."""
 
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda entry: self.errors.append(entry.text) if entry.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         self.page.goto(f"{url}/console")
 
@@ -101,9 +104,9 @@ def console(browser: Any, running: processes.Gateway) -> Iterator[Page]:
     opened.page.locator("#content").wait_for(state="visible")
     opened.page.locator("#figures tbody tr").first.wait_for()
     yield opened
-    faults, hosts = opened.faults, opened.hosts
+    errors, hosts = opened.errors, opened.hosts
     opened.context.close()
-    assert faults == []
+    assert errors == []
     assert hosts == {urlsplit(running.url).netloc}
 
 
@@ -113,26 +116,24 @@ def policy(gateway: processes.Gateway) -> dict[str, Any]:
     return answer
 
 
-def test_moving_the_slider_changes_nothing_and_applying_changes_the_next_request(
-    console: Page, running: processes.Gateway
-) -> None:
+def test_only_applying_a_threshold_changes_the_next_request(console: Page, running: processes.Gateway) -> None:
     page = console.page
     assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus()
-    page.keyboard.press("Home")  # by the keyboard alone: to 0, where everything is difficult
-    page.locator("#figures tbody tr", has_text="share of the teacher").locator("td", has_text="100.0 %").wait_for()
+    page.keyboard.press("Home")  # with the keyboard only: to 0, where every request is difficult
+    page.locator("#figures tbody tr", has_text="teacher share").locator("td", has_text="100.0 %").wait_for()
     assert console.cell("threshold", 0) == "0.50"
     assert console.cell("threshold", 1) == "0.00"
     assert policy(running)["threshold"] == 0.5
     assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
     page.get_by_role("button", name="Apply").click()
-    page.get_by_text("Applied: 0.00 holds").wait_for()
+    page.get_by_text("Applied: threshold 0.00 is in use").wait_for()
     assert policy(running)["threshold"] == 0.0
     changed = ask(running, QUESTIONS[0])
     assert (changed.headers["x-breakeven-route"], changed.headers["x-breakeven-reason"]) == ("teacher", "difficult")
     page.get_by_role("button", name="Undo").click()
-    page.get_by_text("Taken back.").wait_for()
+    page.get_by_text("Undone.").wait_for()
     assert policy(running)["threshold"] == 0.5
     assert policy(running)["source"] == "config"
     assert ask(running, QUESTIONS[0]).headers["x-breakeven-route"] == "student"
@@ -143,25 +144,28 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
     headers = {"authorization": f"Bearer {KEY}"}
     report = httpx2.get(f"{running.url}/admin/report", headers=headers, timeout=10.0).json()
     shown = console.page.locator("#money").inner_text()
-    assert f"${float(report['investment_usd']):.2f}" in shown
-    assert "savings so far" in shown
+    for name in ("savings_usd", "investment_usd", "baseline_usd", "teacher_spend_usd", "hosting_usd"):
+        assert dollars(picodollars(Decimal(report[name]))) in shown, name
+    per_million = dollars_of_float(report["student_usd_per_million_tokens"])
+    assert per_million in shown
+    assert "savings to date" in shown
     point = httpx2.get(f"{running.url}/admin/whatif?threshold=0.5", headers=headers, timeout=10.0).json()["points"][0]
-    assert console.cell("share of the teacher", 0) == f"{100 * point['teacher_share']:.1f} %"
-    assert f"{100 * point['expected_worse_interval'][1]:.1f} %" in console.cell("expected worse", 0)
+    assert console.cell("teacher share", 0) == f"{100 * point['teacher_share']:.1f} %"
+    assert f"{100 * point['expected_worse_interval'][1]:.1f} %" in console.cell("expected to be worse", 0)
     assert float(point["monthly_cost_usd"]) > 0
-    assert console.cell("cost a month", 0) == f"${point['monthly_cost_usd']:,.2f}"
-    # What is left of the investment, at the pace of this threshold.
+    assert console.cell("monthly cost", 0) == dollars_of_float(point["monthly_cost_usd"])
+    # The rest of the investment at the monthly savings of this threshold.
     rest = float(report["investment_usd"]) - float(report["savings_usd"])
-    days = rest / float(point["monthly_savings_usd"]) * 365.25 / 12
+    days = rest / float(point["monthly_savings_usd"]) * HOURS_A_MONTH / 24
     expected = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-    shown_date = datetime.date.fromisoformat(console.cell("break-even from here on", 0))
+    shown_date = datetime.date.fromisoformat(console.cell("break-even at this threshold", 0))
     assert abs((shown_date - expected.date()).days) <= 1
     for chart in ("#quality-chart", "#money-chart"):
         assert console.page.locator(f"{chart} canvas").count() == 1
         assert console.page.locator(chart).get_attribute("aria-label")
 
 
-def test_decisions_are_explained(console: Page) -> None:
+def test_decisions_show_their_reason(console: Page) -> None:
     rows = console.page.locator("#decisions tbody tr")
     assert rows.count() == 25
     text = rows.first.inner_text()
@@ -172,18 +176,21 @@ def test_decisions_are_explained(console: Page) -> None:
 def test_both_models_side_by_side(console: Page) -> None:
     page = console.page
     page.get_by_label("Prompt, sent to both").fill(PROMPT)
-    page.get_by_role("button", name="Ask both").click()
+    page.get_by_role("button", name="Send to both").click()
     page.locator("#teacher-facts", has_text="$").wait_for()
     for side in ("student", "teacher"):
-        # Markup in an answer is text, never part of the page.
+        # HTML in an answer is shown as text.
         assert page.locator(f"#{side}-answer").inner_text() == "It is <b>some</b> number."
         assert "40,000 + 5,000 tokens" in page.locator(f"#{side}-facts").inner_text()
-    assert "paid for by the hour" in page.locator("#student-facts").inner_text()
+    assert "billed hourly" in page.locator("#student-facts").inner_text()
     assert "$0.90" in page.locator("#teacher-facts").inner_text()
-    assert "The router sends it to the" in page.locator("#decision").inner_text()
+    decision = page.locator("#decision").inner_text()
+    assert decision.startswith("Routed to the ")
+    assert "Largest feature contributions: " in decision
+    assert "undefined" not in decision
 
 
-def test_a_wrong_key_shows_nothing(browser: Any, running: processes.Gateway) -> None:
+def test_a_wrong_key_shows_no_content(browser: Any, running: processes.Gateway) -> None:
     opened = Page(browser, running.url)
     opened.sign_in("wrong")
     opened.page.get_by_text("Send the admin key").wait_for()
@@ -193,7 +200,7 @@ def test_a_wrong_key_shows_nothing(browser: Any, running: processes.Gateway) -> 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_and_either_scheme(browser: Any, running: processes.Gateway, scheme: str) -> None:
+def test_a_phone_screen_and_both_color_schemes(browser: Any, running: processes.Gateway, scheme: str) -> None:
     opened = Page(
         browser, running.url, viewport={"width": 360, "height": 740}, color_scheme=scheme, device_scale_factor=1
     )
@@ -207,7 +214,7 @@ def test_a_phone_and_either_scheme(browser: Any, running: processes.Gateway, sch
         opened.page.wait_for_timeout(500)
         opened.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))
     opened.context.close()
-    assert opened.faults == []
+    assert opened.errors == []
 
 
 def test_every_control_has_a_name(console: Page) -> None:

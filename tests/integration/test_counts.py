@@ -1,4 +1,4 @@
-"""Tokens and money of real traffic: the SDK, /metrics, the ledger, the report and vLLM say the same."""
+"""Tokens and costs of real traffic agree between the SDK, /metrics, the ledger, the report and vLLM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.real import Vllm
 
 
 class Seen(NamedTuple):
-    """What the SDK said of one request."""
+    """Usage of one request as returned to the SDK, and where it was routed."""
 
     upstream: str
     pinned: bool
@@ -58,8 +58,8 @@ def cost(seen: list[Seen]) -> dict[str, Decimal]:
     }
 
 
-def moved(vllm: Vllm, before: tuple[int, int], expected: tuple[int, int]) -> tuple[int, int]:
-    """By how much vLLM's counters moved; it counts a moment after it answers."""
+def increase(vllm: Vllm, before: tuple[int, int], expected: tuple[int, int]) -> tuple[int, int]:
+    """The increase of vLLM's token counters; they are updated shortly after the response."""
     deadline = time.monotonic() + 5
     while True:
         now = vllm.tokens()
@@ -77,12 +77,12 @@ def test_all_counts_are_equal(vllm: Vllm, gateway: Callable[..., Gateway], sdk: 
 
     # vLLM's own
     everything = sum(s.prompt for s in seen), sum(s.output for s in seen)
-    assert moved(vllm, before, everything) == everything
+    assert increase(vllm, before, everything) == everything
 
     metrics, report = running.metrics(), running.report()
     for side in ("student", "teacher"):
         here = [s for s in seen if s.upstream == side]
-        assert sum(s.cached for s in here) > 0, "no cached tokens: the test would show less than it says"
+        assert sum(s.cached for s in here) > 0, "no cached tokens, so their price is not tested"
         tokens = {
             "input": sum(s.prompt - s.cached for s in here),
             "cached_input": sum(s.cached for s in here),
@@ -117,7 +117,7 @@ def test_all_counts_are_equal(vllm: Vllm, gateway: Callable[..., Gateway], sdk: 
     assert metrics["breakeven_baseline_usd_total"] == float(baseline)
 
 
-def test_a_stream_is_counted_though_the_client_did_not_ask(
+def test_a_stream_is_counted_without_include_usage(
     vllm: Vllm, gateway: Callable[..., Gateway], sdk: Callable[..., openai.OpenAI]
 ) -> None:
     running = gateway(vllm.base_url, vllm.base_url)
@@ -133,13 +133,13 @@ def test_a_stream_is_counted_though_the_client_did_not_ask(
     running.metrics()  # settled requests are in the database after this
     [(prompt, output)] = running.sql("SELECT prompt_tokens, output_tokens FROM attempts")
     assert output > 0
-    assert moved(vllm, before, (prompt, output)) == (prompt, output)
+    assert increase(vllm, before, (prompt, output)) == (prompt, output)
 
 
-def test_the_other_endpoints_are_counted_too(
+def test_the_other_endpoints_are_counted(
     vllm: Vllm, gateway: Callable[..., Gateway], sdk: Callable[..., openai.OpenAI]
 ) -> None:
-    """Completions and responses, whole and streamed, on either route."""
+    """Completions and responses, streamed and not, at both upstreams."""
     running = gateway(vllm.base_url, vllm.base_url)
     client = sdk(running.base_url)
     before = vllm.tokens()
@@ -163,7 +163,7 @@ def test_the_other_endpoints_are_counted_too(
         assert final is not None
         seen.append((final.input_tokens, final.output_tokens))
     everything = sum(prompt for prompt, _ in seen), sum(output for _, output in seen)
-    assert moved(vllm, before, everything) == everything
+    assert increase(vllm, before, everything) == everything
     running.metrics()  # settled requests are in the database after this
     counted = "SELECT sum(prompt_tokens), sum(output_tokens), count(*), min(usage_complete) FROM attempts"
     assert running.sql(counted) == [(*everything, len(seen), 1)]

@@ -1,4 +1,4 @@
-"""What is under deploy/: by schema validators, by the gateway's own config check, and the demo's parts by hand."""
+"""The files under deploy/: schema validation, the gateway's config check, and the processes of the compose demo."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ CONFIGS = ["compose/breakeven.yaml", "compose/breakeven.demo.yaml", "kubernetes/
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_configs_are_valid(name: str) -> None:
     config = load_config(DEPLOY / name)
-    # In a container the gateway listens to others, so a client key is a must.
+    # In a container the gateway listens on all interfaces, so it needs client keys.
     assert config.server.host == "0.0.0.0"
     assert config.auth.keys
 
 
 class Loader(yaml.SafeLoader):
-    """Compose's own tags: `!override VALUE` stands for the value, `!reset` for nothing."""
+    """Resolves the tags of compose: `!override VALUE` is the value, `!reset` is null."""
 
 
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
@@ -39,7 +39,7 @@ Loader.add_constructor("!reset", lambda loader, node: None)
 
 
 def composed(*names: str) -> dict[str, Any]:
-    """The files over each other, as compose merges what these use of it."""
+    """The files merged as by docker compose, as far as these files need it."""
     services: dict[str, Any] = {}
     whole: dict[str, Any] = {}
     for name in names:
@@ -55,7 +55,7 @@ def composed(*names: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("names", [("compose.yaml",), ("compose.yaml", "compose.demo.yaml")])
-def test_compose_is_valid_and_mounts_what_there_is(names: tuple[str, ...]) -> None:
+def test_compose_is_valid_and_mounts_existing_files(names: tuple[str, ...]) -> None:
     compose_spec = pytest.importorskip("compose_spec", reason="compose-spec is absent; install the extra test")
     document = composed(*names)
     compose_spec.ComposeSpecification.model_validate(document)
@@ -77,7 +77,7 @@ def test_compose_is_valid_and_mounts_what_there_is(names: tuple[str, ...]) -> No
     )
 
 
-def test_the_image_is_small_where_it_can_be_and_not_root() -> None:
+def test_the_image_does_not_run_as_root_and_copies_existing_files() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     assert "USER 10001" in lines
     assert [line for line in lines if line.startswith("ENTRYPOINT")] == ['ENTRYPOINT ["breakeven"]']
@@ -103,13 +103,13 @@ def test_kubernetes_resources_are_valid(resources: list[dict[str, Any]]) -> None
     validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is absent; install extra test")
     kinds = {resource["kind"] for resource in resources}
     assert kinds >= {"StatefulSet", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ServiceMonitor", "ConfigMap"}
-    assert "Secret" not in kinds, "secrets are by reference"
+    assert "Secret" not in kinds, "Secrets are created by the user"
     for resource in resources:
-        if resource["kind"] != "ServiceMonitor":  # of the Prometheus operator, not of Kubernetes
+        if resource["kind"] != "ServiceMonitor":  # a type of the Prometheus operator, not of Kubernetes
             validator.validate(resource, validator.latest_version(), strict=True)
 
 
-def test_kubernetes_parts_fit_together(resources: list[dict[str, Any]]) -> None:
+def test_kubernetes_resources_refer_to_each_other(resources: list[dict[str, Any]]) -> None:
     of = {resource["kind"]: resource for resource in resources}
     pod = of["StatefulSet"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
@@ -143,7 +143,7 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[processes.Gateway]:
-    """The demo's containers as processes: the same config but for ports and paths, the same script."""
+    """The containers of the compose demo as processes: the same script, and the same config except ports and paths."""
     config = yaml.safe_load((DEPLOY / "compose/breakeven.demo.yaml").read_text())
     ports = [free_port(), free_port()]
     for side, port in zip(("student", "teacher"), ports, strict=True):
@@ -151,16 +151,16 @@ def demo(tmp_path: Path) -> Iterator[processes.Gateway]:
     config["server"] = {"host": "127.0.0.1"}
     config["ledger"] = {"url": "sqlite:///breakeven.db"}
     with processes.gateway(tmp_path, config) as gateway:
-        command = [sys.executable, str(DEPLOY / "compose/parts.py"), "--gateway", gateway.url, "--key", "demo"]
+        command = [sys.executable, str(DEPLOY / "compose/replay.py"), "--gateway", gateway.url, "--key", "demo"]
         command += ["--student-port", str(ports[0]), "--teacher-port", str(ports[1]), "--per-second", "15"]
-        child = Child(command, tmp_path / "parts.log", {"PYTHONPATH": CHECKOUT})
+        child = Child(command, tmp_path / "replay.log", {"PYTHONPATH": CHECKOUT})
         try:
             yield gateway
         finally:
             assert child.stop() == 0
 
 
-def test_the_demos_parts_fill_the_ledger(demo: processes.Gateway) -> None:
+def test_the_demo_fills_the_ledger(demo: processes.Gateway) -> None:
     served = 'breakeven_tokens_total{kind="output",upstream="%s"}'
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

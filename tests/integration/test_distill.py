@@ -1,4 +1,4 @@
-"""Training and a real vLLM together: `distill_with_vllm.py`, in an interpreter that has torch."""
+"""Runs `distill_with_vllm.py`, training and a real vLLM, in an interpreter that has torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cascade before a real vLLM: for the official SDK an escalated stream is a stream of the teacher."""
+"""Escalation with a real vLLM: the official SDK receives an escalated stream as an ordinary one of the teacher."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.integration.asks import QUESTION
 from tests.support import processes
 from tests.support.real import Vllm
 
-# No token of a real model has a log-probability above 0: with this floor every answer is escalated.
-NEVER_SURE = {"probe_tokens": 8, "min_mean_logprob": 0.0, "max_hold_seconds": 60.0}
-ALWAYS_SURE = {"probe_tokens": 8, "min_mean_logprob": -20.0}
+# No token has a log-probability above 0, so every answer is escalated with this floor.
+ALWAYS_ESCALATES = {"probe_tokens": 8, "min_mean_logprob": 0.0, "max_hold_seconds": 60.0}
+NEVER_ESCALATES = {"probe_tokens": 8, "min_mean_logprob": -20.0}
 
 
-@pytest.fixture(scope="module", params=[NEVER_SURE, ALWAYS_SURE], ids=["never sure", "always sure"])
+@pytest.fixture(scope="module", params=[ALWAYS_ESCALATES, NEVER_ESCALATES], ids=["always escalates", "never escalates"])
 def cascade(
     request: pytest.FixtureRequest, vllm: Vllm, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[processes.Gateway]:
@@ -31,13 +31,13 @@ def cascade(
 
 
 def counted(vllm: Vllm, name: str) -> float:
-    """A metric of vLLM, over all its labels."""
+    """The sum of a vLLM metric over its labels."""
     text = httpx2.get(f"{vllm.base_url.removesuffix('/v1')}/metrics", timeout=30.0).text
     return sum(float(value) for value in re.findall(rf"^vllm:{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE))
 
 
 def generated(vllm: Vllm) -> float:
-    """Tokens that vLLM has generated, once nothing runs any more."""
+    """The number of tokens that vLLM has generated, read when it is idle."""
     deadline = time.monotonic() + 60
     while counted(vllm, "num_requests_running") and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -61,14 +61,14 @@ def test_stream(cascade: processes.Gateway, vllm: Vllm, sdk: Callable[..., opena
     assert plain(chunks) == plain(pinned)
     assert reason == ("escalated" if escalates else "easy")
     assert raw.headers["x-breakeven-route"] == ("teacher" if escalates else "student")
-    cascade.metrics()  # brings every settled request into the ledger
+    cascade.metrics()  # a scrape writes all settled requests to the ledger
     attempts = cascade.sql(
         "SELECT a.upstream, a.output_tokens FROM attempts a JOIN requests r ON r.id = a.request "
         "WHERE NOT r.pinned ORDER BY a.number"
     )
     assert [upstream for upstream, _ in attempts] == (["student", "teacher"] if escalates else ["student"])
     assert attempts[-1][1] == chunks[-1].usage.completion_tokens
-    # The student was cancelled inside vLLM: it did not go on to its own end.
+    # The student's request was cancelled inside vLLM before it was complete.
     assert worked >= chunks[-1].usage.completion_tokens
     assert worked <= chunks[-1].usage.completion_tokens + 40
 

@@ -1,4 +1,4 @@
-"""The dashboards: as the code builds them, well formed, and every query answered by a real Prometheus."""
+"""The dashboards: built from the code, valid, and every query has data in a real Prometheus."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_committed_json_is_what_the_code_builds() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_dashboard_by_grafanas_own_schema(name: str) -> None:
+def test_each_dashboard_is_valid_by_grafanas_schema(name: str) -> None:
     models = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="install the extra test")
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -55,7 +55,7 @@ def test_it_is_a_dashboard_by_grafanas_own_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_panels_explain_themselves(name: str) -> None:
+def test_panels_have_titles_descriptions_and_units(name: str) -> None:
     document = documents()[name]
     shown = [panel for panel in document["panels"] if panel["type"] != "row"]
     assert len({panel["id"] for panel in document["panels"]}) == len(document["panels"])
@@ -77,7 +77,7 @@ def test_panels_explain_themselves(name: str) -> None:
     assert len(spots) == len(set(spots)), "panels overlap"
 
 
-def test_queries_use_metrics_that_there_are() -> None:
+def test_queries_use_existing_metrics() -> None:
     known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
     for query in panels.queries():
         for name in re.findall(r"\bbreakeven_\w+", query.expression):
@@ -86,7 +86,7 @@ def test_queries_use_metrics_that_there_are() -> None:
 
 @contextlib.contextmanager
 def prometheus(folder: Path, **targets: str) -> Iterator[str]:
-    """A Prometheus that scrapes each target as a job of that name; gives its URL."""
+    """Run a Prometheus that scrapes each target as a job of that name; yields its URL."""
     binary, url = program("prometheus"), f"http://127.0.0.1:{free_port()}"
     jobs = [{"job_name": name, "static_configs": [{"targets": [target]}]} for name, target in targets.items()]
     config = folder / "prometheus.yml"
@@ -102,7 +102,7 @@ def prometheus(folder: Path, **targets: str) -> Iterator[str]:
 
 
 def traffic(gateway: Gateway, seconds: float) -> None:
-    """Routed and pinned requests, some of them wrong."""
+    """Send routed, pinned and invalid requests for `seconds`."""
     end = time.monotonic() + seconds
 
     def ask(worker: int) -> None:
@@ -121,7 +121,7 @@ def traffic(gateway: Gateway, seconds: float) -> None:
 
 
 def wait_for_scrape(url: str, sample: str) -> float:
-    """Until the first of these samples is there, up to six seconds after Prometheus is; gives the time of now."""
+    """Wait until a sample has been scraped, at most 20 s; returns the current time."""
     deadline = time.monotonic() + 20
     while not panels.ask(url, sample, time.time() - 5, time.time()):
         assert time.monotonic() < deadline
@@ -129,11 +129,11 @@ def wait_for_scrape(url: str, sample: str) -> float:
     return time.time()
 
 
-def ours(query: panels.Query) -> bool:
+def from_gateway(query: panels.Query) -> bool:
     return "vllm:" not in query.expression
 
 
-def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> None:
+def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     rows = [
         {"prompt": q, "answer": "It is some number.", "prompt_tokens": 400, "cached_tokens": 128, "output_tokens": 5}
         for q in QUESTIONS
@@ -143,7 +143,7 @@ def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> Non
     with (
         processes.replay(tmp_path, "student", rows) as student,
         processes.replay(tmp_path, "teacher-model", rows) as teacher,
-        # What the traffic saves crosses the investment while Prometheus looks on.
+        # The savings reach the investment while Prometheus is scraping.
         processes.gateway(
             folder,
             processes.make_config(
@@ -162,26 +162,28 @@ def test_every_query_has_data_under_traffic_and_none_lies(tmp_path: Path) -> Non
         time.sleep(2.0)
         found = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
     for query, series in empty.items():
-        if query.panel == "Savings so far":
-            assert series, "an empty system has savings, of less than nothing"
-    without = [(query.dashboard, query.panel, query.legend) for query in found if ours(query) and not found[query]]
+        if query.panel == "Savings to date":
+            assert series, "a system without traffic has negative savings: hosting"
+    without = [
+        (query.dashboard, query.panel, query.legend) for query in found if from_gateway(query) and not found[query]
+    ]
     assert without == []
     for query, series in found.items():
-        # A restart must not look like spending; what may fall below zero are savings.
+        # A restart must not look like spending; only savings may be negative.
         if not re.search("[Ss]av", query.panel) and query.panel != "Paid back":
             assert all(value >= 0 for _, points in series for _, value in points), query
-    spend = [query for query in found if query.panel == "Spend an hour, measured"]
+    spend = [query for query in found if query.panel == "Spend per hour, measured"]
     assert all(value < 1000 for query in spend for _, points in found[query] for _, value in points)
     (dot,) = (query for query in found if query.legend == "break-even" and query.panel.startswith("Savings"))
     ((_, crossing),) = found[dot]
     assert all(value >= 0.15 for _, value in crossing)
-    assert len(crossing) <= 8, "the break-even point is a point"
+    assert len(crossing) <= 8, "break-even is drawn as a point, not as a line"
     if folder_for_pictures := os.environ.get("BREAKEVEN_DRAW"):
         for name in NAMES:
             panels.draw(name, found, Path(folder_for_pictures) / f"dashboard-{name}.png")
 
 
-def test_the_panels_of_vllm_have_data_of_a_real_one(vllm: Vllm, tmp_path: Path) -> None:
+def test_the_vllm_panels_have_data_from_a_real_vllm(vllm: Vllm, tmp_path: Path) -> None:
     target = vllm.base_url.removeprefix("http://").removesuffix("/v1")
     with prometheus(tmp_path, vllm=target) as url:
         begin = wait_for_scrape(url, "up")

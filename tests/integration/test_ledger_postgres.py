@@ -1,4 +1,4 @@
-"""A ledger on a real PostgreSQL: migrations, exact sums, and three gateways of which one is killed."""
+"""A ledger on a real PostgreSQL: migrations, exact sums, and three gateways, one of which is killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _binaries() -> Path:
 
 @dataclass(frozen=True)
 class Server:
-    """A PostgreSQL of our own: the URL of its database `postgres`, and how to stop and start it."""
+    """A PostgreSQL server of the tests: the URL of its database `postgres`, and a function for pg_ctl commands."""
 
     url: str
     control: Callable[..., None]
@@ -51,9 +51,9 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """On a Unix socket, with a folder that goes with it."""
+    """A server on a Unix socket, in a temporary folder."""
     binaries = _binaries()
-    # It refuses to run as root; its package brings a user.
+    # PostgreSQL refuses to run as root; its Debian package creates a user for it.
     user = None
     if os.geteuid() == 0:
         try:
@@ -83,17 +83,17 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def url(server: Server) -> str:
-    """A fresh database."""
+    """The URL of an empty database."""
     engine = open_engine(server.url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS books WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE books"))
+        connection.execute(text("DROP DATABASE IF EXISTS ledger WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE ledger"))
     engine.dispose()
-    return server.url.replace("/postgres?", "/books?")
+    return server.url.replace("/postgres?", "/ledger?")
 
 
 @pytest.mark.parametrize("upgraded", [False, True])
-def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgraded: bool) -> None:
+def test_a_new_and_an_upgraded_ledger_match_the_schema(url: str, upgraded: bool) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
@@ -103,7 +103,7 @@ def test_a_new_ledger_and_an_upgraded_one_are_what_the_tables_say(url: str, upgr
     if upgraded:
         with transaction(engine, write=True) as connection:
             upgrade(connection)
-    with ThreadPoolExecutor(3) as pool:  # replicas that start at once
+    with ThreadPoolExecutor(3) as pool:  # replicas that start at the same time
         list(pool.map(migrate, [engine] * 3))
     with transaction(engine, write=False) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -131,7 +131,7 @@ def _gateway(folder: Path, url: str, upstreams: tuple[str, str]) -> processes.Ga
 
 
 class Load:
-    """Clients that ask one gateway until they are told to stop; remembers whose answers came whole."""
+    """Clients that send requests to one gateway until stopped; keeps the ids of complete responses."""
 
     def __init__(self, gateway: processes.Gateway, name: str) -> None:
         self.gateway = gateway
@@ -179,7 +179,7 @@ def test_three_gateways_one_killed_under_load(url: str, upstreams: tuple[str, st
         threading.Event().wait(1.5)
         for load in loads:
             load.stop()
-        gateways[0].start()  # on the same machine: it brings home what its predecessor left
+        gateways[0].start()  # with the same journal: it recovers the records of the killed process
         totals = [gateway.metrics() for gateway in gateways]
         reported = gateways[1].report()
         for gateway in gateways:
@@ -198,7 +198,7 @@ def test_three_gateways_one_killed_under_load(url: str, upstreams: tuple[str, st
     engine.dispose()
     assert not set(answered) - set(stored)
     assert set(stored.values()) == {1}
-    # Settled by the killed one, and killed before the client had the end: at most one for each connection.
+    # Settled by the killed gateway before the client had the complete response: at most one for each connection.
     assert len(stored) - len(answered) <= 4
     count = len(stored)
     assert [int(value) for value in raw[:4]] == [count, 400 * count, 128 * count, 5 * count]
@@ -208,7 +208,7 @@ def test_three_gateways_one_killed_under_load(url: str, upstreams: tuple[str, st
     ledger.close()
     assert (total.requests, total.attempts, total.cost) == (count, count, int(raw[4]))
     assert reported["requests"] == count
-    # Every replica exports the same totals of the whole ledger.
+    # Every replica exports the same totals, those of the whole ledger.
     for name in ("breakeven_baseline_usd_total", 'breakeven_tokens_total{kind="output",upstream="student"}'):
         assert totals[0][name] == totals[1][name] == totals[2][name] > 0
     assert totals[0]["breakeven_ledger_price_sets"] == 1
@@ -237,7 +237,7 @@ def test_retention_and_periods(url: str, upstreams: tuple[str, str], tmp_path: P
     ledger.close()
 
 
-def test_a_policy_put_at_one_gateway_holds_at_another(url: str, upstreams: tuple[str, str], tmp_path: Path) -> None:
+def test_a_policy_set_on_one_gateway_is_used_by_another(url: str, upstreams: tuple[str, str], tmp_path: Path) -> None:
     gateways = [_gateway(tmp_path / f"gateway-{index}", url, upstreams) for index in range(2)]
     headers = {"authorization": f"Bearer {KEY}"}
     with contextlib.ExitStack() as stack:
@@ -266,7 +266,7 @@ def test_a_policy_put_at_one_gateway_holds_at_another(url: str, upstreams: tuple
         until(gateways[0], "student")
 
 
-def test_a_database_that_goes_and_comes_back(
+def test_a_database_outage_loses_no_records(
     url: str, server: Server, upstreams: tuple[str, str], tmp_path: Path
 ) -> None:
     gateway = _gateway(tmp_path / "gateway", url, upstreams)
@@ -280,7 +280,7 @@ def test_a_database_that_goes_and_comes_back(
     try:
         ask(3)
         server.control("stop")
-        ask(5)  # clients notice nothing
+        ask(5)  # requests succeed during the outage
         assert gateway.metrics()["breakeven_ledger_pending"] > 0
         server.control("start")
         deadline = time.monotonic() + 30

@@ -1,8 +1,8 @@
-"""A month in simulated time, played through the real gateway, against sums worked out on their own.
+"""A month of traffic in simulated time through the real gateway, compared with independently computed sums.
 
-The gateway's processes read the time from a file. Prices change on a date, replicas change on a date, the student idles
-for a weekend, the gateway is away for three hours and comes back with another hosting rate. Every figure of report,
-metrics and admin API must be the exact one.
+The gateway's processes read the time from a file. Prices and replicas change on certain dates, there is no traffic on a
+weekend, and the gateway is down for three hours and restarts with another hosting rate. Every figure of report, metrics
+and admin API must be exact.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ START = datetime.datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime.datetime(2026, 12, 1, tzinfo=UTC)
 REPLICAS = datetime.datetime(2026, 11, 10, 12, tzinfo=UTC)
 CHEAPER = datetime.datetime(2026, 11, 16, tzinfo=UTC)
-AWAY = datetime.datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-BACK = datetime.datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+STOPPED = datetime.datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
+RESTARTED = datetime.datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 WEEKEND = {14, 15}
 KEY = "the-admin-key"
 
-# Thousands of tokens at a time, so that a month is worth something: prompt, cached, output.
+# (prompt, cached, output) tokens, large enough for a month to cost hundreds of USD.
 QUESTIONS = {
     "What is one plus one?": (3_000_000, 500_000, 20_000),
     "What is two plus two?": (1_234_567, 0, 76_543),
@@ -47,7 +47,7 @@ MODES = ("auto@1", "auto@1", "auto@0", "auto@1", "teacher", "student")
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as the test knows it."""
+    """One request, with its time, model and token counts."""
 
     at: datetime.datetime
     model: str
@@ -63,7 +63,7 @@ class Asked:
 
     @property
     def parts(self) -> tuple[Decimal, Decimal, Decimal]:
-        """USD at the teacher's prices of the time: input, cached input, output."""
+        """USD at the teacher's prices at that time: input, cached input, output."""
         prices = ("10", "1", "40") if self.at >= CHEAPER else ("15", "1.5", "60")
         prompt, cached, output = self.tokens
         counts = (prompt - cached, cached, output)
@@ -82,7 +82,7 @@ def month() -> Iterator[Asked]:
             number += 1
 
 
-RATES = [(START, Decimal("1.2")), (REPLICAS, Decimal("2.4")), (BACK, Decimal("2.05"))]
+RATES = [(START, Decimal("1.2")), (REPLICAS, Decimal("2.4")), (RESTARTED, Decimal("2.05"))]
 
 
 def hosting(until: datetime.datetime, since: datetime.datetime = START) -> Decimal:
@@ -95,7 +95,7 @@ def hosting(until: datetime.datetime, since: datetime.datetime = START) -> Decim
 
 @dataclass(frozen=True)
 class Played:
-    """What the month left behind."""
+    """The requests of the month, and the figures that the gateway gave."""
 
     asked: list[Asked]
     report: dict[str, Any]
@@ -145,13 +145,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         gateway.start()
         asked = list(month())
         try:
-            play(gateway, clock, [one for one in asked if one.at < AWAY])
-            clock.set(AWAY)
+            play(gateway, clock, [one for one in asked if one.at < STOPPED])
+            clock.set(STOPPED)
             assert gateway.stop() == 0
-            clock.set(BACK)
+            clock.set(RESTARTED)
             gateway.config.write_text(yaml.safe_dump(config(student, teacher, hosting_usd_per_hour=2.05)))
             gateway.start()
-            play(gateway, clock, [one for one in asked if one.at > BACK])
+            play(gateway, clock, [one for one in asked if one.at > RESTARTED])
             clock.set(END)
             invest = [
                 *BREAKEVEN,
@@ -182,7 +182,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 
 def expected(asked: list[Asked], since: datetime.datetime, until: datetime.datetime) -> dict[str, Decimal]:
-    """The figures of a period, by plain sums."""
+    """The figures of a period, by summing over the requests."""
     inside = [one for one in asked if since <= one.at < until]
     routed = [one for one in inside if not one.pinned]
     spend = sum((sum(one.parts) for one in routed if one.teacher), Decimal(0))
@@ -199,7 +199,7 @@ def expected(asked: list[Asked], since: datetime.datetime, until: datetime.datet
 
 
 def reached(asked: list[Asked], investment: Decimal) -> datetime.datetime:
-    """The end of the first hour at which savings had reached the investment."""
+    """The end of the first hour in which savings reached the investment."""
     end = START
     while end < END:
         end += datetime.timedelta(hours=1)
@@ -230,7 +230,7 @@ def test_the_report_is_exact(played: Played) -> None:
             assert [Decimal(value) for value in report["upstreams"][upstream]["cost_usd"].values()] == costs
 
 
-def test_break_even_is_where_it_was_reached(played: Played) -> None:
+def test_break_even_is_the_hour_in_which_it_was_reached(played: Played) -> None:
     moment = reached(played.asked, Decimal("200.5"))
     assert START < moment < END
     for report in (played.report, played.admin):
@@ -260,7 +260,7 @@ def test_the_metrics_are_the_same_figures(played: Played) -> None:
     assert played.report["student_usd_per_million_tokens"] == pytest.approx(per_million, rel=1e-15)
 
 
-def test_each_day_is_exact_and_the_weekend_idle(played: Played) -> None:
+def test_each_day_is_exact_and_the_weekend_has_no_rows(played: Played) -> None:
     found = {row["day"]: row for row in played.days}
     assert set(found) == {f"2026-11-{day:02}" for day in range(1, 31) if day not in WEEKEND}
     for day, row in found.items():
@@ -270,7 +270,7 @@ def test_each_day_is_exact_and_the_weekend_idle(played: Played) -> None:
         assert Decimal(row["baseline_usd"]) == sum(sum(one.parts) for one in those if not one.pinned)
 
 
-def test_the_curve_falls_over_the_idle_weekend(played: Played) -> None:
+def test_the_curve_falls_by_hosting_over_the_weekend(played: Played) -> None:
     curve = {point["until"][:10]: Decimal(point["savings_usd"]) for point in played.admin["curve"][1:]}
     assert curve["2026-11-14"] - curve["2026-11-15"] == 24 * Decimal("2.4")  # the first is the end of the 13th
     assert curve["2026-12-01"] == expected(played.asked, START, END)["savings_usd"]

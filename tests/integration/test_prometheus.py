@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a running gateway; promtool finds its metrics clean."""
+"""A real Prometheus scrapes a running gateway; promtool reports no problems with its metrics."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ HOSTING = "breakeven_hosting_usd_total"
 
 
 class Prometheus:
-    """A Prometheus that scrapes one gateway every half second."""
+    """A running Prometheus that scrapes one gateway every half second."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def query(self, expression: str) -> dict[str, float]:
-        """Value by labels, as `name=value,…` in order, without those that the scrape adds."""
+        """Values of an instant query by labels (`name=value,…`, sorted), without the labels added by the scrape."""
         answer = httpx2.get(f"{self._url}/api/v1/query", params={"query": expression}, timeout=10.0).json()
         assert answer["status"] == "success", answer
         return {_labels(row["metric"]): float(row["value"][1]) for row in answer["data"]["result"]}
 
     def history(self, expression: str) -> dict[str, list[float]]:
-        """All stored samples of a series, in order of time."""
+        """The samples of the last ten minutes by labels, in order of time."""
         answer = httpx2.get(f"{self._url}/api/v1/query", params={"query": f"{expression}[10m]"}, timeout=10.0).json()
         assert answer["status"] == "success", answer
         return {_labels(row["metric"]): [float(v) for _, v in row["values"]] for row in answer["data"]["result"]}
 
     def wait_for(self, expression: str, seconds: float = 30.0) -> None:
-        """Until the expression has a result."""
+        """Wait until the expression has a result, at most `seconds`."""
         deadline = time.monotonic() + seconds
         while not self.query(expression):
             assert time.monotonic() < deadline, f"no result within {seconds:.0f} s: {expression}"
@@ -80,7 +80,7 @@ def upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def slow_upstreams(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The same, half a second for an answer."""
+    """The same upstreams, taking half a second for each answer."""
     with replayed(tmp_path, "--tokens-per-second", "10") as urls:
         yield urls
 
@@ -99,7 +99,7 @@ def replayed(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
 
 
 def traffic(running: Gateway) -> int:
-    """Ask everything of both routes, streamed and not, several at once; returns the number of requests."""
+    """Send all questions to both upstreams, streamed and not, concurrently; returns the number of requests."""
     bodies: list[dict[str, Any]] = [
         {"model": model, "stream": stream, "messages": [{"role": "user", "content": question}]}
         for model in ("auto@0.0", "auto@1.0", "teacher")
@@ -113,7 +113,7 @@ def traffic(running: Gateway) -> int:
 
 
 def money(report: dict[str, Any]) -> dict[str, float]:
-    """The cumulative series as the ledger has them, named as `Prometheus.query` names them."""
+    """The cumulative series according to the report, with the keys of `Prometheus.query`."""
     found = {"breakeven_baseline_usd_total": float(Decimal(report["baseline_usd"]))}
     for side, figures in report["upstreams"].items():
         for kind, count in figures["tokens"].items():
@@ -126,7 +126,7 @@ def scraped(server: Prometheus) -> dict[str, float]:
     return {f"{name} {labels}".rstrip(): value for name in MONEY for labels, value in server.query(name).items()}
 
 
-def test_prometheus_scrapes_and_the_money_goes_on_after_a_restart(
+def test_money_counters_continue_after_a_restart(
     gateway: Callable[..., Gateway], upstreams: tuple[str, str], tmp_path: Path
 ) -> None:
     program("prometheus")  # skips before anything is started
@@ -158,16 +158,16 @@ def test_prometheus_scrapes_and_the_money_goes_on_after_a_restart(
                 assert len(values) > 4
 
 
-def test_a_stop_under_traffic_loses_no_request(
+def test_a_graceful_shutdown_loses_no_request(
     gateway: Callable[..., Gateway], slow_upstreams: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Whoever was being answered at the SIGTERM gets all of the answer, and it is in the ledger."""
+    """Responses in progress at SIGTERM are completed, and the requests are in the ledger."""
     running = gateway(*slow_upstreams)
     body = {"model": "auto@0.0", "stream": True, "messages": [{"role": "user", "content": QUESTIONS[0]}]}
     stop = threading.Event()
 
     def ask(_: int) -> tuple[int, int]:
-        """(whole answers, answers that broke off) of one client that asks until it is refused."""
+        """Numbers of complete and of truncated responses of one client that sends requests until it is refused."""
         whole = 0
         while not stop.is_set():
             began = False
@@ -201,7 +201,7 @@ def test_a_stop_under_traffic_loses_no_request(
     }
 
 
-def test_promtool_finds_the_metrics_clean(gateway: Callable[..., Gateway], upstreams: tuple[str, str]) -> None:
+def test_promtool_reports_no_problems(gateway: Callable[..., Gateway], upstreams: tuple[str, str]) -> None:
     promtool = program("promtool")
     running = gateway(*upstreams)
     for moment in ("before any request", "after traffic"):
@@ -211,7 +211,7 @@ def test_promtool_finds_the_metrics_clean(gateway: Callable[..., Gateway], upstr
         traffic(running)
 
 
-def test_openmetrics_is_what_prometheus_negotiates(gateway: Callable[..., Gateway], upstreams: tuple[str, str]) -> None:
+def test_prometheus_negotiates_openmetrics(gateway: Callable[..., Gateway], upstreams: tuple[str, str]) -> None:
     running = gateway(*upstreams)
     accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
     answer = httpx2.get(f"{running.url}/metrics", headers=accept, timeout=30.0)

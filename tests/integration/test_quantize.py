@@ -1,4 +1,4 @@
-"""`breakeven distill train --quantize`: a real llmcompressor, and what it leaves served by a real vLLM."""
+"""`breakeven distill train --quantize` with a real llmcompressor; a real vLLM serves the result."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from breakeven.models.serving.vllm_server import Student, command, environment
 from tests.support import real
 from tests.support.processes import CHECKOUT, ROOT, free_port
 
-# A second torch to install and minutes of calibration: `tests/install_real.sh --quantize && pytest -m large`.
+# Needs an environment of its own and minutes of calibration: `tests/install_real.sh --quantize && pytest -m large`.
 pytestmark = [pytest.mark.timeout(1500), pytest.mark.large]
 _PARTS = (
-    "import sys; from pathlib import Path; from tests.unit.models.distill import tiny; folder = Path(sys.argv[1]); "
+    "import sys; from pathlib import Path; from tests.unit.models.train import tiny; folder = Path(sys.argv[1]); "
     "tiny.model(folder / 'student', layers=2, width=64); tiny.rows(folder / 'train.jsonl', 40)"
 )
 
@@ -33,14 +33,14 @@ def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return run(*line, "--student", folder / "student", "--max-steps", "6", "--batch-size", "4", *options)
 
 
-def test_vllm_serves_a_student_in_fewer_bits(tmp_path: Path) -> None:
+def test_vllm_serves_a_quantized_student(tmp_path: Path) -> None:
     made = run("-c", _PARTS, tmp_path)
     assert made.returncode == 0, made.stderr[-3000:]
     done = train(tmp_path, "--quantize", "w8a8")
     assert done.returncode == 0, done.stderr[-3000:]
     folder = tmp_path / "out/w8a8"
     assert done.stdout.splitlines()[-2].startswith(f"{folder}: the same as w8a8, ")
-    assert "GPTQ" not in done.stdout, "what llmcompressor logs is on the standard error"
+    assert "GPTQ" not in done.stdout, "llmcompressor logs to standard error"
     facts = json.loads((folder / "quantized.json").read_text())
     # The layers shrink to a quarter of float32; embeddings and head, most of a tiny model, stay.
     assert facts["rows"] == 40

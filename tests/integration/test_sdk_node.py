@@ -1,4 +1,4 @@
-"""The official OpenAI SDK for Node against the gateway before a real vLLM."""
+"""The official OpenAI SDK for Node with the gateway and a real vLLM."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def modules() -> Path:
 
 @pytest.fixture(scope="module")
 def running(modules: Path, vllm: Vllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
-    """A gateway of this module's own, so that its ledger holds nothing else."""
+    """A gateway for this module only, so that its ledger holds no other requests."""
     config = processes.make_config(vllm.base_url, vllm.base_url)
     with processes.gateway(tmp_path_factory.mktemp("gateway"), config) as gateway:
         yield gateway
@@ -34,7 +34,7 @@ def running(modules: Path, vllm: Vllm, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def results(modules: Path, running: processes.Gateway) -> dict[str, Any]:
-    """What the script saw."""
+    """The output of sdk_node.cjs."""
     asks = running.folder / "asks.json"
     asks.write_text(json.dumps({"models": [*MODELS], "question": QUESTION, "tools": TOOLS, "schema": SCHEMA}))
     done = subprocess.run(
@@ -105,12 +105,12 @@ def test_an_unknown_model(results: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["refused", "refused_stream"])
-def test_a_refusal_by_vllm(results: dict[str, Any], name: str) -> None:
+def test_an_error_from_vllm(results: dict[str, Any], name: str) -> None:
     assert (results[name]["kind"], results[name]["status"]) == ("BadRequestError", 400)
 
 
 def test_counts(results: dict[str, Any], running: processes.Gateway) -> None:
-    """What the SDK was told is what the ledger and /metrics have."""
+    """The usage returned to the SDK equals that in the ledger and in /metrics."""
     metrics, report = running.metrics(), running.report()
     for side in ("student", "teacher"):
         usages = []
@@ -118,7 +118,7 @@ def test_counts(results: dict[str, Any], running: processes.Gateway) -> None:
             seen = results[model]
             whole = ("plain", "tools", "tools_stream", "json_schema", "logprobs", "two")
             usages += [seen[name].get("usage") for name in whole]
-            # It was not told the usage of these two: they are the same request as one that it knows.
+            # These two responses carry no usage; it is that of the same request made in another way.
             usages[whole.index("tools_stream") - len(whole)] = seen["tools"]["usage"]
             usages += [seen["stream_with_usage"][-1]["usage"], seen["plain"]["usage"]]
         prompt = sum(usage["prompt_tokens"] for usage in usages)

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK for Python against the gateway before a real vLLM."""
+"""The official OpenAI SDK for Python with the gateway and a real vLLM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.asks import QUESTION, SCHEMA, TOOLS
 from tests.support.processes import Gateway
 from tests.support.real import Vllm
 
-# Pinned by the gateway's names and by the upstreams' own, and routed to either side.
+# Pinned by the gateway's names and by an upstream's model name, and routed to each upstream.
 MODELS = ["student", "teacher", "teacher-model", "auto@1.0", "auto@0.0"]
 SIDES = ["student", "teacher"]
 
@@ -40,7 +40,7 @@ def test_stream(client: openai.OpenAI, model: str) -> None:
     assert text == ask(client, model).choices[0].message.content
     assert len(chunks) > 3
     assert chunks[-1].choices[0].finish_reason in ("stop", "length")
-    # Upstream it was asked for; this client did not ask.
+    # The gateway requests usage from the upstream, but this client did not.
     assert all(chunk.usage is None for chunk in chunks)
 
 
@@ -152,7 +152,7 @@ def test_the_decision_is_in_the_headers(client: openai.OpenAI, model: str, route
     assert raw.headers["x-breakeven-route"] == route
     assert raw.headers["x-breakeven-reason"] == reason
     assert raw.headers["x-breakeven-attempts"] == "1"
-    # As vLLM wrote it, which answers with the first of its names.
+    # Unchanged from vLLM, which responds with the first of its model names.
     assert raw.parse().model == "student"
 
 
@@ -170,8 +170,8 @@ def test_an_unknown_model(client: openai.OpenAI, real_gateway: Gateway) -> None:
         client.models.retrieve("gpt-4")
 
 
-def test_a_refusal_by_vllm(client: openai.OpenAI) -> None:
-    """What the upstream refuses comes back as the error that it is, also to a stream."""
+def test_an_error_from_vllm(client: openai.OpenAI) -> None:
+    """An error response of the upstream is returned as it is, also for a streamed request."""
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as caught:
             ask(client, "student", max_tokens=100_000, stream=stream)
@@ -179,8 +179,8 @@ def test_a_refusal_by_vllm(client: openai.OpenAI) -> None:
         assert isinstance(caught.value.code, str | None)
 
 
-def test_a_client_that_leaves_a_stream(client: openai.OpenAI, real_gateway: Gateway) -> None:
-    """The gateway goes on and knows that this request was cancelled."""
+def test_a_client_that_closes_a_stream(client: openai.OpenAI, real_gateway: Gateway) -> None:
+    """The gateway keeps serving and records the request as cancelled."""
     with ask(client, "student", stream=True, max_tokens=1000, extra_body={"ignore_eos": True}) as stream:
         next(iter(stream))
     ask(client, "student")

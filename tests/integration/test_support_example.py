@@ -1,4 +1,4 @@
-"""The support desk example from end to end, shortened: real training, a real vLLM, a real gateway."""
+"""The support desk example end to end, shortened: real training, a real vLLM, a real gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = 1500
 
 
 @pytest.mark.timeout(_SECONDS + 60)
-def test_the_chain_runs_from_prompts_to_routed_traffic(tmp_path: Path) -> None:
+def test_the_example_runs_from_prompts_to_routed_traffic(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "breakeven.models.examples.run_support", str(tmp_path), "--base", str(real.smollm2())]
     line += ["--vllm-python", str(real.vllm_python()), "--train-python", str(real.training_python())]
     line += ["--cases", "600", "--steps", "25", "--batch", "2"]
@@ -27,7 +27,7 @@ def test_the_chain_runs_from_prompts_to_routed_traffic(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "result.json").read_text())
     routed = result["routed"]
     assert 0 < routed["teacher_share"] < 1
-    # The teacher is always right here: routing can only win.
+    # The teacher is always right in this example, so routing cannot be worse than the student alone.
     assert routed["all"] >= routed["student_alone"]
     assert 0 < routed["teacher_usd"] < routed["baseline_usd"]
     assert result["training"]["steps"] == 25

@@ -1,4 +1,4 @@
-"""Simulated time for the gateway's processes: they read it from a file."""
+"""Simulated time for the gateway's processes, which read it from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.processes import CHECKOUT
 
 
 class Clock:
-    """Give `env` to a gateway; what it does then happens at the moment that was set last."""
+    """Start a gateway with the environment `env`: its `time.time_ns` then returns the time that was set last."""
 
     def __init__(self, folder: Path, start: datetime.datetime) -> None:
         self._file = folder / "now"
@@ -25,7 +25,7 @@ class Clock:
         self.set(start)
 
     def set(self, moment: datetime.datetime) -> None:
-        """From here on it is this moment, in whole seconds."""
+        """Set the time, in whole seconds."""
         new = self._file.with_suffix(".new")
         new.write_text(str(int(moment.timestamp()) * 10**9))
         os.replace(new, self._file)

@@ -1,4 +1,4 @@
-"""The dashboards' queries as Grafana would send them: variables filled, asked of a Prometheus, drawn as PNG."""
+"""The queries of the dashboards, with Grafana's variables replaced, run on a Prometheus and drawn as PNG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 
 @dataclass(frozen=True)
 class Query:
-    """One target of one panel."""
+    """One query of one panel."""
 
     dashboard: str
     panel: str
@@ -28,14 +28,14 @@ class Query:
     expression: str
 
     def filled(self, interval: str) -> str:
-        """With the variables that Grafana replaces."""
+        """The expression with the variables replaced as Grafana does; `interval` is such as 5s."""
         text = self.expression.replace("$__rate_interval", interval).replace("$job", ".+")
         assert "$" not in text, text
         return text
 
 
 def queries() -> Iterator[Query]:
-    """All of them, in order."""
+    """The queries of all dashboards, in order."""
     for path in sorted(DASHBOARDS.glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
@@ -47,7 +47,10 @@ Series = list[tuple[dict[str, str], list[tuple[float, float]]]]
 
 
 def ask(url: str, expression: str, begin: float, end: float, step: float = 1.0) -> Series:
-    """A range query: labels and (time, finite value) of each series that has any."""
+    """Run a range query on the Prometheus at `url`; times are seconds since the epoch.
+
+    Returns labels and (time, value) points of each series with at least one finite value.
+    """
     values = {"query": expression, "start": str(begin), "end": str(end), "step": str(step)}
     answer = httpx2.get(f"{url}/api/v1/query_range", params=values, timeout=20.0).json()
     assert answer["status"] == "success", (expression, answer)
@@ -60,7 +63,7 @@ def ask(url: str, expression: str, begin: float, end: float, step: float = 1.0) 
 
 
 def draw(dashboard: str, found: dict[Query, Series], path: Path) -> None:
-    """All panels of a dashboard as one picture, for a person to look at."""
+    """Draw all panels of a dashboard as one PNG, for manual inspection."""
     from matplotlib.figure import Figure
 
     titles: dict[str, list[Query]] = {}

@@ -1,4 +1,4 @@
-"""Child processes of the tests: the real gateway and replayed upstreams. Each is ended by its own pid."""
+"""Child processes of the tests: real gateways and replay servers, each stopped by its own pid."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _STOP_SECONDS = 30.0
 
 
 class Child:
-    """A running child process whose output goes to a file."""
+    """A running child process whose output is appended to the file `log`."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.log = log
         with log.open("ab") as output:
-            # A session of its own, so that what it starts can be ended with it.
+            # A session of its own, so that its own children can be killed with it.
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -46,7 +46,10 @@ class Child:
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = _START_SECONDS) -> None:
-        """Poll `ready` until it holds. Fails with the end of the log where the process ends or takes too long."""
+        """Poll `ready` until it returns true.
+
+        Raises AssertionError with the end of the log if the process exits first, or after `seconds`.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             ended = self.process.poll()
@@ -56,11 +59,14 @@ class Child:
             time.sleep(0.05)
 
     def said(self) -> str:
-        """All output so far."""
+        """All output to date."""
         return self.log.read_text(errors="replace")
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> int:
-        """Send a signal, wait, and return the exit code; what outlives that is killed with its own session."""
+        """Send a signal, wait for `seconds`, and return the exit code.
+
+        Raises AssertionError if the process does not exit in time; it is then killed with its children.
+        """
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -72,7 +78,7 @@ class Child:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
+    """Whether a GET of `url` returns status 200."""
     try:
         return httpx2.get(url, timeout=5.0).status_code == 200
     except httpx2.HTTPError:
@@ -80,14 +86,14 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that was free just now."""
+    """A port on 127.0.0.1 that is free at the time of the call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def samples(text: str) -> dict[str, float]:
-    """Exposition text as `name{label="value",…}` (labels in order of name) to value."""
+    """Parse Prometheus exposition text: values by `name{label="value",…}`, with labels sorted by name."""
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -97,7 +103,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 class Gateway:
-    """`breakeven serve` on a free port with a config and a ledger of its own in `folder`."""
+    """`breakeven serve` on a free port, with its config, ledger and logs in `folder`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any], env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -111,16 +117,16 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Without a path."""
+        """The gateway's URL without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """What a client of the OpenAI SDK is pointed at."""
+        """The base URL for an OpenAI client."""
         return f"{self.url}/v1"
 
     def start(self) -> None:
-        """Start, the second time on the same port, and wait until it is ready."""
+        """Start it and wait until it is ready; a restart uses the same port."""
         self._starts += 1
         log = self.folder / f"gateway-{self._starts}.log"
         command = [
@@ -146,17 +152,17 @@ class Gateway:
         return said is not None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it and return the exit code."""
+        """Send the signal, wait, and return the exit code."""
         return self.child.stop(number)
 
     def metrics(self) -> dict[str, float]:
-        """All samples of /metrics, see `samples`. What was settled before is in them."""
+        """All samples of /metrics, as by `samples`. They include all requests settled before the call."""
         response = httpx2.get(f"{self.url}/metrics", timeout=30.0)
         assert response.status_code == 200, response.text
         return samples(response.text)
 
     def report(self, *options: str) -> dict[str, Any]:
-        """What `breakeven report --json` prints."""
+        """The parsed output of `breakeven report --json` with further options."""
         command = [
             *BREAKEVEN,
             "report",
@@ -171,7 +177,7 @@ class Gateway:
         return report
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of a query on the ledger's SQLite file."""
+        """The rows of an SQL query on the ledger's SQLite file."""
         with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as connection:
             return connection.execute(query).fetchall()
 
@@ -180,7 +186,7 @@ PRICES = {"input": 15.0, "cached_input": 1.5, "output": 60.0}
 
 
 def make_config(student: str, teacher: str, **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """A config for two base URLs; keys given in `sections` are added to the section of that name."""
+    """A config for a student and a teacher URL; `sections` adds keys to the sections of those names."""
     config: dict[str, Any] = {
         "student": {"base_url": student, "model": "student", "hosting_usd_per_hour": 1.2},
         "teacher": {"base_url": teacher, "model": "teacher-model", "usd_per_million": PRICES},
@@ -193,7 +199,7 @@ def make_config(student: str, teacher: str, **sections: Mapping[str, Any]) -> di
 
 @contextlib.contextmanager
 def gateway(folder: Path, config: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
-    """A gateway that is ready, and ended with the block."""
+    """Run a gateway during the block; yields it once it is ready."""
     running = Gateway(folder, config, env)
     running.start()
     try:
@@ -204,7 +210,7 @@ def gateway(folder: Path, config: Mapping[str, Any], env: Mapping[str, str] | No
 
 @contextlib.contextmanager
 def replay(folder: Path, model: str, rows: Sequence[Mapping[str, Any]], *options: str) -> Iterator[str]:
-    """An upstream that plays back `rows` (see models/answers.py); gives its base URL."""
+    """Run a replay server with the answers in `rows` (see models/replay/answers.py); yields its base URL."""
     file = folder / f"{model}.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     port_file = folder / f"{model}.port"

@@ -1,7 +1,7 @@
-"""The real programs that some tests need: where they are, and the reason to skip where they are not.
+"""Paths of the real programs that some tests need; a test is skipped where its program is absent.
 
-`tests/install_real.sh` puts them into the folder $BREAKEVEN_REAL, by default ~/.cache/breakeven-real.
-$BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name a Python with vLLM and a model folder that exist already.
+`tests/install_real.sh` installs them into the folder $BREAKEVEN_REAL, by default ~/.cache/breakeven-real.
+$BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2 name an existing Python with vLLM and an existing model folder.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ import pytest
 from breakeven.models.serving.vllm_server import Student, command, environment
 from tests.support.processes import free_port, samples
 
-# A reason that names this folder is the only one that BREAKEVEN_CI=1 allows: its data are not ours to install.
+# With BREAKEVEN_CI=1 a skip fails unless its reason names this folder, whose data the tests cannot install.
 SHARED = "../shared"
 _WARM_UP_SECONDS = 240.0
 
 
 def cache() -> Path:
-    """The folder of tests/install_real.sh."""
+    """The folder that tests/install_real.sh installs into."""
     return Path(os.environ.get("BREAKEVEN_REAL") or Path.home() / ".cache" / "breakeven-real")
 
 
 def vllm_python() -> Path:
-    """A Python that can import vLLM; skips where there is none."""
+    """Path of a Python that can import vLLM; skips the test where there is none."""
     return _existing(Path(os.environ.get("BREAKEVEN_VLLM_PYTHON") or cache() / "vllm/bin/python"), "vLLM")
 
 
 def training_python() -> Path:
-    """A Python with what the extra `distill` brings, and pytest; skips where there is none."""
+    """Path of a Python with the extra `distill` and pytest; skips the test where there is none."""
     return _existing(Path(os.environ.get("BREAKEVEN_DISTILL_PYTHON") or cache() / "distill/bin/python"), "training")
 
 
 def quantize_python() -> Path:
-    """A Python with what the extras `distill` and `quantize` bring; skips where there is none."""
+    """Path of a Python with the extras `distill` and `quantize`; skips the test where there is none."""
     return _existing(
         Path(os.environ.get("BREAKEVEN_QUANTIZE_PYTHON") or cache() / "quantize/bin/python"), "llmcompressor"
     )
 
 
 def smollm2() -> Path:
-    """The folder with SmolLM2-135M-Instruct; skips where there is none."""
+    """The model folder of SmolLM2-135M-Instruct; skips the test where there is none."""
     folder = Path(os.environ.get("BREAKEVEN_SMOLLM2") or cache() / "smollm2")
     _existing(folder / "config.json", "SmolLM2-135M-Instruct")
     return folder
 
 
 def program(name: str) -> str:
-    """Path of a program of a Debian package, installed or unpacked; skips where it is absent."""
+    """Path of a program of a Debian package, installed or unpacked; skips the test where it is absent."""
     found = shutil.which(name)
     return found or str(_existing(cache() / "debian/usr/bin" / name, name))
 
 
 def node_modules() -> Path:
-    """The folder with the Node package `openai`; skips where it or Node is absent."""
+    """The folder with the Node package `openai`; skips the test where it or Node is absent."""
     if shutil.which("node") is None:
         _absent("Node", "no program `node` on the PATH")
     folder = cache() / "node/node_modules"
@@ -81,12 +81,12 @@ def _absent(name: str, why: str) -> NoReturn:
 
 @dataclass(frozen=True)
 class Vllm:
-    """A vLLM server with SmolLM2; it serves the names `student` and `teacher-model`."""
+    """A vLLM server with SmolLM2, served under the names `student` and `teacher-model`."""
 
     base_url: str
 
     def tokens(self) -> tuple[int, int]:
-        """(prompt, generated) tokens that vLLM has counted since its start."""
+        """Prompt tokens and generated tokens that vLLM has counted since its start."""
         found = samples(httpx2.get(self.base_url.removesuffix("/v1") + "/metrics", timeout=30.0).text)
         counts = [
             sum(int(v) for k, v in found.items() if k.startswith(f"vllm:{kind}_tokens_total{{"))
@@ -97,14 +97,14 @@ class Vllm:
 
 @contextlib.contextmanager
 def vllm() -> Iterator[Vllm]:
-    """A vLLM on a free port of 127.0.0.1, started as `breakeven student` does and warmed up: about 40 s."""
+    """Run vLLM on a free port, started as by `breakeven student`, and warm it up; takes about 40 s."""
     served = ["--served-model-name", "student", "teacher-model"]
     port = free_port()
     argv = command(
         smollm2(), name="student", port=port, cpu=True, max_model_len=2048, extra=served, python=str(vllm_python())
     )
     with Student(argv, environment(cpu=True), host="127.0.0.1", port=port) as server:
-        # The first request with logprobs takes 18 s: no test should have to wait for it.
+        # The first request with logprobs takes 18 s, longer than some tests wait.
         body = {"model": "student", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "logprobs": True}
         httpx2.post(f"{server.base_url}/chat/completions", json=body, timeout=_WARM_UP_SECONDS).raise_for_status()
         yield Vllm(server.base_url)

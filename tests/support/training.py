@@ -1,7 +1,7 @@
-"""Where the tests of training run: they need what the extra `distill` brings.
+"""Run the training tests in an interpreter that has the extra `distill`.
 
-In this interpreter where it has all of it; else in the environment that `tests/install_real.sh` makes beside
-vLLM's, whose torch it uses.
+That is the current one if it has all of it, else the environment that `tests/install_real.sh` makes, which uses the
+torch of vLLM's environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ HERE = all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def run(file: str, seconds: float) -> None:
-    """Run a test file in an interpreter for training; skips where there is none."""
+    """Run a test file in such an interpreter, for at most `seconds`; skips the test where there is none.
+
+    Raises AssertionError if it fails.
+    """
     python = sys.executable if HERE else str(real.training_python())
     line = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

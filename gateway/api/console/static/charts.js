@@ -1,34 +1,35 @@
-// The two charts. Colours follow the page's, so that light and dark both work.
+// The two charts, in the colours of the page, light or dark.
 
 import uPlot from "/console/uplot.esm.js";
 
-const drawn = new Map();
+// The chart in each element.
+const plots = new Map();
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 function draw(element, options, data) {
-  drawn.get(element)?.destroy();
+  plots.get(element)?.destroy();
   element.replaceChildren();
   const axis = { stroke: color("soft"), grid: { stroke: color("line") }, ticks: { stroke: color("line") } };
-  const axes = options.axes.map((own) => ({ ...axis, ...own }));
+  const axes = options.axes.map((given) => ({ ...axis, ...given }));
   const width = Math.max(240, element.clientWidth);
   const plot = new uPlot({ ...options, axes, width, height: 240 }, data, element);
-  drawn.set(element, plot);
-  resized.observe(element);
+  plots.set(element, plot);
+  resizes.observe(element);
 }
 
-const resized = new ResizeObserver((entries) => {
+const resizes = new ResizeObserver((entries) => {
   for (const { target } of entries) {
-    const plot = drawn.get(target);
+    const plot = plots.get(target);
     if (plot && plot.width !== Math.max(240, target.clientWidth)) {
       plot.setSize({ width: Math.max(240, target.clientWidth), height: 240 });
     }
   }
 });
 
-// points: what-ifs in order of the teacher's share; now and chosen: one of them each.
-export function quality(element, points, now, chosen) {
-  const sorted = [...points, now, chosen].sort((a, b) => a.teacher_share - b.teacher_share);
+// points: results of /admin/whatif; current and chosen: the results for the threshold in use and the one selected.
+export function quality(element, points, current, chosen) {
+  const sorted = [...points, current, chosen].sort((a, b) => a.teacher_share - b.teacher_share);
   const good = (point) => 1 - point.expected_worse_share;
   const dot = (mark) => sorted.map((point) => (point === mark ? good(point) : null));
   const point = (stroke, size) => ({ show: true, size, stroke, fill: stroke });
@@ -38,24 +39,24 @@ export function quality(element, points, now, chosen) {
     {
       scales: { x: { time: false, range: [0, 1] } },
       axes: [
-        { label: "requests that the teacher answers", values: (_, values) => percentage(values) },
-        { label: "as good as the teacher's", size: 60, values: (_, values) => percentage(values) },
+        { label: "teacher share of requests", values: (_, values) => percentage(values) },
+        { label: "answers not worse than the teacher's", size: 60, values: (_, values) => percentage(values) },
       ],
       series: [
         { label: "teacher share", value: (_, value) => (value === null ? "–" : percentage([value])[0]) },
         { label: "recorded traffic", stroke: color("blue"), width: 2, points: { show: false } },
-        { label: "in force", stroke: color("green"), paths: () => null, points: point(color("green"), 12) },
-        { label: "chosen", stroke: color("red"), paths: () => null, points: point(color("red"), 8) },
+        { label: "current", stroke: color("green"), paths: () => null, points: point(color("green"), 12) },
+        { label: "selected", stroke: color("red"), paths: () => null, points: point(color("red"), 8) },
       ],
     },
-    [sorted.map((one) => one.teacher_share), sorted.map(good), dot(now), dot(chosen)],
+    [sorted.map((one) => one.teacher_share), sorted.map(good), dot(current), dot(chosen)],
   );
 }
 
 // curve: [{until, savings_usd}] in order of time.
 export function money(element, curve, investment) {
   const times = curve.map((point) => Date.parse(point.until) / 1000);
-  const saved = curve.map((point) => Number(point.savings_usd));
+  const savings = curve.map((point) => Number(point.savings_usd));
   draw(
     element,
     {
@@ -66,6 +67,6 @@ export function money(element, curve, investment) {
         { label: "investment", stroke: color("red"), width: 2, dash: [8, 6], points: { show: false } },
       ],
     },
-    [times, saved, times.map(() => investment)],
+    [times, savings, times.map(() => investment)],
   );
 }

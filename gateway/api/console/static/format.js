@@ -1,14 +1,30 @@
-// Numbers and moments for people; null is a dash.
+// Numbers and dates as text; null and undefined are a dash.
 
+const NONE = "–";
+const absent = (value) => value === null || value === undefined;
+
+// USD, given as a number or as a decimal string: rounded to cents, half to even, and an amount below one cent to the
+// first two digits that are not 0. The same text as `dollars()` in gateway/accounting/money.py; a test compares them.
 export const usd = (value) => {
-  if (value === null || value === undefined) return "–";
-  const number = Number(value);
-  const digits = number !== 0 && Math.abs(number) < 1 ? 6 : 2;
-  return new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: digits }).format(number);
+  if (absent(value)) return NONE;
+  const [, sign, whole, fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(typeof value === "string" ? value : value.toFixed(12));
+  // One decimal more than the twelve of a picodollar: two digits of one picodollar end there.
+  const amount = BigInt(whole + fraction.padEnd(13, "0").slice(0, 13));
+  const cent = 10n ** 11n;
+  const places = amount === 0n || amount >= cent ? 2 : 15 - String(amount).length;
+  const digits = String(rounded(amount, 10n ** BigInt(13 - places))).padStart(places + 1, "0");
+  const dollars = BigInt(digits.slice(0, -places)).toLocaleString("en-US");
+  return `${amount === 0n ? "" : sign}$${dollars}.${digits.slice(-places)}`;
 };
 
-export const percent = (value, digits = 1) =>
-  value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)} %`;
+// amount / unit as a whole number, half to even.
+const rounded = (amount, unit) => {
+  const down = amount / unit;
+  const twice = 2n * (amount % unit);
+  return twice > unit || (twice === unit && down % 2n === 1n) ? down + 1n : down;
+};
+
+export const percent = (value, digits = 1) => (absent(value) ? NONE : `${(100 * value).toFixed(digits)} %`);
 
 export const count = (value) => new Intl.NumberFormat("en-US").format(value ?? 0);
 
@@ -16,11 +32,12 @@ export const moment = (milliseconds) => new Date(milliseconds).toISOString().sli
 
 export const day = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
 
-const MONTH = (365.25 / 12) * 86_400_000;
+// The month of all monthly figures, as in gateway/economics/periods.py.
+export const HOURS_A_MONTH = 730;
 
-// When `months` from now is; a date beyond the calendar is never.
+// The date `months` from now; null, and a date too far away for the calendar, is never.
 export const after = (months) => {
-  if (months === null || months === undefined) return "never at this rate";
-  const at = Date.now() + months * MONTH;
+  if (absent(months)) return "never at this rate";
+  const at = Date.now() + months * HOURS_A_MONTH * 3_600_000;
   return Number.isFinite(at) && at < 8.64e15 ? day(at) : "never at this rate";
 };

@@ -1,4 +1,4 @@
-// The slider: what a threshold would mean, applying it, and taking it back.
+// The slider: shows the effect of a threshold on recorded traffic, applies it, and undoes that.
 
 import { quality } from "/console/charts.js";
 import { after, count, percent, usd } from "/console/format.js";
@@ -6,11 +6,11 @@ import { after, count, percent, usd } from "/console/format.js";
 const $ = (id) => document.getElementById(id);
 
 const ROWS = [
-  ["share of the teacher", (p) => percent(p.teacher_share)],
-  ["sent up as novel", (p) => percent(p.novel_share)],
-  ["answers expected worse than the teacher's", worse],
-  ["cost a month", (p) => usd(p.monthly_cost_usd)],
-  ["saved a month", (p) => usd(p.monthly_savings_usd)],
+  ["teacher share", (p) => percent(p.teacher_share)],
+  ["sent to the teacher as novel", (p) => percent(p.novel_share)],
+  ["answers expected to be worse than the teacher's", worse],
+  ["monthly cost", (p) => usd(p.monthly_cost_usd)],
+  ["monthly savings", (p) => usd(p.monthly_savings_usd)],
 ];
 
 function worse(point) {
@@ -19,11 +19,11 @@ function worse(point) {
 }
 
 export class Tuning {
-  constructor(api, say) {
+  constructor(api, showStatus) {
     this.api = api;
-    this.say = say;
-    this.before = [];
-    this.asked = 0;
+    this.showStatus = showStatus;
+    this.previous = []; // thresholds to undo to; null is the one of the config file
+    this.requests = 0; // numbers the previews, so that only the response to the last one is shown
     $("threshold").oninput = () => this.preview();
     $("apply").onclick = () => this.apply(Number($("threshold").value));
     $("undo").onclick = () => this.undo();
@@ -33,17 +33,17 @@ export class Tuning {
     this.policy = await this.api.admin("GET", "policy");
     const all = await this.api.admin("GET", "whatif");
     this.points = all.points;
-    this.now = await this.whatIf(this.policy.threshold);
+    this.current = await this.whatIf(this.policy.threshold);
     const report = await this.api.admin("GET", "report");
-    this.invested = Number(report.investment_usd);
-    this.rest = this.invested - Number(report.savings_usd);
-    const months = all.months === null ? "too short a time to speak of months" : `${all.months.toFixed(2)} months`;
+    this.investment = Number(report.investment_usd);
+    this.remaining = this.investment - Number(report.savings_usd);
+    const months = all.months === null ? "less than an hour" : `${all.months.toFixed(2)} months`;
     $("traffic").textContent =
-      `From ${count(this.now.requests)} requests that this router scored, over ${months}. Quality comes from its calibrated ` +
-      `scores, with the range that nine of ten such samples fall into. Router ${this.policy.artifact}.`;
+      `From ${count(this.current.requests)} requests that this router scored, over ${months}. Quality is estimated from its ` +
+      `calibrated scores, with a 90% interval. Router ${this.policy.artifact}.`;
     $("threshold").value = this.policy.threshold;
-    this.show(this.now);
-    $("undo").disabled = this.before.length === 0;
+    this.show(this.current);
+    $("undo").disabled = this.previous.length === 0;
   }
 
   async whatIf(threshold) {
@@ -53,14 +53,14 @@ export class Tuning {
   preview() {
     const chosen = Number($("threshold").value);
     $("threshold-value").textContent = chosen.toFixed(2);
-    const asked = ++this.asked;
-    clearTimeout(this.waiting);
-    this.waiting = setTimeout(async () => {
+    const number = ++this.requests;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(async () => {
       try {
         const point = await this.whatIf(chosen);
-        if (asked === this.asked) this.show(point);
-      } catch (fault) {
-        this.say(fault.message, true);
+        if (number === this.requests) this.show(point);
+      } catch (error) {
+        this.showStatus(error.message, true);
       }
     }, 120);
   }
@@ -68,54 +68,55 @@ export class Tuning {
   show(chosen) {
     $("threshold-value").textContent = chosen.threshold.toFixed(2);
     $("threshold").setAttribute("aria-valuetext", `${chosen.threshold.toFixed(2)}: teacher ${percent(chosen.teacher_share)}`);
-    const own = [["threshold", (p) => p.threshold.toFixed(2)], ...ROWS, ["break-even from here on", (p) => this.breakEven(p)]];
-    const rows = own.map(([name, value]) => {
+    const shown = [["threshold", (p) => p.threshold.toFixed(2)], ...ROWS, ["break-even at this threshold", (p) => this.breakEven(p)]];
+    const rows = shown.map(([name, value]) => {
       const row = document.createElement("tr");
       const head = document.createElement("th");
       head.scope = "row";
       head.textContent = name;
       row.append(head);
-      for (const point of [this.now, chosen]) row.insertCell().textContent = value(point);
+      for (const point of [this.current, chosen]) row.insertCell().textContent = value(point);
       return row;
     });
     $("figures").tBodies[0].replaceChildren(...rows);
     $("apply").disabled = chosen.threshold === this.policy.threshold;
-    quality($("quality-chart"), this.points, this.now, chosen);
+    quality($("quality-chart"), this.points, this.current, chosen);
   }
 
-  // When what is left of the investment would be saved at a point's pace.
+  // The date by which the rest of the investment is saved at the monthly savings of `point`.
   breakEven(point) {
-    if (!this.invested) return "nothing invested";
-    if (this.rest <= 0) return "reached";
+    if (!this.investment) return "nothing invested";
+    if (this.remaining <= 0) return "reached";
     if (point.monthly_savings_usd === null) return "–";
-    return after(point.monthly_savings_usd > 0 ? this.rest / point.monthly_savings_usd : null);
+    return after(point.monthly_savings_usd > 0 ? this.remaining / point.monthly_savings_usd : null);
   }
 
   async apply(threshold) {
     const old = this.policy.source === "config" ? null : this.policy.threshold;
     await this.change(() => this.api.admin("PUT", "policy", { threshold, artifact: this.policy.artifact }), () => {
-      this.before.push(old);
-      return `Applied: ${threshold.toFixed(2)} holds from the next request on.`;
+      this.previous.push(old);
+      return `Applied: threshold ${threshold.toFixed(2)} is in use from the next request on.`;
     });
   }
 
   async undo() {
-    const old = this.before.at(-1);
+    const old = this.previous.at(-1);
     const call = () => (old === null ? this.api.admin("DELETE", "policy") : this.api.admin("PUT", "policy", { threshold: old }));
     await this.change(call, () => {
-      this.before.pop();
-      return "Taken back.";
+      this.previous.pop();
+      return "Undone.";
     });
   }
 
+  // Make a change, reload, and show the message that `done` returns.
   async change(call, done) {
     try {
       await call();
-      const said = done();
+      const message = done();
       await this.load();
-      this.say(said);
-    } catch (fault) {
-      this.say(fault.message, true);
+      this.showStatus(message);
+    } catch (error) {
+      this.showStatus(error.message, true);
     }
   }
 }

@@ -1,4 +1,4 @@
-"""The cost of usage: exact, and the worked example of the documentation."""
+"""The cost of usage: the worked example of the documentation, and exactness."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_more_cached_than_prompt_tokens_are_clamped() -> None:
     assert cost(Usage(100, 900, 0, True), at) == cost(Usage(100, 100, 0, True), at)
 
 
-def test_without_a_cached_price_cached_tokens_cost_as_input() -> None:
+def test_without_a_cached_price_cached_tokens_cost_as_much_as_input() -> None:
     at = price(Decimal("2.50"), None, Decimal("10.00"))
     assert cost(Usage(100, 60, 0, True), at).total == cost(Usage(100, 0, 0, True), at).total
 
 
-def test_a_price_that_is_no_whole_picodollar_is_refused() -> None:
+def test_a_price_with_too_many_decimals_is_an_error() -> None:
     with pytest.raises(ValueError, match="six decimals"):
         price(Decimal("0.0000001"), None, Decimal("1"))
     with pytest.raises(ValueError, match="twelve decimals"):
@@ -46,8 +46,13 @@ def test_a_price_that_is_no_whole_picodollar_is_refused() -> None:
 
 @given(COUNTS, COUNTS, COUNTS, PRICES, PRICES, PRICES)
 def test_cost_is_the_exact_product(
-    prompt: int, cached: int, output: int, dear: Decimal, cheap: Decimal, out: Decimal
+    prompt: int, cached: int, output: int, input_price: Decimal, cached_price: Decimal, output_price: Decimal
 ) -> None:
     cached = min(cached, prompt)
-    exact = (prompt - cached) * Fraction(dear) + cached * Fraction(cheap) + output * Fraction(out)
-    assert Fraction(usd(cost(Usage(prompt, cached, output, True), price(dear, cheap, out)).total)) == exact / 10**6
+    exact = (
+        (prompt - cached) * Fraction(input_price) + cached * Fraction(cached_price) + output * Fraction(output_price)
+    )
+    assert (
+        Fraction(usd(cost(Usage(prompt, cached, output, True), price(input_price, cached_price, output_price)).total))
+        == exact / 10**6
+    )

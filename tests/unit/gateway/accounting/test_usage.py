@@ -1,4 +1,4 @@
-"""Usage is what the upstream reported, never invented."""
+"""Parsing usage: what the upstream reported, and nothing else."""
 
 from __future__ import annotations
 

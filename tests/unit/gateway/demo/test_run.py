@@ -1,4 +1,4 @@
-"""The demo's table can be recomputed from the file that it plays."""
+"""The demo's figures equal those computed from the outcome file alone."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def demo(*arguments: str) -> dict[str, Any]:
 
 
 def tokens(text: str) -> int:
-    """About four characters a token, as models/answers.py documents for files without counts."""
+    """About four characters a token: the estimate of models/replay/answers.py for rows without counts."""
     return max(1, -(-len(text) // 4))
 
 
 def expected(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
-    """The table's figures, from the rows alone, at the default prices of the demo."""
+    """The expected figures, at the default prices of the demo."""
     assess = load().assess
     scored = sorted(rows, key=lambda row: assess(row["prompt"]).score, reverse=True)
     threshold = assess(scored[round(share * len(rows)) - 1]["prompt"]).score
@@ -84,10 +84,10 @@ def test_recorded_answers_of_real_models(shared: Path) -> None:
     check(demo("--outcomes", str(path)), expected(rows, 0.25))
 
 
-def test_rows_without_responses_are_named(tmp_path: Path) -> None:
+def test_rows_without_responses_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "outcomes.jsonl"
     path.write_text('{"id": "a", "prompt": "x", "student_score": 0, "teacher_score": 1}\n')
     command = [*BREAKEVEN, "demo", "--once", "--outcomes", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "row a: to be played a row needs" in done.stderr
+    assert "row a: the demo needs prompt" in done.stderr

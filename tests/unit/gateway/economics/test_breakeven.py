@@ -52,7 +52,7 @@ def test_pinned_and_unreported_requests_have_no_baseline() -> None:
     assert baseline([], PRICE, pinned=False) == 0
 
 
-def test_hosting_accrues_also_idle_and_by_the_rate_of_the_time() -> None:
+def test_hosting_accrues_while_idle_and_at_the_rate_in_force() -> None:
     rates = [Rate(0, 1_200), Rate(10 * HOUR, 2_400), Rate(20 * HOUR, 0)]
     assert hosting(rates, 0, 10 * HOUR) == 12_000
     assert hosting(rates, 5 * HOUR, 15 * HOUR) == 6_000 + 12_000
@@ -63,7 +63,7 @@ def test_hosting_accrues_also_idle_and_by_the_rate_of_the_time() -> None:
 def test_hosting_never_accrues_negatively() -> None:
     rates = [Rate(10 * HOUR, 1_200), Rate(20 * HOUR, 2_400)]
     assert hosting(rates, 0, 5 * HOUR) == 0  # before the first rate
-    assert hosting(rates, 15 * HOUR, 12 * HOUR) == 0  # the clock has stepped back
+    assert hosting(rates, 15 * HOUR, 12 * HOUR) == 0  # the clock was set back
     assert hosting([], 0, HOUR) == 0
 
 
@@ -71,7 +71,7 @@ def test_hosting_never_accrues_negatively() -> None:
     st.lists(st.tuples(st.integers(0, 10**14), st.integers(0, 10**14)), min_size=1, max_size=6),
     st.lists(st.integers(0, 10**14), min_size=3, max_size=3),
 )
-def test_hosting_of_a_whole_is_that_of_its_parts(rates: Sequence[tuple[int, int]], cuts: Sequence[int]) -> None:
+def test_hosting_is_additive_over_time(rates: Sequence[tuple[int, int]], cuts: Sequence[int]) -> None:
     ordered = [Rate(*rate) for rate in sorted(rates)]
     start, middle, end = sorted(cuts)
     whole = hosting(ordered, start, end)
@@ -79,7 +79,7 @@ def test_hosting_of_a_whole_is_that_of_its_parts(rates: Sequence[tuple[int, int]
     assert 0 <= whole - parts <= 1  # each part is rounded down to the picodollar
 
 
-def test_the_economics_in_words() -> None:
+def test_the_worked_example_of_the_documentation() -> None:
     api = picodollars(Decimal(100) * 15)
     student = picodollars(Decimal(100) * Decimal("0.50"))
     assert (api, student) == (1500 * 10**12, 50 * 10**12)
@@ -104,7 +104,7 @@ def test_payback_ratio() -> None:
     assert payback_ratio(50, 0) is None
 
 
-def test_payback_in_the_past_is_the_end_of_the_hour_that_reached_it() -> None:
+def test_payback_in_the_past_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
     rates = [Rate(0, 10)]
     hours = [Hour(0, 60, 0), Hour(1, 65, 5), Hour(5, 60, 0)]
     # After hour 0: 60 - 10 = 50; after hour 1: 120 - 20 = 100.
@@ -116,17 +116,17 @@ def test_payback_in_the_past_stays_when_savings_fall_again() -> None:
     assert payback_moment([Hour(0, 110, 0)], [Rate(0, 10)], 100, 0, 1000 * HOUR) == HOUR
 
 
-def test_payback_of_this_very_hour_is_now() -> None:
+def test_payback_within_the_current_hour_is_now() -> None:
     assert payback_moment([Hour(3, 500, 0)], [Rate(0, 0)], 100, 0, 3 * HOUR + 7) == 3 * HOUR + 7
 
 
-def test_payback_ahead_goes_on_at_the_pace_so_far() -> None:
+def test_payback_in_the_future_extrapolates_the_average() -> None:
     # 40 saved in 4 hours; 100 after 10.
     assert payback_moment([Hour(0, 20, 0), Hour(3, 20, 0)], [Rate(0, 0)], 100, 0, 4 * HOUR) == 10 * HOUR
 
 
 def test_payback_never() -> None:
-    assert payback_moment([Hour(0, 20, 0)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # it loses
+    assert payback_moment([Hour(0, 20, 0)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # negative savings
     assert payback_moment([], [Rate(0, 30)], 100, 0, 4 * HOUR) is None
     assert payback_moment([Hour(0, 20, 0)], [], 0, 0, 4 * HOUR) is None  # nothing was invested
-    assert payback_moment([Hour(0, 20, 0)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock has stepped back
+    assert payback_moment([Hour(0, 20, 0)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock was set back

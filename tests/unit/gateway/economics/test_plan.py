@@ -1,4 +1,4 @@
-"""The plan: worked examples, the volume at which it turns, and what cannot be."""
+"""The plan: worked examples, the break-even volume, and impossible assumptions."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def test_at_low_volume_the_teacher_alone_is_cheaper() -> None:
 
 
 @given(st.integers(1, 10**9), st.integers(0, 10**9), st.fractions(0, 1), st.integers(1, 10**13))
-def test_the_volume_at_which_it_turns(tokens_in: int, tokens_out: int, share: Fraction, hourly: int) -> None:
+def test_the_break_even_volume(tokens_in: int, tokens_out: int, share: Fraction, hourly: int) -> None:
     at = Assumptions(
         input_tokens=tokens_in, output_tokens=tokens_out, teacher=PRICE, teacher_share=share, hosting_per_hour=hourly
     )
-    turns = plan(at).beats_api_at
+    volume = plan(at).beats_api_at
     if share == 1:
-        assert turns is None
+        assert volume is None
         return
-    assert turns is not None
+    assert volume is not None
     assert plan(at).pays == (at.tokens * _margin(at) > hourly * HOURS_A_MONTH)
-    assert (turns - 1) * _margin(at) < hourly * HOURS_A_MONTH <= turns * _margin(at)
+    assert (volume - 1) * _margin(at) < hourly * HOURS_A_MONTH <= volume * _margin(at)
 
 
 def _margin(a: Assumptions) -> Fraction:
@@ -72,7 +72,7 @@ def _margin(a: Assumptions) -> Fraction:
     return (1 - a.teacher_share) * Fraction(before, a.tokens)
 
 
-def test_replicas_that_cannot_pay_for_themselves_when_full() -> None:
+def test_replicas_that_cost_more_than_they_save_at_full_load() -> None:
     slow = msgspec.structs.replace(HOSTED, replica_tokens=1_000_000)
     assert plan(slow).replicas == 8
     assert plan(slow).beats_api_at is None
@@ -99,15 +99,15 @@ def test_no_traffic_never_pays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"input_tokens": -1}, "input_tokens is negative"),
         ({"cached_tokens": 9_000_000}, "cached tokens are part"),
         ({"teacher_share": Fraction(3, 2)}, "teacher_share"),
         ({"replicas": 0}, "replica"),
-        ({"one_time": (Item("data", 5, 4),)}, "data: must be"),
+        ({"one_time": (Item("data", 5, 4),)}, "data: the range must"),
     ],
 )
-def test_what_cannot_be_is_named(change: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_impossible_assumptions_are_errors(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         plan(msgspec.structs.replace(HOSTED, **change))

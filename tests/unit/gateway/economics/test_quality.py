@@ -1,4 +1,4 @@
-"""Quality kept, from pairs: the ratio, its weights, and an interval that is honest with few pairs."""
+"""Quality retention from pairs: the ratio, its weights, and the coverage of its interval."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ def pair(student: float, teacher: float = 1.0, weight: float = 1.0, tokens: tupl
     return Compared(student, teacher, *tokens, weight)
 
 
-def test_by_hand() -> None:
+def test_a_small_example() -> None:
     found = retention([pair(0.5), pair(1.0), pair(0.6, 0.8)], 0.75)
     assert found is not None
     assert found.pairs == 3
     assert found.student.value == pytest.approx(2.1 / 2.8)
-    # A quarter of the traffic is the teacher's and keeps all: 1 - 0.75 * 0.25.
+    # A quarter of the traffic is the teacher's and loses nothing: 1 - 0.75 * 0.25.
     assert found.routed.value == pytest.approx(0.8125)
 
 
-def test_rare_draws_stand_for_more() -> None:
-    """One pair drawn at 1% stands for a hundred, one drawn at 100% for itself."""
+def test_pairs_sampled_at_a_lower_rate_weigh_more() -> None:
+    """A pair sampled at a rate of 1% has weight 100, one sampled at 100% has weight 1."""
     found = retention([pair(0.0, weight=100.0), pair(1.0, weight=1.0)], 1.0)
     assert found is not None
     assert found.routed.value == pytest.approx(1 / 101)
 
 
-def test_nothing_compared_says_nothing() -> None:
+def test_no_pairs_give_no_estimate() -> None:
     assert retention([], 0.5) is None
     assert retention([pair(0.0, 0.0)], 0.5) is None
     assert output_ratio([]) is None
 
 
-def test_a_few_pairs_without_a_loss_promise_little() -> None:
+def test_few_pairs_without_a_loss_have_a_wide_interval() -> None:
     few, many = retention([pair(1.0)] * 5, 1.0), retention([pair(1.0)] * 500, 1.0)
     assert few is not None
     assert many is not None
@@ -46,7 +46,7 @@ def test_a_few_pairs_without_a_loss_promise_little() -> None:
     assert 0.985 < many.student.low < 1.0
 
 
-def test_a_student_that_is_better_keeps_more_than_all() -> None:
+def test_a_student_that_is_better_retains_more_than_100_percent() -> None:
     found = retention([pair(1.0, 0.5)] * 50, 0.5)
     assert found is not None
     assert found.student.value == pytest.approx(2.0)
@@ -54,10 +54,10 @@ def test_a_student_that_is_better_keeps_more_than_all() -> None:
 
 
 @pytest.mark.parametrize("loss", [0.02, 0.2])
-def test_the_interval_holds_the_truth_as_often_as_it_says(loss: float) -> None:
-    """400 samples of 150 pairs, drawn at two rates: a 95% interval must hold in at least 92% of them."""
+def test_the_interval_has_its_nominal_coverage(loss: float) -> None:
+    """In 400 samples of 150 pairs at two sampling rates, the 95% interval must cover the truth in at least 92%."""
     rng = random.Random(5)
-    held = 0
+    covered = 0
     for _ in range(400):
         pairs = [
             pair(float(rng.random() >= loss), weight=weight)
@@ -65,8 +65,8 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(loss: float) -> None:
         ]
         found = retention(pairs, 1.0)
         assert found is not None
-        held += found.routed.low <= 1 - loss <= found.routed.high
-    assert held >= 0.92 * 400
+        covered += found.routed.low <= 1 - loss <= found.routed.high
+    assert covered >= 0.92 * 400
 
 
 def test_the_ratio_of_tokens_is_exact() -> None:

@@ -1,4 +1,4 @@
-"""All figures of a period in one value."""
+"""The statement of a period."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from breakeven.gateway.economics.totals import Hour, Sum, add
 from breakeven.router.policy import Route
 
 
-def of(
+def sums(
     upstream: str, pinned: bool = False, reason: str = "easy", *, baseline: int = 0, cost: int = 0, tokens: int = 0
 ) -> Sum:
     return Sum(
@@ -18,15 +18,15 @@ def of(
 
 
 GROUPS = [
-    of("student", baseline=200, tokens=1_000_000),
-    of("teacher", baseline=40, cost=30, tokens=7),
-    of("teacher", reason="shadow", cost=10, tokens=7),
-    of("teacher", True, "pinned", cost=1000, tokens=7),
+    sums("student", baseline=200, tokens=1_000_000),
+    sums("teacher", baseline=40, cost=30, tokens=7),
+    sums("teacher", reason="shadow", cost=10, tokens=7),
+    sums("teacher", True, "pinned", cost=1000, tokens=7),
 ]
 HOURS = [Hour(0, 140, 40), Hour(1, 100, 0)]
 
 
-def test_pinned_traffic_is_outside_of_savings_on_both_sides() -> None:
+def test_pinned_traffic_is_excluded_from_baseline_and_spend() -> None:
     one = state(GROUPS, HOURS, [Rate(0, 10)], 50, since=None, until=2 * HOUR)
     assert (one.baseline, one.routed_spend, one.pinned_spend, one.hosting) == (240, 40, 1000, 20)
     assert one.savings == 240 - 40 - 20
@@ -38,9 +38,9 @@ def test_pinned_traffic_is_outside_of_savings_on_both_sides() -> None:
     assert one.payback_at == HOUR
 
 
-def test_a_period_has_the_payback_of_the_whole_history() -> None:
+def test_the_payback_of_a_period_is_that_of_the_whole_history() -> None:
     rates = [Rate(0, 10)]
-    period = state([of("student", baseline=100)], HOURS, rates, 120, since=HOUR, until=2 * HOUR)
+    period = state([sums("student", baseline=100)], HOURS, rates, 120, since=HOUR, until=2 * HOUR)
     assert (period.savings, period.hosting, period.since) == (90, 10, HOUR)
     assert (period.payback_ratio, period.payback_at) == (180 / 120, 2 * HOUR)
 
@@ -51,7 +51,7 @@ def test_an_empty_ledger() -> None:
     assert (one.payback_ratio, one.payback_at, one.student_per_million) == (None, None, None)
 
 
-def test_hosting_in_an_idle_time_is_a_loss() -> None:
+def test_hosting_without_traffic_is_a_loss() -> None:
     one = state([], [], [Rate(0, 10)], 100, since=None, until=24 * HOUR)
     assert (one.savings, one.payback_ratio, one.payback_at) == (-240, -2.4, None)
 
@@ -68,9 +68,9 @@ def test_payback_without_hosting_or_before_it_began() -> None:
         assert one.payback_at == 8 * HOUR
 
 
-def test_the_pace_counts_from_when_hosting_began_within_the_first_hour() -> None:
+def test_the_average_starts_when_hosting_began_within_the_first_hour() -> None:
     # 10 saved in the last minute of an hour: 100 are reached ten minutes after hosting began, not after hours.
     minute = HOUR // 60
     began = 59 * minute
-    one = state([of("student", baseline=10)], [Hour(0, 10, 0)], [Rate(began, 0)], 100, since=None, until=HOUR)
+    one = state([sums("student", baseline=10)], [Hour(0, 10, 0)], [Rate(began, 0)], 100, since=None, until=HOUR)
     assert (one.since, one.payback_at) == (began, began + 10 * minute)

@@ -1,4 +1,4 @@
-"""`breakeven plan` from outside."""
+"""`breakeven plan` as a subprocess."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKED = (
 )  # fmt: skip
 
 
-def test_the_worked_example_in_words(tmp_path: Path) -> None:
+def test_the_worked_example_as_text(tmp_path: Path) -> None:
     plot = tmp_path / "plan.png"
     done = breakeven(*WORKED, "--plot", str(plot))
     assert (done.returncode, done.stderr) == (0, "")
@@ -41,18 +41,18 @@ def test_the_worked_example_as_json() -> None:
     assert {row["tokens_per_month"] for row in made["sensitivity"]} >= {10_000_000, 1_000_000_000}
 
 
-def test_it_says_when_distilling_does_not_pay() -> None:
+def test_the_verdict_when_distilling_does_not_pay() -> None:
     done = breakeven("plan", "--input-tokens", "8M", "--output-tokens", "2M", "--hosting-usd-per-hour", "1.2")
     assert "Distilling does not pay" in done.stdout
-    assert "Hosting beats the API from 45,625,000 tokens a month" in done.stdout
+    assert "Hosting is cheaper than the API from 45,625,000 tokens a month" in done.stdout
     slow = breakeven(
         "plan", "--input-tokens", "8M", "--hosting-usd-per-hour", "1.2", "--replica-tokens-per-second", "1"
     )
-    assert "No volume of such traffic turns that" in slow.stdout
+    assert "It stays so at any volume of this traffic" in slow.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--input-tokens", "many"), "--input-tokens: not a number of tokens"),
         (("--input-tokens", "1", "--input-usd", "-3"), "--input-usd: must not be negative"),
@@ -62,8 +62,8 @@ def test_it_says_when_distilling_does_not_pay() -> None:
         (("--input-tokens", "1", "--labour-usd", "0.0000001"), "--labour-usd: has more than six decimals"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
     done = breakeven("plan", *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1

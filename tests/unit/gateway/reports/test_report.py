@@ -1,4 +1,4 @@
-"""`breakeven report` from outside: groupings, CSV, JSON, the chart."""
+"""`breakeven report` as a subprocess: groups, CSV, JSON, tables and the chart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START = (NOW // DAY - 5) * DAY
 
 
 def record(index: int, at: int) -> RequestRecord:
-    """Every fifth is answered by the teacher for 2 USD; each would have cost 2 USD there."""
+    """A request; every fifth is answered by the teacher for 2 USD, which is also the baseline of each."""
     teacher = index % 5 == 0
     attempt = AttemptRecord(
         Route.TEACHER if teacher else Route.STUDENT,
@@ -51,7 +51,7 @@ def record(index: int, at: int) -> RequestRecord:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five whole days at 20 requests a day; hosting 1 USD an hour; 500 USD invested."""
+    """A ledger with five whole days of 20 requests; hosting is 1 USD an hour, the investment 500 USD."""
     path = tmp_path_factory.mktemp("report") / "breakeven.yaml"
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START // 10**6))
     document = {
@@ -91,7 +91,7 @@ def test_by_day_as_csv(config: Path) -> None:
     }
 
 
-def test_by_several(config: Path) -> None:
+def test_by_two_keys(config: Path) -> None:
     made = json.loads(report(config, "--json", "--by", "key,reason").stdout)
     groups = {(row["key"], row["reason"]): row["requests"] for row in made["groups"]}
     assert groups == {("-", "difficult"): 10, ("-", "easy"): 40, ("team-a", "difficult"): 10, ("team-a", "easy"): 40}
@@ -103,7 +103,7 @@ def test_a_period(config: Path) -> None:
     assert [Decimal(made[f"{name}_usd"]) for name in ("baseline", "teacher_spend", "hosting", "savings")] == [
         80, 16, 48, 16,
     ]  # fmt: skip
-    # The payback of a period's report is that of the whole project until its end: 3 days of 40 - 8 - 24.
+    # The payback ratio is that of the whole history until the end of the period: 3 days of 40 - 8 - 24.
     assert made["payback_ratio"] == pytest.approx(24 / 500)
 
 
@@ -116,7 +116,7 @@ def test_the_projection_of_a_steady_pace(config: Path) -> None:
     assert made["payback_at"] is not None
 
 
-def test_for_people(config: Path, tmp_path: Path) -> None:
+def test_tables_and_charts(config: Path, tmp_path: Path) -> None:
     png = tmp_path / "chart.png"
     done = report(config, "--by", "day", "--chart", "--png", str(png))
     assert (done.returncode, done.stderr) == (0, "")
@@ -127,7 +127,7 @@ def test_for_people(config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--by", "prompt"), "--by: cannot group by prompt"),
         (("--by", "day,day"), "--by: names the same twice"),
@@ -136,14 +136,14 @@ def test_for_people(config: Path, tmp_path: Path) -> None:
         (("--since", "2026-02-01", "--until", "2026-01-01"), "--since must be before --until"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(config: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(config: Path, arguments: tuple[str, ...], message: str) -> None:
     done = report(config, *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_where_there_is_no_ledger_none_is_made(config: Path, tmp_path: Path) -> None:
+def test_a_missing_ledger_is_an_error_and_is_not_created(config: Path, tmp_path: Path) -> None:
     (tmp_path / "breakeven.yaml").write_text(config.read_text())
     done = report(tmp_path / "breakeven.yaml")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`breakeven tune` end to end: from rows, from the ledger, and onto a running gateway."""
+"""`breakeven tune` end to end: from outcome rows, from the ledger, and applied to a running gateway."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def test_a_quality_floor(folder: Path) -> None:
     assert chosen["threshold"] == found["threshold"]
     assert chosen["low"] >= 0.94
     assert chosen["share"] < 0.6
-    # 100,000 requests at 100 output tokens of 60 USD a million, and about 12 of input at 15.
-    month = 100_000 * (100 * 60 + 12 * 15) / 1e6
-    every = found["points"][0]
-    assert every["share"] == 1.0
-    assert every["monthly_cost_usd"] - chosen["monthly_cost_usd"] == pytest.approx(
-        month * (1 - chosen["share"]), rel=0.05
+    # 100,000 requests with 100 output tokens at 60 USD per million, and about 12 input tokens at 15.
+    all_teacher = 100_000 * (100 * 60 + 12 * 15) / 1e6
+    first = found["points"][0]
+    assert first["share"] == 1.0
+    assert first["monthly_cost_usd"] - chosen["monthly_cost_usd"] == pytest.approx(
+        all_teacher * (1 - chosen["share"]), rel=0.05
     )
     assert (folder / "tune.png").read_bytes().startswith(b"\x89PNG")
 
@@ -94,7 +94,7 @@ def test_a_share_and_a_budget(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--quality", "0.98"), "rows are too few to promise 98.0%"),
         ((), "give one of"),
@@ -102,14 +102,14 @@ def test_a_share_and_a_budget(folder: Path) -> None:
         (("--monthly-usd", "5"), "--requests-per-month"),
     ],
 )
-def test_what_cannot_be_promised_is_refused(folder: Path, options: tuple[str, ...], said: str) -> None:
+def test_a_goal_that_cannot_be_met_is_an_error(folder: Path, options: tuple[str, ...], message: str) -> None:
     few = write(folder / "few.jsonl", rows(40, 3))
     result = tune(folder, str(few), *options)
     assert result.exit_code != 0
-    assert said in str(result.exception)
+    assert message in str(result.exception)
 
 
-def test_from_the_ledger_and_onto_the_gateway(
+def test_from_the_ledger_and_applied_to_the_gateway(
     folder: Path, tmp_path: Path, gateway: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BREAKEVEN_ADMIN_KEY", KEY)
@@ -132,7 +132,7 @@ def test_from_the_ledger_and_onto_the_gateway(
         active = httpx2.get(f"{served.url}/admin/policy", headers=headers, timeout=30.0).json()
         assert (active["threshold"], active["source"]) == (threshold, "admin")
 
-        # A threshold belongs to its artifact: one for the shipped router is refused here.
+        # A threshold is valid for one artifact only: the gateway rejects one that was solved for another.
         other = ("--artifact", str(Path("router/shipped").resolve()), "--apply", "--url", served.url)
         refused = tune(folder, str(folder / "rows.jsonl"), "--teacher-share", "0.5", *other, config=served.config)
         assert "tune again" in str(refused.exception)

@@ -1,6 +1,6 @@
-"""The parts of the compose demo: a replayed student, a replayed teacher, and a player that never ends.
+"""The upstreams and the load of the compose demo: replay servers for student and teacher, and an endless client.
 
-`python parts.py --gateway http://127.0.0.1:8080 --student-port 8001 --teacher-port 8002 --key demo`
+`python replay.py --gateway http://127.0.0.1:8080 --student-port 8001 --teacher-port 8002 --key demo`
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from breakeven.models import recorded
 
 @contextlib.contextmanager
 def replayed(side: str, port: int, folder: Path) -> Iterator[None]:
-    """A replay server of one side's recorded answers."""
+    """Run a replay server of the recorded answers of `side` (student or teacher) on `port` during the block.
+
+    Its input file is written to `folder`.
+    """
     answers = folder / f"{side}.jsonl"
     with answers.open("w", encoding="utf-8") as file:
         for row in recorded.load():
@@ -42,8 +45,11 @@ def replayed(side: str, port: int, folder: Path) -> Iterator[None]:
         process.wait(15)
 
 
-def play(gateway: str, key: str, per_second: float, stopped: threading.Event) -> None:
-    """Ask all recorded prompts again and again. A gateway that is not there yet is waited for."""
+def send_requests(gateway: str, key: str, per_second: float, stopped: threading.Event) -> None:
+    """Send the recorded prompts to the gateway in a loop, `per_second` of them, until `stopped` is set.
+
+    Failed requests are ignored, so the gateway may start later.
+    """
     with httpx2.Client(base_url=gateway, timeout=60.0, headers={"authorization": f"Bearer {key}"}) as client:
         for row in itertools.cycle(recorded.load()):
             if stopped.wait(1 / per_second):
@@ -54,7 +60,7 @@ def play(gateway: str, key: str, per_second: float, stopped: threading.Event) ->
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Parse the command line, start everything, and run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--student-port", type=int, required=True)
@@ -70,7 +76,7 @@ def main() -> None:
         replayed("student", options.student_port, Path(name)),
         replayed("teacher", options.teacher_port, Path(name)),
     ):
-        play(options.gateway, options.key, options.per_second, stopped)
+        send_requests(options.gateway, options.key, options.per_second, stopped)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""The command `plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breakeven.gateway.cli.options import AsJson, require_plots, show
+
+InputTokens = Annotated[str, typer.Option(help="Prompt tokens a month, such as 80M.")]
+OutputTokens = Annotated[str, typer.Option(help="Completion tokens a month, such as 20M.")]
+CachedTokens = Annotated[str, typer.Option(help="Prompt tokens a month that the teacher's API bills as cached.")]
+InputUsd = Annotated[str, typer.Option(help="Teacher's price in USD per million uncached prompt tokens.")]
+CachedUsd = Annotated[
+    str | None, typer.Option(help="Teacher's price in USD per million cached prompt tokens; default: --input-usd.")
+]
+OutputUsd = Annotated[str, typer.Option(help="Teacher's price in USD per million completion tokens.")]
+TeacherShare = Annotated[str, typer.Option(help="Share of the tokens that still goes to the teacher (0-1).")]
+HostingUsd = Annotated[str, typer.Option(help="Cost of one replica of the student in USD per hour.")]
+Replicas = Annotated[int, typer.Option(min=1, help="Minimum number of replicas.")]
+ReplicaSpeed = Annotated[
+    str | None, typer.Option(help="Tokens per second that one replica can serve; default: no limit.")
+]
+StudentUsd = Annotated[str, typer.Option(help="USD per million tokens, for a student that is billed by the token.")]
+Examples = Annotated[int, typer.Option(min=0, help="Number of examples in the dataset that the teacher generates.")]
+ExampleInput = Annotated[int, typer.Option(min=0, help="Prompt tokens per example.")]
+ExampleOutput = Annotated[int, typer.Option(min=0, help="Completion tokens per example.")]
+TrainingUsd = Annotated[str, typer.Option(help="One-time cost of training in USD.")]
+EvaluationUsd = Annotated[str, typer.Option(help="One-time cost of evaluation in USD.")]
+LabourUsd = Annotated[str, typer.Option(help="One-time cost of labour in USD.")]
+InvestmentUsd = Annotated[
+    list[str] | None,
+    typer.Option(help="Total one-time cost in USD, replacing the parts above; give it twice for a range."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(help="Write a PNG of cumulative cost over months and cost by volume; needs matplotlib."),
+]
+
+
+def plan(
+    input_tokens: InputTokens,
+    output_tokens: OutputTokens = "0",
+    cached_tokens: CachedTokens = "0",
+    input_usd: InputUsd = "15",
+    cached_usd: CachedUsd = None,
+    output_usd: OutputUsd = "60",
+    teacher_share: TeacherShare = "0.2",
+    hosting_usd_per_hour: HostingUsd = "0",
+    replicas: Replicas = 1,
+    replica_tokens_per_second: ReplicaSpeed = None,
+    student_usd_per_million: StudentUsd = "0",
+    examples: Examples = 0,
+    example_input_tokens: ExampleInput = 500,
+    example_output_tokens: ExampleOutput = 500,
+    training_usd: TrainingUsd = "0",
+    evaluation_usd: EvaluationUsd = "0",
+    labour_usd: LabourUsd = "0",
+    investment_usd: InvestmentUsd = None,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate what distilling would cost and save, when it breaks even, and whether it does, before you build it."""
+    from breakeven.gateway.economics import plan as economics
+    from breakeven.gateway.reports import plan as planning
+    from breakeven.gateway.reports.plan_options import OneTimeCosts, Traffic, assumptions
+
+    require_plots("--plot", plot)
+    traffic = Traffic(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
+        input_usd=input_usd,
+        cached_usd=cached_usd,
+        output_usd=output_usd,
+        teacher_share=teacher_share,
+        hosting_usd_per_hour=hosting_usd_per_hour,
+        replicas=replicas,
+        replica_tokens_per_second=replica_tokens_per_second,
+        student_usd_per_million=student_usd_per_million,
+    )
+    dataset = (examples, example_input_tokens, example_output_tokens)
+    costs = OneTimeCosts(*dataset, training_usd, evaluation_usd, labour_usd, tuple(investment_usd or ()))
+    made = economics.plan(assumptions(traffic, costs))
+    if plot is not None:
+        planning.draw(made, plot)
+    if as_json:
+        typer.echo(json.dumps(planning.to_dict(made), indent=1))
+        return
+    show([*planning.render(made), planning.verdict(made)])
+    if plot is not None:
+        typer.echo(f"plot: {plot}")
