@@ -185,10 +185,10 @@ def test_a_stream_and_a_whole_answer_say_the_same(reported: dict[str, Any], usag
     assert chat.usage(encode({"choices": [], "usage": reported})) == usage
     assert responses.usage(encode({"object": "response", "usage": reported})) == usage
     (event,) = Scanner().feed(b"data: %b\n\n" % encode({"choices": [], "usage": reported}))
-    assert chat.mark(event).usage == usage
+    assert chat.read_event(event).usage == usage
     done = {"type": "response.completed", "response": {"usage": reported}}
     (event,) = Scanner().feed(b"event: response.completed\ndata: %b\n\n" % encode(done))
-    assert responses.mark(event).usage == usage
+    assert responses.read_event(event).usage == usage
 
 
 def test_the_tier_that_the_answer_was_served_in_may_stand_beside_its_usage() -> None:
@@ -199,12 +199,12 @@ def test_the_tier_that_the_answer_was_served_in_may_stand_beside_its_usage() -> 
     (event,) = Scanner().feed(
         b'data: {"choices":[],"service_tier":"flex","usage":{"prompt_tokens":20000,"completion_tokens":1000}}\n\n'
     )
-    assert chat.mark(event).usage == found
+    assert chat.read_event(event).usage == found
     (event,) = Scanner().feed(
         b'data: {"type":"response.completed","response":'
         b'{"service_tier":"flex","usage":{"input_tokens":20000,"output_tokens":1000}}}\n\n'
     )
-    assert responses.mark(event).usage == found
+    assert responses.read_event(event).usage == found
 
 
 @pytest.mark.parametrize(
