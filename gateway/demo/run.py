@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from breakeven.gateway.accounting.money import dollars, picodollars
-from breakeven.gateway.demo.player import Played, play
+from breakeven.gateway.demo.load_generator import Result, send_all
 from breakeven.gateway.demo.processes import DemoError, free_port, gateway, replay
 from breakeven.gateway.demo.rows import DemoRow
 from breakeven.gateway.economics.statement import Statement
@@ -84,16 +84,16 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
         config = _write_config(folder, sections, threshold, setup)
         url = stack.enter_context(gateway(config, free_port(setup.port), folder))
         console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
-        played = _play(url, rows, console)
+        results = _send_all(url, rows, console)
         httpx2.get(f"{url}/metrics", timeout=30.0)  # a scrape writes all settled requests to the ledger
-        figures = _figures(folder, played, setup.prices, check, live=bool(setup.student or setup.teacher))
+        figures = _figures(folder, results, setup.prices, check, live=bool(setup.student or setup.teacher))
         console.print(_table(figures))
         if setup.once:
             return figures
         console.print(
             "\nThe gateway keeps running; try it, and stop it with Ctrl-C:\n"
             f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
-            f"    -d '{_example(played)}'\n"
+            f"    -d '{_example(results)}'\n"
             f"  curl {url}/metrics",
             markup=False,
             highlight=False,
@@ -102,9 +102,9 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
     return figures
 
 
-def _example(played: Sequence[Played]) -> str:
+def _example(results: Sequence[Result]) -> str:
     """A request body for curl: the shortest prompt that the student answered, with a recorded score of 1."""
-    quotable = [p for p in played if not set(p.row.prompt) & set("'\\\n")]
+    quotable = [p for p in results if not set(p.row.prompt) & set("'\\\n")]
     good = [p for p in quotable if p.route == Route.STUDENT and p.row.student.score == 1] or quotable
     prompt = min((p.row.prompt for p in good), key=len, default="Hello")
     return json.dumps({"messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False)
@@ -139,22 +139,22 @@ def _write_config(folder: Path, sections: dict[str, dict[str, object]], threshol
     return path
 
 
-def _play(url: str, rows: Sequence[DemoRow], console: Console) -> list[Played]:
+def _send_all(url: str, rows: Sequence[DemoRow], console: Console) -> list[Result]:
     counts = {"student": 0, "teacher": 0, "failed": 0}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("requests", total=len(rows))
 
-        def done(played: Played) -> None:
-            counts[played.route or "failed"] += 1
+        def done(result: Result) -> None:
+            counts[result.route or "failed"] += 1
             shown = "  ".join(f"{name} {count}" for name, count in counts.items() if count or name != "failed")
             progress.update(task, advance=1, description=shown)
 
-        return play(url, rows, done)
+        return send_all(url, rows, done)
 
 
 def _figures(
-    folder: Path, played: Sequence[Played], prices: Prices, check: Checker | None, *, live: bool
+    folder: Path, results: Sequence[Result], prices: Prices, check: Checker | None, *, live: bool
 ) -> dict[str, object]:
     """The figures of the table: those of the ledger, and the quality of the answers."""
     ledger = Ledger.open(f"sqlite:///{folder / 'breakeven.db'}", journal=folder / "reading")
@@ -162,11 +162,11 @@ def _figures(
         statement: Statement = current(ledger, time.time_ns() // 1000)
     finally:
         ledger.close()
-    answered = [p for p in played if p.route is not None and p.answer is not None]
+    answered = [p for p in results if p.route is not None and p.answer is not None]
     if not answered:
         raise DemoError("no request was answered; check that the upstreams are running")
 
-    def quality(one: Played) -> float:
+    def quality(one: Result) -> float:
         if live:
             # Real answers can be scored only for the recorded set, which has a checker for each prompt.
             return check(one.row, one.answer or "") if check is not None else math.nan
@@ -189,7 +189,7 @@ def _figures(
     )
     return {
         **to_dict(statement),
-        "failed": len(played) - len(answered),
+        "failed": len(results) - len(answered),
         "quality": routed / len(answered) if math.isfinite(routed) else None,
         "teacher_quality": teacher_alone / len(answered),
         "student_quality": student_alone / len(answered),

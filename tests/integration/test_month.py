@@ -94,7 +94,7 @@ def hosting(until: datetime.datetime, since: datetime.datetime = START) -> Decim
 
 
 @dataclass(frozen=True)
-class Played:
+class Results:
     """The requests of the month, and the figures that the gateway gave."""
 
     asked: list[Asked]
@@ -117,7 +117,7 @@ def config(student: str, teacher: str, **hosting: Any) -> dict[str, Any]:
     return made
 
 
-def play(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
+def send(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
     questions = {tokens: question for question, tokens in QUESTIONS.items()}
     for one in asked:
         clock.set(one.at)
@@ -128,7 +128,7 @@ def play(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     folder = tmp_path_factory.mktemp("month")
     clock = Clock(folder, START)
     env = {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}
@@ -145,13 +145,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         gateway.start()
         asked = list(month())
         try:
-            play(gateway, clock, [one for one in asked if one.at < STOPPED])
+            send(gateway, clock, [one for one in asked if one.at < STOPPED])
             clock.set(STOPPED)
             assert gateway.stop() == 0
             clock.set(RESTARTED)
             gateway.config.write_text(yaml.safe_dump(config(student, teacher, hosting_usd_per_hour=2.05)))
             gateway.start()
-            play(gateway, clock, [one for one in asked if one.at > RESTARTED])
+            send(gateway, clock, [one for one in asked if one.at > RESTARTED])
             clock.set(END)
             invest = [
                 *BREAKEVEN,
@@ -169,7 +169,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
                 by_day, check=True, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
             ).stdout
             headers = {"authorization": f"Bearer {KEY}"}
-            yield Played(
+            yield Results(
                 asked,
                 gateway.report(),
                 gateway.report("--since", "2026-11-09T10:30:00Z", "--until", "2026-11-17"),
@@ -208,21 +208,21 @@ def reached(asked: list[Asked], investment: Decimal) -> datetime.datetime:
     raise AssertionError("never")
 
 
-def test_the_report_is_exact(played: Played) -> None:
+def test_the_report_is_exact(results: Results) -> None:
     for report, since, until in (
-        (played.report, START, END),
-        (played.admin, START, END),
+        (results.report, START, END),
+        (results.admin, START, END),
         (
-            played.period,
+            results.period,
             datetime.datetime(2026, 11, 9, 10, 30, tzinfo=UTC),
             datetime.datetime(2026, 11, 17, tzinfo=UTC),
         ),
     ):
-        for name, value in expected(played.asked, since, until).items():
+        for name, value in expected(results.asked, since, until).items():
             assert Decimal(report[name]) == value, name
-        assert report["requests"] == sum(since <= one.at < until for one in played.asked)
+        assert report["requests"] == sum(since <= one.at < until for one in results.asked)
         for upstream, teacher in (("teacher", True), ("student", False)):
-            those = [one for one in played.asked if since <= one.at < until and one.teacher is teacher]
+            those = [one for one in results.asked if since <= one.at < until and one.teacher is teacher]
             tokens = [[p - c, c, o] for p, c, o in (one.tokens for one in those)]
             sums = [sum(column) for column in zip(*tokens, strict=True)]
             assert list(report["upstreams"][upstream]["tokens"].values()) == sums
@@ -230,50 +230,50 @@ def test_the_report_is_exact(played: Played) -> None:
             assert [Decimal(value) for value in report["upstreams"][upstream]["cost_usd"].values()] == costs
 
 
-def test_break_even_is_the_hour_in_which_it_was_reached(played: Played) -> None:
-    moment = reached(played.asked, Decimal("200.5"))
+def test_break_even_is_the_hour_in_which_it_was_reached(results: Results) -> None:
+    moment = reached(results.asked, Decimal("200.5"))
     assert START < moment < END
-    for report in (played.report, played.admin):
+    for report in (results.report, results.admin):
         assert report["payback_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        savings = expected(played.asked, START, END)["savings_usd"]
+        savings = expected(results.asked, START, END)["savings_usd"]
         assert report["payback_ratio"] == pytest.approx(float(savings / Decimal("200.5")), rel=1e-15)
-    assert played.metrics["breakeven_payback_timestamp_seconds"] == moment.timestamp()
+    assert results.metrics["breakeven_payback_timestamp_seconds"] == moment.timestamp()
 
 
-def test_the_metrics_are_the_same_figures(played: Played) -> None:
-    figures = expected(played.asked, START, END)
+def test_the_metrics_are_the_same_figures(results: Results) -> None:
+    figures = expected(results.asked, START, END)
     for metric, name in (
         ("breakeven_baseline_usd_total", "baseline_usd"),
         ("breakeven_hosting_usd_total", "hosting_usd"),
         ("breakeven_savings_usd", "savings_usd"),
         ("breakeven_investment_usd", "investment_usd"),
     ):
-        assert played.metrics[metric] == float(figures[name]), metric
+        assert results.metrics[metric] == float(figures[name]), metric
     spend = sum(
-        played.metrics[f'breakeven_cost_usd_total{{kind="{kind}",upstream="teacher"}}']
+        results.metrics[f'breakeven_cost_usd_total{{kind="{kind}",upstream="teacher"}}']
         for kind in ("input", "cached_input", "output")
     )
     assert round(spend, 2) == round(float(figures["teacher_spend_usd"] + figures["pinned_spend_usd"]), 2)
-    served = sum(p + o for p, _, o in (one.tokens for one in played.asked if not one.teacher))
+    served = sum(p + o for p, _, o in (one.tokens for one in results.asked if not one.teacher))
     per_million = float(figures["hosting_usd"] * 10**6 / served)
-    assert played.metrics["breakeven_student_usd_per_million_tokens"] == pytest.approx(per_million, rel=1e-15)
-    assert played.report["student_usd_per_million_tokens"] == pytest.approx(per_million, rel=1e-15)
+    assert results.metrics["breakeven_student_usd_per_million_tokens"] == pytest.approx(per_million, rel=1e-15)
+    assert results.report["student_usd_per_million_tokens"] == pytest.approx(per_million, rel=1e-15)
 
 
-def test_each_day_is_exact_and_the_weekend_has_no_rows(played: Played) -> None:
-    found = {row["day"]: row for row in played.days}
+def test_each_day_is_exact_and_the_weekend_has_no_rows(results: Results) -> None:
+    found = {row["day"]: row for row in results.days}
     assert set(found) == {f"2026-11-{day:02}" for day in range(1, 31) if day not in WEEKEND}
     for day, row in found.items():
-        those = [one for one in played.asked if one.at.strftime("%Y-%m-%d") == day]
+        those = [one for one in results.asked if one.at.strftime("%Y-%m-%d") == day]
         assert int(row["requests"]) == len(those)
         assert Decimal(row["cost_usd"]) == sum(sum(one.parts) for one in those if one.teacher)
         assert Decimal(row["baseline_usd"]) == sum(sum(one.parts) for one in those if not one.pinned)
 
 
-def test_the_curve_falls_by_hosting_over_the_weekend(played: Played) -> None:
-    curve = {point["until"][:10]: Decimal(point["savings_usd"]) for point in played.admin["curve"][1:]}
+def test_the_curve_falls_by_hosting_over_the_weekend(results: Results) -> None:
+    curve = {point["until"][:10]: Decimal(point["savings_usd"]) for point in results.admin["curve"][1:]}
     assert curve["2026-11-14"] - curve["2026-11-15"] == 24 * Decimal("2.4")  # the first is the end of the 13th
-    assert curve["2026-12-01"] == expected(played.asked, START, END)["savings_usd"]
+    assert curve["2026-12-01"] == expected(results.asked, START, END)["savings_usd"]
     for day in range(2, 31):
         end = datetime.datetime(2026, 11, day, tzinfo=UTC)
-        assert curve[f"2026-11-{day:02}"] == expected(played.asked, START, end)["savings_usd"]
+        assert curve[f"2026-11-{day:02}"] == expected(results.asked, START, end)["savings_usd"]

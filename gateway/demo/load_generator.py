@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 120.0
 _MAX_TOKENS = 512
 
 
-class Played(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True):
     """The result for one prompt: the route that answered and the text of the answer; both None for a failure."""
 
     row: DemoRow
@@ -24,29 +24,29 @@ class Played(msgspec.Struct, frozen=True):
     answer: str | None
 
 
-def play(url: str, rows: Sequence[DemoRow], done: Callable[[Played], None]) -> list[Played]:
+def send_all(url: str, rows: Sequence[DemoRow], done: Callable[[Result], None]) -> list[Result]:
     """Send the prompts of all rows to the gateway at `url`, every second one streamed, and return the results in order.
 
     `done` is called after each. Failed requests are results too.
     """
-    return asyncio.run(_play(url, rows, done))
+    return asyncio.run(_send_all(url, rows, done))
 
 
-async def _play(url: str, rows: Sequence[DemoRow], done: Callable[[Played], None]) -> list[Played]:
+async def _send_all(url: str, rows: Sequence[DemoRow], done: Callable[[Result], None]) -> list[Result]:
     slots = asyncio.Semaphore(_CONCURRENCY)
     limits = httpx2.Limits(max_connections=_CONCURRENCY)
 
     async with httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, limits=limits) as client:
 
-        async def one(number: int, row: DemoRow) -> Played:
+        async def one(number: int, row: DemoRow) -> Result:
             async with slots:
                 try:
                     route, answer = await _ask(client, row.prompt, stream=number % 2 == 1)
                 except (httpx2.HTTPError, msgspec.DecodeError, KeyError, IndexError):
                     route, answer = None, None
-            played = Played(row, route, answer)
-            done(played)
-            return played
+            result = Result(row, route, answer)
+            done(result)
+            return result
 
         return list(await asyncio.gather(*(one(number, row) for number, row in enumerate(rows))))
 
