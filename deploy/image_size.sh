@@ -5,7 +5,7 @@ set -euo pipefail
 readonly LIMIT_MB=350
 source_tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
-trap 'umount "$work/root/proc" 2> /dev/null || true; rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
 root=$work/root
 
 mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d | head -n 1 | tr -d ' ')
@@ -19,10 +19,11 @@ chroot "$work/build" apt-get install -qq -y --no-install-recommends python3-venv
 mkdir "$work/build/src"
 git -C "$source_tree" archive HEAD pyproject.toml setup.py README.md LICENSE gateway router models deploy/install.sh |
   tar x -C "$work/build/src"
-env=(PIP_CONFIG_FILE=/etc/pip.conf)
-[[ ! -f $(pip config debug 2> /dev/null | sed -n 's/^  \(.*\), exists: True/\1/p' | head -n 1) ]] ||
-  cp "$(pip config debug | sed -n 's/^  \(.*\), exists: True/\1/p' | head -n 1)" "$work/build/etc/pip.conf"
-chroot "$work/build" env "${env[@]}" PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'cd /src && sh deploy/install.sh /opt/breakeven'
+# pip finds its packages as it does on this machine.
+for file in /etc/pip.conf /etc/xdg/pip /etc/ssl/certs; do
+  [[ ! -e $file ]] || cp -a --parents "$file" "$work/build"
+done
+chroot "$work/build" env PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'cd /src && sh deploy/install.sh /opt/breakeven'
 mkdir -p "$root/opt"
 cp -a "$work/build/opt/breakeven" "$root/opt/breakeven"
 # What the slim image leaves out.
