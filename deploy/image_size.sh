@@ -8,7 +8,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
-mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d | head -n 1 | tr -d ' ')
+# The mirror that this machine uses, if it names one; else debootstrap's own.
+mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list* 2> /dev/null | head -n 1 | tr -d ' ' || true)
 debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 chroot "$root" apt-get install -qq -y --no-install-recommends python3 > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
@@ -21,7 +22,7 @@ git -C "$source_tree" archive HEAD pyproject.toml setup.py README.md LICENSE gat
   tar x -C "$work/build/src"
 # pip finds its packages as it does on this machine.
 for file in /etc/pip.conf /etc/xdg/pip /etc/ssl/certs; do
-  [[ ! -e $file ]] || cp -a --parents "$file" "$work/build"
+  [[ ! -e $file ]] || tar -C / -ch "${file#/}" | tar -C "$work/build" -x
 done
 chroot "$work/build" env PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'cd /src && sh deploy/install.sh /opt/breakeven'
 mkdir -p "$root/opt"
