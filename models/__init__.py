@@ -1,1 +1,1 @@
-"""The models behind the gateway: serving a student, replaying recorded answers, distilling."""
+"""The models behind the gateway: distilling and serving a student, scoring answers, replaying recorded ones."""

@@ -1,1 +1,1 @@
-"""The decision: given a conversation, which route and why."""
+"""Routing: which upstream answers a conversation, and why."""

@@ -1,6 +1,6 @@
-"""Whether the student's answer so far is good enough: features of its token log-probabilities. Pure.
+"""Features for escalation: how confident the student is in its answer so far, from its token log-probabilities.
 
-Length-normalised and quantile features, never the raw sum, which only measures length (Gupta et al.,
+Length-normalised and quantile features instead of the sum, which mostly measures length (Gupta et al.,
 arXiv 2404.10136).
 """
 
@@ -14,9 +14,9 @@ LOW_QUANTILE = 0.2
 
 
 class Confidence(NamedTuple):
-    """How sure the student was of its tokens, natural logarithms.
+    """Statistics of token log-probabilities (natural logarithms, in [-20, 0]).
 
-    `mean`, the `low` quantile, and the `slope` a token of a least-squares line through the first ones.
+    `mean`; `low`, the LOW_QUANTILE; `slope`, the change for each token of a least-squares line.
     """
 
     mean: float
@@ -25,8 +25,8 @@ class Confidence(NamedTuple):
 
 
 def confidence(logprobs: Sequence[float]) -> Confidence | None:
-    """Features of the log-probabilities of an answer's first tokens; None without any."""
-    # A server may write -inf, or -9999, for what it had no room for: one token must not decide.
+    """The statistics of the log-probabilities of an answer's first tokens; None where none is a number."""
+    # A server may write -inf or -9999 for a token outside its top list: one such token must not dominate the mean.
     values = [max(-20.0, min(0.0, value)) for value in logprobs if not math.isnan(value)]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
-    """Replace `path`, made where it is absent; a reader sees the old file or the new one, never a part.
+    """Create or replace the file `path` by renaming a temporary file: a reader sees the old content or the new.
 
-    Text is written as UTF-8. With `durable` the content is on disk before the file takes its name, so that it survives
-    a loss of power. Raises OSError, and then leaves the old file as it was.
+    Text is written as UTF-8. With `durable` the content is flushed to disk before the rename, so that it survives a
+    power failure. Raises OSError, and then leaves the old file unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -22,7 +22,7 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        # mkstemp gives a file that only its owner may read; a file is replaced with the rights it had.
+        # mkstemp makes a file that only its owner can read; keep the permissions of the file that is replaced.
         fresh.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         fresh.replace(path)
     except BaseException:
@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
 
 
 def _umask() -> int:
-    """The process's mask of file rights, which can only be read by setting it."""
+    """The process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Outcome rows: one prompt with the student's and the teacher's score on it. Reading, checking, splitting."""
+"""Reading, checking and writing outcome rows: prompts with the student's and the teacher's score."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from breakeven.router.text import read_chat
 
 
 class OutcomeError(ValueError):
-    """Outcome rows cannot be used; the message names file, line, field and how many rows are bad."""
+    """Outcome rows cannot be used; the message names file, line and field, and counts the bad rows."""
 
 
 class OutcomeRow(NamedTuple):
-    """One row. `text` is what the router sees of it, `record` the row as read, with its further columns."""
+    """One outcome row, with scores in [0, 1].
+
+    `text` is what the router reads of the prompt (see `text.read_chat`), `record` the JSON object with all its fields.
+    """
 
     id: str
     text: str
@@ -33,9 +36,10 @@ class OutcomeRow(NamedTuple):
 
 
 def read(paths: Sequence[Path], split: str | None = None) -> list[OutcomeRow]:
-    """All rows of the files (JSONL, or JSONL in gzip), or those with this value of `split`.
+    """The rows of the files (JSONL, may be gzipped), or only those with this value of `split`.
 
-    Raises OutcomeError for the first bad row, with the number of bad rows in all, and where no row is left.
+    Raises OutcomeError where a file cannot be read, a row is bad (the message names the first and counts all), or no
+    row is left.
     """
     rows: list[OutcomeRow] = []
     faults: list[str] = []
@@ -60,9 +64,9 @@ def read(paths: Sequence[Path], split: str | None = None) -> list[OutcomeRow]:
 
 
 def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write outcome rows as JSONL; a reader sees the old file or the new one.
+    """Write outcome rows as JSONL, replacing the file atomically.
 
-    Raises OutcomeError for a record that `read` would not take; nothing is written then.
+    Raises OutcomeError, and writes nothing, where `read` would reject a record; and OSError.
     """
     made: list[str] = []
     for number, record in enumerate(records, 1):
@@ -74,9 +78,9 @@ def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    """What the router sees of each line of JSONL files with `prompt` or `messages`, such as distillation data.
+    """What the router reads of each row of JSONL files with `prompt` or `messages`, such as distillation data.
 
-    Raises OutcomeError as `read` does.
+    Raises OutcomeError where a file cannot be read or a row has neither.
     """
     found: list[str] = []
     for path in paths:
@@ -97,17 +101,17 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
 
 
 def default_split(paths: Sequence[Path], wanted: str) -> str | None:
-    """`wanted` where any row has that split, None where rows have none: then all rows are used."""
+    """`wanted` if any row has that split, else None, so that all rows are used. Raises OutcomeError as `read` does."""
     return wanted if any(row.split == wanted for row in read(paths)) else None
 
 
 def texts(rows: Iterable[OutcomeRow]) -> list[str]:
-    """What the router sees of each row."""
+    """The text of each row, as the router reads it."""
     return [row.text for row in rows]
 
 
 def scores(rows: Sequence[OutcomeRow]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Student's and teacher's scores, (n,) each."""
+    """The student's and the teacher's scores in [0, 1], (n,) each."""
     return np.array([row.student_score for row in rows]), np.array([row.teacher_score for row in rows])
 
 
@@ -126,7 +130,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(line: str) -> OutcomeRow | str:
-    """The row, or what is wrong with it."""
+    """The row in a line of JSON, or a description of what is wrong with it."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -152,8 +156,9 @@ def _row(line: str) -> OutcomeRow | str:
 
 
 def _fault(record: dict[str, Any]) -> str | None:
+    """What is wrong with a record, or None."""
     if not isinstance(record.get("id"), str | int) or isinstance(record["id"], bool):
-        return "id: missing or no string"
+        return "id: missing or not a string"
     prompt, messages = record.get("prompt"), record.get("messages")
     if prompt is None and messages is None:
         return "prompt: missing, and there are no messages"

@@ -1,4 +1,4 @@
-"""Figures as PNG files. matplotlib is optional: the extra `plots` brings it, and serving never loads it."""
+"""Drawing figures as PNG files with matplotlib, an optional dependency (extra `plots`) that serving never loads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any
 
 from breakeven.router.files import write_atomically
 
-# Colour-blind safe, and told apart in grey.
+# Distinguishable with colour blindness and in greyscale.
 GREEN, ORANGE, BLUE, RED, GREY = "#0b6e4f", "#b36b00", "#4c72b0", "#c44e52", "#777777"
 MISSING = "drawing needs matplotlib: pip install 'breakeven[plots]'"
 
 
 def installed() -> bool:
-    """Whether figures can be drawn."""
+    """Whether matplotlib is installed, so that figures can be drawn."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def figure(width: float = 7.0, height: float = 4.5, columns: int = 1) -> tuple[Any, list[Any]]:
-    """A figure of so many inches, with axes side by side, and these axes. Raises ValueError without matplotlib."""
+    """A figure of `width` by `height` inches with `columns` axes side by side; returns the figure and its axes.
+
+    Raises ValueError where matplotlib is not installed.
+    """
     if not installed():
         raise ValueError(MISSING)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -32,7 +35,7 @@ def figure(width: float = 7.0, height: float = 4.5, columns: int = 1) -> tuple[A
 
 
 def save(made: Any, path: Path) -> None:
-    """Write the figure as PNG. Raises OSError."""
+    """Write a matplotlib figure to `path` as PNG, replacing the file atomically. Raises OSError."""
     buffer = io.BytesIO()
     made.savefig(buffer, format="png")
     write_atomically(path, buffer.getvalue())

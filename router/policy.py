@@ -1,4 +1,4 @@
-"""The ordered rules that end in a route and a reason."""
+"""The routing rules: an ordered list, of which the first that applies gives the route and the reason."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from breakeven.router.text import Conversation
 
 
 class Route(StrEnum):
-    """Which upstream."""
+    """The two upstreams that a request can be routed to."""
 
     STUDENT = "student"
     TEACHER = "teacher"
 
     @property
     def other(self) -> Route:
-        """The other upstream."""
+        """The teacher for the student, and the student for the teacher."""
         return Route.TEACHER if self is Route.STUDENT else Route.STUDENT
 
 
 class Reason(StrEnum):
-    """Why a route was chosen, in the order of the rules; the last four come after a decision."""
+    """Why a route was chosen: first the rules in their order, then FALLBACK and the others that no rule gives."""
 
     PINNED = "pinned"
     MODALITY = "modality"
@@ -36,12 +36,12 @@ class Reason(StrEnum):
     FALLBACK = "fallback"
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
-    # No request of a client: the teacher was asked what the student had answered already, to compare.
+    # Not a client's request: the teacher's answer to a prompt that the student had answered, for comparison.
     SHADOW = "shadow"
 
 
 class Capabilities(NamedTuple):
-    """What the student can take; a `context_window` of None is not known and not checked."""
+    """The student's modalities, tool support and context window in tokens; None is unknown and not checked."""
 
     modalities: frozenset[str]
     tools: bool
@@ -49,21 +49,24 @@ class Capabilities(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """`difficult` at score >= threshold; `novel` at novelty >= novelty_threshold."""
+    """The thresholds, in [0, 1]: difficult at score >= `threshold`, novel at novelty >= `novelty_threshold`."""
 
     threshold: float
     novelty_threshold: float
 
 
 class Assessment(NamedTuple):
-    """What the router makes of a text: the score, and the novelty where a reference set is known."""
+    """The score of a text in [0, 1], and its novelty in [0, 1), None without a reference set."""
 
     score: float
     novelty: float | None
 
 
 class Decision(NamedTuple):
-    """Where a request goes and why. Score and novelty are None where no rule needed them."""
+    """The route of a request and the reason, with the threshold in force.
+
+    Score and novelty are None where an earlier rule decided without them.
+    """
 
     route: Route
     reason: Reason
@@ -84,14 +87,15 @@ def decide(
     held: Route | None = None,
     band: float = 0.0,
 ) -> Decision:
-    """The ordered rules: pinned, modality, tools, context, unavailable, sticky, novel, difficult, easy.
+    """Apply the rules in order: pinned, modality, tools, context, unavailable, sticky, novel, difficult, easy.
 
-    `held` is the upstream that the conversation was on before. The teacher keeps it; the student keeps it where
-    a tool's result comes back to it, and where the score is less than `band`, its own uncertainty, above the
-    threshold.
+    The first rule that applies decides. A request that only the teacher can take goes to the teacher even where that is
+    not available, since the student could not answer it. `max_output_tokens` is the request's limit, None where it has
+    none; `assess` gives score and novelty of a text and is only called where a rule needs them.
 
-    The first rule that holds ends it. What only the teacher can take goes to the teacher even where the
-    teacher is not available: a student that cannot read the request is no help.
+    `held` is the upstream that answered the conversation before, None for a new one. A conversation on the teacher
+    stays there. One on the student stays there for the result of a tool call, and while the score is less than `band`,
+    the score's standard error, above the threshold.
     """
 
     def to(route: Route, reason: Reason, score: float | None = None, novelty: float | None = None) -> Decision:
@@ -113,7 +117,7 @@ def decide(
     if held is Route.TEACHER or (held is Route.STUDENT and conversation.answers_tool):
         return to(held, Reason.STICKY)
     score, novelty = assess(conversation.text)
-    # A novelty is below 1, so that a threshold of 1 never holds.
+    # Novelty is always below 1, so that a threshold of 1 switches this rule off.
     if novelty is not None and novelty >= policy.novelty_threshold:
         return to(Route.TEACHER, Reason.NOVEL, score, novelty)
     if held is Route.STUDENT and policy.threshold <= score < policy.threshold + band:

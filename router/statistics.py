@@ -1,4 +1,4 @@
-"""Estimates with their intervals: percentile bootstrap over rows (Efron and Tibshirani, An Introduction to the
+"""Bootstrap confidence intervals: the percentile bootstrap over rows (Efron and Tibshirani, An Introduction to the
 Bootstrap, 1993, chapter 13).
 """
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """An estimate and its 95% interval; `low` and `high` are nan where it cannot be said."""
+    """An estimate and its 95% confidence interval; `low` and `high` are nan where it cannot be computed."""
 
     value: float
     low: float
@@ -21,16 +21,19 @@ class Interval(NamedTuple):
 
 
 def percentile_interval(value: float, draws: Array) -> Interval:
-    """The estimate with the middle 95% of what resampled rows gave, (n,); draws that are not finite say nothing."""
+    """An estimate with the interval of the middle 95% of its values over bootstrap samples, `draws` (n,).
+
+    Values that are not finite are left out.
+    """
     finite = draws[np.isfinite(draws)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
     return Interval(float(value), float(low), float(high))
 
 
 def ratio_of_means(numerator: Array, denominator: Array, *, resamples: int, seed: int) -> Interval:
-    """mean(numerator) / mean(denominator) of paired values, (n,) each with n >= 1, resampled by pair.
+    """mean(numerator) / mean(denominator) of paired values, (n,) each with n >= 1, with a bootstrap interval.
 
-    0 for the value where the denominator's mean is 0.
+    Pairs are resampled `resamples` times. The value is 0 where the denominator's mean is 0.
     """
     drawn = np.random.default_rng(seed).integers(0, len(numerator), (resamples, len(numerator)))
     with np.errstate(divide="ignore", invalid="ignore"):

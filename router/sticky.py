@@ -1,9 +1,9 @@
-"""Steady conversations: which upstream a conversation is on. Pure state, bounded and expiring.
+"""Session affinity: which upstream a conversation was routed to before. In memory, bounded, with expiry.
 
-A conversation that was on the teacher stays there; one on the student may go up, never silently down. What
-this process remembers is a shortcut and knows about fallbacks and escalations; what it does not remember,
-after a restart or because another replica answered the turn before, is worked out from the conversation
-itself: its earlier turns are in the request and have the same scores on every machine (`replayed`).
+A conversation that was on the teacher stays there; one on the student may move to the teacher, but not back. The memory
+of this process is a cache that also knows fallbacks and escalations. Where it has no entry, after a restart or because
+another replica answered the turn before, the route follows from the request itself: it contains the earlier turns,
+which have the same scores on every machine (`replayed`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ _MAX_HEADER = 256
 
 
 class _Held(NamedTuple):
+    """The route of a conversation, and when it expires, in seconds of the caller's clock."""
+
     route: Route
     until: float
 
 
 class Conversations:
-    """What each conversation was last on. Not for several threads at once."""
+    """The route of up to `limit` conversations, each for `idle_seconds` after its last turn. Not thread-safe."""
 
     def __init__(self, limit: int = MAX_CONVERSATIONS, idle_seconds: float = IDLE_SECONDS) -> None:
         self._limit = limit
@@ -37,7 +39,7 @@ class Conversations:
         return len(self._held)
 
     def recall(self, key: bytes, now: float) -> Route | None:
-        """Its route, None where nothing is known or it was idle for too long. `now` in seconds."""
+        """The route of the conversation with this `key`; None where it is unknown or has expired. `now` in seconds."""
         held = self._held.get(key)
         if held is None:
             return None
@@ -47,7 +49,10 @@ class Conversations:
         return held.route
 
     def remember(self, key: bytes, route: Route, now: float) -> None:
-        """A turn was answered by `route`. The teacher is never forgotten for the student."""
+        """Store that `route` answered a turn at `now` (seconds). A conversation on the teacher stays on the teacher.
+
+        Beyond the limit the conversation whose last turn is the oldest is dropped.
+        """
         if self.recall(key, now) is Route.TEACHER:
             route = Route.TEACHER
         self._held[key] = _Held(route, now + self._idle)
@@ -57,10 +62,10 @@ class Conversations:
 
 
 def conversation_key(client: str | None, named: str | None, opening: str) -> bytes:
-    """Which conversation a request belongs to.
+    """The key of the conversation that a request belongs to, 16 bytes.
 
-    `client` is the name of the API key, `named` the id that the client gave, if any; else it is the opening,
-    system prompt and first user message, that tells conversations apart.
+    `client` is the name of the API key, `named` the conversation id that the client sent, if any; without one the
+    `opening`, system prompt and first user message, identifies the conversation.
     """
     parts = (client or "", "id" if named else "opening", named[:_MAX_HEADER] if named else opening)
     digest = hashlib.blake2b(digest_size=16)
@@ -71,7 +76,10 @@ def conversation_key(client: str | None, named: str | None, opening: str) -> byt
 
 
 def replayed(earlier: Iterable[str], assess: Callable[[str], Assessment], policy: Policy) -> Route | None:
-    """Where the earlier turns of a conversation went, as far as the policy says; None without any."""
+    """The route that a conversation has after its `earlier` user messages under the policy; None without any.
+
+    The teacher once one of them was difficult or novel, else the student.
+    """
     route = None
     for text in earlier:
         score, novelty = assess(text)

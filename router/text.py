@@ -1,8 +1,8 @@
-"""conversation -> the text and the facts that the router sees.
+"""What the router reads of a request: text, estimated size, modalities and tool use.
 
-Bounded work and no exceptions whatever a client sends: what has an unexpected type is passed over. The
-router reads at most `MAX_CHARACTERS` of text: of a longer conversation the first half of that budget of
-the last user message and its end, since the question stands at either end of a long prompt.
+Takes bounded time and never raises, whatever a client sends: values of an unexpected type are skipped. The router reads
+at most MAX_CHARACTERS of text; of a longer message it keeps the first and the last half of that, since the question
+usually is at either end of a long prompt.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 MAX_CHARACTERS = 8192
 _PARTS = 256
-# One token of English is about four characters; of other scripts one to two. Counting UTF-8 bytes and
-# dividing by three errs on the long side for English, so that a prompt is not sent where it may not fit.
+# A token is about four characters of English, and one or two of other scripts. UTF-8 bytes divided by three
+# overestimate for English, so that a prompt is not sent to a model whose context window it may exceed.
 _BYTES_PER_TOKEN = 3.0
 _TOKENS_PER_MESSAGE = 8
-# What an image costs differs between models by far; only used against a context window.
+# The tokens of an image vary widely between models; this is only compared with a context window.
 _TOKENS_PER_MEDIUM = 1024
 
 _MEDIA = {
@@ -40,13 +40,12 @@ _TOOL_OUTPUT = "function_call_output"
 
 
 class Conversation(NamedTuple):
-    """What the router sees of a request.
+    """What the router reads of a request.
 
-    `text` is what the last user turn asks, at most MAX_CHARACTERS; `tokens` an estimate of all prompt
-    tokens, on the long side; `modalities` holds "text" and what else the request contains; `tools` is True
-    where tools are offered or were used. `earlier` are the texts of turns before this one, at most
-    _EARLIER; `opening` is the system prompt and the first user message; `answers_tool` is True where the last
-    message is the result of a tool.
+    `text`: the last user message, at most MAX_CHARACTERS; `tokens`: an estimate of all prompt tokens, rather too high;
+    `modalities`: "text" and the kinds of media in the request; `tools`: whether tools are offered or were called;
+    `earlier`: the texts of up to _EARLIER user messages before the last, oldest first; `opening`: the system prompt and
+    the first user message; `answers_tool`: whether the last message is the result of a tool call.
     """
 
     text: str
@@ -59,7 +58,10 @@ class Conversation(NamedTuple):
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
-    """A chat's messages, or the input items of a response. Never raises."""
+    """The conversation in the `messages` of a chat completion or the input items of a response, with its `tools`.
+
+    Never raises for values decoded from JSON.
+    """
     asked: list[str] = []
     opening: list[str] = []
     size = 0.0
@@ -98,7 +100,7 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
 
 
 def _turn(asked: list[str], index: int) -> str:
-    """A user's turn as the router reads it: a short follow-up is only understood with the turn before it."""
+    """The text of one user message; a short follow-up question is joined with the message before it."""
     question = asked[index]
     if index == 0 or len(question) >= _FOLLOW_UP_CHARACTERS:
         return cut(question)
@@ -106,7 +108,10 @@ def _turn(asked: list[str], index: int) -> str:
 
 
 def read_prompt(prompt: object) -> Conversation:
-    """A legacy prompt: a string, a list of strings, token ids, or a list of those. Never raises."""
+    """The conversation in the `prompt` of a legacy completion: a string, strings, token ids, or lists of token ids.
+
+    Never raises for values decoded from JSON.
+    """
     if isinstance(prompt, str):
         return Conversation(cut(prompt), _tokens(_utf8(prompt), []), _TEXT_ONLY, False)
     items = prompt if isinstance(prompt, list) else []
@@ -119,7 +124,7 @@ def read_prompt(prompt: object) -> Conversation:
 
 
 def cut(text: str) -> str:
-    """At most MAX_CHARACTERS: the head and the tail of a longer text, which is where its question stands."""
+    """At most MAX_CHARACTERS of a text: its first and its last half of that, joined by a line feed, if it is longer."""
     if len(text) <= MAX_CHARACTERS:
         return text
     half = MAX_CHARACTERS // 2
@@ -127,7 +132,7 @@ def cut(text: str) -> str:
 
 
 def _content(content: object) -> tuple[str, int, list[str]]:
-    """The text of one message, its length in bytes, and what else is in it."""
+    """The text of one message's content, its length in UTF-8 bytes, and the kinds of media in it."""
     if isinstance(content, str):
         return content, _utf8(content), []
     if not isinstance(content, list):
@@ -145,7 +150,7 @@ def _content(content: object) -> tuple[str, int, list[str]]:
                     texts.append(value)
             elif isinstance(kind, str):
                 media.append(_MEDIA.get(kind, "other"))
-    # Beyond the parts that are read, only what would forbid the student counts.
+    # Parts beyond the limit are only checked for media, which can rule out the student.
     media += [_MEDIA[p["type"]] for p in content[_PARTS:] if isinstance(p, dict) and _is_medium(p.get("type"))]
     text = "\n".join(texts)
     return text, _utf8(text), media
@@ -156,12 +161,12 @@ def _is_medium(kind: object) -> bool:
 
 
 def _utf8(text: str) -> int:
-    """UTF-8 bytes, without encoding an ASCII text."""
+    """The length of a text in UTF-8 bytes; an ASCII text is not encoded for it."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _length(value: object, depth: int = 0) -> int:
-    """Roughly how many bytes a JSON value has, with bounded depth."""
+    """The approximate length in bytes of a JSON value, to a bounded depth."""
     if isinstance(value, str):
         return _utf8(value)
     if depth < 8 and isinstance(value, dict):

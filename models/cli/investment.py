@@ -1,4 +1,4 @@
-"""What a step cost, into the ledger."""
+"""Adding the cost of a distillation step to the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import typer
 
 
 def enter_investment(context: typer.Context, config: Path | None, name: str, usd: str) -> None:
-    """Into the ledger of the config; without one, say how."""
+    """Add an investment of `usd` (a decimal number) to the ledger of `config`, or print the command that does.
+
+    The function that adds it is the context's `obj` (see `cli.distill`).
+    """
     invest = context.obj
     if config is not None and callable(invest):
         typer.echo(invest(config, name, usd))

@@ -1,1 +1,1 @@
-"""Paid calls to a teacher or a judge: HTTP, batches, pacing, retries, budget and the journal of what was paid for."""
+"""Paid calls to a teacher or a judge: HTTP, batches, concurrency control, retries, budget and journal."""

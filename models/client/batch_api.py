@@ -1,4 +1,4 @@
-"""The batch API of OpenAI and those who copy it: a file of requests up, a batch of it, files of answers down.
+"""The batch API of OpenAI and compatible APIs: upload a file of requests, create a batch, download files of answers.
 
 https://platform.openai.com/docs/api-reference/batch, with the paths /files and /batches.
 """
@@ -12,47 +12,47 @@ from typing import Any, NamedTuple
 
 from breakeven.models.client.chat import Call, CallFailed, Chat, Failure, Reply, read_reply
 
-# Statuses after which nothing changes.
-ENDS = ("completed", "failed", "expired", "cancelled")
+# The final statuses of a batch.
+FINAL = ("completed", "failed", "expired", "cancelled")
 _ENDPOINT = "/v1/chat/completions"
 _PAGE = 100
 
 
 class State(NamedTuple):
-    """How a batch is getting on. `said` are the API's words where it failed; `files` hold answers and errors."""
+    """The state of a batch: `done` of `total` rows, the ids of its result files, the API's `message` if it failed."""
 
     status: str
     done: int
     total: int
     files: tuple[str, ...]
-    said: str
+    message: str
 
 
 class BatchApi:
-    """The calls of the API, each sent once. All raise CallFailed."""
+    """The endpoints of the batch API. Requests are not retried; all methods that send one raise CallFailed."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
     def line(self, call: Call) -> bytes:
-        """A call as a line of the file."""
+        """A call as a line of the uploaded file."""
         row = {"custom_id": row_id(call.key), "method": "POST", "url": _ENDPOINT, "body": self._chat.body(call)}
         return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
     async def upload(self, lines: Sequence[bytes]) -> str:
-        """The id of a file of these lines. One that nobody makes a batch of costs nothing."""
+        """Upload a file with these lines and return its id. A file that no batch is created from costs nothing."""
         files = {"file": ("breakeven.jsonl", b"".join(lines), "application/jsonl")}
         response = await self._chat.request("POST", "/files", data={"purpose": "batch"}, files=files)
         return _id(_body(response))
 
     async def create(self, file: str) -> str:
-        """The id of a new batch of an uploaded file."""
+        """Create a batch from the uploaded file with this id and return the batch's id."""
         body = {"input_file_id": file, "endpoint": _ENDPOINT, "completion_window": "24h"}
         response = await self._chat.request("POST", "/batches", json=body, headers={"idempotency-key": file})
         return _id(_body(response))
 
     async def find(self, file: str) -> str | None:
-        """The id of the batch that was made of this file, if there is one."""
+        """The id of the batch that was created from this file, or None."""
         after: dict[str, str] = {}
         while True:
             page = _body(await self._chat.request("GET", "/batches", params={"limit": str(_PAGE), **after}))
@@ -65,7 +65,7 @@ class BatchApi:
             after = {"after": _id(listed[-1])}
 
     async def state(self, name: str) -> State:
-        """How a batch is getting on."""
+        """The current state of the batch with this id."""
         body = _body(await self._chat.request("GET", f"/batches/{name}"))
         counts = body.get("request_counts")
         counts = counts if isinstance(counts, dict) else {}
@@ -73,12 +73,12 @@ class BatchApi:
         errors = body.get("errors")
         listed = errors.get("data") if isinstance(errors, dict) else None
         first = listed[0] if isinstance(listed, list) and listed else None
-        said, _ = self._chat.said({"error": first})
+        message, _ = self._chat.error_message({"error": first})
         done = _count(counts.get("completed")) + _count(counts.get("failed"))
-        return State(str(body.get("status")), done, _count(counts.get("total")), files, said)
+        return State(str(body.get("status")), done, _count(counts.get("total")), files, message)
 
     async def rows(self, file: str) -> Iterator[tuple[str, Reply | CallFailed]]:
-        """The row ids and outcomes in a file of answers or errors; lines that say nothing are left out."""
+        """The row ids and outcomes in a result file; lines that cannot be read are skipped."""
         response = await self._chat.request("GET", f"/files/{file}/content")
         return self._outcomes(response.content)
 
@@ -100,13 +100,13 @@ class BatchApi:
                 return error
         if isinstance(status, int):
             return self._chat.failure(status, body, {})
-        said, code = self._chat.said({"error": row.get("error")})
-        # A batch that ran out of time, or was cancelled, has not begun with this row.
-        return CallFailed(Failure.SERVER, f"row of a batch: {code or 'no answer'}{f': {said}' if said else ''}")
+        message, code = self._chat.error_message({"error": row.get("error")})
+        # An expired or cancelled batch never processed this row.
+        return CallFailed(Failure.SERVER, f"row of a batch: {code or 'no answer'}{f': {message}' if message else ''}")
 
 
 def row_id(key: str) -> str:
-    """A name for a row of a batch: short, as some APIs want it."""
+    """The id of a call's row in a batch, 32 hex digits: some APIs limit the length."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
@@ -116,15 +116,15 @@ def _body(response: Any) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise CallFailed(Failure.NONSENSE, "the batch API answered 200 with something else than a JSON object")
+        raise CallFailed(Failure.INVALID, "the batch API answered 200, but not with a JSON object")
     return body
 
 
 def _id(body: dict[str, Any]) -> str:
     name = body.get("id")
-    # It becomes part of paths.
+    # The id becomes part of URL paths.
     if not isinstance(name, str) or not name or set(name) & set("/?#\\ ") or ".." in name:
-        raise CallFailed(Failure.NONSENSE, "the batch API answered without a usable id")
+        raise CallFailed(Failure.INVALID, "the batch API answered without a usable id")
     return name
 
 

@@ -1,4 +1,4 @@
-"""One call to a chat model behind an OpenAI-compatible API: the reply, or how it failed."""
+"""One call to a chat model behind an OpenAI-compatible API: its reply, or the kind of failure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
 from breakeven.models.errors import DistillError
 
 Message = dict[str, Any]
-_SAID = 200
-# A token is at least one byte in every vocabulary in use; templates add some to each message and call.
+_MAX_MESSAGE = 200
+# A token is at least one byte in every vocabulary in use; chat templates add some to each message and each call.
 _TOKENS_PER_MESSAGE = 64
 _TOKENS_PER_CALL = 256
 
 
 class Call(NamedTuple):
-    """What to ask. `key` names it for ever; `more` are further fields of the request."""
+    """A request: `key` identifies it in the journal, `max_tokens` limits its output, `more` are further fields of the
+    body.
+    """
 
     key: str
     messages: list[Message]
@@ -32,13 +34,13 @@ class Call(NamedTuple):
     more: Mapping[str, Any] = {}
 
     def prompt_bound(self) -> int:
-        """More prompt tokens than this call can have."""
+        """An upper bound on the prompt tokens of this call."""
         size = sum(len(str(m.get("content") or "").encode("utf-8", "surrogatepass")) for m in self.messages)
         return size + _TOKENS_PER_MESSAGE * len(self.messages) + _TOKENS_PER_CALL
 
 
 class Reply(NamedTuple):
-    """What came back. `logprobs` is the API's list of tokens with their top alternatives, if asked for."""
+    """The answer to a call, after `seconds`. `logprobs`: the API's list of tokens with alternatives, if requested."""
 
     text: str
     refusal: str | None
@@ -50,7 +52,7 @@ class Reply(NamedTuple):
 
 
 class Failure(StrEnum):
-    """How a call failed."""
+    """How a call failed. The values are written to the journal."""
 
     AUTH = "auth"  # 401, 403
     MISSING = "missing"  # 404
@@ -59,25 +61,29 @@ class Failure(StrEnum):
     RATE = "rate"  # 429
     SERVER = "server"  # 5xx, 529
     CONNECT = "connect"  # nothing was sent
-    LOST = "lost"  # sent, and no whole answer came
-    NONSENSE = "nonsense"  # 200 with something else than a chat completion
+    LOST = "lost"  # sent, but no complete answer arrived
+    INVALID = "nonsense"  # status 200, but the body is not a chat completion
 
 
 class CallFailed(Exception):
-    """One call failed. `maybe_paid`: the API may have counted it; `retry_after` in seconds, if it said so."""
+    """A call failed.
+
+    `maybe_paid`: the API may have charged for it; `retry_after`: seconds, where the API named them.
+    """
 
     def __init__(self, kind: Failure, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
-        self.maybe_paid = kind in (Failure.LOST, Failure.NONSENSE)
+        self.maybe_paid = kind in (Failure.LOST, Failure.INVALID)
 
 
 class Chat:
-    """A model behind an API. To be used as a context: `async with Chat(...) as chat`.
+    """A model behind an API. Use it as an async context manager.
 
-    `limit_field` is the field that limits the output: `max_tokens` nearly everywhere,
-    `max_completion_tokens` for OpenAI's reasoning models.
+    `base_url` ends in /v1; `timeout_seconds` limits the time without a byte from the API. `limit_field` is the field
+    that limits the output: `max_tokens` for most APIs, `max_completion_tokens` for OpenAI's reasoning models. Raises
+    DistillError where `base_url` is not an HTTP URL.
     """
 
     def __init__(
@@ -107,35 +113,38 @@ class Chat:
     async def __aexit__(self, *error: Any) -> None:
         await self._client.__aexit__(*error)
 
-    async def ask(self, call: Call) -> Reply:
-        """Send one request, once. Raises CallFailed."""
+    async def complete(self, call: Call) -> Reply:
+        """Send a call, without retries. Raises CallFailed."""
         start = time.monotonic()
-        # An API that knows the header gives the same answer to a second sending, and counts it once.
+        # An API that supports the header returns the same answer to a repeated request, and charges for it once.
         response = await self.request(
             "POST", "/chat/completions", json=self.body(call), headers={"idempotency-key": call.key}
         )
         return read_reply(_json(response), time.monotonic() - start)
 
     def body(self, call: Call) -> dict[str, Any]:
-        """The request of a call."""
+        """The JSON body of a call's request."""
         return {"model": self.model, "messages": call.messages, self._limit_field: call.max_tokens, **call.more}
 
     async def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        """One request to a path of the API; `more` as httpx takes it. Raises CallFailed where it is not 200."""
+        """Send a request to a path below the base URL; `more` are arguments of httpx.
+
+        Raises CallFailed unless it returns 200.
+        """
         try:
             response = await self._client.request(method, f"{self.base_url}{path}", **more)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol) as error:
             raise CallFailed(Failure.CONNECT, f"cannot connect to {self.base_url}: {type(error).__name__}") from None
         except httpx2.HTTPError as error:
-            raise CallFailed(Failure.LOST, f"no whole answer from {self.base_url}: {type(error).__name__}") from None
+            raise CallFailed(Failure.LOST, f"no complete answer from {self.base_url}: {type(error).__name__}") from None
         if response.status_code != 200:
             raise self.failure(response.status_code, _json(response), response.headers)
         return response
 
     def failure(self, status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
-        """What an answer of another status than 200 means."""
-        said, code = self.said(body)
-        message = f"{self.base_url} answered {status}{f': {said}' if said else ''}"
+        """The failure that a response with another status than 200 means; `body` is its decoded JSON, None without."""
+        text, code = self.error_message(body)
+        message = f"{self.base_url} answered {status}{f': {text}' if text else ''}"
         kinds = {401: Failure.AUTH, 403: Failure.AUTH, 404: Failure.MISSING, 402: Failure.QUOTA}
         if code == "insufficient_quota":
             return CallFailed(Failure.QUOTA, message)
@@ -144,22 +153,22 @@ class Chat:
         if status >= 500 or status in (408, 409, 425):
             return CallFailed(Failure.SERVER, message, retry_after=retry_after(headers))
         if status < 400:
-            return CallFailed(Failure.NONSENSE, message)
+            return CallFailed(Failure.INVALID, message)
         return CallFailed(kinds.get(status, Failure.BAD), message)
 
-    def said(self, body: Any) -> tuple[str, object]:
-        """The API's own words in a body of an error, cut short and without the key; and its error code."""
+    def error_message(self, body: Any) -> tuple[str, object]:
+        """The message, shortened and without the API key, and the code in the body of an error."""
         error = body.get("error") if isinstance(body, dict) else None
-        message = error.get("message") if isinstance(error, dict) else error
-        said = " ".join(message.split()) if isinstance(message, str) else ""
+        text = error.get("message") if isinstance(error, dict) else error
+        message = " ".join(text.split()) if isinstance(text, str) else ""
         if self._key:
-            said = said.replace(self._key, "[key]")
+            message = message.replace(self._key, "[key]")
         code = error.get("code") if isinstance(error, dict) else None
-        return said[:_SAID], code
+        return message[:_MAX_MESSAGE], code
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the API asks to wait, from retry-after-ms or Retry-After (seconds or a date)."""
+    """The seconds to wait that response headers name, as retry-after-ms or Retry-After (seconds or a date), or None."""
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         with contextlib.suppress(ValueError):
             seconds = float(headers.get(name, "")) / scale
@@ -173,18 +182,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def read_reply(body: Any, seconds: float) -> Reply:
-    """The reply in the body of a chat completion. Raises CallFailed where it is none."""
-    nonsense = CallFailed(Failure.NONSENSE, "the API answered 200 with something else than a chat completion")
+    """The reply in the decoded body of a chat completion; `seconds` is its latency.
+
+    Raises CallFailed where it is none.
+    """
+    invalid = CallFailed(Failure.INVALID, "the API answered 200, but not with a chat completion")
     try:
         choice = body["choices"][0]
         message = choice["message"]
         text, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise nonsense from None
+        raise invalid from None
     if isinstance(text, list):
         text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
     if not isinstance(text, str | None) or not isinstance(refusal, str | None):
-        raise nonsense
+        raise invalid
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     reason, model = choice.get("finish_reason"), body.get("model")

@@ -1,10 +1,10 @@
-"""The journal of paid calls: appended to before and after each, so that a kill and a rerun pay nothing twice.
+"""The journal of paid calls: written before and after each call, so that after a crash a rerun pays for nothing twice.
 
 Lines of JSON: {"event": "sent", "key", "worst"}, then {"event": "reply", "key", "cost", "possible", …} or
-{"event": "failed", "key", "kind", "possible"}. A `sent` without an end is a call that a kill cut off: the
-API may have counted it, and its worst case is taken as possibly paid.
+{"event": "failed", "key", "kind", "possible"}. A `sent` without an end is a call that a crash cut off: the API may have
+charged for it, and its worst case counts as possibly paid.
 
-A batch is {"event": "batch", "file", "worst": {key: picodollars}} once its file is uploaded and before it is made,
+A batch is {"event": "batch", "file", "worst": {key: picodollars}} once its file is uploaded and before it is created,
 {"event": "batch-id", "file", "id"} once it is, replies and failures of its rows, and {"event": "batch-end", "file"}.
 """
 
@@ -27,8 +27,9 @@ from breakeven.models.errors import DistillError
 
 @dataclass
 class Batch:
-    """A batch under way. `file` is its upload, `id` None while it is not known whether the batch was made;
-    `worst` has the picodollars at most of each row that has no outcome yet."""
+    """A batch in progress. `file`: the id of its upload; `id`: None until its creation was confirmed; `worst`: for each
+    row without an outcome the most that it can cost, in picodollars, by key.
+    """
 
     file: str
     id: str | None
@@ -36,10 +37,11 @@ class Batch:
 
 
 class Journal:
-    """What was asked and answered so far. To be used as a context; one process at a time has it open.
+    """All calls of a dataset so far, in a file. Use it as a context manager; only one process can have it open.
 
-    `replies` are by key; `spent`, `possible` are sums in picodollars, `lost` counts calls cut off by a kill;
-    `batches` are those under way, by their upload.
+    `replies` by key; `spent` and `possible` in picodollars; `lost`, the number of calls that a crash cut off;
+    `batches` in progress, by the id of their upload. Opening raises DistillError where another process has the file
+    open or a line is damaged; all methods raise it where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,11 +69,11 @@ class Journal:
         os.close(self._file)
 
     def sent(self, key: str, worst: int) -> None:
-        """A call goes out now."""
+        """Record that a call is about to be sent; `worst` is the most that it can cost, in picodollars."""
         self._append({"event": "sent", "key": key, "worst": worst})
 
     def replied(self, key: str, reply: Reply, *, cost: int, possible: int, sync: bool = True) -> None:
-        """Its reply came; with `sync` on disk when this returns."""
+        """Record a reply with its cost (picodollars); with `sync` it is on disk when this returns."""
         record = reply._asdict() | {"usage": msgspec.structs.astuple(reply.usage)}
         self._append({"event": "reply", "key": key, "cost": cost, "possible": possible, **record})
         if sync:
@@ -81,25 +83,25 @@ class Journal:
         self._close(key, possible)
 
     def failed(self, key: str, kind: str, *, possible: int) -> None:
-        """It failed; a later run asks again."""
+        """Record that a call failed and may have cost `possible` picodollars; a later run sends it again."""
         self._append({"event": "failed", "key": key, "kind": kind, "possible": possible})
         self._close(key, possible)
 
     def uploaded(self, file: str, worst: dict[str, int]) -> Batch:
-        """A batch is made of this upload now."""
+        """Record that a batch is about to be created from an upload; `worst` is the worst case of each row, by key."""
         self._append({"event": "batch", "file": file, "worst": worst})
         os.fsync(self._file)
         self.batches[file] = Batch(file, None, dict(worst))
         return self.batches[file]
 
     def begun(self, batch: Batch, name: str) -> None:
-        """The batch was made."""
+        """Record the id of a created batch."""
         self._append({"event": "batch-id", "file": batch.file, "id": name})
         os.fsync(self._file)
         batch.id = name
 
     def ended(self, batch: Batch, *, possible: int = 0) -> None:
-        """It is over, or was never made; what its rows cost is on disk. `possible` is for rows without outcome."""
+        """Record that a batch ended or was never created; `possible`: picodollars for rows without outcome."""
         os.fsync(self._file)
         self._append({"event": "batch-end", "file": batch.file, "possible": possible})
         self.possible += possible
@@ -118,51 +120,52 @@ class Journal:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
             raise DistillError(
-                f"{self.path}: cannot be written: {error.strerror}; make room, then the same command goes on"
+                f"{self.path}: cannot be written: {error.strerror}; free disk space, then run the "
+                "same command again to continue"
             ) from None
 
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DistillError(f"{self.path}: another run writes to it; wait for its end") from None
+            raise DistillError(f"{self.path}: another run has it open; wait until that has ended") from None
 
     def _read(self) -> None:
         with open(self._file, "rb", closefd=False) as lines:
             data = lines.read()
         whole = data.rfind(b"\n") + 1
-        if whole < len(data):  # A kill cut off the last line.
+        if whole < len(data):  # A crash cut off the last line.
             os.ftruncate(self._file, whole)
-        under_way: dict[str, int] = {}
+        in_flight: dict[str, int] = {}
         for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
             try:
-                self._take(json.loads(line), under_way)
+                self._replay(json.loads(line), in_flight)
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise DistillError(
-                    f"{self.path}: line {number} is damaged; mend or delete that line (what it holds was paid for)"
+                    f"{self.path}: line {number} is damaged; fix or delete that line (its content was paid for)"
                 ) from None
-        self.lost += len(under_way)
-        self.possible += sum(under_way.values())
+        self.lost += len(in_flight)
+        self.possible += sum(in_flight.values())
 
-    def _take(self, record: dict[str, Any], under_way: dict[str, int]) -> None:
+    def _replay(self, record: dict[str, Any], in_flight: dict[str, int]) -> None:
         if record["event"].startswith("batch"):
-            self._take_batch(record)
+            self._replay_batch(record)
             return
         event, key = record["event"], record["key"]
         if event == "sent":
-            if key in under_way:
+            if key in in_flight:
                 self.lost += 1
-                self.possible += under_way[key]
-            under_way[key] = int(record["worst"])
+                self.possible += in_flight[key]
+            in_flight[key] = int(record["worst"])
             return
-        under_way.pop(key, None)
+        in_flight.pop(key, None)
         self._close(key, int(record["possible"]))
         if event == "reply":
             self.spent += int(record["cost"])
             values = {name: record[name] for name in Reply._fields}
             self.replies[key] = Reply(**values | {"usage": Usage(*record["usage"])})
 
-    def _take_batch(self, record: dict[str, Any]) -> None:
+    def _replay_batch(self, record: dict[str, Any]) -> None:
         event, file = record["event"], record["file"]
         if event == "batch":
             self.batches[file] = Batch(file, None, {str(key): int(worst) for key, worst in record["worst"].items()})

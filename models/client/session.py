@@ -1,4 +1,4 @@
-"""Around a pool: the signals that stop it gently, and the progress that it shows."""
+"""Around a run of calls: graceful interruption by signals, progress display, and reading of keys and files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from breakeven.models.errors import DistillError
 
 
 class Stoppable(Protocol):
-    """What can be told to start nothing more."""
+    """A runner that can be told to start no more calls."""
 
     def stop(self, reason: str, message: str) -> None:
-        """End as soon as what is under way has ended."""
+        """Start no more calls, and end once those in flight have ended; `message` is for the user."""
 
 
 def api_key(variable: str | None) -> str | None:
-    """The key in an environment variable; None where none is named. Raises DistillError where it is not set."""
+    """The API key in an environment variable, or None for no variable.
+
+    Raises DistillError where it is not set or empty.
+    """
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()
@@ -40,7 +43,7 @@ T = TypeVar("T")
 
 
 def read_text(option: str, path: Path) -> str:
-    """The text of a file that an option names. Raises DistillError."""
+    """The text of the file that a command-line option names. Raises DistillError where it cannot be read as UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,19 +51,21 @@ def read_text(option: str, path: Path) -> str:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end. Raises DistillError where a second signal cut it off."""
+    """Run a coroutine and return its result. Raises DistillError where a second signal cancelled it."""
     try:
         return asyncio.run(work)
     except asyncio.CancelledError:
         raise DistillError(
-            "interrupted twice: the calls under way were cut off and count as possibly paid; "
-            "all answers are kept, the same command goes on from there"
+            "interrupted twice: the calls in flight were cut off and count as possibly paid; "
+            "all answers are kept: run the same command again to continue"
         ) from None
 
 
 @contextlib.contextmanager
-def stopped_by_signals(pool: Stoppable) -> Iterator[None]:
-    """The first SIGINT or SIGTERM lets the calls under way end; a second one cuts them off."""
+def stop_on_signals(pool: Stoppable) -> Iterator[None]:
+    """While this context is open, the first SIGINT or SIGTERM stops the runner gracefully; a second one cancels the
+    task.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     asked = False
@@ -70,7 +75,7 @@ def stopped_by_signals(pool: Stoppable) -> Iterator[None]:
         if asked:
             task.cancel()
         asked = True
-        pool.stop("interrupted", "interrupted; all answers are kept, the same command goes on from there")
+        pool.stop("interrupted", "interrupted; all answers are kept: run the same command again to continue")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
@@ -82,8 +87,8 @@ def stopped_by_signals(pool: Stoppable) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-class Meter:
-    """Shows how many calls are answered, what they cost so far, and what all of them will cost at that rate."""
+class ProgressDisplay:
+    """Shows how many calls are answered, their cost so far, and the expected cost of all of them."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -99,22 +104,22 @@ class Meter:
         self._begun = (0, 0)
 
     @contextlib.contextmanager
-    def over(self, title: str, keys: set[str], journal: Journal, budget: Budget) -> Iterator[None]:
-        """Show the progress of the calls with these keys; `show` brings it up to date."""
+    def tracking(self, title: str, keys: set[str], journal: Journal, budget: Budget) -> Iterator[None]:
+        """Display the progress of the calls with these keys while this context is open; `update` refreshes it."""
         self._keys = keys
         done = self._done(journal)
         self._begun = (done, journal.spent)
         with self._progress:
             self._task = self._progress.add_task(title, total=len(keys), completed=done, cost="")
-            self.show(journal, budget)
+            self.update(journal, budget)
             yield
-            self.show(journal, budget)
+            self.update(journal, budget)
 
-    def show(self, journal: Journal, budget: Budget, said: str = "") -> None:
-        """Bring the display up to date; `said` is shown behind the cost."""
+    def update(self, journal: Journal, budget: Budget, status: str = "") -> None:
+        """Refresh the display; `status` is shown after the cost."""
         if self._keys:
             done = self._done(journal)
-            cost = self._cost(done, journal, budget) + (f"; {said}" if said else "")
+            cost = self._cost(done, journal, budget) + (f"; {status}" if status else "")
             self._progress.update(self._task, completed=done, cost=cost)
 
     def _done(self, journal: Journal) -> int:

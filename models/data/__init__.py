@@ -1,1 +1,1 @@
-"""Prompts and dataset rows: reading, checking, clustering and writing."""
+"""Prompts and dataset rows: reading, validation, clustering and writing."""

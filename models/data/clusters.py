@@ -1,4 +1,4 @@
-"""Grouping texts by their words: TF-IDF and k-means."""
+"""Clustering texts by their words, with TF-IDF and k-means."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 
 class Clusters(NamedTuple):
-    """`names[i]` are the three heaviest words of cluster i; `labels` are of the texts it was made from,
-    `others` of further texts."""
+    """`names[i]`: the three words with the most weight in cluster i; `labels`: the cluster of each text; `others`: the
+    cluster of each further text.
+    """
 
     names: list[str]
     labels: list[int]
@@ -16,7 +17,10 @@ class Clusters(NamedTuple):
 
 
 def cluster(texts: Sequence[str], others: Sequence[str] = (), *, seed: int = 1) -> Clusters | None:
-    """Into 2 to 12 groups, about one for 20 texts; None where there is too little to tell apart."""
+    """Cluster `texts` into 2 to 12 groups, about one for every 20, and assign `others` to them.
+
+    Returns None where the texts are too few or too similar.
+    """
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 

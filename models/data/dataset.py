@@ -1,4 +1,4 @@
-"""The dataset on disk: rows for training and evaluation, what was left out and why, and its card."""
+"""Writing the dataset: rows for training and evaluation, rejected answers with the reason, and the dataset card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _REFUSAL = re.compile(
 
 
 class Dataset(NamedTuple):
-    """What was written: how many rows by split, and how many answers by state."""
+    """What was written: the number of rows by split, of answers by state, of unanswered prompts, and of rows by
+    category.
+    """
 
     splits: dict[str, int]
     states: dict[str, int]
@@ -34,7 +36,7 @@ class Dataset(NamedTuple):
 
 
 def state_of(reply: Reply) -> State:
-    """Whether an answer can be learnt from. Cut off by the output limit: `truncated`."""
+    """Whether an answer can be used for training, or why not; `truncated`: cut off by the output limit."""
     if reply.refusal or reply.finish_reason == "content_filter":
         return "refused"
     if reply.finish_reason == "length":
@@ -53,7 +55,8 @@ def write(
     eval_share: float,
     keep_refusals: bool,
 ) -> Dataset:
-    """Write train.jsonl, eval.jsonl and rejected.jsonl. `replies` are by the prompts' keys.
+    """Write train.jsonl, eval.jsonl and rejected.jsonl to `folder`. `replies` are by prompt key; `eval_share` in [0, 1)
+    is held out. Raises OSError.
 
     A row is {"id", "messages": prompt and answer, "category"?, "reference"?, "checker"?, "synthetic"?,
     "teacher_usage", "teacher_logprobs"?}; rejected rows have a `reason`.
@@ -71,7 +74,7 @@ def write(
         states[state] += 1
         row = _row(prompt, reply)
         if state == "ok" or (state == "refused" and keep_refusals and reply.text.strip()):
-            # Synthetic prompts stand near those that they were made from: never among the held-out ones.
+            # Synthetic prompts resemble the prompts they were made from, so that they are never held out.
             split = "train" if prompt.carried.get("synthetic") else prompt.split(eval_share)
             categories[str(prompt.carried.get("category", "none"))] += 1
         else:
@@ -84,7 +87,7 @@ def write(
 
 
 def card(facts: Mapping[str, Any]) -> str:
-    """The dataset card in Markdown: the head that dataset hubs read, tables, and all facts as JSON."""
+    """The dataset card in Markdown: the header that dataset hubs read, tables, and all `facts` as JSON."""
     splits, states, money = facts["splits"], facts["answers"], facts["cost"]
     head = ["---", "tags:", "- distillation", "- synthetic", "configs:", "- config_name: default", "  data_files:"]
     head += ["  - split: train", "    path: train.jsonl", "  - split: eval", "    path: eval.jsonl", "---", ""]
@@ -99,19 +102,19 @@ def card(facts: Mapping[str, Any]) -> str:
         f"| held-out rows, chosen by a hash of the prompt | {splits['eval']} |",
         *(f"| answers: {name} | {count} |" for name, count in sorted(states.items())),
         f"| prompts without an answer | {facts['prompts']['unanswered']} |",
-        f"| duplicate prompts, folded | {facts['prompts']['duplicates']} |",
+        f"| duplicate prompts, merged | {facts['prompts']['duplicates']} |",
         f"| bad rows, skipped | {facts['prompts']['bad_rows']} |",
         f"| synthetic prompts | {facts['prompts']['synthetic']} |",
         f"| cost, USD | {money['usd']} |",
-        f"| perhaps paid besides (calls whose answer or usage never came), USD at most | {money['possibly_usd']} |",
+        f"| possibly paid in addition (calls without an answer or usage), at most, USD | {money['possibly_usd']} |",
         "",
-        "Refused, truncated and empty answers are in `rejected.jsonl`, not in the dataset"
-        + (", but for refusals, which were wanted." if facts["keep_refusals"] else "."),
+        "Truncated and empty answers are in `rejected.jsonl`, not in the dataset; refused ones are "
+        + ("kept in the dataset." if facts["keep_refusals"] else "rejected too."),
         "",
         "## Terms",
         "",
-        f"Whoever made it stated on {facts['consent']} that they may train on these outputs. Many providers "
-        "forbid training competing models on what their models write; whoever uses this dataset must check that.",
+        f"Its creator stated on {facts['consent']} that they may train on these outputs. Many providers forbid "
+        "training competing models on the outputs of theirs: check the provider's terms before you use this dataset.",
         "",
         "## Facts",
         "",
@@ -133,7 +136,7 @@ def _row(prompt: Prompt, reply: Reply) -> dict[str, Any]:
 
 
 def _token(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """One position: the token and its most likely alternatives, as the API spells them."""
+    """One position: the token and its most likely alternatives, with the API's spelling."""
     top = [one for one in entry.get("top_logprobs") or [] if isinstance(one, dict)]
     kept = [[one.get("token"), one.get("logprob"), one.get("bytes")] for one in top]
     return {"token": entry.get("token"), "bytes": entry.get("bytes"), "logprob": entry.get("logprob"), "top": kept}

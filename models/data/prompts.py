@@ -1,4 +1,4 @@
-"""Reading prompts: JSONL rows with `prompt` or `messages`, each with a key of its own, duplicates folded."""
+"""Reading prompts from JSONL rows with `prompt` or `messages`, identified by a key, with duplicates merged."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from breakeven.models.client.chat import Message
 from breakeven.models.errors import BadRow, BadRows, DistillError
 
 _ROLES = ("system", "developer", "user", "assistant")
-# What a row may carry along to its answer: how to score it, and what kind of request it is.
+# Fields of a prompt row that are copied to the dataset row: how to score the answer, and the kind of request.
 _CARRIED = ("category", "reference", "checker", "label", "synthetic")
 
 
 class Prompt(NamedTuple):
-    """One conversation that waits for an answer.
+    """A conversation to be answered.
 
-    `key` is the SHA-256 of its text apart from case and white space: what has the same key is a duplicate.
-    `carried` holds category, reference, checker and label where the row has them.
+    `key`: SHA-256 of its roles and texts, ignoring case and white space; prompts with the same key are duplicates.
+    `carried`: the row's category, reference, checker, label and synthetic fields, where present.
     """
 
     id: str
@@ -29,17 +29,17 @@ class Prompt(NamedTuple):
     carried: dict[str, Any]
 
     def text(self) -> str:
-        """The last user turn."""
+        """The text of the last user message."""
         return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
 
     def split(self, eval_share: float) -> str:
-        """`train` or `eval`, by the key alone: the same prompt is always on the same side."""
+        """`train` or `eval`, by a hash of the key: the same prompt is always in the same split."""
         part = int(hashlib.sha256(f"split:{self.key}".encode()).hexdigest()[:12], 16) / 16**12
         return "eval" if part < eval_share else "train"
 
 
 class Prompts(NamedTuple):
-    """What was read: different prompts in the order of the files, and what was left out."""
+    """The distinct prompts in the order of the files; the number of duplicates and of all rows; and the bad rows."""
 
     prompts: list[Prompt]
     duplicates: int
@@ -48,9 +48,10 @@ class Prompts(NamedTuple):
 
 
 def read(paths: Sequence[Path], *, system: str | None = None, skip_bad: bool = False) -> Prompts:
-    """All prompts of the files. `system` goes before conversations that have no system message.
+    """The prompts of the files. `system` is added to conversations without a system message.
 
-    Raises BadRows, DistillError where nothing is left or a file cannot be read.
+    Raises BadRows for bad rows, unless they are skipped, and DistillError where no prompt is left or a file cannot be
+    read.
     """
     found: dict[str, Prompt] = {}
     bad: list[BadRow] = []
@@ -72,7 +73,10 @@ def read(paths: Sequence[Path], *, system: str | None = None, skip_bad: bool = F
 
 
 def lines(path: Path) -> Iterable[tuple[int, Any]]:
-    """Numbers and values of the lines that are not empty; a line that is not JSON gives None."""
+    """The line number and the JSON value of each line that is not blank; None for a line that is not JSON.
+
+    Raises DistillError where the file cannot be read.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -88,7 +92,7 @@ def lines(path: Path) -> Iterable[tuple[int, Any]]:
 
 
 def fault_of(row: object) -> str | None:
-    """What is wrong with a row of prompts, or None."""
+    """What is wrong with the decoded row of a prompt file, or None."""
     if row is None:
         return "not JSON in UTF-8"
     if not isinstance(row, dict):
@@ -111,7 +115,7 @@ def fault_of(row: object) -> str | None:
 
 
 def prompt_of(row: dict[str, Any], default_id: str, system: str | None = None) -> Prompt:
-    """The prompt of a row without fault."""
+    """The prompt in a row for which `fault_of` returns None; `system` as in `read`."""
     messages: list[Message] = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
     messages = [{"role": m["role"], "content": m["content"]} for m in messages]
     if system is not None and messages[0]["role"] not in ("system", "developer"):
@@ -121,6 +125,6 @@ def prompt_of(row: dict[str, Any], default_id: str, system: str | None = None) -
 
 
 def key_of(messages: Sequence[Message]) -> str:
-    """SHA-256 over roles and texts, apart from case and white space."""
+    """The SHA-256, in hex, of the messages' roles and texts, ignoring case and white space."""
     plain = [[m["role"], " ".join(m["content"].casefold().split())] for m in messages]
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Rows with answers: what `generate` wrote, and what `train` and `evaluate` read."""
+"""Reading rows with answers, the format that `generate` writes and `train` and `evaluate` read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from breakeven.models.errors import BadRow, BadRows, DistillError
 
 
 class Example(NamedTuple):
-    """A conversation and the teacher's answer to it. `record` is the row as read, with its further columns."""
+    """A conversation and the teacher's answer to it. `record` is the row as read, with all its fields."""
 
     id: str
     prompt: list[Message]
@@ -21,14 +21,15 @@ class Example(NamedTuple):
     record: dict[str, Any]
 
     def text(self) -> str:
-        """The last user turn."""
+        """The text of the last message of the prompt."""
         return str(self.prompt[-1]["content"])
 
 
 def read(paths: Sequence[Path], *, skip_bad: bool = False) -> list[Example]:
-    """All examples: rows of {"messages": [..., {"role": "assistant", ...}]} or {"prompt", "answer"}.
+    """The examples of the files: rows of {"messages": [..., {"role": "assistant", ...}]} or {"prompt", "answer"}.
 
-    Raises BadRows, and DistillError where nothing is left or a file cannot be read.
+    Raises BadRows for bad rows, unless they are skipped, and DistillError where no row is left or a file cannot be
+    read.
     """
     found: list[Example] = []
     bad: list[BadRow] = []
@@ -47,7 +48,7 @@ def read(paths: Sequence[Path], *, skip_bad: bool = False) -> list[Example]:
 
 
 def _example(row: Any, default_id: str) -> Example | str:
-    """The example, or what is wrong with the row."""
+    """The example in a row, or a description of what is wrong with it."""
     messages, answer = (row.get("messages"), row.get("answer")) if isinstance(row, dict) else (None, None)
     asked = row
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):

@@ -1,1 +1,1 @@
-"""Student against teacher on held-out prompts: measures and the report."""
+"""Comparing the student with the teacher on held-out prompts: measures and the report."""

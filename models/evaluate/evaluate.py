@@ -1,6 +1,6 @@
-"""The student against the teacher on held-out prompts: quality kept, latency, tokens, cost, and what to add next.
+"""Comparing the student with the teacher on held-out prompts: retained quality, latency, tokens, cost and weaknesses.
 
-Also writes the outcome rows that the router learns from.
+Also writes the outcome rows that the router is trained on.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from breakeven.gateway.accounting.money import PICODOLLARS, plain
 from breakeven.gateway.accounting.prices import Price
 from breakeven.models.client import session
 from breakeven.models.client.budget import Budget
+from breakeven.models.client.call_runner import Account, Stop
 from breakeven.models.client.chat import Call, Chat, Message, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
-from breakeven.models.client.session import Meter, stopped_by_signals
-from breakeven.models.client.stops import Stop
+from breakeven.models.client.session import ProgressDisplay, stop_on_signals
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
 from breakeven.models.evaluate import report as evaluation
@@ -32,12 +32,12 @@ from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.router import outcomes
 from breakeven.router.files import write_atomically
 
-# Splits of the outcome rows: for the router's training, for its threshold, for measuring it.
+# The test and dev splits of the outcome rows, by hash; the rest is for training the router.
 _TEST_BELOW, _DEV_BELOW = 0.2, 0.4
 
 
 class Endpoint(NamedTuple):
-    """A model to call, and its prices."""
+    """A model behind an API, and its prices."""
 
     base_url: str
     model: str
@@ -46,7 +46,10 @@ class Endpoint(NamedTuple):
 
 
 def endpoint(role: str, url: str | None, model: str | None, api_key: str | None, at: Price) -> Endpoint | None:
-    """From options that go together; None where they are absent. Raises DistillError where one is missing."""
+    """The endpoint of a `role` (teacher or judge) from its options; None where both URL and model are absent.
+
+    Raises DistillError where only one of them is given.
+    """
     if url is None or model is None:
         if url is not None or model is not None:
             raise DistillError(f"--{role}-url and --{role}-model go together")
@@ -57,9 +60,10 @@ def endpoint(role: str, url: str | None, model: str | None, api_key: str | None,
 class Settings(NamedTuple):
     """What to measure and how.
 
-    Without `teacher` its answers are those of the rows. `scorer` is a name that `scorers.scorer` knows, or
-    `judge`, which needs `judge`. `max_usd` limits what teacher and judge cost, over all runs into `out`;
-    `hosting_usd_per_hour` is what the student's machine costs.
+    `out`: the output directory. `scorer`: a name that `scorers.scorer` knows, or `judge`, which needs the `judge`
+    endpoint. Without a `teacher` endpoint the rows' answers are the teacher's; `teacher_prices` give their cost.
+    `max_usd` limits the cost of teacher and judge over all runs into `out`; `hosting_usd_per_hour` is the price of the
+    student's machine; `worst`: how many of the worst answers the report shows.
     """
 
     student: Endpoint
@@ -80,21 +84,21 @@ class Settings(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """One example with both answers; a reply is None where the answer was in the row."""
+    """An example with both answers; `teacher` is None if its answer is the row's."""
 
     example: Example
     student: Reply
     teacher: Reply | None
 
     def teacher_text(self) -> str:
-        """The teacher's answer."""
+        """The text of the teacher's answer."""
         return self.example.answer if self.teacher is None else self.teacher.text
 
 
 def evaluate(settings: Settings, examples: Sequence[Example], console: Console) -> tuple[dict[str, Any], Stop | None]:
-    """Measure, and write outcomes.jsonl, report.json and report.md; the report, and why it stopped early.
+    """Run the comparison and write outcomes.jsonl, report.json and report.md to the output directory.
 
-    Raises DistillError where nothing could be measured.
+    Returns the report, and why the run stopped early, or None. Raises DistillError where no row could be scored.
     """
     score = None if settings.scorer == "judge" else scorer(settings.scorer)
     if score is None and settings.judge is None:
@@ -112,10 +116,10 @@ async def _evaluate(
         limit = None if settings.max_usd is None else int(settings.max_usd * PICODOLLARS)
         spent, possible = (sum(getattr(one, name) for one in journals.values()) for name in ("spent", "possible"))
         budget = Budget(limit, spent=spent, possible=possible)
-        asking = _Asking(settings, journals, budget, console)
-        stop = await asking.ask("student", settings.student, examples)
+        run = _EvaluationRun(settings, journals, budget, console)
+        stop = await run.answers("student", settings.student, examples)
         if settings.teacher is not None and stop is None:
-            stop = await asking.ask("teacher", settings.teacher, examples)
+            stop = await run.answers("teacher", settings.teacher, examples)
         answered = _answered(settings, examples, journals)
         if not answered:
             raise DistillError(stop.message if stop else "the student answered nothing")
@@ -124,46 +128,51 @@ async def _evaluate(
         if score is not None:
             scored = [_score(one, score) for one in answered]
         else:
-            judged = await asking.judge(answered, stop)
+            judged = await run.judge(answered, stop)
             stop = stop or judged.stop
             scored = _of_judgements(answered, judged)
             labels = [_label(one.example) for one in answered]
             agreement = judging.agreement(judged.judgements, labels)
             agreement_report = {} if agreement is None else agreement._asdict()
-            asking.judge_report = {"unreadable": judged.unreadable, "agreement_with_labels": agreement_report or None}
+            run.judge_report = {"unreadable": judged.unreadable, "agreement_with_labels": agreement_report or None}
         if not scored:
             raise DistillError(stop.message if stop else "no row could be scored")
         report = evaluation.report(
             scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
         )
         report |= {"scorer": settings.scorer, "rows_without_score": len(examples) - len(scored)}
-        # As many answers as are asked for at once share the machine.
+        # The machine's time is shared by the concurrent calls.
         hours = sum(one.student.seconds for one in scored) / settings.concurrency / 3600
         report["student"]["usd"] = f"{hours * settings.hosting_usd_per_hour:.6f}"
-        report |= {"judge": asking.judge_report, "cost": _cost(journals)}
+        report |= {"judge": run.judge_report, "cost": _cost(journals)}
         _write(settings, scored, report)
         return report, stop
 
 
-class _Asking:
-    """The calls of one run."""
+class _EvaluationRun:
+    """The calls of one evaluation to the student, the teacher and the judge."""
 
     def __init__(self, settings: Settings, journals: dict[str, Journal], budget: Budget, console: Console) -> None:
         self._settings = settings
         self._journals = journals
         self._budget = budget
-        self._meter = Meter(console)
+        self._display = ProgressDisplay(console)
         self.judge_report: dict[str, Any] | None = None
 
-    async def ask(self, role: str, endpoint: Endpoint, examples: Sequence[Example]) -> Stop | None:
+    async def answers(self, role: str, endpoint: Endpoint, examples: Sequence[Example]) -> Stop | None:
+        """Send the examples' prompts to an endpoint; the replies are in the role's journal.
+
+        Why it stopped early, or None.
+        """
         calls = [_call(self._settings, endpoint, one.prompt) for one in examples]
         journal = self._journals[role]
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
-            with stopped_by_signals(pool), self._meter.over(role, {c.key for c in calls}, journal, self._budget):
+            with stop_on_signals(pool), self._display.tracking(role, {c.key for c in calls}, journal, self._budget):
                 return await pool.run(calls)
 
     async def judge(self, answered: Sequence[Answered], stop: Stop | None) -> judging.Judged:
+        """Judge the answers; if the run has stopped already (`stop`), only from the replies in the journal."""
         endpoint, journal = self._settings.judge, self._journals["judge"]
         assert endpoint is not None
         pairs = [
@@ -175,7 +184,7 @@ class _Asking:
         keys = {call.key for pair in pairs for call in judging.calls(pair, self._settings.rubric)}
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
-            with stopped_by_signals(pool), self._meter.over("judge", keys, journal, self._budget):
+            with stop_on_signals(pool), self._display.tracking("judge", keys, journal, self._budget):
                 return await judging.judge(pool, journal, pairs, self._settings.rubric)
 
     def _chat(self, endpoint: Endpoint) -> Chat:
@@ -183,9 +192,9 @@ class _Asking:
         return Chat(endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds)
 
     def _pool(self, chat: Chat, journal: Journal, endpoint: Endpoint) -> Pool:
-        changed: Callable[[], None] = lambda: self._meter.show(journal, self._budget)  # noqa: E731
+        changed: Callable[[], None] = lambda: self._display.update(journal, self._budget)  # noqa: E731
         concurrency = self._settings.concurrency
-        return Pool(chat, journal, endpoint.prices, self._budget, concurrency=concurrency, changed=changed)
+        return Pool(chat, Account(journal, endpoint.prices, self._budget), concurrency=concurrency, changed=changed)
 
 
 def _call(settings: Settings, endpoint: Endpoint, messages: list[Message]) -> Call:
@@ -207,7 +216,7 @@ def _answered(settings: Settings, examples: Sequence[Example], journals: dict[st
 
 
 def _score(one: Answered, score: Scorer) -> evaluation.Scored:
-    """Against the row's reference; without one, against the teacher's answer, which is then right by definition."""
+    """Scores against the row's reference; without one, against the teacher's answer, which then scores 1."""
     known = _reference(one.example)
     reference = one.teacher_text() if known is None else known
     student = score(one.student.text, reference, one.example.record)
@@ -250,7 +259,7 @@ def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict
 
 
 def _outcome(one: evaluation.Scored) -> dict[str, Any]:
-    """One outcome row, in the split of its prompt: the same prompt is always on the same side."""
+    """An outcome row; its split is a hash of the prompt, so that the same prompt is always in the same split."""
     part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
     row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt}
     row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}

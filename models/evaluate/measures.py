@@ -1,4 +1,4 @@
-"""How much of the teacher's quality a student keeps, with intervals; and where it loses most. Pure."""
+"""The share of the teacher's quality that a student retains, and the kinds of prompts on which it loses most."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ RESAMPLES = 2000
 
 
 class Quality(NamedTuple):
-    """Over `rows` prompts: mean scores, the share of the teacher's score that the student keeps, and who wins."""
+    """Over `rows` prompts: the mean scores, their ratio with an interval, and the shares of prompts on which the
+    student's score is higher (`wins`), equal or lower.
+    """
 
     rows: int
     student: float
@@ -27,7 +29,7 @@ class Quality(NamedTuple):
 
 
 class Weakness(NamedTuple):
-    """A kind of prompt: its rows, the mean gap there, and its share of all that is lost, in [0, 1]."""
+    """A kind of prompt: the number of rows, the mean score gap on them, and their share of the total gap, in [0, 1]."""
 
     name: str
     rows: int
@@ -36,20 +38,20 @@ class Weakness(NamedTuple):
 
 
 def quality(student: Sequence[float], teacher: Sequence[float], *, seed: int = 1) -> Quality:
-    """Of paired scores in [0, 1]. Retained is mean(student) / mean(teacher), resampled by prompt.
+    """The quality from paired scores in [0, 1]; retained is mean(student) / mean(teacher), bootstrapped over prompts.
 
-    Raises ValueError for no rows or a teacher whose mean is 0.
+    Raises ValueError without rows, or where the teacher's mean is 0.
     """
     s, t = np.asarray(student, dtype=float), np.asarray(teacher, dtype=float)
     if not len(s) or not t.mean():
-        raise ValueError("no rows, or a teacher that scores 0 everywhere: nothing to retain")
+        raise ValueError("no rows, or a teacher that scores 0 on all of them: there is nothing to retain")
     retained = ratio_of_means(s, t, resamples=RESAMPLES, seed=seed)
     shares = [float(np.mean(s > t)), float(np.mean(s == t)), float(np.mean(s < t))]
     return Quality(len(s), float(s.mean()), float(t.mean()), retained, *shares)
 
 
 def weaknesses(kinds: Sequence[str], student: Sequence[float], teacher: Sequence[float]) -> list[Weakness]:
-    """Kinds of prompts by what the student loses there, the most first; those that lose nothing are left out."""
+    """The `kinds` of prompts on which the student scores lower than the teacher, the largest share of the gap first."""
     lost = np.maximum(np.asarray(teacher, dtype=float) - np.asarray(student, dtype=float), 0.0)
     total = float(lost.sum())
     found = []
@@ -62,7 +64,7 @@ def weaknesses(kinds: Sequence[str], student: Sequence[float], teacher: Sequence
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, float] | None:
-    """Median and 95th percentile; None of nothing."""
+    """The median and the 95th percentile of the values; None where there are none."""
     if not values:
         return None
     p50, p95 = np.percentile(np.asarray(values, dtype=float), [50, 95])

@@ -1,4 +1,4 @@
-"""The report of an evaluation: numbers from scored answers, and the same as Markdown."""
+"""The report of an evaluation: its figures from scored answers, and a Markdown version."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from breakeven.models.data.rows import Example
 from breakeven.models.evaluate.measures import percentiles, quality, weaknesses
 
 _SHOWN = 400
-# Of so many new rows, how many should be of which kind.
+# The report suggests how to distribute this many new rows over the kinds of prompts.
 _NEXT = 100
 
 
 class Scored(NamedTuple):
-    """One example with both answers and their scores in [0, 1]; `teacher` is None where the row had its answer."""
+    """An example with both answers and their scores in [0, 1]; `teacher` is None if its answer is the row's."""
 
     example: Example
     student: Reply
@@ -29,7 +29,7 @@ class Scored(NamedTuple):
     teacher_score: float
 
     def teacher_tokens(self) -> tuple[int, int] | None:
-        """Prompt and output tokens of the teacher's answer, where they are known."""
+        """The prompt and output tokens of the teacher's answer, or None where they are not known."""
         if self.teacher is not None:
             usage = self.teacher.usage
             return (usage.prompt, usage.output) if usage.complete else None
@@ -40,7 +40,10 @@ class Scored(NamedTuple):
 
 
 def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: Price) -> dict[str, Any]:
-    """All measures, ready for JSON. Raises ValueError as `measures.quality` does."""
+    """All figures as a dict for JSON. `worst`: how many of the worst answers to include; `seed`: of the bootstrap.
+
+    Raises ValueError as `measures.quality` does.
+    """
     student, teacher = [one.student_score for one in scored], [one.teacher_score for one in scored]
     kinds = [one.example.category or "none" for one in scored]
     made: dict[str, Any] = {"rows": len(scored), "overall": _quality(scored, seed), "categories": {}}
@@ -48,8 +51,8 @@ def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: P
         here = [one for one in scored if (one.example.category or "none") == kind]
         if any(one.teacher_score for one in here):
             made["categories"][kind] = _quality(here, seed)
-    made["student"] = _pace([one.student for one in scored])
-    made["teacher"] = _pace([one.teacher for one in scored if one.teacher is not None]) | _tokens(
+    made["student"] = _latency_and_tokens([one.student for one in scored])
+    made["teacher"] = _latency_and_tokens([one.teacher for one in scored if one.teacher is not None]) | _tokens(
         scored, teacher_prices
     )
     gaps = sorted(scored, key=lambda one: (one.student_score - one.teacher_score, one.example.id))
@@ -62,7 +65,7 @@ def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: P
 
 
 def markdown(made: Mapping[str, Any]) -> str:
-    """The report for people."""
+    """The report in Markdown, from what `report` returned and the keys that `evaluate` adds."""
     return "\n".join(_lines(made)) + "\n"
 
 
@@ -70,7 +73,7 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
     overall = made["overall"]
     yield "# Student against teacher\n"
     yield (
-        f"On {made['rows']} held-out prompts, scored by `{made['scorer']}`, the student keeps "
+        f"On {made['rows']} held-out prompts, scored by `{made['scorer']}`, the student retains "
         f"**{_percent(overall['retained'])}** of the teacher's quality.\n"
     )
     if made["rows_without_score"]:
@@ -90,7 +93,7 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
         found = judge["agreement_with_labels"]
         yield f"\nThe judge gave {judge['unreadable']} verdicts that could not be read."
         if found is None:
-            yield "No row has a label: how far this judge can be trusted is not known."
+            yield "No row has a label: the agreement of this judge with people is not known."
         else:
             yield (
                 f"It agrees with {found['agreed']:.1%} of {found['labelled']} labels (kappa {_cell(found['kappa'])}); "
@@ -101,10 +104,10 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
     for one in made["next"] or ():
         yield (
             f"- {one['rows_to_add_of_100']} of the next 100 rows: {one['name']} "
-            f"({one['share']:.0%} of what is lost; mean gap {one['gap']:.3f} on {one['rows']} rows)"
+            f"({one['share']:.0%} of the quality gap; mean gap {one['gap']:.3f} on {one['rows']} rows)"
         )
     if not made["next"]:
-        yield "Nothing is lost on these rows."
+        yield "The student loses nothing on these rows."
     yield "\n## Worst answers\n"
     for one in made["worst"]:
         yield f"- `{one['id']}`: {one['student_score']:.2f} against {one['teacher_score']:.2f}"
@@ -115,8 +118,8 @@ def _quality(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
     return found._asdict() | {"retained": found.retained._asdict()}
 
 
-def _pace(replies: Sequence[Reply]) -> dict[str, Any]:
-    """Latency of the calls that were made, and mean token counts where the API gave them."""
+def _latency_and_tokens(replies: Sequence[Reply]) -> dict[str, Any]:
+    """The latency percentiles of the replies, and their mean token counts where the API reported them."""
     times = percentiles([one.seconds for one in replies])
     counted = [one.usage for one in replies if one.usage.complete]
     made: dict[str, Any] = {} if times is None else {"seconds_p50": times[0], "seconds_p95": times[1]}
@@ -127,7 +130,7 @@ def _pace(replies: Sequence[Reply]) -> dict[str, Any]:
 
 
 def _tokens(scored: Sequence[Scored], prices: Price) -> dict[str, Any]:
-    """The teacher's mean tokens, and what its answers to these rows cost at its prices."""
+    """The teacher's mean token counts, and the cost of its answers to these rows at `prices`."""
     counts = [tokens for one in scored if (tokens := one.teacher_tokens()) is not None]
     if not counts:
         return {}
@@ -140,7 +143,7 @@ def _tokens(scored: Sequence[Scored], prices: Price) -> dict[str, Any]:
 
 
 def _kinds(scored: Sequence[Scored], categories: list[str]) -> list[str]:
-    """Categories, or clusters of the prompts' words where no row has a category."""
+    """The kind of each prompt: its category, or a cluster by words where no row has a category."""
     if any(one.example.category is not None for one in scored):
         return categories
     found = cluster([one.example.text() for one in scored])

@@ -1,1 +1,1 @@
-"""Examples that run from end to end on a CPU."""
+"""End-to-end examples that run on a CPU."""

@@ -1,8 +1,8 @@
-"""Distillation methods on equal steps, with tiny models of our own making: minutes on one core.
+"""Compares the distillation methods at equal steps, with tiny models, in minutes on one core.
 
-`python -m breakeven.models.examples.compare_methods OUT` teaches a four-layer teacher a made-up language, in which each
-two letters allow three next ones, one of them much likelier. Then small students learn from few rows of it,
-by each method, with several seeds. Printed: cross-entropy on held-out rows, in nats a letter.
+`python -m breakeven.models.examples.compare_methods OUT` trains a four-layer teacher on an artificial language, in
+which each pair of letters allows three next letters with different probabilities. Small students then learn from few
+rows of it, by each method and with several seeds. Prints the cross-entropy on held-out rows, in nats per letter.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from breakeven.models.examples.tiny_models import byte_tokenizer, save_llama
 from breakeven.models.train.settings import Settings
 from breakeven.models.train.train import train
 
 LETTERS = "abcdefgh"
-_SHARES = (0.75, 0.2, 0.05)
+_PROBABILITIES = (0.75, 0.2, 0.05)
 _LENGTH = 40
 _SEEDS = (1, 2, 3)
 _TEACHER_STEPS, _STEPS = 500, 150
 
 
 def main(out: Path) -> None:
-    """Run all, and print a table in Markdown."""
+    """Run all comparisons in the directory `out` and print a Markdown table."""
     language = _language(0)
     _rows(out / "many.jsonl", 3000, language, 1)
     _rows(out / "few.jsonl", 64, language, 2)
@@ -79,50 +80,26 @@ def _train(out: Path, folder: Path, rows: str, seed: int, **settings: Any) -> di
 
 
 def _language(seed: int) -> dict[str, list[str]]:
-    chance = random.Random(seed)
-    return {a + b: chance.sample(LETTERS, 3) for a in LETTERS for b in LETTERS}
+    rng = random.Random(seed)
+    return {a + b: rng.sample(LETTERS, 3) for a in LETTERS for b in LETTERS}
 
 
 def _rows(path: Path, count: int, language: dict[str, list[str]], seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     made = []
     for _ in range(count):
-        text = "".join(chance.choices(LETTERS, k=2))
+        text = "".join(rng.choices(LETTERS, k=2))
         prompt = text
         while len(text) < _LENGTH:
-            text += chance.choices(language[text[-2:]], _SHARES)[0]
+            text += rng.choices(language[text[-2:]], _PROBABILITIES)[0]
         made.append(json.dumps({"prompt": prompt, "answer": text}) + "\n")
     path.write_text("".join(made), encoding="utf-8")
 
 
 def _model(folder: Path, layers: int) -> Path:
-    """A randomly initialised model of Llama's type over bytes."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    raw = Tokenizer(
-        models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[])
-    )
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    raw.add_special_tokens(["<|end|>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")  # noqa: S106
-    torch.manual_seed(layers)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(str(folder))
-    tokenizer.save_pretrained(str(folder))
-    return folder
+    tokenizer = byte_tokenizer(["<|end|>"], "<|end|>")
+    return save_llama(folder, tokenizer, layers=layers, width=64, heads=4, seed=layers)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The whole chain on the support desk of `support.py`: a program is the teacher, SmolLM2 becomes the student.
+"""The whole workflow on the support desk of `support.py`: a program acts as teacher, SmolLM2 becomes the student.
 
 `python -m breakeven.models.examples.run_support OUT --base SMOLLM2_DIR --vllm-python PYTHON` runs generate, train,
-evaluate, the router's train and tune, and the gateway on test prompts; prints a table in Markdown and writes
-OUT/result.json. Each step leaves its files in OUT, and a rerun goes on from them.
+evaluate, the router's train and tune, and the gateway on test prompts. Prints a Markdown table and writes
+OUT/result.json. Each step writes its files to OUT, and a rerun resumes from them.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ from breakeven.models.serving.vllm_server import Student, command, environment
 _PRICES = ("--input-usd", "15", "--output-usd", "60")
 _TEACHER_SHARE = 0.25
 _HOSTING_USD_PER_HOUR = 0.1
-# Short, and in place of the longer one that SmolLM2's chat template puts where there is none.
+# A short system prompt; without one SmolLM2's chat template adds a longer one.
 _SYSTEM = "Support desk."
 
 
 def main() -> None:
-    """Run the chain."""
-    parser = argparse.ArgumentParser(description="Distil, serve, evaluate, route: a support desk on a CPU.")
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Distil, serve, evaluate and route on a support desk example, on a CPU."
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--base", type=Path, required=True, help="directory of SmolLM2-135M-Instruct")
-    parser.add_argument("--vllm-python", default=sys.executable, help="interpreter that has vLLM")
-    parser.add_argument("--train-python", default=sys.executable, help="interpreter that has the extra distill")
+    parser.add_argument("--vllm-python", default=sys.executable, help="Python interpreter with vLLM")
+    parser.add_argument("--train-python", default=sys.executable, help="Python interpreter with the extra distill")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=2, help="packs of a step; a pack has at most 256 tokens")
-    parser.add_argument("--dtype", default="float32", help="or bfloat16, where the processor has it")
+    parser.add_argument("--batch", type=int, default=2, help="packed sequences per step, each of at most 256 tokens")
+    parser.add_argument("--dtype", default="float32", help="float32, or bfloat16 if the processor supports it")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     result = run(options)
@@ -50,7 +52,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """All steps; what was found."""
+    """Run all steps and return the figures as a dict for JSON."""
     out: Path = options.out
     known = cases(options.cases, seed=7)
     _write_inputs(out, known)
@@ -103,7 +105,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """The figures as a Markdown table."""
     alone, routed = result["alone"], result["routed"]
     lines = [
         "| | all | common | unusual |",
@@ -115,7 +117,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"Teacher share {routed['teacher_share']:.1%}; teacher spend {routed['teacher_usd']:.4f} USD against "
         f"{routed['baseline_usd']:.4f} USD for all to the teacher. At {_HOSTING_USD_PER_HOUR} USD an hour for the "
-        f"student's machine it pays from {routed['break_even_requests_per_hour']:.0f} requests an hour on. "
+        f"student's machine, it breaks even at {routed['break_even_requests_per_hour']:.0f} requests an hour. "
         f"Seconds: {result['seconds']}.",
     ]
     return "\n".join(lines)
@@ -156,11 +158,11 @@ def _grouped(outcomes: Path) -> dict[str, dict[str, float]]:
 
 
 def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> dict[str, Any]:
-    """The gateway's answers to the test rows, scored; and what its ledger says."""
+    """Send the test rows through the gateway; the scores of its answers, and the spending in its ledger."""
     by_prompt = {case.prompt: case for case in known}
     rows = [row for row in _read(outcomes) if row["split"] == "test"]
     port = _free_port()
-    # A ledger of this run alone.
+    # The ledger must hold only this run.
     shutil.rmtree(out / "ledger", ignore_errors=True)
     (out / "ledger").mkdir()
     log = (out / "gateway.log").open("wb")
@@ -223,7 +225,10 @@ def _threshold(tuned: dict[str, Any]) -> float:
 
 
 def _breakeven(*arguments: object, python: str = sys.executable) -> str:
-    """Run a verb; its output. What it says on the way goes to this terminal."""
+    """Run a command of `breakeven` and return its stdout; its stderr goes to the terminal.
+
+    Raises SystemExit on failure.
+    """
     line = [python, "-P", "-m", "breakeven.gateway.cli", *map(str, arguments)]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -233,7 +238,7 @@ def _breakeven(*arguments: object, python: str = sys.executable) -> str:
 
 @contextmanager
 def _replay(out: Path) -> Iterator[str]:
-    """The teacher: the program's answers, over the OpenAI API."""
+    """Run a replay server with the program's answers as teacher; yields its base URL."""
     port_file = out / "teacher.port"
     port_file.unlink(missing_ok=True)
     replay = [sys.executable, "-P", "-m", "breakeven.models.replay", "--model", "oracle"]

@@ -1,7 +1,7 @@
-"""A made-up customer support desk: requests in plain words, and the exact answers that a program gives.
+"""An artificial customer support desk: requests in plain language, and the exact answers that a program gives.
 
-About 80% are of four common kinds; 20% are unusual: sums, dates and two wishes in one message. Each prompt has
-one right answer, so a program can be the teacher and a program can score.
+About 80% are of four common kinds; 20% are unusual: sums, dates and two requests in one message. Each prompt has one
+right answer, so that a program can act as teacher and a program can score.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SHIPPING = {"Spain": "7.90", "Norway": "12.50", "Italy": "6.40", "Poland": "5.2
 
 
 class Case(NamedTuple):
-    """One request with its right answer; `checker` is a name of models.scoring.checkers."""
+    """A request of some kind with its right answer; `checker` is a checker of `models.scoring.checkers`."""
 
     kind: str
     prompt: str
@@ -61,29 +61,29 @@ class Case(NamedTuple):
 
 
 def cases(count: int, seed: int) -> list[Case]:
-    """`count` different requests, in random order; the same seed gives the same."""
-    chance = random.Random(seed)
+    """`count` distinct requests in random order; the same seed gives the same requests."""
+    rng = random.Random(seed)
     found: dict[str, Case] = {}
     while len(found) < count:
-        kinds = COMMON if chance.random() < COMMON_SHARE else UNUSUAL
-        name = chance.choice(list(kinds))
-        prompt, answer = kinds[name](chance)
+        kinds = COMMON if rng.random() < COMMON_SHARE else UNUSUAL
+        name = rng.choice(list(kinds))
+        prompt, answer = kinds[name](rng)
         found.setdefault(prompt, Case(name, prompt, answer, "number" if name in ("refund", "total") else "exact"))
     return list(found.values())
 
 
 def is_common(kind: str) -> bool:
-    """Whether it is one of the common kinds."""
+    """Whether a kind of request is one of the common ones."""
     return kind in COMMON
 
 
-def _order(chance: random.Random) -> int:
-    return chance.randint(10_000, 99_999)
+def _order(rng: random.Random) -> int:
+    return rng.randint(10_000, 99_999)
 
 
-def _status(chance: random.Random) -> tuple[str, str]:
-    order = _order(chance)
-    asked = chance.choice(
+def _status(rng: random.Random) -> tuple[str, str]:
+    order = _order(rng)
+    asked = rng.choice(
         [
             f"Where is my order {order}?",
             f"Can you tell me what happened to order {order}?",
@@ -95,9 +95,9 @@ def _status(chance: random.Random) -> tuple[str, str]:
     return asked, f"LOOKUP {order}"
 
 
-def _return(chance: random.Random) -> tuple[str, str]:
-    order, item = _order(chance), f"{chance.choice(_COLOURS)} {chance.choice(_ITEMS)}"
-    asked = chance.choice(
+def _return(rng: random.Random) -> tuple[str, str]:
+    order, item = _order(rng), f"{rng.choice(_COLOURS)} {rng.choice(_ITEMS)}"
+    asked = rng.choice(
         [
             f"I want to return the {item} from order {order}.",
             f"The {item} of order {order} does not fit, I'd like to send it back.",
@@ -108,9 +108,9 @@ def _return(chance: random.Random) -> tuple[str, str]:
     return asked, f"RETURN {order} {item}"
 
 
-def _login(chance: random.Random) -> tuple[str, str]:
-    address = f"{chance.choice(_NAMES)}{chance.randint(1, 999)}@example.org"
-    asked = chance.choice(
+def _login(rng: random.Random) -> tuple[str, str]:
+    address = f"{rng.choice(_NAMES)}{rng.randint(1, 999)}@example.org"
+    asked = rng.choice(
         [
             f"I can't log in with {address}.",
             f"My password for {address} does not work any more.",
@@ -121,10 +121,10 @@ def _login(chance: random.Random) -> tuple[str, str]:
     return asked, f"RESET {address}"
 
 
-def _shipping(chance: random.Random) -> tuple[str, str]:
-    country = chance.choice(list(_SHIPPING))
-    item = chance.choice(_ITEMS)
-    asked = chance.choice(
+def _shipping(rng: random.Random) -> tuple[str, str]:
+    country = rng.choice(list(_SHIPPING))
+    item = rng.choice(_ITEMS)
+    asked = rng.choice(
         [
             f"How much is shipping a {item} to {country}?",
             f"What does it cost to send a {item} to {country}?",
@@ -134,20 +134,20 @@ def _shipping(chance: random.Random) -> tuple[str, str]:
     return asked, f"Shipping to {country} costs {_SHIPPING[country]} EUR."
 
 
-def _refund(chance: random.Random) -> tuple[str, str]:
-    cents, back, fee = chance.randint(4, 60) * 50, chance.randint(2, 6), chance.choice([10, 20, 25])
+def _refund(rng: random.Random) -> tuple[str, str]:
+    cents, back, fee = rng.randint(4, 60) * 50, rng.randint(2, 6), rng.choice([10, 20, 25])
     asked = (
-        f"I bought {back + chance.randint(1, 4)} {chance.choice(_ITEMS)}s at {cents / 100:.2f} EUR each and send back "
+        f"I bought {back + rng.randint(1, 4)} {rng.choice(_ITEMS)}s at {cents / 100:.2f} EUR each and send back "
         f"{back} of them. There is a fee of {fee}% on returns. How much do I get back?"
     )
     return asked, f"You get back {back * cents * (100 - fee) / 10_000:.2f} EUR."
 
 
-def _total(chance: random.Random) -> tuple[str, str]:
-    one, two = chance.sample(_ITEMS, 2)
-    cents = [chance.randint(4, 90) * 50 for _ in range(2)]
-    counts = [chance.randint(2, 9) for _ in range(2)]
-    country = chance.choice(list(_SHIPPING))
+def _total(rng: random.Random) -> tuple[str, str]:
+    one, two = rng.sample(_ITEMS, 2)
+    cents = [rng.randint(4, 90) * 50 for _ in range(2)]
+    counts = [rng.randint(2, 9) for _ in range(2)]
+    country = rng.choice(list(_SHIPPING))
     asked = (
         f"I need {counts[0]} {one}s at {cents[0] / 100:.2f} EUR and {counts[1]} {two}s at {cents[1] / 100:.2f} EUR, "
         f"sent to {country}. What is the sum with shipping?"
@@ -156,19 +156,19 @@ def _total(chance: random.Random) -> tuple[str, str]:
     return asked, f"That is {total / 100:.2f} EUR."
 
 
-def _date(chance: random.Random) -> tuple[str, str]:
-    day = datetime.date(2026, 1, 1) + datetime.timedelta(days=chance.randint(0, 360))
-    wait = chance.randint(9, 45)
+def _date(rng: random.Random) -> tuple[str, str]:
+    day = datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randint(0, 360))
+    wait = rng.randint(9, 45)
     asked = (
         f"I ordered on {day:%d %B} 2026 and was told it takes {wait} days. On which date will my "
-        f"{chance.choice(_ITEMS)} be here?"
+        f"{rng.choice(_ITEMS)} be here?"
     )
     return asked, f"It will be there on {day + datetime.timedelta(days=wait):%d %B %Y}."
 
 
-def _two(chance: random.Random) -> tuple[str, str]:
-    first, second = chance.sample([_status, _return, _login], 2)
-    (asked, answer), (asked_too, answer_too) = first(chance), second(chance)
+def _two(rng: random.Random) -> tuple[str, str]:
+    first, second = rng.sample([_status, _return, _login], 2)
+    (asked, answer), (asked_too, answer_too) = first(rng), second(rng)
     return f"{asked} And another thing: {asked_too}", f"{answer}\n{answer_too}"
 
 

@@ -1,4 +1,4 @@
-"""Prompts in, a teacher's answers out: the dataset that a student learns from."""
+"""Generating a dataset: collects a teacher's answers to prompts, within a budget, and writes them with a card."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rich.console import Console
 from breakeven.gateway.accounting.money import PICODOLLARS, plain
 from breakeven.models.client import session
 from breakeven.models.client.budget import Budget
+from breakeven.models.client.call_runner import Stop
 from breakeven.models.client.journal import Journal
-from breakeven.models.client.stops import Stop
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompts
 from breakeven.models.errors import DistillError
-from breakeven.models.generate.run import Asking, Settings, best, by_prompt, check_batches
+from breakeven.models.generate.run import GenerationRun, Settings, best_limit, by_prompt, check_batches
 from breakeven.models.generate.synthesize import Synthesized, coverage
 from breakeven.router.files import write_atomically
 
@@ -30,16 +30,17 @@ CONSENT = (
 
 
 class Generated(NamedTuple):
-    """The facts of the card, and why the run stopped before its end, if it did."""
+    """The facts of the dataset card, and why the run stopped early, or None."""
 
     facts: dict[str, Any]
     stop: Stop | None
 
 
 def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
-    """Ask the teacher for what the folder does not hold yet, and write the dataset and its card.
+    """Ask the teacher for the answers that the output directory does not hold yet, and write the dataset and its card.
 
-    Whatever ends the run, what was paid for is in the folder. Raises DistillError.
+    Every paid answer is in the directory, whatever ends the run. `console` shows the progress. Raises DistillError
+    where the run cannot start or is cut off.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     with Journal(settings.out / "journal.jsonl") as journal:
@@ -47,11 +48,11 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
         terms = _terms(settings)
         budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
         prompts = list(read.prompts)
-        run = Asking(settings, journal, budget, console)
-        more, stop = session.run(run.ask_all(prompts))
+        run = GenerationRun(settings, journal, budget, console)
+        more, stop = session.run(run.run(prompts))
         prompts += more.prompts
         answered = by_prompt(journal.replies)
-        answers = {key: known[limit] for key, known in answered.items() if (limit := best(known)) is not None}
+        answers = {key: known[limit] for key, known in answered.items() if (limit := best_limit(known)) is not None}
         written = dataset.write(
             settings.out, prompts, answers, eval_share=settings.eval_share, keep_refusals=settings.keep_refusals
         )
@@ -62,32 +63,34 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
 
 
 def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
-    """What to say at the end of a run."""
+    """The lines to print at the end of a run."""
     splits, money = facts["splits"], facts["cost"]
     states = ", ".join(f"{count} {name}" for name, count in sorted(facts["answers"].items())) or "none"
     lines = [f"{out}: {splits['train']} training and {splits['eval']} held-out rows; answers: {states}"]
     if facts["prompts"]["synthetic"]:
         found = facts["synthesis"]
-        lines.append(
-            f"{facts['prompts']['synthetic']} synthetic prompts; {found['too_alike']} proposals too much alike"
-        )
+        lines.append(f"{facts['prompts']['synthetic']} synthetic prompts; {found['too_alike']} proposals too similar")
         lines += [
             f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
         ]
     if facts["answers"].get("truncated"):
-        lines.append("truncated answers are left out; a run with a higher --max-tokens asks for those again")
+        lines.append("truncated answers are left out; run again with a higher --max-tokens to ask for those again")
     for reason, count in facts["given_up_in_last_run"].items():
         lines.append(f"given up in this run: {count} calls: {reason}")
     lines.append(f"cost: {money['usd']} USD for {money['replies']} replies")
     if money["possibly_usd"] != "0":
-        lines.append(f"perhaps paid besides, at most: {money['possibly_usd']} USD (no answer or no usage came)")
+        lines.append(
+            f"possibly paid in addition, at most: {money['possibly_usd']} USD (calls without an answer or usage)"
+        )
     if money["under_way_usd"] != "0":
-        lines.append(f"in batches under way, at most: {money['under_way_usd']} USD; the same command fetches them")
+        lines.append(
+            f"in batches in progress, at most: {money['under_way_usd']} USD; run the same command again to fetch them"
+        )
     return lines
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
-    """What holds for the whole folder; written by its first run, checked by the others."""
+    """The settings that all runs into a directory share, written by the first and checked by the others."""
     path = settings.out / "settings.json"
     fixed = {"model": settings.model, "temperature": settings.temperature, "top_logprobs": settings.top_logprobs}
     if path.exists():
@@ -99,7 +102,7 @@ def _terms(settings: Settings) -> dict[str, Any]:
             if terms.get(name) != value:
                 raise DistillError(
                     f"{settings.out} holds answers with {name} {terms.get(name)!r}, not {value!r}; "
-                    "give that one, or another --out"
+                    "use the same value, or another --out"
                 )
         return terms
     if not settings.consent:
@@ -116,8 +119,9 @@ def _facts(
     written: dataset.Dataset,
     journal: Journal,
     terms: Mapping[str, Any],
-    run: Asking,
+    run: GenerationRun,
 ) -> dict[str, Any]:
+    """The content of card.json."""
     usages = [reply.usage for reply in journal.replies.values()]
     tokens = {
         "prompt": sum(usage.prompt for usage in usages),

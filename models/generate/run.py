@@ -1,4 +1,4 @@
-"""The asking of one run of `generate`: on the API as it is, or through its batches."""
+"""The calls of one run of `generate`: sent directly, or through the API's batch endpoint."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.console import Console
 from breakeven.gateway.accounting.prices import Price
 from breakeven.models.client.batch_pool import BatchPool
 from breakeven.models.client.budget import Budget, discounted
+from breakeven.models.client.call_runner import Account, Stop
 from breakeven.models.client.chat import Call, Chat, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
-from breakeven.models.client.session import Meter, stopped_by_signals
-from breakeven.models.client.stops import Stop
+from breakeven.models.client.session import ProgressDisplay, stop_on_signals
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompt
 from breakeven.models.errors import DistillError
@@ -25,7 +25,7 @@ from breakeven.models.generate.synthesize import Synthesized, synthesize
 
 
 class Batching(NamedTuple):
-    """How to use the API's batches. `discount`: the share that they take off the prices."""
+    """How to use the batch endpoint: its `discount` in [0, 1), rows per batch, and seconds between polls."""
 
     discount: Decimal
     rows: int = 50_000
@@ -33,7 +33,9 @@ class Batching(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How to ask and how much to spend. `max_usd` is a hard limit over all runs into the same folder."""
+    """What to send and how much to spend. `prices` are those of single calls; `max_usd` is a hard limit over all runs
+    into the same `out`; `synthesize`: the number of new prompts to write; `batch`: None to send calls one by one.
+    """
 
     base_url: str
     model: str
@@ -57,20 +59,23 @@ class Settings(NamedTuple):
 
 
 def check_batches(journal: Journal, settings: Settings) -> None:
-    """Forget the batches under way where that is wished. Raises DistillError where a run would ask past them."""
+    """Discard the batches in progress if the settings say so.
+
+    Raises DistillError where this run would not fetch their answers, and so pay for the same rows again.
+    """
     if settings.forget_batches:
         for batch in list(journal.batches.values()):
             journal.ended(batch, possible=sum(batch.worst.values()))
     if journal.batches and settings.batch is None:
         names = ", ".join(batch.id or f"of the upload {batch.file}" for batch in journal.batches.values())
         raise DistillError(
-            f"answers are on their way in the batch {names}: fetch them with --batch, or give --forget-batches, "
-            "which counts them as possibly paid and asks anew"
+            f"the batch {names} is still in progress: fetch its answers with --batch, or give --forget-batches, "
+            "which counts them as possibly paid and sends their rows again"
         )
 
 
 def by_prompt(replies: Mapping[str, Reply]) -> dict[str, dict[int, Reply]]:
-    """Prompt key -> output limit -> reply: one that was cut off may have been asked for again."""
+    """Replies by prompt key and output limit: a truncated answer may have been requested again with a higher limit."""
     found: dict[str, dict[int, Reply]] = {}
     for key, reply in replies.items():
         name, _, limit = key.rpartition("@")
@@ -79,43 +84,46 @@ def by_prompt(replies: Mapping[str, Reply]) -> dict[str, dict[int, Reply]]:
     return found
 
 
-def best(answers: Mapping[int, Reply]) -> int | None:
-    """The limit of the answer to use: a whole one before one that was cut off; None where there is none."""
+def best_limit(answers: Mapping[int, Reply]) -> int | None:
+    """The output limit of the answer to use: a complete one before a truncated one; None where there is no answer."""
     whole = [limit for limit, reply in answers.items() if dataset.state_of(reply) != "truncated"]
     return max(whole or answers, default=None)
 
 
-class Asking:
-    """The asking of one run; `failures` and `given_up` as the pools count them."""
+class GenerationRun:
+    """The calls of one run; `failures` and `given_up` as in `CallRunner`."""
 
     def __init__(self, settings: Settings, journal: Journal, budget: Budget, console: Console) -> None:
         self._settings = settings
         self._journal = journal
         self._budget = budget
-        self._meter = Meter(console)
+        self._display = ProgressDisplay(console)
         self.failures: Counter[str] = Counter()
         self.given_up: dict[str, str] = {}
 
-    async def ask_all(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
-        """Write what new prompts are wanted, then ask for all answers that are not there; why it stopped, if it did."""
+    async def run(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
+        """Have new prompts written if the settings say so, then send all calls without an answer.
+
+        Returns the new prompts, and why the run stopped early, or None.
+        """
         s = self._settings
         async with Chat(
             s.base_url, s.model, api_key=s.api_key, timeout_seconds=s.timeout_seconds, limit_field=s.limit_field
         ) as chat:
             if s.batch is None:
-                return await self._at_once(chat, prompts)
+                return await self._send_directly(chat, prompts)
             return await self._in_batches(chat, prompts, s.batch)
 
-    async def _at_once(self, chat: Chat, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
+    async def _send_directly(self, chat: Chat, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
         pool = self._pool(chat)
-        with stopped_by_signals(pool):
+        with stop_on_signals(pool):
             more = await self._synthesized(pool, prompts)
             stop = more.stop
             if stop is None:
                 calls = self._calls([*prompts, *more.prompts])
-                with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
+                with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
                     stop = await pool.run(calls)
-        self._note(pool)
+        self._add_failures(pool)
         return more, stop
 
     async def _in_batches(
@@ -124,40 +132,36 @@ class Asking:
         s = self._settings
         batches = BatchPool(
             chat,
-            self._journal,
-            discounted(s.prices, batch.discount),
-            self._budget,
+            Account(self._journal, discounted(s.prices, batch.discount), self._budget),
             rows=batch.rows,
             poll_seconds=batch.poll_seconds,
             patience_seconds=s.patience_seconds,
             changed=self._show,
         )
         pool = self._pool(chat)
-        # New prompts come out of a few calls, each made of what came before: not in batches.
-        with stopped_by_signals(pool):
+        # New prompts take a few calls that depend on each other's answers, so that batches do not help.
+        with stop_on_signals(pool):
             more = await self._synthesized(pool, prompts)
-        self._note(pool)
+        self._add_failures(pool)
         if more.stop is not None:
             return more, more.stop
-        with stopped_by_signals(batches):
-            # Which prompts still want an answer is only known when those that are on their way have come.
+        with stop_on_signals(batches):
+            # Which prompts still need a call is only known once the batches in progress have ended.
             calls = self._calls([*prompts, *more.prompts])
-            with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
+            with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
                 stop = await batches.finish()
             calls = self._calls([*prompts, *more.prompts])
             if stop is None:
-                with self._meter.over("answers", {c.key for c in calls}, self._journal, self._budget):
+                with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
                     stop = await batches.run(calls)
-        self._note(batches)
+        self._add_failures(batches)
         return more, stop
 
     def _pool(self, chat: Chat) -> Pool:
         s = self._settings
         return Pool(
             chat,
-            self._journal,
-            s.prices,
-            self._budget,
+            Account(self._journal, s.prices, self._budget),
             concurrency=s.concurrency,
             patience_seconds=s.patience_seconds,
             changed=self._show,
@@ -169,14 +173,15 @@ class Asking:
             return Synthesized([], 0, 0, None)
         return await synthesize(pool, self._journal, prompts, s.synthesize, eval_share=s.eval_share)
 
-    def _show(self, said: str = "") -> None:
-        self._meter.show(self._journal, self._budget, said)
+    def _show(self, status: str = "") -> None:
+        self._display.update(self._journal, self._budget, status)
 
-    def _note(self, pool: Pool | BatchPool) -> None:
+    def _add_failures(self, pool: Pool | BatchPool) -> None:
         self.failures += pool.failures
         self.given_up |= pool.given_up
 
     def _calls(self, prompts: Sequence[Prompt]) -> list[Call]:
+        """A call for each prompt, with the limit of its usable answer or else the limit of the settings."""
         s = self._settings
         more: dict[str, Any] = {} if s.temperature is None else {"temperature": s.temperature}
         if s.top_logprobs:
@@ -185,7 +190,7 @@ class Asking:
         calls = []
         for prompt in prompts:
             known = answered.get(prompt.key, {})
-            limit = best(known)
+            limit = best_limit(known)
             if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
                 limit = s.max_tokens
             calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, more))

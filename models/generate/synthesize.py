@@ -1,35 +1,38 @@
 """New prompts from seed prompts, written by the teacher.
 
-After Self-Instruct (Wang et al., 2023, arXiv 2212.10560): the model sees a few seeds and writes more of
-their kind; what is too much like one that is there already is dropped.
+After Self-Instruct (Wang et al., 2023, arXiv 2212.10560): the model is shown a few seeds and writes more prompts of the
+same kinds; those too similar to an existing prompt are dropped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from breakeven.models.client.call_runner import Stop
 from breakeven.models.client.chat import Call
 from breakeven.models.client.journal import Journal
+from breakeven.models.client.json_in_text import json_values
 from breakeven.models.client.pool import Pool
-from breakeven.models.client.stops import Stop
 from breakeven.models.data.clusters import cluster
 from breakeven.models.data.prompts import Prompt, key_of
 
+# How many seeds a call shows, and how many new prompts it requests.
 _SHOWN = 5
-_ASKED = 10
-_TOO_ALIKE = 0.85
-_MOST_BATCHES = 6
+_REQUESTED = 10
+_TOO_SIMILAR = 0.85
+_MAX_ROUNDS = 6
 _MAX_TOKENS = 2048
 _NUMBERED = re.compile(r"^\s*\d+[.)]\s+(.+)$", re.MULTILINE)
 
 
 class Synthesized(NamedTuple):
-    """New prompts, and how many proposals were dropped as too much alike or unreadable."""
+    """New prompts, the number of proposals dropped as too similar and of answers that could not be read, and why it
+    stopped early, or None.
+    """
 
     prompts: list[Prompt]
     dropped: int
@@ -40,17 +43,17 @@ class Synthesized(NamedTuple):
 async def synthesize(
     pool: Pool, journal: Journal, prompts: Sequence[Prompt], wanted: int, *, eval_share: float
 ) -> Synthesized:
-    """`wanted` new prompts, or fewer where the teacher has no new ideas.
+    """Have the teacher write `wanted` new prompts; fewer where it runs out of different ones.
 
-    Seeds are the training prompts only; a proposal that is like any prompt, a held-out one among them, is
-    dropped. What is asked depends on the seeds and the round alone, so a rerun finds its own answers.
+    Only training prompts are seeds; a proposal similar to any prompt, including held-out ones, is dropped. A call
+    depends on the seeds and its number alone, so that a rerun finds its answers in the journal.
     """
     seeds = [one for one in prompts if one.split(eval_share) == "train"] or list(prompts)
-    found = _Filter(prompts)
+    known = _SimilarityIndex(prompts)
     made: list[Prompt] = []
     dropped = unreadable = first = 0
-    for _ in range(_MOST_BATCHES):
-        rounds = range(first, first + -(-(wanted - len(made)) * 13 // (_ASKED * 10)))
+    for _ in range(_MAX_ROUNDS):
+        rounds = range(first, first + -(-(wanted - len(made)) * 13 // (_REQUESTED * 10)))
         first = rounds.stop
         calls = [_call(seeds, number) for number in rounds]
         stop = await pool.run(calls)
@@ -61,25 +64,20 @@ async def synthesize(
             proposals = read_list(reply.text)
             unreadable += not proposals
             for text in proposals:
-                alike = found.nearest(text)
-                if alike is None or len(made) >= wanted:
-                    dropped += alike is None
+                seed = known.nearest(text)
+                if seed is None or len(made) >= wanted:
+                    dropped += seed is None
                     continue
-                made.append(_prompt(text, alike, len(made)))
-                found.add(text)
+                made.append(_prompt(text, seed, len(made)))
+                known.add(text)
         if stop is not None or len(made) >= wanted:
             return Synthesized(made, dropped, unreadable, stop)
     return Synthesized(made, dropped, unreadable, None)
 
 
 def read_list(text: str) -> list[str]:
-    """The texts of the first JSON array in an answer, or else of its numbered lines."""
-    decoder = json.JSONDecoder()
-    for start in re.finditer(r"\[", text):
-        try:
-            value, _ = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            continue
+    """The strings of the first JSON array in an answer that has any, or else the texts of its numbered lines."""
+    for value in json_values(text, "["):
         texts = [item.strip() for item in value if isinstance(item, str) and item.strip()]
         if texts:
             return texts
@@ -87,7 +85,11 @@ def read_list(text: str) -> list[str]:
 
 
 def coverage(seeds: Sequence[str], made: Sequence[str]) -> list[dict[str, Any]]:
-    """How seeds and new prompts spread over clusters of the seeds: [{"terms", "seeds", "synthetic"}]."""
+    """The number of `seeds` and of new prompts (`made`) in each cluster of the seeds: [{"terms", "seeds",
+    "synthetic"}].
+
+    Empty where the seeds cannot be clustered.
+    """
     found = cluster(seeds, made)
     if found is None:
         return []
@@ -97,8 +99,8 @@ def coverage(seeds: Sequence[str], made: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-class _Filter:
-    """All prompts so far as hashed character n-grams; finds the nearest by cosine."""
+class _SimilarityIndex:
+    """All prompts so far as hashed character n-grams, searched by cosine similarity."""
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
         from scipy.sparse import vstack
@@ -110,13 +112,14 @@ class _Filter:
         self._matrix = self._vectors.transform([one.text() for one in prompts])
 
     def nearest(self, text: str) -> Prompt | None:
-        """The nearest of the prompts that were there from the start; None where the text is too much alike."""
-        likeness = (self._matrix @ self._vectors.transform([text]).T).toarray().ravel()
-        if likeness.max() >= _TOO_ALIKE:
+        """The most similar original prompt; None where the text is too similar to any prompt so far."""
+        similarity = (self._matrix @ self._vectors.transform([text]).T).toarray().ravel()
+        if similarity.max() >= _TOO_SIMILAR:
             return None
-        return self._prompts[int(likeness[: len(self._prompts)].argmax())]
+        return self._prompts[int(similarity[: len(self._prompts)].argmax())]
 
     def add(self, text: str) -> None:
+        """Add a new prompt, with which later ones are compared too."""
         self._matrix = self._stack([self._matrix, self._vectors.transform([text])]).tocsr()
 
 
@@ -126,18 +129,18 @@ def _call(seeds: Sequence[Prompt], number: int) -> Call:
     examples = "\n\n".join(f"Request {i}:\n{one.text()}" for i, one in enumerate(shown, 1))
     text = (
         f"Here are {len(shown)} requests that users sent to an assistant.\n\n{examples}\n\n"
-        f"Write {_ASKED} new requests of the same kinds that other users could send: different from these and from "
+        f"Write {_REQUESTED} new requests of the same kinds that other users could send: different from these and from "
         "each other in subject, as varied in length, wording and difficulty as real ones, each complete in itself. "
-        f"Answer with a JSON array of {_ASKED} strings and nothing else."
+        f"Answer with a JSON array of {_REQUESTED} strings and nothing else."
     )
     more = {"temperature": 1.0}
     return Call(f"synthesize:{digest}:{number}", [{"role": "user", "content": text}], _MAX_TOKENS, more)
 
 
-def _prompt(text: str, alike: Prompt, number: int) -> Prompt:
-    """In the surroundings of the seed that it is most like: its system message and its category."""
-    system = [m for m in alike.messages[:1] if m["role"] in ("system", "developer")]
+def _prompt(text: str, seed: Prompt, number: int) -> Prompt:
+    """A new prompt, with the system message and the category of the most similar `seed`."""
+    system = [m for m in seed.messages[:1] if m["role"] in ("system", "developer")]
     messages = [*system, {"role": "user", "content": text}]
-    category = alike.carried.get("category")
+    category = seed.carried.get("category")
     carried = {"synthetic": True} | ({"category": category} if category is not None else {})
     return Prompt(f"synthetic-{number + 1}", key_of(messages), messages, carried)

@@ -1,4 +1,4 @@
-"""The recorded set that ships: prompts of our own, a small student's real answers, checked references."""
+"""The recorded set of the demo: our own prompts, a small student's real answers, and reference answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from breakeven.models.scoring.checkers import Checker
 
 
 class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One prompt, the check of its answers, and both answers with their scores and token counts.
+    """A prompt, the checker and the reference for its answers, and both answers with their scores and token counts.
 
-    Scores are in [0, 1] and what `models.scoring.checkers.score` says of the answer. Token counts are the
-    student's tokenizer's for both sides, the chat template's and the end token among them.
+    Scores are in [0, 1], computed by `models.scoring.checkers.score`. Token counts of both answers are by the student's
+    tokenizer, and include the chat template and the end token.
     """
 
     id: str
@@ -33,12 +33,12 @@ class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load() -> list[Recorded]:
-    """All rows, in the file's order: mixed over the categories, the same each time."""
+    """All rows in the order of the file, a fixed shuffle over the categories."""
     lines = files().joinpath("answers.jsonl").read_bytes().splitlines()
     decoder = msgspec.json.Decoder(Recorded)
     return [decoder.decode(line) for line in lines if line]
 
 
 def files() -> Traversable:
-    """The folder of the set: answers.jsonl and its README.md."""
+    """The directory of the set, with answers.jsonl and README.md."""
     return resources.files(__name__)

@@ -1,7 +1,7 @@
-"""Record the set: ask a running vLLM every prompt, check the answers, write answers.jsonl.
+"""Records the set: sends every prompt to a running vLLM server, scores the answers and writes answers.jsonl.
 
 `python -m breakeven.models.recorded.make --base-url http://127.0.0.1:8000 --model student --out answers.jsonl`.
-The same server counts the tokens of the reference answers, so that both sides have one tokenizer.
+The same server counts the tokens of the reference answers, so that both counts are by one tokenizer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from breakeven.router.files import write_atomically
 
 
 class Recorder:
-    """One vLLM server, asked at temperature 0."""
+    """Records the answers of one vLLM server at temperature 0."""
 
     def __init__(self, client: httpx2.Client, model: str, max_tokens: int) -> None:
         self._client = client
@@ -32,7 +32,9 @@ class Recorder:
         self._max_tokens = max_tokens
 
     def record(self, numbered: tuple[str, Prompt]) -> Recorded:
-        """The row of one prompt. Raises ValueError where the reference answer fails its own check."""
+        """The recorded row of a prompt with its id. Raises ValueError if the reference answer fails its own check, and
+        httpx2.HTTPError if the server does.
+        """
         row, prompt = numbered
         if score(prompt.checker, prompt.reference, prompt.teacher) != 1.0:
             raise ValueError(f"{row}: the reference answer {prompt.teacher!r} fails its check")
@@ -54,7 +56,7 @@ class Recorder:
             teacher=prompt.teacher,
             teacher_score=1.0,
             teacher_prompt_tokens=usage["prompt_tokens"],
-            # One more than the text: the end token, which servers count as well.
+            # Plus one for the end token, which servers count too.
             teacher_tokens=self._count(prompt.teacher) + 1,
         )
 
@@ -68,7 +70,7 @@ class Recorder:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m breakeven.models.recorded.make`; prints the student's share right by category."""
+    """The command line; prints the share of right student answers by category and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m breakeven.models.recorded.make", description=__doc__)
     parser.add_argument("--base-url", required=True, help="the vLLM server, without /v1")
     parser.add_argument("--model", required=True, help="name that the server gives the student")
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def summary(rows: Sequence[Recorded]) -> str:
-    """A Markdown table: category, prompts, the student's share right."""
+    """A Markdown table of the prompts and the share of right student answers by category."""
     scores: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         scores[row.category].append(row.student_score)

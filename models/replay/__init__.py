@@ -1,1 +1,1 @@
-"""An OpenAI-compatible upstream that plays back recorded or scripted answers."""
+"""An OpenAI-compatible upstream that replays recorded answers."""

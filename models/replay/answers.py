@@ -1,4 +1,4 @@
-"""Recorded answers: reading them from a file, finding one, and cutting it into timed pieces."""
+"""Recorded answers: reading them from a file, splitting them into chunks, and the timing of a stream."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
-# Whitespace goes with the word after it, as in the vocabularies of most models.
+# White space belongs to the word after it, as in the tokens of most models.
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 
 
 class AnswersError(ValueError):
-    """An answers file that can't be played; the message names the line, the field and the mend."""
+    """An answers file cannot be used; the message names the line and the problem."""
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row of an answers file: what the upstream said to `prompt`, and the tokens that it counted."""
+    """A row of an answers file: the answer to `prompt`, and the token counts that the upstream reported."""
 
     prompt: str
     answer: str
@@ -32,14 +32,14 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finish_reason: str = "stop"
 
     def pieces(self) -> list[str]:
-        """The answer in at most `output_tokens` parts, cut before whitespace; together they are the answer."""
+        """The answer split before white space into at most `output_tokens` chunks."""
         words = _WORD.findall(self.answer)
         count = min(len(words), max(self.output_tokens, 1))
         bounds = [len(words) * i // count for i in range(count + 1)] if count else []
         return ["".join(words[a:b]) for a, b in itertools.pairwise(bounds)]
 
-    def cut(self, limit: int | None) -> Answer:
-        """As a server with this `max_tokens` would have given it: the first tokens, and finish `length`."""
+    def truncated(self, limit: int | None) -> Answer:
+        """The answer that a server would give with this `max_tokens` limit: shortened, with finish reason `length`."""
         if limit is None or limit >= self.output_tokens:
             return self
         pieces = self.pieces()
@@ -48,9 +48,9 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pacing(msgspec.Struct, frozen=True):
-    """When the tokens of an answer appear: the first after a delay, the rest at an even rate.
+    """The timing of an answer: the first token after `first_event_seconds`, the others at a constant rate.
 
-    `speed` divides all times; infinity means at once.
+    `speed` divides all times; infinity means without delay. Raises ValueError for negative or zero values.
     """
 
     first_event_seconds: float = 0.05
@@ -66,12 +66,12 @@ class Pacing(msgspec.Struct, frozen=True):
             raise ValueError("speed must be more than 0")
 
     def seconds(self, tokens: float) -> float:
-        """From the request to the end of that many tokens."""
+        """The seconds from the request until this many tokens are sent."""
         return (self.first_event_seconds + tokens / self.tokens_per_second) / self.speed
 
 
 def load_answers(path: Path) -> dict[str, Answer]:
-    """The answers of a JSONL file by their prompts. Raises AnswersError, OSError."""
+    """The answers in a JSONL file, by prompt. Raises AnswersError for a bad row, a conflict or no rows, and OSError."""
     answers: dict[str, Answer] = {}
     decoder = msgspec.json.Decoder(Answer)
     with path.open("rb") as lines:
@@ -84,17 +84,17 @@ def load_answers(path: Path) -> dict[str, Answer]:
                 raise AnswersError(f"{path}: line {number}: {error}") from None
             if answers.setdefault(answer.prompt, answer) != answer:
                 raise AnswersError(
-                    f"{path}: line {number}: its prompt stands on an earlier line with another answer; keep one"
+                    f"{path}: line {number}: an earlier line has the same prompt with another answer; keep one"
                 )
     if not answers:
-        raise AnswersError(f"{path}: holds no answers; write one JSON object a line")
+        raise AnswersError(f"{path}: has no answers; write one JSON object per line")
     return answers
 
 
 def generic_answer(prompt: str) -> Answer:
-    """What the server says to a prompt that was never recorded: labelled, its token counts invented.
+    """The answer to a prompt that was not recorded: a text that says so, with counts of words instead of tokens.
 
-    The counts are whitespace-separated words, here and nowhere else, so that a curl gets a usable answer.
+    It lets a request by hand, such as with curl, get a usable response.
     """
     text = (
         "This replay server has no recorded answer for this prompt. It plays back recorded answers only; "
@@ -104,12 +104,12 @@ def generic_answer(prompt: str) -> Answer:
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text has, at 4 characters a token; for records that carry no counts."""
+    """An estimate of a text's tokens, at 4 characters each, for recorded answers without counts."""
     return math.ceil(len(text) / 4)
 
 
 def message_text(content: object) -> str | None:
-    """The text of a message's `content`: a string, or its text parts joined; None where it is neither."""
+    """The text of a message's `content`: a string, or its text parts joined; None for anything else."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

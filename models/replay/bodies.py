@@ -1,4 +1,4 @@
-"""Bodies and chunks of an OpenAI-compatible answer, in the shapes that vLLM 0.32 sends."""
+"""Response bodies and stream chunks of an OpenAI-compatible API, in the format of vLLM 0.32."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token counts of one answer; `cached` are among `prompt`."""
+    """The token counts of an answer; `cached` is a part of `prompt`."""
 
     prompt: int
     output: int
     cached: int = 0
 
     def body(self) -> dict[str, Any]:
-        """The `usage` object of the API."""
+        """The counts as the API's `usage` object."""
         return {
             "prompt_tokens": self.prompt,
             "total_tokens": self.prompt + self.output,
@@ -29,7 +29,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How one endpoint writes an answer: `kind` is `chat` or `completion`."""
+    """Encodes one answer in the format of an endpoint: chat completions or legacy completions."""
 
     kind: Literal["chat", "completion"]
     id: str
@@ -37,7 +37,7 @@ class Shape(msgspec.Struct, frozen=True):
     model: str
 
     def whole(self, text: str, finish: str, usage: Usage) -> bytes:
-        """The body of an answer that is not streamed."""
+        """The body of a response that is not streamed."""
         if self.kind == "chat":
             message = {"role": "assistant", "content": text, "refusal": None}
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
@@ -46,12 +46,12 @@ class Shape(msgspec.Struct, frozen=True):
         return msgspec.json.encode({**self._head(chunk=False), "choices": [choice], "usage": usage.body()})
 
     def opening(self) -> Iterator[bytes]:
-        """The event that precedes the text: chat's role chunk, none for completions."""
+        """The events before the text: the chunk with the role for chat, none for legacy completions."""
         if self.kind == "chat":
             yield self._event([self._choice({"role": "assistant", "content": ""}, None)])
 
     def piece(self, text: str) -> bytes:
-        """An event with a part of the text."""
+        """The event with a part of the text."""
         return self._event([self._choice({"content": text}, None)])
 
     def finish(self, reason: str) -> bytes:
@@ -59,7 +59,7 @@ class Shape(msgspec.Struct, frozen=True):
         return self._event([self._choice({"content": ""} if self.kind == "completion" else {}, reason)])
 
     def usage(self, usage: Usage) -> bytes:
-        """The event of `stream_options.include_usage`: no choices, only the usage."""
+        """The event that `stream_options.include_usage` requests, with the usage and no choices."""
         return self._event([], usage=usage.body())
 
     def _choice(self, delta: dict[str, str], finish: str | None) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def models(name: str, created: int, max_model_len: int) -> bytes:
 
 
 def error(status: int, message: str, param: str | None = None) -> bytes:
-    """An error body; like vLLM, `code` repeats the status."""
+    """The body of an error; as in vLLM, `code` is the HTTP status."""
     kind = {400: "BadRequestError", 404: "NotFoundError"}.get(status, "InternalServerError")
     body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
     return msgspec.json.encode(body)

@@ -1,9 +1,9 @@
-"""An OpenAI-compatible upstream that plays back recorded answers, with their token counts and their pace.
+"""An OpenAI-compatible upstream that replays recorded answers, with their token counts and timing.
 
 `python -m breakeven.models.replay --answers FILE.jsonl --model NAME --port 0 --port-file PATH` serves on 127.0.0.1.
-A row of the file is {"prompt", "answer", "prompt_tokens", "output_tokens", "cached_tokens"?,
-"finish_reason"?}. The text of the last user message finds the row, letter by letter; a prompt without a
-row gets a labelled generic answer. Nothing here is random: same request, same answer, same pace.
+A row of the file is {"prompt", "answer", "prompt_tokens", "output_tokens", "cached_tokens"?, "finish_reason"?}. The row
+is the one whose prompt equals the text of the last user message; without one the answer says that it is not recorded.
+The server is deterministic: the same request gets the same answer at the same rate.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ __all__ = ["Answer", "AnswersError", "Pacing", "create_app", "estimate_tokens", 
 
 
 class _BadRequest(Exception):
+    """A request that is answered with an error."""
+
     def __init__(self, message: str, param: str | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.response = Response(bodies.error(status, message, param), status, media_type="application/json")
 
 
 class _Replay:
-    """The endpoints over one set of answers."""
+    """The endpoints, for one set of answers."""
 
     def __init__(self, answers: Mapping[str, Answer], model: str, pacing: Pacing, max_model_len: int) -> None:
         self._answers = answers
@@ -86,7 +88,7 @@ class _Replay:
             limit = _limit(body)
         except _BadRequest as error:
             return error.response
-        answer = (self._answers.get(prompt) or generic_answer(prompt)).cut(limit)
+        answer = (self._answers.get(prompt) or generic_answer(prompt)).truncated(limit)
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         shape = bodies.Shape(kind, f"{prefix}-replay-{next(self._numbers)}", int(time.time()), self._model)
         if streamed:
@@ -112,7 +114,7 @@ class _Replay:
         yield bodies.DONE
 
     async def _until(self, start: float, tokens: float) -> None:
-        # Against the start, not the last event: delays of the loop don't add up.
+        # Relative to the start, not to the last event, so that delays of the event loop do not add up.
         await asyncio.sleep(max(0.0, start + self._pacing.seconds(tokens) - time.monotonic()))
 
     def _check_model(self, name: object) -> None:
@@ -126,7 +128,11 @@ def create_app(
     pacing: Pacing | None = None,
     max_model_len: int = 8192,
 ) -> Starlette:
-    """The replay server over answers by their prompts, as `load_answers` reads them."""
+    """The replay server as an ASGI application.
+
+    `answers` by prompt, as `load_answers` returns them; `model`: the name of the model; `max_model_len`: the context
+    window in tokens that it reports.
+    """
     replay = _Replay(answers, model, pacing or Pacing(), max_model_len)
     return Starlette(
         routes=[
@@ -140,10 +146,10 @@ def create_app(
 
 
 def serve(app: Starlette, port: int = 0, port_file: Path | None = None) -> None:
-    """Serve on 127.0.0.1 until SIGINT or SIGTERM.
+    """Serve an application on 127.0.0.1 until SIGINT or SIGTERM.
 
-    The port, 0 for a free one, is written to `port_file` once connections are accepted. Raises OSError
-    where the port is taken.
+    Port 0 takes a free one. The port is written to `port_file` once connections are accepted. Raises OSError if the
+    port is in use.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -190,7 +196,7 @@ def _completion_prompt(body: dict[str, Any]) -> str:
 
 
 def _streaming(body: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether to stream, and whether with a usage chunk."""
+    """Whether to stream the response, and whether to end the stream with a usage chunk."""
     streamed = body.get("stream") or False
     options = body.get("stream_options")
     if not isinstance(streamed, bool):
@@ -220,18 +226,18 @@ def _usage(answer: Answer) -> bodies.Usage:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m breakeven.models.replay`; the exit code is 2 where the answers, an option or the port is no good."""
+    """The command line. Returns the exit code: 2 if the answers, an option or the port cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m breakeven.models.replay", description="Play back recorded answers."
+        prog="python -m breakeven.models.replay", description="Replay recorded answers over an OpenAI-compatible API."
     )
     parser.add_argument("--answers", type=Path, required=True, help="JSONL file of recorded answers")
-    parser.add_argument("--model", required=True, help="name that the model is served under")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--port-file", type=Path, help="file that gets the port once the server listens")
-    parser.add_argument("--tokens-per-second", type=float, default=400.0, help="pace of one stream")
+    parser.add_argument("--model", required=True, help="name of the served model")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 for a free one")
+    parser.add_argument("--port-file", type=Path, help="file to write the port to once the server accepts connections")
+    parser.add_argument("--tokens-per-second", type=float, default=400.0, help="tokens per second of one stream")
     parser.add_argument("--first-event-seconds", type=float, default=0.05, help="delay before the first token")
-    parser.add_argument("--speed", type=float, default=1.0, help="divides all delays; inf: none")
-    parser.add_argument("--max-model-len", type=int, default=8192, help="context window that it claims to have")
+    parser.add_argument("--speed", type=float, default=1.0, help="divides all delays; inf for no delays")
+    parser.add_argument("--max-model-len", type=int, default=8192, help="context window to report, in tokens")
     options = parser.parse_args(arguments)
     try:
         pacing = Pacing(options.first_event_seconds, options.tokens_per_second, options.speed)

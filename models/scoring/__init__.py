@@ -1,1 +1,1 @@
-"""How good an answer is: checkers, scorers and a judge model."""
+"""Scoring answers: rule-based checkers, scorers and a judge model."""

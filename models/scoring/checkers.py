@@ -1,12 +1,12 @@
-"""Programs that score an answer against a reference: no judge, no model, always the same result.
+"""Rule-based checkers that score an answer against a reference, deterministically and without a model.
 
-| checker    | reference                        | an answer is right where                                  |
+| checker    | reference                        | an answer is right if                                     |
 | ---------- | -------------------------------- | --------------------------------------------------------- |
 | `exact`    | the whole answer                 | it is the reference, apart from case, outer whitespace,   |
 |            |                                  | outer quotes and a final full stop                        |
-| `contains` | alternatives, between `\\|`       | one of them stands in it as whole words, in any case      |
-| `choice`   | options between `\\|`, right one  | the right option stands in it as whole words and none of  |
-|            | first                            | the others does                                           |
+| `contains` | alternatives, separated by `\\|`  | it contains one of them as whole words, in any case       |
+| `choice`   | options separated by `\\|`, the   | it contains the right option as whole words, and none of  |
+|            | right one first                  | the others                                                |
 | `number`   | a decimal number                 | the last number in it equals the reference                |
 | `json`     | a JSON value                     | the first JSON object or array in it equals the reference |
 """
@@ -19,16 +19,18 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+from breakeven.models.client.json_in_text import json_values
+
 Checker = Literal["exact", "contains", "choice", "number", "json"]
 
-# A sign counts only where no digit or word stands before it: 7-3 holds 7 and 3.
+# A minus sign counts only if no digit or word precedes it: 7-3 contains 7 and 3.
 _NUMBER = re.compile(r"(?:(?<![\w).])-)?\d[\d,]*(?:\.\d+)?")
 
 
 def score(checker: str, reference: str, answer: str) -> float:
-    """1.0 where the answer is right by the reference, 0.0 where it is not.
+    """1.0 if the answer is right according to the checker and the reference, else 0.0.
 
-    Raises ValueError for an unknown checker and for a reference that the checker can't read.
+    Raises ValueError for an unknown checker and for a reference that the checker cannot read.
     """
     check = _CHECKS.get(checker)
     if check is None:
@@ -57,18 +59,12 @@ def _number(reference: str, answer: str) -> bool:
 
 def _json(reference: str, answer: str) -> bool:
     wanted = json.loads(reference)
-    decoder = json.JSONDecoder()
-    for start in re.finditer(r"[{\[]", answer):
-        try:
-            value, _ = decoder.raw_decode(answer, start.start())
-        except (ValueError, RecursionError):
-            continue
-        return _same(wanted, value)
-    return False
+    found = next(json_values(answer, "{["), None)
+    return found is not None and _same(wanted, found)
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Equality of JSON values; unlike Python's, true is not 1."""
+    """Whether two JSON values are equal; unlike in Python, true does not equal 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):

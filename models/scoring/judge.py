@@ -1,7 +1,7 @@
 """A language model as judge: which of two answers is better, and by how much.
 
-Each pair is judged in both orders, since judges favour a position (Zheng et al., 2023, arXiv 2306.05685): an
-answer wins only where it wins in both; where the orders disagree the verdict is a tie, marked inconsistent.
+Each pair is judged in both orders, since judges favour a position (Zheng et al., 2023, arXiv 2306.05685): an answer
+wins only if it wins in both orders; where the orders disagree the verdict is a tie, marked inconsistent.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from breakeven.models.client.call_runner import Stop
 from breakeven.models.client.chat import Call, Message
 from breakeven.models.client.journal import Journal
+from breakeven.models.client.json_in_text import json_values
 from breakeven.models.client.pool import Pool
-from breakeven.models.client.stops import Stop
 
 Winner = Literal["student", "teacher", "tie"]
 
@@ -43,11 +44,11 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _MAX_TOKENS = 512
-_MOST = 10.0
+_MAX_SCORE = 10.0
 
 
 class Pair(NamedTuple):
-    """Two answers to one conversation; `reference` is what is known to be right, if anything."""
+    """Two answers to one conversation; `reference` is a known right answer, or None."""
 
     messages: list[Message]
     student: str
@@ -56,7 +57,7 @@ class Pair(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What one order gave: scores from 0 to 10 of the answers as shown."""
+    """The verdict on one order: the winner, and scores in [0, 10] of the answers shown as A and B."""
 
     winner: Literal["A", "B", "tie"]
     score_a: float
@@ -65,9 +66,9 @@ class Verdict(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """Both orders together. Scores are in [0, 1], and equal where it is a tie.
+    """The combined verdict of both orders. Scores are in [0, 1], and equal for a tie.
 
-    `consistent` is False where the orders disagree, or the scores contradict the winner.
+    `consistent` is False if the orders disagree or the scores contradict the winner.
     """
 
     winner: Winner
@@ -78,7 +79,9 @@ class Judgement(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A judgement for each pair, None where none came or it could not be read; and why it stopped early."""
+    """A judgement for each pair, None without a readable answer; the number of pairs with an unreadable answer; and why
+    the run stopped early, or None.
+    """
 
     judgements: list[Judgement | None]
     unreadable: int
@@ -86,9 +89,9 @@ class Judged(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How far judgements agree with given labels: shares in [0, 1].
+    """The agreement of judgements with labels: shares in [0, 1] of the `labelled` pairs.
 
-    `kappa` is Cohen's, agreement beyond chance (1960); None where chance alone agrees always.
+    `kappa` is Cohen's kappa (1960), the agreement beyond chance; None if chance alone always agrees.
     """
 
     labelled: int
@@ -98,9 +101,9 @@ class Agreement(NamedTuple):
 
 
 async def judge(pool: Pool, journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC) -> Judged:
-    """Judge the pairs through the pool; what the journal holds already is not asked again.
+    """Judge the pairs through the pool; calls with a reply in the journal are not sent again.
 
-    Asks for structured output, and for plain JSON where the API refuses that.
+    Requests structured output, and plain JSON where the API rejects that.
     """
     structured = True
     if pairs:
@@ -114,7 +117,7 @@ async def judge(pool: Pool, journal: Journal, pairs: Sequence[Pair], rubric: str
 
 
 def calls(pair: Pair, rubric: str = RUBRIC, *, structured: bool = True) -> tuple[Call, Call]:
-    """What to ask: the student's answer first, then the teacher's first."""
+    """The two calls that judge a pair: with the student's answer as A, and with the teacher's answer as A."""
     return (
         _call(pair, pair.student, pair.teacher, rubric, structured=structured),
         _call(pair, pair.teacher, pair.student, rubric, structured=structured),
@@ -122,14 +125,13 @@ def calls(pair: Pair, rubric: str = RUBRIC, *, structured: bool = True) -> tuple
 
 
 def read_verdict(text: str) -> Verdict | None:
-    """The verdict in a judge's answer: its last JSON object of that form, or else the fields as it wrote them."""
-    decoder = json.JSONDecoder()
+    """The verdict in a judge's answer: its last JSON object of the requested form, or else the fields found in the
+    text.
+
+    None where neither is there.
+    """
     found: Verdict | None = None
-    for start in re.finditer(r"\{", text):
-        try:
-            value, _ = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            continue
+    for value in json_values(text, "{"):
         found = _verdict(value) or found
     if found is not None:
         return found
@@ -142,12 +144,12 @@ def read_verdict(text: str) -> Verdict | None:
 
 
 def combine(first: Verdict, second: Verdict) -> Judgement:
-    """Of both orders: `first` saw the student as A, `second` as B."""
+    """The judgement from the verdicts of both orders: in `first` the student's answer is A, in `second` it is B."""
     names: dict[str, Winner] = {"A": "student", "B": "teacher", "tie": "tie"}
     swapped: dict[str, Winner] = {"B": "student", "A": "teacher", "tie": "tie"}
     one, other = names[first.winner], swapped[second.winner]
-    student = (first.score_a + second.score_b) / 2 / _MOST
-    teacher = (first.score_b + second.score_a) / 2 / _MOST
+    student = (first.score_a + second.score_b) / 2 / _MAX_SCORE
+    teacher = (first.score_b + second.score_a) / 2 / _MAX_SCORE
     contradicts = (one == "student" and student <= teacher) or (one == "teacher" and teacher <= student)
     if one == other != "tie" and not contradicts:
         return Judgement(one, student, teacher, True, first.reason)
@@ -156,20 +158,20 @@ def combine(first: Verdict, second: Verdict) -> Judgement:
 
 
 def agreement(judgements: Sequence[Judgement | None], labels: Sequence[str | None]) -> Agreement | None:
-    """Over the pairs that have both a judgement and a label (student, teacher or tie); None where none has."""
+    """The agreement over the pairs with a judgement and a label (student, teacher or tie); None without any."""
     both = [(j, label) for j, label in zip(judgements, labels, strict=True) if j is not None and label is not None]
     if not both:
         return None
     n = len(both)
     agreed = sum(j.winner == label for j, label in both) / n
-    said, given = Counter(j.winner for j, _ in both), Counter(label for _, label in both)
-    chance = sum(said[winner] * given[winner] for winner in ("student", "teacher", "tie")) / n**2
+    judged_as, labelled_as = Counter(j.winner for j, _ in both), Counter(label for _, label in both)
+    chance = sum(judged_as[winner] * labelled_as[winner] for winner in ("student", "teacher", "tie")) / n**2
     kappa = None if chance == 1 else (agreed - chance) / (1 - chance)
     return Agreement(n, agreed, kappa, sum(j.consistent for j, _ in both) / n)
 
 
 def judged(journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC, stop: Stop | None = None) -> Judged:
-    """What the journal holds on the pairs."""
+    """The judgements of the pairs from the replies in the journal; `stop` is passed on."""
     judgements: list[Judgement | None] = []
     unreadable = 0
     for pair in pairs:
@@ -184,7 +186,7 @@ def judged(journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC, stop: 
 def _call(pair: Pair, a: str, b: str, rubric: str, *, structured: bool) -> Call:
     seen = json.dumps([rubric, pair.messages, a, b, pair.reference])
     digest = hashlib.sha256(seen.encode()).hexdigest()
-    # What answers say can't close a mark that they don't know.
+    # An answer cannot contain the closing marker, since it does not know the digest.
     mark = digest[:8]
     turns = "\n\n".join(f"{m['role']}: {m['content']}" for m in pair.messages)
     parts = [("request", turns), ("answer A", a), ("answer B", b)]
@@ -212,7 +214,7 @@ def _verdict(value: object) -> Verdict | None:
         a, b = float(value["score_a"]), float(value["score_b"])
     except (KeyError, TypeError, ValueError):
         return None
-    if winner not in names or not (0 <= a <= _MOST and 0 <= b <= _MOST):
+    if winner not in names or not (0 <= a <= _MAX_SCORE and 0 <= b <= _MAX_SCORE):
         return None
     reason = value.get("reason")
     return Verdict(names[winner], a, b, reason if isinstance(reason, str) else "")

@@ -1,4 +1,4 @@
-"""Scorers: an answer's score in [0, 1] against a reference, by a program."""
+"""Scorers by name: functions that score an answer in [0, 1] against a reference."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CHECKERS = {"exact": "exact", "numeric": "number", "json": "json", "contains": 
 
 
 def scorer(name: str) -> Scorer:
-    """The scorer of that name: exact, numeric, json, contains, choice; `row`, which takes each row's own
-    `checker`; or `module:function`, a function of the user (answer, reference, row) -> number in [0, 1].
+    """The scorer with this name: exact, numeric, json, contains or choice; `row`, which uses each row's own `checker`;
+    or `module:function`, a user's function (answer, reference, row) -> number in [0, 1].
 
-    Raises DistillError where there is none.
+    Raises DistillError where there is no such scorer. A scorer raises it for a reference that it cannot read.
     """
     if name in _CHECKERS:
         return _checker(_CHECKERS[name])
@@ -48,7 +48,7 @@ def _check(name: str, reference: str, answer: str) -> float:
 def _module(name: str) -> ModuleType:
     """The module of this name: a file in the working directory, or one that is installed. Raises ImportError.
 
-    The working directory is not put on the import path: nothing else in it may stand in for a library.
+    The working directory is not added to the import path, so that no other file in it can shadow a library.
     """
     file = Path.cwd().joinpath(*name.split(".")).with_suffix(".py")
     found = importlib.util.spec_from_file_location(name, file) if file.is_file() else None

@@ -1,7 +1,7 @@
-"""How vLLM is started for the student: interpreter, command, environment, and the config that fits it.
+"""How vLLM is started for the student: interpreter, command line, environment, and the gateway config that matches.
 
-Prefix caching and usage details are on, so that cached tokens are counted; tool calls are parsed; nothing
-is reported to anyone. See the "engine arguments" and "environment variables" pages of vLLM.
+Prefix caching and usage details are on, so that cached tokens are counted; tool calls are parsed; telemetry is off. See
+the "engine arguments" and "environment variables" pages of vLLM.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PYTHON_ENV = "BREAKEVEN_VLLM_PYTHON"
-# `python -m` imports from its folder first: not from the caller's, nor from one that others can write to.
+# `python -m` imports from its working directory first, which must not be the caller's or writable by others.
 SERVER_FOLDER = os.path.abspath(os.sep)
 _LOG_LINES = 8
 
 
 class StudentError(ValueError):
-    """The student's server can't start, or ended early; the message says why and how to mend it."""
+    """The student's server cannot start or ended early; the message says why and how to fix it."""
 
 
 def command(
@@ -35,9 +35,11 @@ def command(
     extra: Sequence[str] = (),
     python: str | None = None,
 ) -> list[str]:
-    """The command that serves `model` under `name`; no tool calls with `tool_call_parser=None`.
+    """The command line that serves the model directory `model` under `name`.
 
-    `extra` comes last, so that it overrides. `python` is an interpreter that has vLLM, by default this one.
+    `max_model_len` is the context window in tokens, by default the model's; `tool_call_parser` is vLLM's, None to
+    disable tool calls; `extra` arguments come last and override others; `python` is an interpreter with vLLM, by
+    default this one.
     """
     made = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     made += ["--model", str(model), "--served-model-name", name, "--host", host, "--port", str(port)]
@@ -47,15 +49,15 @@ def command(
     if max_model_len is not None:
         made += ["--max-model-len", str(max_model_len)]
     if cpu:
-        # Compiling takes over a minute on a CPU and gains nothing there.
+        # Compilation takes over a minute on a CPU, and does not make it faster.
         made += ["--dtype", "bfloat16", "--enforce-eager", "--max-num-seqs", "16"]
     return [*made, *extra]
 
 
 def environment(cpu: bool, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of the server: that of this process (or `base`), no telemetry, no downloads.
+    """The server's environment variables: those of this process (or `base`), without telemetry and downloads.
 
-    On a CPU vLLM needs to be told its cache's size (GiB); a size set by the caller stays.
+    On a CPU vLLM needs a size of the KV cache (GiB) and cores to run on; values that are already set are kept.
     """
     made = dict(os.environ if base is None else base)
     made |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -69,7 +71,7 @@ def environment(cpu: bool, base: Mapping[str, str] | None = None) -> dict[str, s
 
 
 def check_python(python: str | None) -> str:
-    """The interpreter to start vLLM with: `python` or this one. Raises StudentError where it has no vLLM."""
+    """The interpreter to start vLLM with: `python`, by default this one. Raises StudentError if it has no vLLM."""
     chosen = python or sys.executable
     probe = "import importlib.util as u, sys; sys.exit(0 if u.find_spec('vllm') else 3)"
     try:
@@ -77,11 +79,11 @@ def check_python(python: str | None) -> str:
             [chosen, "-c", probe], cwd=SERVER_FOLDER, capture_output=True, text=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise StudentError(f"can't run the interpreter {chosen}: {error}") from None
+        raise StudentError(f"cannot run the interpreter {chosen}: {error}") from None
     if done.returncode == 0:
         return chosen
     if done.returncode != 3:
-        raise StudentError(f"{chosen} is no usable Python interpreter: {tail(done.stderr.splitlines())}")
+        raise StudentError(f"{chosen} is not a usable Python interpreter: {tail(done.stderr.splitlines())}")
     raise StudentError(
         f"{chosen} has no vLLM: install it in an environment of its own (python3 -m venv vllm-env && "
         "vllm-env/bin/pip install vllm) and name vllm-env/bin/python with --python or the environment variable "
@@ -92,7 +94,7 @@ def check_python(python: str | None) -> str:
 def config_section(
     *, base_url: str, name: str, max_model_len: int | None, tools: bool = True, hosting_usd_per_hour: float = 0.0
 ) -> str:
-    """The `student:` section of breakeven.yaml for a server that runs."""
+    """The `student:` section of breakeven.yaml for a running server, as YAML."""
     window = "null" if max_model_len is None else str(max_model_len)
     # A JSON string is a YAML string, whatever the name holds.
     return (
@@ -107,6 +109,6 @@ def config_section(
 
 
 def tail(lines: Sequence[str]) -> str:
-    """The last lines that say something, in one line."""
-    said = [line.strip() for line in lines if line.strip()][-_LOG_LINES:]
-    return " | ".join(said) or "it said nothing"
+    """The last lines of a log that are not blank, joined into one."""
+    written = [line.strip() for line in lines if line.strip()][-_LOG_LINES:]
+    return " | ".join(written) or "no output"

@@ -1,6 +1,6 @@
-"""Runs a real vLLM server for the student: starts it, waits until it answers, ends all of it.
+"""Runs a vLLM server for the student: starts it, waits until it is ready, and ends all of its processes.
 
-vLLM is several processes; they form a process group of their own, which `Student.stop` ends as a whole.
+vLLM consists of several processes. They form a process group, which `Student.stop` ends as a whole.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = ["Student", "StudentError", "check_python", "command", "config_section
 
 READY_SECONDS = 900.0
 STOP_SECONDS = 20.0
-# A killed process takes a moment to go.
+# How long to wait for killed processes to end.
 _KILLED_SECONDS = 5.0
 
 
 class Student:
-    """A running vLLM server. As a context it is started on entry and stopped on exit.
+    """A vLLM server. As a context manager it is started on entry and stopped on exit.
 
-    After `start`, `base_url` is its API with /v1 and `max_model_len` the context window that it serves.
+    `base_url` is its API, ending in /v1; after `start`, `max_model_len` is its context window in tokens.
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, host: str, port: int) -> None:
@@ -59,12 +59,12 @@ class Student:
         self,
         *,
         ready_seconds: float = READY_SECONDS,
-        wanted: Callable[[], bool] = lambda: True,
+        keep_waiting: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Start the server and wait until it answers.
+        """Start the server and wait up to `ready_seconds` until it is ready.
 
-        Raises StudentError where it ends early, is not ready in time, or is no longer `wanted`; nothing
-        is left running then.
+        Raises StudentError, and ends its processes, if it exits early, is not ready in time, or `keep_waiting` returns
+        False.
         """
         self._process = subprocess.Popen(
             self._argv,
@@ -80,21 +80,21 @@ class Student:
         self._reader = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
         self._reader.start()
         try:
-            self._wait_ready(time.monotonic() + ready_seconds, wanted)
+            self._wait_ready(time.monotonic() + ready_seconds, keep_waiting)
         except BaseException:
             self.stop()
             raise
 
     def poll(self) -> int | None:
-        """The exit code where the server has ended, None while it runs."""
+        """The exit code of the server, or None while it runs or before it was started."""
         return None if self._process is None else self._process.poll()
 
-    def logtail(self) -> str:
-        """The last lines that the server wrote."""
+    def log_tail(self) -> str:
+        """The last lines that the server wrote, joined into one."""
         return tail(list(self._log))
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """End the server and all its processes: SIGTERM, and SIGKILL after a grace period."""
+        """End all processes of the server: with SIGTERM, and with SIGKILL after `grace_seconds`."""
         process = self._process
         if process is None:
             return
@@ -119,23 +119,23 @@ class Student:
         self.stop()
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
-        # Read on, or the server would stop at a full pipe.
+        # Keep reading: the server would block on a full pipe.
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:
                 self._log.append(line.rstrip())
 
-    def _wait_ready(self, deadline: float, wanted: Callable[[], bool]) -> None:
+    def _wait_ready(self, deadline: float, keep_waiting: Callable[[], bool]) -> None:
         while True:
             code = self.poll()
             if code is not None:
                 if self._reader is not None:
                     self._reader.join(5)
-                raise StudentError(f"vLLM ended with code {code} before it was ready: {self.logtail()}")
-            if not wanted():
+                raise StudentError(f"vLLM ended with code {code} before it was ready: {self.log_tail()}")
+            if not keep_waiting():
                 raise StudentError("stopped before vLLM was ready")
             if time.monotonic() > deadline:
-                raise StudentError(f"vLLM was not ready in time: {self.logtail()}")
+                raise StudentError(f"vLLM was not ready in time: {self.log_tail()}")
             with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
                 self.max_model_len = _max_model_len(self.base_url)
                 return
@@ -153,13 +153,14 @@ def run_student(
     python: str | None,
     say: Callable[[str], None],
 ) -> int:
-    """Serve the student in the foreground until SIGINT or SIGTERM; the exit code.
+    """Serve the student in the foreground until SIGINT or SIGTERM. Returns the exit code.
 
-    0 after a signal, 1 where the server ended by itself. Raises StudentError where it does not start.
-    A port of 0 takes a free one. `python` is by default what BREAKEVEN_VLLM_PYTHON names, or this one.
+    That is 0 after a signal, 1 if the server exited. Port 0 takes a free one; `python` is by default the interpreter
+    in the environment variable BREAKEVEN_VLLM_PYTHON, or this one; `say` prints a message. See `command` for the other
+    arguments. Raises StudentError if the server does not start.
     """
     if not (model / "config.json").is_file():
-        raise StudentError(f"{model}: no model directory (it must hold config.json, weights and tokenizer)")
+        raise StudentError(f"{model}: not a model directory (it must contain config.json, weights and tokenizer)")
     chosen = check_python(python or os.environ.get(PYTHON_ENV) or None)
     port = _free_port(host, port)
     argv = command(
@@ -167,20 +168,20 @@ def run_student(
     )
     student = Student(argv, environment(cpu), host=host, port=port)
     with _stop_signals() as stop:
-        say(f"starting vLLM with {model} on {host}:{port}; this may take minutes")
+        say(f"starting vLLM with {model} on {host}:{port}; this can take minutes")
         try:
-            student.start(wanted=lambda: not stop.asked)
+            student.start(keep_waiting=lambda: not stop.received)
         except StudentError:
-            if stop.asked:
+            if stop.received:
                 return 0
             raise
         try:
             section = config_section(base_url=student.base_url, name=name, max_model_len=student.max_model_len)
             say(f"ready. For breakeven.yaml:\n\n{section}")
-            while not stop.asked:
+            while not stop.received:
                 time.sleep(0.2)
                 if student.poll() is not None:
-                    say(f"vLLM ended with code {student.poll()}: {student.logtail()}")
+                    say(f"vLLM ended with code {student.poll()}: {student.log_tail()}")
                     return 1
             say("stopping vLLM")
             return 0
@@ -188,19 +189,19 @@ def run_student(
             student.stop()
 
 
-class _Stop:
-    """Whether a signal asked to stop. No event: its lock could be held when the signal comes."""
+class _StopSignal:
+    """Whether a signal arrived. Not a threading.Event, whose lock could be held when a handler runs."""
 
-    asked = False
+    received = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+        self.received = True
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """Notes SIGINT and SIGTERM, in place of what they did before."""
-    stop = _Stop()
+def _stop_signals() -> Iterator[_StopSignal]:
+    """Handles SIGINT and SIGTERM by recording them, and restores the previous handlers at the end."""
+    stop = _StopSignal()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
@@ -216,12 +217,12 @@ def _free_port(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StudentError(f"can't listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            raise StudentError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
         return int(probe.getsockname()[1])
 
 
 def _max_model_len(base_url: str) -> int | None:
-    """The context window of the one model that the server has; ValueError where the answer is no list."""
+    """The context window in tokens of the server's model. Raises ValueError if the response is not a list of models."""
     with urllib.request.urlopen(f"{base_url}/models", timeout=5) as answer:  # noqa: S310
         body = json.load(answer)
     try:
@@ -232,7 +233,7 @@ def _max_model_len(base_url: str) -> int | None:
 
 
 def _reachable(host: str) -> str:
-    """Where this machine reaches a server that listens on `host`."""
+    """The address at which this machine reaches a server that listens on `host`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
@@ -243,14 +244,14 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def _wait_group(process: subprocess.Popen[str], seconds: float) -> None:
-    """Until no process of the group is left, at most that long."""
+    """Wait until no process of the group is left, at most `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and _group_lives(process):
         time.sleep(0.02)
 
 
 def _group_lives(process: subprocess.Popen[str]) -> bool:
-    process.poll()  # Reaps the leader: a zombie would keep its group.
+    process.poll()  # Reaps the leader: as a zombie it would keep its group alive.
     try:
         os.killpg(process.pid, 0)
     except (ProcessLookupError, PermissionError):

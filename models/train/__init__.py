@@ -1,1 +1,1 @@
-"""Training a student: supervised fine-tuning and distillation losses on transformers' trainer."""
+"""Training a student: supervised fine-tuning and distillation with the Trainer of transformers."""

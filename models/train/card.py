@@ -1,4 +1,4 @@
-"""What a finished training leaves beside the model: its card, and a plot of its losses."""
+"""The model card and the loss plot that a finished training writes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from breakeven.router import plots
 
 
 def card(facts: Mapping[str, Any]) -> str:
-    """The model card in Markdown, with all facts as JSON."""
+    """The model card in Markdown, including all `facts` as JSON."""
     stages = facts["stages"]
     last = stages[-1]
-    taught = f" by `{facts['teacher']}`" if facts["teacher"] else ""
+    taught = f" on the outputs of `{facts['teacher']}`" if facts["teacher"] else ""
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation", "tags:", "- distillation", "---", ""]
     lines += [
         "# Distilled student",
         "",
-        f"`{facts['student']}` taught{taught} with the method `{facts['method']}` on {facts['rows']['train']} rows; "
+        f"`{facts['student']}` trained{taught} with the method `{facts['method']}` on {facts['rows']['train']} rows; "
         f"{last['parameters'] / 1e6:.1f} million parameters.",
         "",
         "| stage | layers | steps | eval loss before | eval loss after |",
@@ -33,8 +33,8 @@ def card(facts: Mapping[str, Any]) -> str:
         "Eval loss is the cross-entropy of the teacher's answers to held-out prompts, in nats a token, whatever the "
         "method. Losses over time: `loss.png`.",
         "",
-        "How good its answers are, `breakeven distill evaluate` says. Serve it: `breakeven student --model` with this "
-        "directory. The terms of the teacher and of the model that it started from hold for it too.",
+        "Measure the quality of its answers with `breakeven distill evaluate`. Serve it with `breakeven student "
+        "--model` and this directory. The terms of the teacher and of the base model apply to it too.",
         "",
         "```json",
         json.dumps(facts, indent=1, ensure_ascii=False),
@@ -45,7 +45,10 @@ def card(facts: Mapping[str, Any]) -> str:
 
 
 def draw(stages: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Training and eval loss over the steps of all stages, as PNG."""
+    """Plot the training and eval loss over the steps of all stages to `path` as PNG.
+
+    Raises ValueError without matplotlib, and OSError.
+    """
     made, (axes,) = plots.figure()
     start = 0
     for number, stage in enumerate(stages):

@@ -1,4 +1,4 @@
-"""Examples to tokens: the chat template, labels on the answer only, packing, batches."""
+"""Turning examples into batches of tokens: chat template, labels on the answer only, packing and padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from breakeven.models.errors import DistillError
 from breakeven.models.train.losses import IGNORED
 from breakeven.models.train.soft_targets import SoftTargets
 
-# For base models, which have none: what is trained with it is served with it.
+# For base models without a chat template; it is saved with the model, so that serving uses it too.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}User: {{ message['content'] }}\n"
     "{% elif message['role'] == 'assistant' %}Assistant: {{ message['content'] }}{{ eos_token }}\n"
@@ -24,10 +24,11 @@ Row = dict[str, Any]
 
 
 class Encoded(NamedTuple):
-    """`rows` of {"input_ids", "labels"} and, with soft targets, {"soft_ids", "soft_logprobs"}, a list for each token.
+    """`rows` of {"input_ids", "labels"} and, with soft targets, {"soft_ids", "soft_logprobs"} with a list for each
+    token.
 
-    `too_long` counts examples that do not fit, which are left out: half an answer teaches to stop midway.
-    `with_soft` counts the rows whose stored soft targets fit the student's tokens.
+    `too_long`: the number of examples left out because they do not fit: a truncated answer would teach to stop early.
+    `with_soft`: the number of rows whose stored soft targets match the student's tokens.
     """
 
     rows: list[Row]
@@ -36,9 +37,9 @@ class Encoded(NamedTuple):
 
 
 def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, soft: SoftTargets | None = None) -> Encoded:
-    """Tokens of prompt and answer by the tokenizer's chat template; labels are the answer and its end.
+    """Encode examples with the tokenizer's chat template; the labels are the answer and its end token.
 
-    Raises DistillError where no example fits.
+    `max_length` is in tokens; `soft` adds stored soft targets. Raises DistillError where no example fits.
     """
     rows: list[Row] = []
     too_long = with_soft = 0
@@ -49,7 +50,7 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, soft: S
             continue
         row: Row = {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
         if soft is not None:
-            stored = soft.of(one, answer)
+            stored = soft.for_answer(one, answer)
             with_soft += stored is not None
             ids, logprobs = stored or ([[]] * len(answer), [[]] * len(answer))
             row["soft_ids"], row["soft_logprobs"] = [[]] * len(prompt) + ids, [[]] * len(prompt) + logprobs
@@ -60,8 +61,10 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, soft: S
 
 
 def pack(rows: Sequence[Row], max_length: int) -> list[Row]:
-    """Several rows in one, first fit by falling length; `position_ids` start anew with each, which keeps
-    them apart in the attention of transformers' decoders."""
+    """Pack rows into sequences of at most `max_length` tokens, by first-fit decreasing.
+
+    `position_ids` restart with each row, so that the decoders of transformers do not attend across rows.
+    """
     bins: list[tuple[int, list[Row]]] = []
     for row in sorted(rows, key=lambda row: -len(row["input_ids"])):
         size = len(row["input_ids"])
@@ -80,7 +83,10 @@ def pack(rows: Sequence[Row], max_length: int) -> list[Row]:
 
 
 def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
-    """Rows to one batch of tensors (b, n), padded on the right; packed rows get position ids, others a mask."""
+    """A function from rows to a batch of tensors (b, n), padded on the right with `pad_id`.
+
+    Packed rows get position ids, others an attention mask.
+    """
 
     def collate(rows: list[Row]) -> dict[str, torch.Tensor]:
         longest = max(len(row["input_ids"]) for row in rows)
@@ -89,7 +95,7 @@ def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
             "labels": _padded([row["labels"] for row in rows], longest, IGNORED),
         }
         if "position_ids" in rows[0]:
-            # The padding is one more sequence of its own.
+            # The padding is one more sequence.
             positions = [[*row["position_ids"], *range(longest - len(row["input_ids"]))] for row in rows]
             batch["position_ids"] = torch.tensor(positions)
         else:
@@ -103,16 +109,18 @@ def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
 
 
 def _tokens(one: Example, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Tokens of the prompt, up to where the answer starts, and of the answer with its end."""
+    """The tokens of the prompt, including the start of the assistant's turn, and those of the answer with its end
+    token.
+    """
     prompt: list[int] = tokenizer.apply_chat_template(one.prompt, add_generation_prompt=True, return_dict=False)
     turns = [*one.prompt, {"role": "assistant", "content": one.answer}]
     whole: list[int] = tokenizer.apply_chat_template(turns, return_dict=False)
     if whole[: len(prompt)] == prompt:
         answer = whole[len(prompt) :]
-    else:  # A template that puts something else before an answer than before the place where one starts.
+    else:  # The template renders a finished answer differently from the start of a new one.
         answer = tokenizer(one.answer, add_special_tokens=False)["input_ids"]
     eos = tokenizer.eos_token_id
-    if eos in answer:  # What a template writes after the end is nothing to learn.
+    if eos in answer:  # Text that the template adds after the end token is not trained on.
         return prompt, answer[: len(answer) - answer[::-1].index(eos)]
     return prompt, [*answer, eos]
 
@@ -122,7 +130,7 @@ def _padded(rows: list[list[int]], length: int, value: int) -> torch.Tensor:
 
 
 def _soft(rows: list[Row], longest: int) -> dict[str, torch.Tensor]:
-    """(b, n, k) ids, -1 where absent, and log shares."""
+    """Soft targets as tensors (b, n, k): token ids, -1 where absent, and log-probabilities."""
     k = max((len(ids) for row in rows for ids in row["soft_ids"]), default=0) or 1
     ids = torch.full((len(rows), longest, k), -1)
     logprobs = torch.zeros(len(rows), longest, k)

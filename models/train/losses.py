@@ -1,7 +1,7 @@
 """The losses of distillation, as pure functions of tensors.
 
-All take the labelled positions only: `logits` (m, v), `labels` (m,), as `select` gives them; all give a
-scalar, the mean over positions, in nats.
+Unless noted, they take the m labelled positions that `select` gives, `logits` (m, v) and `labels` (m,), and return a
+scalar tensor: the mean over the positions, in nats.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from torch import Tensor
 from torch.nn import functional
 
 IGNORED = -100
-# The least share that a remainder can have, so that its logarithm stays finite.
-_LEAST = 1e-9
+# The least probability of the remaining tokens, so that its logarithm stays finite.
+_MIN_PROBABILITY = 1e-9
 
 
-def places(labels: Tensor) -> Tensor:
-    """Positions (c,) whose logits are needed for labels (b, n): of any row, those before a label.
+def label_positions(labels: Tensor) -> Tensor:
+    """The positions (c,) whose logits are needed for labels (b, n): those before a label in any row.
 
-    Position i predicts token i + 1.
+    The logits at position i predict token i + 1.
     """
     return (labels[:, 1:] != IGNORED).any(0).nonzero()[:, 0]
 
 
 def select(logits: Tensor, labels: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (b, c, v) at the positions `at` (c,) and labels (b, n) -> those of the m labelled positions, in float32,
-    and their mask (b, c): True where the label of the next position is not IGNORED.
+    """Select the m labelled positions from logits (b, c, v) at the positions `at` (c,) and labels (b, n).
+
+    Returns their logits (m, v) in float32, their labels (m,), and the mask (b, c) that selects them: True where the
+    label of the next position is not IGNORED.
     """
     following = labels[:, 1:][:, at]
     mask = following != IGNORED
@@ -33,16 +35,16 @@ def select(logits: Tensor, labels: Tensor, at: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log of the share that the student gives to the right token; 0 where there are no positions."""
+    """The mean negative log-probability of the right tokens; 0 without positions."""
     if not len(labels):
         return logits.sum() * 0.0
     return functional.cross_entropy(logits, labels)
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher || student), both distributions softened by T (Hinton et al., 2015, arXiv 1503.02531).
+    """T² · KL(teacher || student) of both distributions at temperature T (Hinton et al., 2015, arXiv 1503.02531).
 
-    `student`, `teacher`: logits (m, v). T² keeps the size of the gradients whatever T is.
+    `student` and `teacher` are logits (m, v). The factor T² makes the scale of the gradients independent of T.
     """
     if not len(student):
         return student.sum() * 0.0
@@ -53,16 +55,16 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def topk_divergence(student: Tensor, ids: Tensor, logprobs: Tensor, temperature: float) -> Tensor:
-    """The same where only the teacher's top k are known: `ids` (m, k), -1 where absent, `logprobs` (m, k).
+    """The divergence when only the teacher's top k are known: `ids` (m, k), -1 where absent, and `logprobs` (m, k).
 
-    What both give to all other tokens is one further outcome. At T = 1 this is never above the full
-    divergence, and equal to it where k covers the vocabulary. Positions without any id count nothing.
+    All other tokens are merged into one outcome. At T = 1 the result is at most the full divergence, and equal to it if
+    k covers the vocabulary. Positions without any id are left out.
     """
     known = ids >= 0
-    there = known.any(-1)
-    if not there.any():
+    present = known.any(-1)
+    if not present.any():
         return student.sum() * 0.0
-    student, ids, logprobs, known = student[there], ids[there], logprobs[there].float(), known[there]
+    student, ids, logprobs, known = student[present], ids[present], logprobs[present].float(), known[present]
     log_all = functional.log_softmax(student, dim=-1).gather(-1, ids.clamp(min=0))
     log_teacher = _with_rest(logprobs, known) / temperature
     log_student = _with_rest(log_all, known) / temperature
@@ -73,10 +75,10 @@ def topk_divergence(student: Tensor, ids: Tensor, logprobs: Tensor, temperature:
 
 
 def hidden_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared distance of projected student states (m, d) from the teacher's (m, d), over their mean square.
+    """The mean squared distance of projected student states (m, d) from the teacher's (m, d), over their mean square.
 
-    The division makes layers of different scale count alike; 0 is equal, 1 as far as a student that says 0.
-    After TinyBERT (Jiao et al., 2020, arXiv 1909.10351).
+    The normalisation gives layers of different scale the same weight: 0 for equal states, 1 for a student whose states
+    are 0. After TinyBERT (Jiao et al., 2020, arXiv 1909.10351).
     """
     if not len(student):
         return student.sum() * 0.0
@@ -85,12 +87,12 @@ def hidden_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def blend(hard: Tensor, soft: Tensor, weight: float) -> Tensor:
-    """(1 - weight) · hard + weight · soft."""
+    """The weighted mean of two losses: (1 - weight) · hard + weight · soft."""
     return (1.0 - weight) * hard + weight * soft
 
 
 def _with_rest(logs: Tensor, known: Tensor) -> Tensor:
-    """Log shares (m, k) -> (m, k + 1): absent ones at the least, and the rest of all in the last column."""
+    """Log-probabilities (m, k) -> (m, k + 1): absent ones become very small, and the last column is the remainder."""
     logs = logs.masked_fill(~known, -1e4)
-    rest = (1.0 - logs.exp().sum(-1, keepdim=True)).clamp(min=_LEAST).log()
+    rest = (1.0 - logs.exp().sum(-1, keepdim=True)).clamp(min=_MIN_PROBABILITY).log()
     return torch.cat([logs, rest], dim=-1)

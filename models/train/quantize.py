@@ -1,7 +1,7 @@
-"""A student in fewer bits: weights and activations in int8 (`w8a8`), or weights in int4 (`w4a16`).
+"""Quantizing a student: weights and activations to int8 (`w8a8`), or weights to int4 (`w4a16`).
 
-By llmcompressor, GPTQ (Frantar et al., 2022, arXiv 2210.17323), calibrated on training rows; the form is
-compressed-tensors, which vLLM loads. Needs the package of the extra `quantize`.
+Uses GPTQ (Frantar et al., 2022, arXiv 2210.17323) as implemented by llmcompressor, calibrated on training rows. The
+result is in the compressed-tensors format, which vLLM loads. Needs the extra `quantize`.
 """
 
 from __future__ import annotations
@@ -27,28 +27,30 @@ _GROUPS = (128, 64, 32)
 
 
 def check(scheme: str) -> None:
-    """Raises DistillError where the scheme is unknown, its package is absent, or several processes run."""
+    """Raise DistillError if the scheme is unknown, its package is missing, or several processes run."""
     if scheme not in SCHEMES:
         raise DistillError(f"--quantize {scheme}: must be {', '.join(SCHEMES)}")
     if scheme != "none" and os.environ.get("WORLD_SIZE", "1") != "1":
-        raise DistillError("--quantize runs in one process: train without it, then give it without accelerate launch")
+        raise DistillError(
+            "--quantize runs in one process: train without it, then run again with it and without accelerate launch"
+        )
     if scheme != "none" and importlib.util.find_spec("llmcompressor") is None:
         raise DistillError(
-            f"--quantize {scheme} needs llmcompressor: pip install 'breakeven[distill,quantize]', in another "
-            "environment than vLLM's, whose compressed-tensors is older"
+            f"--quantize {scheme} needs llmcompressor: pip install 'breakeven[distill,quantize]', in a separate "
+            "environment from vLLM, which needs an older compressed-tensors"
         )
 
 
 def folder_of(out: Path, scheme: str) -> Path:
-    """Where the quantized model of a training in `out` is."""
+    """The directory of the quantized model for a training in `out`."""
     return out / scheme
 
 
 def quantize(out: Path, scheme: str, rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Quantize the model in `out` into a folder beside it, or read that this was done before.
+    """Quantize the model in `out` into a subdirectory, or return the facts of an earlier run.
 
-    `rows` have `input_ids`; at most 512 of them calibrate. The result: scheme, rows, group_size, bytes, bytes_before.
-    Raises DistillError.
+    `rows` have `input_ids`; at most 512 of them are used for calibration. Returns scheme, rows, group_size, bytes and
+    bytes_before. Raises DistillError where the model cannot be quantized in this scheme.
     """
     folder = folder_of(out, scheme)
     if (folder / _DONE).exists():
@@ -60,21 +62,21 @@ def quantize(out: Path, scheme: str, rows: Sequence[dict[str, Any]], seed: int) 
     tokenizer = AutoTokenizer.from_pretrained(str(out))
     group = _group_size(model) if scheme == "w4a16" else None
     chosen = random.Random(seed).sample(list(rows), min(_ROWS, len(rows)))
-    half = folder.with_name(folder.name + ".part")
-    shutil.rmtree(half, ignore_errors=True)
-    # What it logs would else be among what this command says.
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    # It logs to stdout, which is for this command's own output.
     with contextlib.redirect_stdout(sys.stderr):
-        _compress(model, tokenizer, scheme, group, chosen, half)
+        _compress(model, tokenizer, scheme, group, chosen, unfinished)
     made = {
         "scheme": scheme,
         "rows": len(chosen),
         "group_size": group,
-        "bytes": _size(half),
+        "bytes": _size(unfinished),
         "bytes_before": _size(out),
     }
-    write_atomically(half / _DONE, json.dumps(made) + "\n")
+    write_atomically(unfinished / _DONE, json.dumps(made) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
-    half.rename(folder)
+    unfinished.rename(folder)
     return made
 
 
@@ -103,12 +105,12 @@ def _recipe(scheme: str, group: int | None) -> Any:
     preset = preset_name_to_scheme(scheme.upper(), ["Linear"])
     if group is not None:
         preset.weights.group_size = group
-    # The head is small beside the rest, but for tiny models, and the answers hang on it.
+    # The head is small, except in tiny models, and the quality of the answers depends on it.
     return GPTQModifier(config_groups={"group_0": preset}, ignore=["lm_head"])
 
 
 def _group_size(model: Any) -> int:
-    """The largest usual number of weights with a scale of their own that fits each layer."""
+    """The largest usual group size (weights that share a scale) that divides the width of each layer."""
     import torch
 
     layers = [one for name, one in model.named_modules() if isinstance(one, torch.nn.Linear) and name != "lm_head"]
@@ -119,5 +121,5 @@ def _group_size(model: Any) -> int:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of weights."""
+    """The size of a directory's weights in bytes."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

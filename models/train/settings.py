@@ -1,4 +1,4 @@
-"""The settings of a training."""
+"""The settings of a training run, and parsing of the options that are lists."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ Method = Literal["sft", "logit", "feature", "progressive"]
 
 
 class Settings(NamedTuple):
-    """What to train on what, and how.
+    """What to train, on which data, and how.
 
-    `layers`: of the student, taken from the model that it starts from; with `progressive` one for each stage.
-    `weight` is that of the soft targets against the cross-entropy; `pairs` are hidden states of student and
-    teacher to bring together, none: four spread evenly. `patience`: evaluations without a better eval loss.
-    `quantize` is a scheme of models.train.quantize; a finished run takes another one.
+    `rows` and `held_out`: files of rows with answers. `student`, `teacher`: model directories. `layers`: how many
+    layers of the base model the student keeps; with `progressive` one number for each stage. `lora`: the rank, 0 to
+    train all weights. `weight`: of the soft targets, with 1 - weight for the cross-entropy. `pairs`: the hidden states
+    of student and teacher to match; empty for four evenly spaced ones. `patience`: evaluations without a better eval
+    loss before early stopping. `quantize`: a scheme of `train.quantize`, which may be added to a finished run. `quiet`:
+    print lines instead of a progress bar.
     """
 
     rows: tuple[Path, ...]
@@ -49,7 +51,7 @@ class Settings(NamedTuple):
     quantize: str = "none"
 
     def fixed(self) -> dict[str, Any]:
-        """What a run that goes on must have in common with the one that was cut off, ready for JSON."""
+        """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""
         free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
         made = {name: value for name, value in self._asdict().items() if name not in free}
         made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
@@ -58,15 +60,15 @@ class Settings(NamedTuple):
 
 
 def numbers(option: str, text: str | None) -> tuple[int, ...]:
-    """Whole numbers between commas. Raises DistillError."""
+    """The whole numbers in a comma-separated option. Raises DistillError where it has anything else."""
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise DistillError(f"{option} {text}: must be whole numbers with commas, such as 12,6") from None
+        raise DistillError(f"{option} {text}: must be whole numbers separated by commas, such as 12,6") from None
 
 
 def layer_pairs(option: str, text: str | None) -> tuple[tuple[int, int], ...]:
-    """Pairs of whole numbers, student:teacher, between commas. Raises DistillError."""
+    """The student:teacher pairs of whole numbers in a comma-separated option. Raises DistillError for anything else."""
     try:
         found = [part.split(":") for part in text.split(",")] if text else []
         return tuple((int(own), int(other)) for own, other in found)

@@ -1,4 +1,4 @@
-"""A smaller student out of a larger model: the same, with fewer of its layers."""
+"""Making a smaller student from a larger model by keeping only some of its layers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 from breakeven.models.errors import DistillError
 
 
-def evenly(have: int, wanted: int) -> list[int]:
-    """`wanted` of `have` layers, spread evenly, the first and the last among them."""
+def evenly_spaced(have: int, wanted: int) -> list[int]:
+    """The indices of `wanted` evenly spaced layers of `have`, including the first and the last.
+
+    Raises DistillError where `wanted` is not between 1 and `have`.
+    """
     if not 1 <= wanted <= have:
         raise DistillError(f"--layers {wanted}: the model has {have} layers; give 1 to {have}")
     if wanted == 1:
@@ -18,9 +21,12 @@ def evenly(have: int, wanted: int) -> list[int]:
 
 
 def shrink(model: Any, layers: int) -> Any:
-    """A new model with `layers` of the layers of a decoder of transformers; the rest of it is copied."""
+    """A copy of a transformers decoder with only `layers` of its layers, evenly spaced.
+
+    Raises DistillError where the model has too few layers or its list of layers is not found.
+    """
     have = model.config.num_hidden_layers
-    kept = evenly(have, layers)
+    kept = evenly_spaced(have, layers)
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):

@@ -1,4 +1,4 @@
-"""Whether student and teacher speak of the same tokens; stored log shares of the teacher as soft targets."""
+"""Soft targets from a teacher's stored log-probabilities, and checks that student and teacher share a vocabulary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTEAD = (
 
 
 def check_same_vocabulary(student: Any, teacher: Any) -> None:
-    """Both tokenizers give the same ids to the same tokens. Raises DistillError."""
+    """Raise DistillError unless both tokenizers give the same ids to the same tokens."""
     a, b = student.get_vocab(), teacher.get_vocab()
     if a == b:
         return
@@ -26,21 +26,23 @@ def check_same_vocabulary(student: Any, teacher: Any) -> None:
 
 
 class SoftTargets:
-    """Maps the token texts that an API gives to the student's ids."""
+    """Maps the token texts in an API's log-probabilities to the student's token ids."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._ids: dict[str, int] = {}
         texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], clean_up_tokenization_spaces=False)
         for number, text in enumerate(texts):
-            # A part of a character has no text of its own.
+            # A token that is a part of a character has no text.
             if text and "\ufffd" not in text:
                 self._ids.setdefault(text, number)
 
-    def of(self, one: Example, answer: list[int]) -> tuple[list[list[int]], list[list[float]]] | None:
-        """Ids and log shares of each token of the answer, empty after the last that the API gave.
+    def for_answer(self, one: Example, answer: list[int]) -> tuple[list[list[int]], list[list[float]]] | None:
+        """The known token ids and log-probabilities at each token of `answer`, the student's tokens of the row's
+        answer.
 
-        None where the row has none, or its tokens are not those of `answer`: another vocabulary.
+        Empty lists after the last token that the API gave. None if the row has no log-probabilities, or its tokens are
+        not those of `answer`, because the teacher has another vocabulary.
         """
         stored = one.record.get("teacher_logprobs")
         if not isinstance(stored, list) or not stored:
@@ -60,6 +62,7 @@ class SoftTargets:
         return None if missing > 1 else (ids + [[]] * missing, logs + [[]] * missing)
 
     def _alternatives(self, position: dict[str, Any], token: int) -> dict[int, float]:
+        """The log-probabilities of the token and its alternatives at one position, by id."""
         known: dict[int, float] = {}
         if isinstance(position.get("logprob"), int | float):
             known[token] = min(float(position["logprob"]), 0.0)
@@ -72,9 +75,9 @@ class SoftTargets:
 
 
 def check_fit(with_soft: int, rows: int) -> None:
-    """Raises DistillError where fewer than half of the rows have soft targets that fit."""
+    """Raise DistillError if fewer than half of the rows have soft targets in the student's tokens."""
     if with_soft * 2 < rows:
         raise DistillError(
-            f"only {with_soft} of {rows} rows have stored log shares in the student's tokens: no --teacher is given, "
-            f"and the rows come without (`generate --top-logprobs`) or from another vocabulary; {INSTEAD}"
+            f"only {with_soft} of {rows} rows have stored log-probabilities in the student's tokens: without "
+            f"--teacher, rows need them (`generate --top-logprobs`), from a teacher of the same vocabulary; {INSTEAD}"
         )

@@ -1,4 +1,4 @@
-"""One stage of a training: a student, what teaches it, and the directory that it ends in."""
+"""One stage of a training: trains one student, with or without a teacher, and saves it to a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from breakeven.models.errors import DistillError
 from breakeven.models.train.encode import Row
 from breakeven.models.train.settings import Settings
 from breakeven.models.train.shrink import shrink
-from breakeven.models.train.trainer import PROJECTIONS, Objective, Schedule, add_projections, build, last_checkpoint
+from breakeven.models.train.trainer import (
+    PROJECTIONS,
+    Objective,
+    Schedule,
+    TrainingClock,
+    add_projections,
+    build_trainer,
+    last_checkpoint,
+)
 from breakeven.router.files import write_atomically
 
 _STAGE = "stage.json"
@@ -22,7 +30,7 @@ _PAIRS = 4
 
 
 class Data(NamedTuple):
-    """Encoded rows, and what became of the files' rows."""
+    """The encoded rows for training and evaluation, and counts of rows by what was done with them."""
 
     train: list[Row]
     held_out: list[Row]
@@ -30,7 +38,10 @@ class Data(NamedTuple):
 
 
 def load(folder: Path | None, layers: int | None = None) -> Any:
-    """The model of a directory, in float32 to be trained, with fewer layers where asked for."""
+    """Load the model in a directory as float32, for training, with only `layers` of its layers if given.
+
+    Raises DistillError where it cannot be loaded or shrunk.
+    """
     try:
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
     except (OSError, ValueError) as error:
@@ -47,52 +58,34 @@ def run_stage(
     folder: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Train the student and save it in `folder`, or read what a former run found out there.
+    """Train the student and save it to `folder`, or return the result of an earlier run that finished there.
 
-    The result: layers, parameters, steps, eval_loss_before, eval_loss, seconds, history. Raises DistillError.
+    `teacher` is None for methods without one; `say` prints a line of progress. Returns layers, parameters, steps,
+    eval_loss_before, eval_loss, seconds and history. Raises DistillError.
     """
     finished = folder / _STAGE
     if finished.exists():
         made: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return made
-    method = "logit" if settings.method == "progressive" else settings.method
-    pairs = settings.pairs or (_spread(student, teacher) if method == "feature" else ())
-    if method == "feature":
-        _check_pairs(pairs, student, teacher)
-        add_projections(student, teacher, pairs)
-    layers = student.config.num_hidden_layers
-    parameters = sum(p.numel() for name, p in student.named_parameters() if not name.startswith(PROJECTIONS))
+    objective = _objective(settings, student, teacher)
+    size = {
+        "layers": student.config.num_hidden_layers,
+        "parameters": sum(p.numel() for name, p in student.named_parameters() if not name.startswith(PROJECTIONS)),
+    }
     if settings.lora:
         student = _with_lora(student, settings.lora)
-    objective = Objective(method, settings.temperature, settings.weight, settings.feature_weight, pairs)
-    trainer, clock = build(
-        student,
-        teacher,
-        objective,
-        _schedule(settings),
-        data.train,
-        data.held_out,
-        tokenizer.pad_token_id,
-        folder / "checkpoints",
-        say,
+    checkpoints = folder / "checkpoints"
+    pad_id = tokenizer.pad_token_id
+    trainer, clock = build_trainer(
+        student, teacher, objective, _schedule(settings), data.train, data.held_out, pad_id, checkpoints, say
     )
-    checkpoint = last_checkpoint(folder / "checkpoints")
+    checkpoint = last_checkpoint(checkpoints)
     if checkpoint is not None:
-        say(f"going on from {checkpoint.name}")
+        say(f"resuming from {checkpoint.name}")
     _run(trainer, checkpoint, settings)
     if data.held_out:
-        trainer.evaluate()  # Of the best weights, which were loaded at the end.
-    history = _history(trainer.state.log_history)
-    losses = [value for _, value in history["eval"]]
-    result = {
-        "layers": layers,
-        "parameters": parameters,
-        "steps": trainer.state.global_step,
-        "eval_loss_before": losses[0] if losses else None,
-        "eval_loss": losses[-1] if losses else None,
-        "seconds": clock.seconds(),
-        "history": history,
-    }
+        trainer.evaluate()  # The best weights, which the Trainer loaded at the end.
+    result = size | _outcome(trainer, clock)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder, settings)
@@ -101,7 +94,31 @@ def run_stage(
     return result
 
 
+def _objective(settings: Settings, student: Any, teacher: Any) -> Objective:
+    """The objective of the settings; for `feature`, adds the projections to the student. Raises DistillError."""
+    method = "logit" if settings.method == "progressive" else settings.method
+    pairs = settings.pairs or (_evenly_paired(student, teacher) if method == "feature" else ())
+    if method == "feature":
+        _check_pairs(pairs, student, teacher)
+        add_projections(student, teacher, pairs)
+    return Objective(method, settings.temperature, settings.weight, settings.feature_weight, pairs)
+
+
+def _outcome(trainer: Any, clock: TrainingClock) -> dict[str, Any]:
+    """The steps, losses and seconds of a finished training."""
+    history = _history(trainer.state.log_history)
+    losses = [value for _, value in history["eval"]]
+    return {
+        "steps": trainer.state.global_step,
+        "eval_loss_before": losses[0] if losses else None,
+        "eval_loss": losses[-1] if losses else None,
+        "seconds": clock.seconds(),
+        "history": history,
+    }
+
+
 def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
+    """Train, from a checkpoint if there is one. Raises DistillError with a suggestion where memory runs out."""
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -109,7 +126,7 @@ def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
             raise
         size = settings.batch_size
         hint = (
-            f"--batch-size {size // 2} --accumulate {settings.accumulate * 2}, which learns the same"
+            f"--batch-size {size // 2} --accumulate {settings.accumulate * 2}, which is equivalent"
             if size > 1
             else f"--max-length {settings.max_length // 2}, or --lora 16"
         )
@@ -133,12 +150,12 @@ def _schedule(settings: Settings) -> Schedule:
 
 
 def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
-    """A directory that vLLM and transformers load: whole weights, adapters merged in."""
+    """Save the model and the tokenizer for vLLM and transformers, with LoRA adapters merged into the weights."""
     if settings.lora:
         model = model.merge_and_unload()
     if hasattr(model, PROJECTIONS):
         delattr(model, PROJECTIONS)
-    # What batches were padded with is none of the model's business.
+    # Serving needs the KV cache, whatever the setting was during training.
     model.config.use_cache = True
     model.to(torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32)
     model.save_pretrained(str(folder))
@@ -152,8 +169,8 @@ def _with_lora(student: Any, rank: int) -> Any:
     return get_peft_model(student, config)
 
 
-def _spread(student: Any, teacher: Any) -> tuple[tuple[int, int], ...]:
-    """Pairs spread evenly over both depths; the last is that of the last hidden states."""
+def _evenly_paired(student: Any, teacher: Any) -> tuple[tuple[int, int], ...]:
+    """Pairs of layers evenly spaced over the depth of both models; the last pair is that of the last hidden states."""
     own, other = student.config.num_hidden_layers, teacher.config.num_hidden_layers
     count = min(_PAIRS, own)
     return tuple((round(i * own / count), round(i * other / count)) for i in range(1, count + 1))
@@ -170,7 +187,7 @@ def _check_pairs(pairs: tuple[tuple[int, int], ...], student: Any, teacher: Any)
 
 
 def _history(logs: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Training and eval losses by step."""
+    """The training and eval losses, as lists of (step, loss)."""
     return {
         "train": [(int(one["step"]), float(one["loss"])) for one in logs if "loss" in one],
         "eval": [(int(one["step"]), float(one["eval_loss"])) for one in logs if "eval_loss" in one],

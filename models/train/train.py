@@ -1,7 +1,7 @@
-"""Training a student on a teacher's answers: `sft`, `logit`, `feature`, `progressive`.
+"""Training a student on a teacher's answers with the methods `sft`, `logit`, `feature` and `progressive`.
 
-Runs the same under `accelerate launch`: each process calls `train`, the first one writes. Needs the packages
-of the extra `distill`, which are imported when training starts.
+Also runs under `accelerate launch`: each process calls `train`, and the first one writes. Needs the packages of the
+extra `distill`, which are imported when training starts.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _NEEDED = ("torch", "transformers", "accelerate")
 
 
 def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train, and write a model directory that vLLM serves; the facts of its card.
+    """Train a student and write a model directory for vLLM. Returns the facts of its model card.
 
-    The same settings again go on where a run was cut off, or change nothing where it was finished.
-    Raises DistillError.
+    With the same settings, an interrupted run is resumed and a finished one is left unchanged. `say` prints a line of
+    progress. Raises DistillError.
     """
     _check(settings)
-    facts = _begin(settings)
+    facts = _finished_facts(settings)
     if facts is None:
         facts = _train(settings, say)
     else:
-        say(f"{settings.out}: finished before")
+        say(f"{settings.out}: already finished")
     if settings.quantize == "none":
         return facts
     from breakeven.models.train.encode import encode
@@ -69,7 +69,7 @@ def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def summary(facts: dict[str, Any], out: Path) -> list[str]:
-    """What to say at the end."""
+    """The lines to print at the end of a training."""
     lines = []
     for number, stage in enumerate(facts["stages"], 1):
         line = f"stage {number}: {stage['layers']} layers, {stage['steps']} steps"
@@ -77,17 +77,19 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
             line += f", eval loss {stage['eval_loss_before']:.4f} -> {stage['eval_loss']:.4f}"
         lines.append(line)
     lines.append(f"{facts['seconds']:.0f} s, {facts['usd']} USD")
-    lines.append(f"{out}: a model that vLLM serves: breakeven student --model {out}")
+    lines.append(f"{out}: a model directory; serve it with: breakeven student --model {out}")
     if made := facts.get("quantized"):
         folder = quantizing.folder_of(out, made["scheme"])
         share = made["bytes"] / made["bytes_before"]
         lines.append(
-            f"{folder}: the same as {made['scheme']}, {share:.0%} of its bytes; evaluate it before you serve it"
+            f"{folder}: the model quantized to {made['scheme']}, {share:.0%} of the size; "
+            "evaluate it before you serve it"
         )
     return lines
 
 
 def _check(settings: Settings) -> None:
+    """Raise DistillError for missing packages and for settings that do not go together."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if settings.lora and importlib.util.find_spec("peft") is None:
         missing.append("peft")
@@ -99,24 +101,29 @@ def _check(settings: Settings) -> None:
     if settings.method in ("feature", "progressive") and settings.teacher is None:
         raise DistillError(f"--method {settings.method} needs --teacher, the directory of a white-box model")
     if settings.method == "feature" and settings.lora:
-        raise DistillError("--method feature trains whole layers; leave out --lora")
+        raise DistillError("--method feature does not support LoRA; leave out --lora")
     if settings.method == "progressive":
         if not settings.layers:
-            raise DistillError("--method progressive needs --layers, such as --layers 12,6: each stage's layers")
+            raise DistillError(
+                "--method progressive needs --layers, such as --layers 12,6: the number of layers of each stage"
+            )
         if list(settings.layers) != sorted(settings.layers, reverse=True):
             raise DistillError("--layers: each stage must be smaller than the one before, such as 12,6")
     elif len(settings.layers) > 1:
-        raise DistillError("--layers: more than one stage goes with --method progressive only")
+        raise DistillError("--layers: only --method progressive takes more than one number")
     if settings.method != "progressive" and settings.student is None:
         raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
     for name in ("student", "teacher"):
         folder = getattr(settings, name)
         if folder is not None and not (folder / "config.json").is_file():
-            raise DistillError(f"--{name} {folder}: no model directory (it must hold config.json and weights)")
+            raise DistillError(f"--{name} {folder}: not a model directory (it must contain config.json and weights)")
 
 
-def _begin(settings: Settings) -> dict[str, Any] | None:
-    """Note the settings in the folder, or compare them with what it holds; the facts where it is finished."""
+def _finished_facts(settings: Settings) -> dict[str, Any] | None:
+    """Store the settings in the output directory, or check that they are those of its earlier run.
+
+    Returns the facts if that run is finished, else None. Raises DistillError for other settings.
+    """
     settings.out.mkdir(parents=True, exist_ok=True)
     path = settings.out / "settings.json"
     wanted = settings.fixed() | {"data": _digest([*settings.rows, *settings.held_out])}
@@ -125,7 +132,7 @@ def _begin(settings: Settings) -> dict[str, Any] | None:
         other = [name for name in wanted if held.get(name) != wanted[name]]
         if other:
             shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
-            raise DistillError(f"{settings.out} holds a run with {shown}; give the same, or another --out")
+            raise DistillError(f"{settings.out} holds a run with {shown}; use the same settings, or another --out")
     elif is_first_process():
         write_atomically(path, json.dumps(wanted, indent=1) + "\n")
     finished = settings.out / FINISHED
@@ -133,6 +140,7 @@ def _begin(settings: Settings) -> dict[str, Any] | None:
 
 
 def _digest(paths: Sequence[Path]) -> str:
+    """The SHA-256 of the files' contents. Raises DistillError where one cannot be read."""
     try:
         return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
     except OSError as error:
@@ -140,7 +148,10 @@ def _digest(paths: Sequence[Path]) -> str:
 
 
 def _tokenizer(settings: Settings) -> Any:
-    """The student's; also checked against the teacher's where both speak of tokens."""
+    """The student's tokenizer with a chat template and a padding token.
+
+    Raises DistillError where the method compares tokens with a teacher of another vocabulary.
+    """
     from transformers import AutoTokenizer
 
     from breakeven.models.train.encode import PLAIN_TEMPLATE
@@ -160,6 +171,7 @@ def _tokenizer(settings: Settings) -> Any:
 
 
 def _data(settings: Settings, tokenizer: Any) -> Data:
+    """Read and encode the rows, with stored soft targets for `logit` without a teacher. Raises DistillError."""
     from breakeven.models.train.encode import encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
@@ -180,7 +192,7 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One stage, or with `progressive` one for each number of layers, taught by the stage before."""
+    """Run the single stage, or with `progressive` one for each number of layers, each taught by the model before."""
     from breakeven.models.train.stage import load, run_stage
 
     if settings.method != "progressive":
@@ -228,5 +240,5 @@ def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> No
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that writes, where `accelerate launch` started several."""
+    """Whether this is the first of the processes that `accelerate launch` started, which does the writing."""
     return os.environ.get("RANK", "0") == "0"

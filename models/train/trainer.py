@@ -1,4 +1,4 @@
-"""The Trainer of transformers with the losses of distillation."""
+"""The Trainer of transformers, extended with the losses of distillation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _OWN = ("labels", "soft_ids", "soft_logprobs")
 
 
 class Objective(NamedTuple):
-    """What to learn. `weight` is that of the soft targets, `pairs` are (student's, teacher's) hidden states,
-    0 the embeddings."""
+    """What to optimize: the method, the temperature of the KL term, the `weight` of the soft targets, and the weight of
+    the hidden-state distance over `pairs` of (student, teacher) hidden states, of which 0 is the embeddings.
+    """
 
     method: str
     temperature: float = 2.0
@@ -32,7 +33,10 @@ class Objective(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """How long, how fast, how often to evaluate. `patience`: evaluations without a better loss; 0: no stop."""
+    """The length of the training, the learning rate and when to evaluate.
+
+    `max_steps`: 0 to use `epochs`; `patience`: evaluations without a better loss before early stopping, 0 for none.
+    """
 
     epochs: float
     max_steps: int
@@ -48,7 +52,7 @@ class Schedule(NamedTuple):
 
 
 class DistillTrainer(Trainer):
-    """Trains on `objective`; evaluates on cross-entropy alone, so that methods can be compared."""
+    """Trains on the objective; evaluates on cross-entropy alone, so that methods can be compared."""
 
     def __init__(self, *, objective: Objective, teacher: Any = None, **more: Any) -> None:
         super().__init__(**more)
@@ -57,7 +61,7 @@ class DistillTrainer(Trainer):
         if teacher is not None:
             freeze(teacher)
             teacher.to(self.args.device)
-        # The losses are means of what they are given: the Trainer divides by the steps of an accumulation.
+        # The losses are means over a batch: let the Trainer divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(
@@ -67,22 +71,23 @@ class DistillTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
-        """The loss of one batch, and with `return_outputs` the student's outputs too."""
+        """The loss of one batch; with `return_outputs` a pair of it and a dict with the loss and the logits."""
         seen = {name: value for name, value in inputs.items() if name not in _OWN}
         features = model.training and self.objective.method == "feature"
-        # With a cache transformers would not keep packed rows apart.
-        # Logits are most of the memory and, in a small model, a fifth of the work: of labelled places only.
-        places = losses.places(inputs["labels"])
-        outputs = model(**seen, use_cache=False, output_hidden_states=features, logits_to_keep=places)
-        logits, labels, mask = losses.select(outputs.logits, inputs["labels"], places)
+        # With a KV cache transformers would attend across packed rows. Logits take most of the memory and, in a small
+        # model, a fifth of the time, so that they are only computed where a label follows.
+        positions = losses.label_positions(inputs["labels"])
+        outputs = model(**seen, use_cache=False, output_hidden_states=features, logits_to_keep=positions)
+        logits, labels, mask = losses.select(outputs.logits, inputs["labels"], positions)
         loss = losses.cross_entropy(logits, labels)
         if model.training and self.objective.method != "sft":
-            loss = self._softened(loss, logits, mask, inputs, {**seen, "logits_to_keep": places}, outputs)
+            loss = self._distillation_loss(loss, logits, mask, inputs, {**seen, "logits_to_keep": positions}, outputs)
         return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
 
-    def _softened(
+    def _distillation_loss(
         self, hard: Any, logits: Any, mask: Any, inputs: dict[str, Any], seen: dict[str, Any], outputs: Any
     ) -> Any:
+        """The loss with the KL term, and for `feature` the hidden-state distance, added to the cross-entropy `hard`."""
         goal = self.objective
         labelled = inputs["labels"][:, 1:] != losses.IGNORED
         if self.teacher is None:
@@ -92,7 +97,7 @@ class DistillTrainer(Trainer):
         with torch.no_grad():
             taught = self.teacher(**seen, use_cache=False, output_hidden_states=features)
         wanted = taught.logits[mask]
-        # Vocabularies are padded to different round numbers; beyond the shorter there are no tokens.
+        # Vocabularies may be padded to different sizes; beyond the smaller one there are no tokens.
         common = min(wanted.shape[-1], logits.shape[-1])
         soft = losses.divergence(logits[:, :common], wanted[:, :common], goal.temperature)
         loss = losses.blend(hard, soft, goal.weight)
@@ -109,8 +114,8 @@ class DistillTrainer(Trainer):
         return loss + goal.feature_weight * torch.stack(distances).mean()
 
 
-class Clock(TrainerCallback):
-    """Adds up the seconds that training took, over all runs, in a file."""
+class TrainingClock(TrainerCallback):
+    """Measures the training time over all runs, stored in a file at each checkpoint."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -118,36 +123,39 @@ class Clock(TrainerCallback):
         self._start = time.monotonic()
 
     def seconds(self) -> float:
-        """So far."""
+        """The seconds of training so far, including those of earlier runs up to their last checkpoint."""
         return float(self._before + time.monotonic() - self._start)
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
-        """A checkpoint was written."""
+        """Store the seconds (called by the Trainer when it saved a checkpoint)."""
         if state.is_world_process_zero:
             write_atomically(self._path, json.dumps({"seconds": self.seconds()}) + "\n")
 
 
-class Speaker(TrainerCallback):
-    """Says each logged loss in a line, where no progress bar shows it."""
+class LossPrinter(TrainerCallback):
+    """Prints each logged loss, for output without a progress bar."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:  # noqa: ARG002
-        """Losses were logged."""
+        """Print the losses (called by the Trainer when it logged)."""
         for name, title in (("loss", "loss"), ("eval_loss", "eval loss")):
             if name in (logs or {}):
                 self._say(f"step {state.global_step} of {state.max_steps}: {title} {float(logs[name]):.4f}")
 
 
 def freeze(model: Any) -> None:
-    """No gradients, no dropout."""
+    """Switch off a model's gradients and dropout."""
     model.eval()
     model.requires_grad_(False)
 
 
 def add_projections(student: Any, teacher: Any, pairs: Sequence[tuple[int, int]]) -> None:
-    """Learned maps from the student's width to the teacher's, one for each pair; the identity where they agree."""
+    """Add trainable linear maps from the student's hidden size to the teacher's to the student, one for each pair.
+
+    They start as the identity where both sizes are equal.
+    """
     own, other = student.config.hidden_size, teacher.config.hidden_size
     maps = torch.nn.ModuleList(torch.nn.Linear(own, other, bias=False) for _ in pairs)
     if own == other:
@@ -156,7 +164,7 @@ def add_projections(student: Any, teacher: Any, pairs: Sequence[tuple[int, int]]
     student.add_module(PROJECTIONS, maps.to(student.dtype))
 
 
-def build(
+def build_trainer(
     student: Any,
     teacher: Any,
     objective: Objective,
@@ -166,10 +174,34 @@ def build(
     pad_id: int,
     folder: Path,
     say: Callable[[str], None],
-) -> tuple[DistillTrainer, Clock]:
-    """A trainer that keeps its checkpoints in `folder`."""
-    evaluated = bool(held_out)
-    arguments = TrainingArguments(
+) -> tuple[DistillTrainer, TrainingClock]:
+    """A trainer that saves its checkpoints in `folder`, and its clock.
+
+    `rows` and `held_out` are encoded rows, `pad_id` the padding token; `say` prints losses if the schedule is quiet.
+    Without held-out rows there is no evaluation and no early stopping.
+    """
+    clock = TrainingClock(folder.parent / f"{folder.name}-clock.json")
+    callbacks: list[Any] = [clock]
+    if held_out and schedule.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
+    trainer = DistillTrainer(
+        model=student,
+        objective=objective,
+        teacher=teacher,
+        args=_arguments(schedule, folder, evaluated=bool(held_out)),
+        train_dataset=rows,
+        eval_dataset=held_out or None,
+        data_collator=collator(pad_id),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if schedule.quiet:
+        trainer.add_callback(LossPrinter(say))
+    return trainer, clock
+
+
+def _arguments(schedule: Schedule, folder: Path, *, evaluated: bool) -> TrainingArguments:
+    return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
         max_steps=schedule.max_steps or -1,
@@ -202,28 +234,13 @@ def build(
         ddp_find_unused_parameters=False,
         disable_tqdm=schedule.quiet,
     )
-    clock = Clock(folder.parent / f"{folder.name}-clock.json")
-    callbacks: list[Any] = [clock]
-    if evaluated and schedule.patience:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-    trainer = DistillTrainer(
-        model=student,
-        objective=objective,
-        teacher=teacher,
-        args=arguments,
-        train_dataset=rows,
-        eval_dataset=held_out or None,
-        data_collator=collator(pad_id),
-        callbacks=callbacks,
-    )
-    trainer.remove_callback(PrinterCallback)
-    if schedule.quiet:
-        trainer.add_callback(Speaker(say))
-    return trainer, clock
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; one that a kill cut off has no state, which is written last, and is removed."""
+    """The newest complete checkpoint in a directory, or None.
+
+    The state is written last: a checkpoint without it was interrupted, and is removed.
+    """
     found: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:

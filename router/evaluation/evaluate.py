@@ -1,7 +1,7 @@
-"""How good a router is: APGR, CPT, AUROC, Brier, ECE, each with a bootstrap interval and beside controls.
+"""Measuring a router: APGR, CPT, AUROC, Brier score and ECE with bootstrap intervals, compared with two baselines.
 
-Definitions of APGR and CPT: RouteLLM (arXiv 2406.18665v4, section 3). A score that ties is taken as if ties
-were broken at random: the curve goes straight through a group of equal scores.
+APGR and CPT are defined by RouteLLM (arXiv 2406.18665v4, section 3). Prompts with equal scores count as if they were
+in random order: the cost-quality curve is a straight line through each group of ties.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ RESAMPLES = 1000
 
 
 class Curve(NamedTuple):
-    """Mean quality by share of teacher calls, (n + 1,) each, from no teacher to all teacher."""
+    """The mean quality at each share of teacher calls, (n + 1,) each, from share 0 to share 1."""
 
     share: Array
     quality: Array
 
 
 def curve(score: Array, student: Array, teacher: Array) -> Curve:
-    """The cost-quality curve: prompts go to the teacher in order of falling score."""
+    """The cost-quality curve when prompts go to the teacher by descending `score`; arguments are (n,) each."""
     order = np.argsort(-score, kind="stable")
     gained = np.concatenate([[0.0], np.cumsum((teacher - student)[order])])
     sorted_score = score[order]
-    # Only the ends of groups of equal scores are points of the curve; between them it is straight.
+    # Only the ends of groups of ties are points of the curve; it is linear between them.
     ends = np.concatenate([[0], np.flatnonzero(np.diff(sorted_score)) + 1, [len(score)]])
     every = np.arange(len(score) + 1)
     quality = student.mean() + np.interp(every, ends, gained[ends]) / len(score)
@@ -46,21 +46,27 @@ def curve(score: Array, student: Array, teacher: Array) -> Curve:
 
 
 def apgr(score: Array, student: Array, teacher: Array) -> float:
-    """Average performance gap recovered: trapezoid over 11 quantiles. Random .5; nan where there is no gap."""
+    """Average performance gap recovered: the area under the curve by the trapezoidal rule at 11 quantiles.
+
+    0.5 for random routing; nan where student and teacher have the same mean.
+    """
     points = curve(score, student, teacher)
     recovered = np.interp(_QUANTILES, points.share, _recovered(points))
     return float(np.trapezoid(recovered, _QUANTILES))
 
 
 def cpt(part: float, score: Array, student: Array, teacher: Array) -> float:
-    """The smallest share of teacher calls that recovers `part` of the gap; 1 where none does."""
+    """Call-performance threshold: the smallest share of teacher calls that recovers `part` (in [0, 1]) of the gap.
+
+    1 where no share does.
+    """
     points = curve(score, student, teacher)
     reached = np.flatnonzero(_recovered(points) >= part)
     return float(points.share[reached[0]]) if len(reached) else 1.0
 
 
 def auroc(score: Array, worse: NDArray[np.bool_]) -> float:
-    """Probability that a prompt with a worse student answer scores higher than one without; nan for one kind."""
+    """The area under the ROC curve of `score` for `worse`, (n,) each; nan where all prompts are of one class."""
     positives = int(worse.sum())
     negatives = len(worse) - positives
     if not positives or not negatives:
@@ -72,12 +78,12 @@ def auroc(score: Array, worse: NDArray[np.bool_]) -> float:
 
 
 def brier(score: Array, worse: NDArray[np.bool_]) -> float:
-    """Mean squared error of the probabilities."""
+    """The Brier score: the mean squared error of the probabilities `score` for `worse`, (n,) each."""
     return float(np.mean((score - worse) ** 2))
 
 
 def ece(score: Array, worse: NDArray[np.bool_]) -> float:
-    """Expected calibration error over 10 bins of equal numbers of prompts."""
+    """The expected calibration error of the probabilities `score` for `worse`, over 10 bins of equal size."""
     order = np.argsort(score, kind="stable")
     parts = np.array_split(order, _BINS)
     return float(sum(len(p) / len(score) * abs(score[p].mean() - worse[p].mean()) for p in parts if len(p)))
@@ -91,12 +97,15 @@ MEASURES: dict[str, Callable[[Array, Array, Array], float]] = {
     "Brier": lambda score, student, teacher: brier(score, student < teacher),
     "ECE": lambda score, student, teacher: ece(score, student < teacher),
 }
-# Only a probability has these.
+# Measures that are only defined for probabilities, not for the baselines.
 _OF_PROBABILITIES = ("Brier", "ECE")
 
 
 class Evaluation(NamedTuple):
-    """One table: for each router the measures with intervals, and the curves for a plot."""
+    """The measures of a router and its baselines on `rows` prompts, and their cost-quality curves.
+
+    `student` and `teacher` are the mean scores of each alone.
+    """
 
     rows: int
     student: float
@@ -105,7 +114,7 @@ class Evaluation(NamedTuple):
     curves: Mapping[str, Curve]
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """The measures as a dict for JSON, without the curves."""
         measures = {
             name: {measure: interval._asdict() for measure, interval in of.items()}
             for name, of in self.measures.items()
@@ -113,7 +122,7 @@ class Evaluation(NamedTuple):
         return {"rows": self.rows, "student": self.student, "teacher": self.teacher, "measures": measures}
 
     def table(self, title: str) -> Table:
-        """For people."""
+        """The measures as a table for the terminal."""
         table = Table(title=title, title_justify="left", caption="95% bootstrap intervals; CPT: lower is better")
         table.add_column("router")
         for name in MEASURES:
@@ -125,7 +134,10 @@ class Evaluation(NamedTuple):
 
 
 def measure(rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment]) -> Evaluation:
-    """Evaluate a router on outcome rows. Raises ValueError as `evaluate` does."""
+    """Evaluate a router, given as the function from a text to its assessment, on outcome rows.
+
+    Raises ValueError as `evaluate` does.
+    """
     seen = texts(rows)
     score = np.array([assess(text).score for text in seen])
     return evaluate(score, np.array([len(text) for text in seen], dtype=float), *scores(rows))
@@ -134,7 +146,11 @@ def measure(rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment]) -> 
 def evaluate(
     score: Array, lengths: Array, student: Array, teacher: Array, *, resamples: int = RESAMPLES, seed: int = 1
 ) -> Evaluation:
-    """`score` (n,), beside prompt length and random. Raises ValueError where no gap is there to recover."""
+    """Measure a router's `score` against routing by prompt length (`lengths`) and at random; arguments are (n,) each.
+
+    `student` and `teacher` are the scores of their answers, `resamples` the number of bootstrap samples. Raises
+    ValueError where the teacher's mean is not above the student's: there is no gap to recover.
+    """
     if teacher.mean() <= student.mean():
         raise ValueError(
             f"the teacher's mean score {teacher.mean():.3f} is not above the student's {student.mean():.3f} on these "
@@ -158,7 +174,7 @@ def evaluate(
 
 
 def draw(evaluation: Evaluation, path: Path) -> None:
-    """The cost-quality curve as a PNG."""
+    """Draw the cost-quality curves to `path` as PNG. Raises ValueError without matplotlib, and OSError."""
     made, (axes,) = plots.figure()
     styles = {"router": (plots.GREEN, "-"), "length": (plots.ORANGE, "--")}
     for name, (color, line) in styles.items():

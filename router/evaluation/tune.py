@@ -1,10 +1,10 @@
-"""Solving the threshold: for a share, for a budget, or for a quality floor with a guarantee. Pure arithmetic.
+"""Choosing the threshold: for a share of teacher calls, for a budget, or for a quality floor with a guarantee.
 
 The guarantee is distribution-free: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052) over a fixed grid of
-thresholds, tested in order from the teacher's side on, each with a p-value by betting (Waudby-Smith and Ramdas,
-arXiv 2010.09686) for the hypothesis that the routed quality is below the floor. The threshold returned breaks
-the floor with a probability of at most one minus the confidence, over the drawing of the rows, whatever the
-scores are worth, as long as traffic is drawn like the rows.
+thresholds, tested in sequence from the teacher's side, each with a p-value by betting (Waudby-Smith and Ramdas,
+arXiv 2010.09686) for the hypothesis that the routed quality is below the floor. The returned threshold breaks the floor
+with a probability of at most one minus the confidence, over the sampling of the rows, however good the scores are, as
+long as traffic has the distribution of the rows.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from breakeven.router.statistics import ratio_of_means
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Fixed before any row is seen, as the guarantee asks. The last sends nothing up but what is novel.
+# Fixed before any row is seen, as the guarantee requires. The last sends only novel requests to the teacher.
 GRID: Array = np.append(np.arange(0, 1000) / 1000, 1.0)
-# Floors of the mean log-probability of an answer's start, for thresholds solved together with escalation.
+# Candidate escalation limits: the mean log-probability of an answer's first tokens.
 FLOORS = (-3.0, -2.0, -1.5, -1.0, -0.7, -0.5, -0.3, -0.2, -0.1)
 _RESAMPLES = 1000
 _SEED = 20261125
-# How many times the rows that are there the search for a sufficient number goes up to.
+# Multiples of the given rows that are tried to estimate how many would be enough.
 _MULTIPLES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
-# A bet loses at most this share of what would ruin it.
-_BOLDNESS = 0.75
+# A bet is at most this share of the largest one that cannot lose all capital.
+_MAX_BET = 0.75
 
 
 class TuneError(ValueError):
-    """What was asked for cannot be reached or promised; the message says what is missing."""
+    """The goal cannot be reached or guaranteed; the message says what is missing."""
 
 
 class Traffic(NamedTuple):
-    """Scored prompts, (n,) each: `novel` ones go to the teacher at every threshold.
+    """Scored prompts, (n,) each.
 
-    `student` and `teacher` are their quality in [0, 1], None where it is not known; `cost` is what the teacher
-    takes for each, in USD, None where it is not known; `logprob` is the mean log-probability of the start of the
-    student's answer, None where escalation is not looked at.
+    `novel` prompts go to the teacher at every threshold. `student` and `teacher` are the scores of their answers in
+    [0, 1], `cost` the teacher's price for each prompt in USD, `logprob` the mean log-probability of the first tokens of
+    the student's answer; each None where it is not known.
     """
 
     score: Array
@@ -51,7 +51,7 @@ class Traffic(NamedTuple):
     logprob: Array | None = None
 
     def sent_up(self, threshold: float, min_logprob: float | None = None) -> Bools:
-        """Which are answered by the teacher, those among them that are escalated below `min_logprob`."""
+        """Which prompts the teacher answers, (n,): by threshold or novelty, or by escalation below `min_logprob`."""
         up: Bools = self.novel | (self.score >= threshold)
         if min_logprob is not None and self.logprob is not None:
             up = up | (self.logprob < min_logprob)
@@ -59,10 +59,10 @@ class Traffic(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What a threshold means for the traffic.
+    """The effect of a threshold on the traffic.
 
-    `share` of requests that go to the teacher; `retention`: mean quality over the teacher's, with a 95% bootstrap
-    interval; `teacher_usd`: what the teacher takes, per request of all. None where it is not known.
+    `share` of requests that go to the teacher; `retention`: mean quality divided by the teacher's, with a 95% bootstrap
+    interval `low` to `high`; `teacher_usd`: the teacher's cost divided by all requests. None where it is not known.
     """
 
     threshold: float
@@ -75,7 +75,7 @@ class Point(NamedTuple):
 
 
 def point(traffic: Traffic, threshold: float, min_logprob: float | None = None) -> Point:
-    """What this threshold means, together with escalation below `min_logprob` where given."""
+    """The effect of a threshold, and of escalation below `min_logprob` where given."""
     up = traffic.sent_up(threshold, min_logprob)
     usd = None if traffic.cost is None else float((traffic.cost * up).sum() / len(up))
     retention = low = high = None
@@ -86,9 +86,9 @@ def point(traffic: Traffic, threshold: float, min_logprob: float | None = None) 
 
 
 def for_share(traffic: Traffic, share: float) -> float:
-    """The smallest threshold that sends at most this share to the teacher.
+    """The smallest threshold that sends at most this `share` of the requests, in [0, 1], to the teacher.
 
-    Raises TuneError where more is novel than that.
+    Raises TuneError where a larger share is novel.
     """
     allowed = int(np.floor(share * len(traffic.score) + 1e-9)) - int(traffic.novel.sum())
     if allowed < 0:
@@ -100,15 +100,15 @@ def for_share(traffic: Traffic, share: float) -> float:
 
 
 def for_budget(traffic: Traffic, usd_per_request: float) -> float:
-    """The smallest threshold at which the teacher takes at most this much, per request of all.
+    """The smallest threshold at which the teacher costs at most `usd_per_request`, averaged over all requests.
 
-    Raises TuneError where the cost is not known or the novel requests alone take more.
+    Raises TuneError where costs are not known or the novel requests alone cost more.
     """
     if traffic.cost is None:
         raise TuneError("no costs are known; give rows with teacher_tokens, or tune from the ledger")
     left = usd_per_request * len(traffic.score) - float(traffic.cost[traffic.novel].sum())
     if left < 0:
-        raise TuneError("the budget does not even pay for the novel requests; raise it or the novelty threshold")
+        raise TuneError("the novel requests alone cost more than the budget; raise it or the novelty threshold")
     rest = ~traffic.novel
     order = np.argsort(-traffic.score[rest], kind="stable")
     spent = np.cumsum(traffic.cost[rest][order])
@@ -116,10 +116,10 @@ def for_budget(traffic: Traffic, usd_per_request: float) -> float:
 
 
 def for_quality(traffic: Traffic, floor: float, confidence: float) -> float:
-    """The largest threshold on the grid at which quality is at least `floor` of the teacher's, with `confidence`.
+    """The largest threshold on the grid that keeps at least `floor` of the teacher's quality, with this `confidence`.
 
-    Raises TuneError where no threshold that sends anything to the student can be promised; it says how many rows
-    are missing, if more rows like these would do.
+    Both are in (0, 1). Raises TuneError where no threshold that sends anything to the student can be guaranteed; the
+    message estimates how many more rows are needed, where more rows would help.
     """
     found = _certified(traffic, floor, confidence)
     if found is not None:
@@ -144,10 +144,10 @@ def for_quality(traffic: Traffic, floor: float, confidence: float) -> float:
 
 
 def for_quality_and_escalation(traffic: Traffic, floor: float, confidence: float) -> tuple[float, float | None]:
-    """Threshold and floor of the log-probability, together, at which the fewest requests reach the teacher.
+    """The threshold and the escalation limit that together send the fewest requests to the teacher.
 
-    Each of FLOORS, and no escalation, is a sequence of its own and gets an equal part of the risk. Raises TuneError
-    as `for_quality` does.
+    Each limit in FLOORS, and no escalation, is a test sequence of its own with an equal part of the error probability
+    (Bonferroni). Raises TuneError as `for_quality` does, and where log-probabilities are not known.
     """
     if traffic.logprob is None:
         raise TuneError("no log-probabilities are known; give rows with student_mean_logprob")
@@ -156,14 +156,14 @@ def for_quality_and_escalation(traffic: Traffic, floor: float, confidence: float
     found = [(at, _certified(traffic, floor, strict, at)) for at in choices]
     solved = [(float(traffic.sent_up(t, at).mean()), t, at) for at, t in found if t is not None]
     if not solved:
-        # What is missing for the prompt's threshold alone is missing here too.
+        # Raises the error for the threshold alone, which applies here too.
         return for_quality(traffic, floor, strict), None
     _, threshold, at = min(solved, key=lambda one: one[0])
     return threshold, at
 
 
 def _certified(traffic: Traffic, floor: float, confidence: float, min_logprob: float | None = None) -> float | None:
-    """Fixed-sequence testing: the last threshold before the first that cannot be promised."""
+    """Fixed-sequence testing: the last threshold before the first whose hypothesis is not rejected; None without."""
     order = np.random.default_rng(_SEED).permutation(len(traffic.score))
     found = None
     for threshold in _tested(traffic):
@@ -174,32 +174,32 @@ def _certified(traffic: Traffic, floor: float, confidence: float, min_logprob: f
 
 
 def _tested(traffic: Traffic) -> list[float]:
-    """Thresholds of the grid that send something to the student, once for each set of rows sent up."""
+    """The thresholds of the grid that send something to the student, one for each distinct set of such rows."""
     ends = np.sort(traffic.score[~traffic.novel])
     sent = np.searchsorted(ends, GRID, side="left")
     return [float(t) for i, t in enumerate(GRID) if sent[i] and (i + 1 == len(GRID) or sent[i + 1] != sent[i])]
 
 
 def _excess(traffic: Traffic, threshold: float, floor: float, min_logprob: float | None = None) -> Array:
-    """By how much each routed answer is above the floor; its mean is 0 or less where the floor is broken."""
+    """Each routed answer's score minus `floor` times the teacher's; its mean is at most 0 where the floor is broken."""
     if traffic.student is None or traffic.teacher is None:
-        raise TuneError("a quality floor needs outcome rows; the ledger does not know how good an answer was")
+        raise TuneError("a quality floor needs outcome rows: the ledger has no scores of answers")
     up = traffic.sent_up(threshold, min_logprob)
     excess: Array = np.where(up, traffic.teacher, traffic.student) - floor * traffic.teacher
     return excess
 
 
 def betting_p_value(values: Array, bound: float) -> float:
-    """p-value for "the mean is at most 0" of independent values that are at least -bound, in random order.
+    """The p-value of "the mean is at most 0" for independent values >= -bound, (n,), in random order.
 
-    The capital of a gambler who bets on a positive mean, by what was seen so far, is a martingale at worst:
-    by Ville's inequality it ever reaches 1 / p with a probability of at most p.
+    The capital of a gambler who bets on a positive mean, each bet depending on the values before it, is a
+    supermartingale under the hypothesis: by Ville's inequality it reaches 1 / p with a probability of at most p.
     """
     before = np.arange(1, len(values) + 1, dtype=np.float64)
-    # One value in the middle is as if seen before the first, so that the first bets are careful.
+    # A prior pseudo-observation keeps the first bets small.
     mean = (np.concatenate([[0.0], np.cumsum(values)[:-1]])) / before
     square = (np.concatenate([[0.25], 0.25 + np.cumsum(values**2)[:-1]])) / before
-    bet = np.clip(mean / np.maximum(square, 1e-12), 0.0, _BOLDNESS / max(bound, 1e-12))
+    bet = np.clip(mean / np.maximum(square, 1e-12), 0.0, _MAX_BET / max(bound, 1e-12))
     capital = np.cumsum(np.log1p(bet * values))
     return float(min(1.0, np.exp(-max(0.0, capital.max()))))
 
@@ -209,8 +209,8 @@ def _repeated(traffic: Traffic, times: int) -> Traffic:
 
 
 def _after(falling: Array, count: int) -> float:
-    """The smallest threshold that takes at most `count` of these scores, which fall."""
+    """The smallest threshold that at most `count` of these scores, sorted in descending order, reach."""
     if count >= len(falling):
         return 0.0
-    # What ties with the first that must stay stays too.
+    # Scores tied with the first one that must not reach it do not reach it either.
     return min(1.0, float(np.nextafter(falling[count], 2.0)))

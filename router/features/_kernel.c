@@ -1,9 +1,9 @@
-/* The inner loops of a decision, compiled. What each function computes, and why, says `kernel_numpy.py`, which has the same
- * functions in numpy; both give the same whole numbers to the bit, and a test compares them.
+/* The inner loops of a decision, compiled. `kernel_numpy.py` has the same functions in numpy and documents what each
+ * computes and why; both give the same whole numbers to the bit, and a test compares them.
  *
- * Arguments are buffers of plain numbers in the machine's order of bytes. Their lengths, and the places that come with
- * each call, are checked: what does not fit raises ValueError. That the entries of an index point inside it is checked
- * once, where `model/novelty.py` builds it.
+ * Arguments are buffers of numbers in native byte order. Their lengths, and the buckets that come with each call, are
+ * checked: ValueError where they do not fit each other. That the entries of an index point inside it is checked once,
+ * where `model/novelty.py` builds it.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -14,22 +14,24 @@
 #include <string.h>
 
 /* As in kernel_numpy.py. */
-enum { BITS = 18, RUN = 5, LONG = 8 };
-enum { HALF = 1 << BITS, PLACES = 2 << BITS, SAMPLED = HALF + HALF / 2, WORDS = PLACES / 64 };
+enum { BITS = 18, BYTE_NGRAM = 5, LONG_WORD = 8 };
+enum { WORD_BUCKETS = 1 << BITS, BUCKETS = 2 << BITS, SAMPLED_BUCKETS = WORD_BUCKETS + WORD_BUCKETS / 2 };
+/* 64-bit words of a set of buckets. */
+enum { WORDS = BUCKETS / 64 };
 static const uint64_t PRIME = 0x9E3779B97F4A7C15u, BASE = 0x100000001B3u, PAIR = 0xC2B2AE3D27D4EB4Fu;
-/* A table is larger than the caches that are near: how many entries ahead one is fetched. */
+/* The tables are larger than the L2 cache: how many entries ahead of its use one is prefetched. */
 enum { AHEAD = 16 };
 /* As in kernel_numpy.py. */
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
-enum { DIMENSIONS = 24, LENGTH = 1 << 12, BLOCK = 64 };
-/* Values of both heads, and beside them in the table of weights the squared idf. */
+enum { DIMENSIONS = 24, POINT_LENGTH = 1 << 12, BLOCK = 64 };
+/* The columns of the table of weights: one for each head, and the squared idf. */
 enum { HEADS = 2, COLUMNS = 3 };
 
 enum { DIGIT = 1, UPPER = 2, SYMBOL = 4, LETTER = 8 };
 static uint8_t kinds[256];
 
-static void name_kinds(void) {
+static void init_kinds(void) {
     for (int byte = 0; byte < 256; byte++) {
         int digit = byte >= '0' && byte <= '9', upper = byte >= 'A' && byte <= 'Z';
         int lower = byte >= 'a' && byte <= 'z';
@@ -40,29 +42,29 @@ static void name_kinds(void) {
     }
 }
 
-static void misfit(const char *what) { PyErr_Format(PyExc_ValueError, "%s does not fit the other tables", what); }
+static void mismatch(const char *what) { PyErr_Format(PyExc_ValueError, "%s does not fit the other tables", what); }
 
-/* A set of small numbers, which gives them back sorted: one bit each. */
+/* A bit set, which yields its numbers in ascending order. */
 static inline void put(uint64_t *set, uint32_t number) { set[number >> 6] |= (uint64_t)1 << (number & 63); }
 static inline int has(const uint64_t *set, uint32_t number) { return set[number >> 6] >> (number & 63) & 1; }
 
-/* The places of a text, as a set, and which words of it are not zero: a text has few places. Between two texts all of it
- * is zero.
+/* The buckets of a text as a bit set, and which of its 64-bit words are not zero: a text has few buckets. Both are zero
+ * between two calls.
  */
-static _Thread_local uint64_t found_places[WORDS], touched[WORDS / 64];
+static _Thread_local uint64_t found_buckets[WORDS], touched[WORDS / 64];
 
-/* Puts the place of a hash; counts in `fresh` how many distinct ones there are below SAMPLED, and from it on. */
+/* Adds the bucket of a hash; counts in `fresh` the distinct buckets below SAMPLED_BUCKETS, and the others. */
 static inline void put_hash(uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
-    uint32_t place = from + (uint32_t)(hash * PRIME >> (64 - BITS));
-    fresh[place >= SAMPLED] += !has(found_places, place);
-    put(found_places, place);
-    put(touched, place >> 6);
+    uint32_t bucket = from + (uint32_t)(hash * PRIME >> (64 - BITS));
+    fresh[bucket >= SAMPLED_BUCKETS] += !has(found_buckets, bucket);
+    put(found_buckets, bucket);
+    put(touched, bucket >> 6);
 }
 
-static PyObject *grams(PyObject *self, PyObject *plain) {
+static PyObject *ngrams(PyObject *self, PyObject *plain) {
     Py_buffer text;
     if (PyObject_GetBuffer(plain, &text, PyBUF_SIMPLE) < 0) return NULL;
-    PyObject *found = NULL, *places;
+    PyObject *found = NULL, *buckets;
     const uint8_t *data = text.buf;
     Py_ssize_t length = text.len, count = 0, longest = 0, many = 0, words, fresh[2] = {0};
     uint64_t before = 0;
@@ -76,31 +78,31 @@ static PyObject *grams(PyObject *self, PyObject *plain) {
         if (count++) put_hash(before * PAIR + hash, 0, fresh);
         before = hash;
         if (at - start > longest) longest = at - start;
-        many += at - start > LONG;
+        many += at - start > LONG_WORD;
     }
     words = fresh[0];
-    /* The runs of RUN bytes of the text between two spaces, each in the upper bytes of a number. */
-    uint64_t run = (uint64_t)' ' << 56;
-    const uint64_t upper = ~(uint64_t)0 << 8 * (8 - RUN);
+    /* The byte n-grams of the text with a space at either end, each in the upper bytes of a number. */
+    uint64_t window = (uint64_t)' ' << 56;
+    const uint64_t upper = ~(uint64_t)0 << 8 * (8 - BYTE_NGRAM);
     for (Py_ssize_t at = 0; at <= length; at++) {
-        run = run >> 8 | (uint64_t)(at < length ? data[at] : ' ') << 56;
-        if (at >= RUN - 2) put_hash(run & upper, HALF, fresh);
+        window = window >> 8 | (uint64_t)(at < length ? data[at] : ' ') << 56;
+        if (at >= BYTE_NGRAM - 2) put_hash(window & upper, WORD_BUCKETS, fresh);
     }
-    places = PyBytes_FromStringAndSize(NULL, (fresh[0] + fresh[1]) * (Py_ssize_t)sizeof(int64_t));
-    int64_t *out = places ? (int64_t *)PyBytes_AsString(places) : NULL;
+    buckets = PyBytes_FromStringAndSize(NULL, (fresh[0] + fresh[1]) * (Py_ssize_t)sizeof(int64_t));
+    int64_t *out = buckets ? (int64_t *)PyBytes_AsString(buckets) : NULL;
     for (uint32_t part = 0; part < WORDS / 64; part++)
         for (; touched[part]; touched[part] &= touched[part] - 1) {
             uint32_t word = 64 * part + (uint32_t)__builtin_ctzll(touched[part]);
-            for (uint64_t bits = out ? found_places[word] : 0; bits; bits &= bits - 1)
+            for (uint64_t bits = out ? found_buckets[word] : 0; bits; bits &= bits - 1)
                 *out++ = 64 * (int64_t)word + __builtin_ctzll(bits);
-            found_places[word] = 0;
+            found_buckets[word] = 0;
         }
-    if (places) found = Py_BuildValue("Nnnnnn", places, words, fresh[0], count, longest, many);
+    if (buckets) found = Py_BuildValue("Nnnnnn", buckets, words, fresh[0], count, longest, many);
     PyBuffer_Release(&text);
     return found;
 }
 
-static PyObject *measure(PyObject *self, PyObject *written) {
+static PyObject *count_characters(PyObject *self, PyObject *written) {
     Py_buffer text;
     if (PyObject_GetBuffer(written, &text, PyBUF_SIMPLE) < 0) return NULL;
     const uint8_t *data = text.buf;
@@ -119,33 +121,33 @@ static PyObject *measure(PyObject *self, PyObject *written) {
                          of['$'] + of['\\'], of['_']);
 }
 
-static PyObject *weigh(PyObject *self, PyObject *args) {
-    Py_buffer places, table;
+static PyObject *sum_weights(PyObject *self, PyObject *args) {
+    Py_buffer buckets, table;
     Py_ssize_t words;
-    if (!PyArg_ParseTuple(args, "y*ny*", &places, &words, &table)) return NULL;
-    const int64_t *place = places.buf;
+    if (!PyArg_ParseTuple(args, "y*ny*", &buckets, &words, &table)) return NULL;
+    const int64_t *bucket = buckets.buf;
     const int32_t (*rows)[COLUMNS] = table.buf;
-    Py_ssize_t count = places.len / (Py_ssize_t)sizeof *place, limit = table.len / (Py_ssize_t)sizeof *rows;
+    Py_ssize_t count = buckets.len / (Py_ssize_t)sizeof *bucket, limit = table.len / (Py_ssize_t)sizeof *rows;
     int64_t sums[2][COLUMNS] = {{0}};
     PyObject *found = NULL;
     for (Py_ssize_t at = 0; at < count; at++) {
-        if (at + AHEAD < count) __builtin_prefetch(rows + place[at + AHEAD]);
-        if ((uint64_t)place[at] >= (uint64_t)limit) {
-            misfit("the table of weights");
+        if (at + AHEAD < count) __builtin_prefetch(rows + bucket[at + AHEAD]);
+        if ((uint64_t)bucket[at] >= (uint64_t)limit) {
+            mismatch("the table of weights");
             goto done;
         }
         int64_t *sum = sums[at >= words];
-        for (int column = 0; column < COLUMNS; column++) sum[column] += rows[place[at]][column];
+        for (int column = 0; column < COLUMNS; column++) sum[column] += rows[bucket[at]][column];
     }
     found = Py_BuildValue("LLLLLL", (long long)sums[0][0], (long long)sums[0][1], (long long)sums[0][2],
                           (long long)sums[1][0], (long long)sums[1][1], (long long)sums[1][2]);
 done:
-    PyBuffer_Release(&places);
+    PyBuffer_Release(&buckets);
     PyBuffer_Release(&table);
     return found;
 }
 
-static PyObject *vote(PyObject *self, PyObject *args) {
+static PyObject *forest_sums(PyObject *self, PyObject *args) {
     Py_buffer shape, measures, thresholds, leaves, values;
     if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &shape, &measures, &thresholds, &leaves, &values)) return NULL;
     const int64_t *of = shape.buf, *which = measures.buf, *above = thresholds.buf, *kept = leaves.buf;
@@ -156,7 +158,7 @@ static PyObject *vote(PyObject *self, PyObject *args) {
     uint64_t *left = NULL;
     /* One leaf more than splits in each tree. */
     if (trees < 0 || per * trees != all || thresholds.len != measures.len || leaves.len != measures.len) {
-        misfit("the forest");
+        mismatch("the forest");
         goto done;
     }
     left = PyMem_Malloc((trees ? trees : 1) * sizeof *left);
@@ -168,7 +170,7 @@ static PyObject *vote(PyObject *self, PyObject *args) {
     for (Py_ssize_t split = 0; split < splits; split += trees)
         for (Py_ssize_t tree = 0; tree < trees; tree++) {
             if ((uint64_t)which[split + tree] >= (uint64_t)wide) {
-                misfit("the forest");
+                mismatch("the forest");
                 goto done;
             }
             left[tree] &= of[which[split + tree]] > above[split + tree] ? (uint64_t)kept[split + tree] : ~(uint64_t)0;
@@ -177,7 +179,7 @@ static PyObject *vote(PyObject *self, PyObject *args) {
     for (Py_ssize_t tree = 0; tree < trees; tree++) {
         Py_ssize_t leaf = left[tree] ? __builtin_ctzll(left[tree]) : per;
         if (leaf >= per) {
-            misfit("the forest");
+            mismatch("the forest");
             goto done;
         }
         for (int head = 0; head < HEADS; head++) sums[head] += value[tree * per + leaf][head];
@@ -193,7 +195,7 @@ done:
     return found;
 }
 
-static PyObject *distance(PyObject *self, PyObject *args) {
+static PyObject *mahalanobis(PyObject *self, PyObject *args) {
     Py_buffer shape, mean, scale, whiten;
     if (!PyArg_ParseTuple(args, "y*y*y*y*", &shape, &mean, &scale, &whiten)) return NULL;
     const int64_t *of = shape.buf, *middle = mean.buf, *rows = whiten.buf;
@@ -201,7 +203,7 @@ static PyObject *distance(PyObject *self, PyObject *args) {
     int64_t standard[64], wide = shape.len / 8, sum = 0;
     PyObject *found = NULL;
     if (wide > 64 || mean.len != shape.len || scale.len != shape.len || whiten.len != 8 * wide * wide) {
-        misfit("the table of measures");
+        mismatch("the table of measures");
         goto done;
     }
     for (int64_t at = 0; at < wide; at++) {
@@ -223,7 +225,7 @@ done:
     return found;
 }
 
-/* The `most` largest of what is offered, the least of them first; -1 stands for none. */
+/* Keeps the `most` largest keys in ascending order; -1 marks an empty slot. */
 static inline void offer(int64_t *best, Py_ssize_t most, int64_t key) {
     if (key <= best[0]) return;
     Py_ssize_t at = 0;
@@ -231,13 +233,15 @@ static inline void offer(int64_t *best, Py_ssize_t most, int64_t key) {
     best[at] = key;
 }
 
-/* How many texts can be asked for. A row has two entries or more: 1,500 entries are of fewer rows than TAKEN. */
+/* The most texts that a call can ask for. A posting list has two entries or more, so that 1,500 entries belong to fewer
+ * rows than TAKEN.
+ */
 enum { MOST = 64, TAKEN = 1024 };
 
-/* The texts that have most of the rows in `set` in common, as far as `postings` entries of the index tell. */
+/* The texts that share most of the rows in `set`, counted over at most `postings` entries of the index. */
 static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const uint32_t *starts, const uint16_t *owners,
                       const int64_t *inverse, Py_ssize_t texts, Py_ssize_t postings, Py_ssize_t most, int64_t *best) {
-    /* How many rows a text has in common, at most TAKEN, and behind that the texts that have any. */
+    /* For each text the number of shared rows, at most TAKEN; behind that the list of texts with any. */
     uint16_t *shared = PyMem_Malloc(2 * texts * sizeof *shared + 1);
     if (!shared) {
         PyErr_NoMemory();
@@ -246,14 +250,14 @@ static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const ui
     uint16_t *some = shared + texts;
     memset(shared, 0, texts * sizeof *shared);
     Py_ssize_t any = 0;
-    /* Which rows are read is known before any entry is: their places in memory are fetched meanwhile. */
+    /* First choose the rows, so that their posting lists are prefetched before they are read. */
     uint32_t taken[TAKEN], count = 0;
     Py_ssize_t seen = 0;
     for (uint32_t word = 0; word <= rows / 64 && count < TAKEN; word++)
         for (uint64_t bits = set[word]; bits; bits &= bits - 1) {
             uint32_t row = 64 * word + (uint32_t)__builtin_ctzll(bits);
             seen += starts[row + 1] - starts[row];
-            /* The first of them is read in any case, unless it was one without a row. */
+            /* The rarest row is read in any case, unless a bucket without a row came first. */
             if (seen > postings && (count || unlisted)) goto known;
             __builtin_prefetch(owners + starts[row]);
             taken[count++] = row;
@@ -264,7 +268,7 @@ known:
         for (uint32_t entry = starts[taken[at]]; entry < starts[taken[at] + 1]; entry++)
             if (!shared[owners[entry]]++) some[any++] = owners[entry];
     for (Py_ssize_t at = 0; at < most; at++) best[at] = -1;
-    /* Where fewer have any than are asked for, those that have none fill up. */
+    /* With fewer texts than asked for, the others are candidates too. */
     for (Py_ssize_t at = 0; at < (any < most ? texts : any); at++) {
         Py_ssize_t text = any < most ? at : some[at];
         offer(best, most, (int64_t)shared[text] * inverse[text] | text);
@@ -274,14 +278,14 @@ known:
 }
 
 static PyObject *nearest(PyObject *self, PyObject *args) {
-    Py_buffer places, known, starts, owners, held, ends, squares, inverse;
+    Py_buffer buckets, known, starts, owners, held, ends, squares, inverse;
     Py_ssize_t words, postings, most;
-    if (!PyArg_ParseTuple(args, "y*n(y*y*y*y*y*y*y*)nn", &places, &words, &known, &starts, &owners, &held, &ends,
+    if (!PyArg_ParseTuple(args, "y*n(y*y*y*y*y*y*y*)nn", &buckets, &words, &known, &starts, &owners, &held, &ends,
                           &squares, &inverse, &postings, &most))
         return NULL;
-    const int64_t *place = places.buf;
+    const int64_t *bucket = buckets.buf;
     const uint32_t *of = known.buf, *start = starts.buf, *rows_of = held.buf, *end = ends.buf, *square = squares.buf;
-    Py_ssize_t count = places.len / 8, limit = known.len / 4, rows = squares.len / 4, texts = inverse.len / 8;
+    Py_ssize_t count = buckets.len / 8, limit = known.len / 4, rows = squares.len / 4, texts = inverse.len / 8;
     PyObject *near = NULL, *found = NULL;
     uint64_t *set = PyMem_Calloc(rows / 64 + 1, sizeof *set);
     if (!set) {
@@ -291,19 +295,19 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
     if (most < 1 || most > MOST || postings > 2 * TAKEN || rows < 1 || texts > 1 << 16 ||
         starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) || start[rows] != owners.len / 2 ||
         end[texts] != held.len / 4) {
-        misfit("the index");
+        mismatch("the index");
         goto done;
     }
     int64_t norm = 0, idf = 0;
     int unlisted = 0;
     for (Py_ssize_t at = 0; at < count; at++) {
-        if (at + AHEAD < count) __builtin_prefetch(of + place[at + AHEAD]);
-        if ((uint64_t)place[at] >= (uint64_t)limit || of[place[at]] >> IDF_BITS >= rows) {
-            misfit("the index");
+        if (at + AHEAD < count) __builtin_prefetch(of + bucket[at + AHEAD]);
+        if ((uint64_t)bucket[at] >= (uint64_t)limit || of[bucket[at]] >> IDF_BITS >= rows) {
+            mismatch("the index");
             goto done;
         }
-        int64_t weight = of[place[at]] & IDF_MASK;
-        uint32_t row = of[place[at]] >> IDF_BITS;
+        int64_t weight = of[bucket[at]] & IDF_MASK;
+        uint32_t row = of[bucket[at]] >> IDF_BITS;
         norm += weight * weight;
         if (at < words) idf += weight;
         if (row) put(set, row);
@@ -328,7 +332,7 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
 done:
     Py_XDECREF(near);
     PyMem_Free(set);
-    PyBuffer_Release(&places);
+    PyBuffer_Release(&buckets);
     PyBuffer_Release(&known);
     PyBuffer_Release(&starts);
     PyBuffer_Release(&owners);
@@ -339,105 +343,109 @@ done:
     return found;
 }
 
-static PyObject *locate(PyObject *self, PyObject *args) {
-    Py_buffer places, row_of, table;
-    if (!PyArg_ParseTuple(args, "y*y*y*", &places, &row_of, &table)) return NULL;
-    const int64_t *place = places.buf;
+static PyObject *latent_point(PyObject *self, PyObject *args) {
+    Py_buffer buckets, row_of, table;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &buckets, &row_of, &table)) return NULL;
+    const int64_t *bucket = buckets.buf;
     const uint16_t *row = row_of.buf;
     const int16_t (*of)[DIMENSIONS] = table.buf;
-    Py_ssize_t count = places.len / 8, limit = row_of.len / 2, rows = table.len / (Py_ssize_t)sizeof *of;
-    /* At most 2**16 rows differ, so that the sum of 16 bits each fits. */
+    Py_ssize_t count = buckets.len / 8, limit = row_of.len / 2, rows = table.len / (Py_ssize_t)sizeof *of;
+    /* There are at most 2**16 distinct rows of 16-bit numbers, so that the sum fits into 32 bits. */
     int32_t sum[DIMENSIONS] = {0};
     int16_t point[DIMENSIONS] = {0};
     int64_t squared = 0;
     PyObject *found = NULL;
     for (Py_ssize_t at = 0; at < count; at++) {
-        if (at + AHEAD < count) __builtin_prefetch(row + place[at + AHEAD]);
-        if ((uint64_t)place[at] >= (uint64_t)limit || row[place[at]] >= rows) {
-            misfit("the table of the latent space");
+        if (at + AHEAD < count) __builtin_prefetch(row + bucket[at + AHEAD]);
+        if ((uint64_t)bucket[at] >= (uint64_t)limit || row[bucket[at]] >= rows) {
+            mismatch("the table of the latent space");
             goto done;
         }
-        const int16_t *own = of[row[place[at]]];
+        const int16_t *own = of[row[bucket[at]]];
         for (int axis = 0; axis < DIMENSIONS; axis++) sum[axis] += own[axis];
     }
     for (int axis = 0; axis < DIMENSIONS; axis++) squared += (int64_t)sum[axis] * sum[axis];
     if (squared) {
-        double scale = LENGTH / sqrt((double)squared);
+        double scale = POINT_LENGTH / sqrt((double)squared);
         for (int axis = 0; axis < DIMENSIONS; axis++) point[axis] = (int16_t)rint(sum[axis] * scale);
     }
     found = PyBytes_FromStringAndSize((const char *)point, sizeof point);
 done:
-    PyBuffer_Release(&places);
+    PyBuffer_Release(&buckets);
     PyBuffer_Release(&row_of);
     PyBuffer_Release(&table);
     return found;
 }
 
-/* Where the compiler can, also compiled for processors with wider registers; the loader chooses. */
+/* With GCC 12 or later also compiled for processors with AVX2 and AVX-512; the loader chooses. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define FOR_WIDER __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+#define WITH_SIMD_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
-#define FOR_WIDER
+#define WITH_SIMD_CLONES
 #endif
 
-/* Loops over the voters of a block that need no order, so that many are taken at once. */
-FOR_WIDER static void poll_block(const int16_t one[DIMENSIONS], const int16_t points[DIMENSIONS][BLOCK],
-                                 const int32_t opinions[HEADS][BLOCK], uint64_t said[HEADS], int64_t *total) {
-    /* Numbers that are shifted are not to be negative: of those, wide registers have no arithmetic shift. */
+/* Loops over the neighbours of a block whose order does not matter, so that the compiler vectorizes them. */
+WITH_SIMD_CLONES static void knn_block(const int16_t one[DIMENSIONS], const int16_t points[DIMENSIONS][BLOCK],
+                                 const int32_t labels[HEADS][BLOCK], uint64_t sums[HEADS], int64_t *total) {
+    /* Keeps the shifted numbers non-negative: AVX2 has no arithmetic shift of 64-bit integers. */
     const int64_t bias = (int64_t)1 << 62;
     int32_t weight[BLOCK] = {0};
     int64_t sum = 0;
     for (int axis = 0; axis < DIMENSIONS; axis++)
         for (int at = 0; at < BLOCK; at++) weight[at] += (int32_t)one[axis] * points[axis][at];
     for (int at = 0; at < BLOCK; at++) {
-        int32_t cosine = weight[at] < LENGTH * LENGTH ? weight[at] : LENGTH * LENGTH - 1;
-        weight[at] = cosine <= LENGTH * LENGTH / 4 ? 0 : cosine;
+        int32_t cosine = weight[at] < POINT_LENGTH * POINT_LENGTH ? weight[at] : POINT_LENGTH * POINT_LENGTH - 1;
+        weight[at] = cosine <= POINT_LENGTH * POINT_LENGTH / 4 ? 0 : cosine;
     }
-    /* Each step is exact or rounded once, as IEEE 754 has it: all processors agree. In a loop of its own, and without
-       one inside, compilers take many at once. */
+    /* Each step is exact or rounded once as IEEE 754 defines it, so that all processors agree. A loop of its own without
+       an inner loop is what compilers vectorize. */
     for (int at = 0; at < BLOCK; at++) {
-        float power = (float)weight[at] * (1.0f / (LENGTH * LENGTH));
+        float power = (float)weight[at] * (1.0f / (POINT_LENGTH * POINT_LENGTH));
         power *= power, power *= power, power *= power, power *= power;
         weight[at] = (int32_t)(power * 2147483648.0f);
     }
     for (int head = 0; head < HEADS; head++) {
         uint64_t of = 0;
         for (int at = 0; at < BLOCK; at++)
-            of += (uint64_t)((int64_t)weight[at] * opinions[head][at] + bias) >> 16;
-        said[head] += of - BLOCK * (uint64_t)(bias >> 16);
+            of += (uint64_t)((int64_t)weight[at] * labels[head][at] + bias) >> 16;
+        sums[head] += of - BLOCK * (uint64_t)(bias >> 16);
     }
     for (int at = 0; at < BLOCK; at++) sum += weight[at];
     *total += sum;
 }
 
-static PyObject *poll(PyObject *self, PyObject *args) {
-    Py_buffer point, points, opinions;
-    if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &opinions)) return NULL;
+static PyObject *knn_sums(PyObject *self, PyObject *args) {
+    Py_buffer point, points, labels;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &labels)) return NULL;
     const int16_t *one = point.buf, (*every)[DIMENSIONS][BLOCK] = points.buf;
-    const int32_t (*opinion)[HEADS][BLOCK] = opinions.buf;
+    const int32_t (*label)[HEADS][BLOCK] = labels.buf;
     Py_ssize_t count = points.len / (Py_ssize_t)sizeof *every;
-    uint64_t said[HEADS] = {0};
+    uint64_t sums[HEADS] = {0};
     int64_t total = 0;
     PyObject *found = NULL;
     if (point.len != DIMENSIONS * (Py_ssize_t)sizeof *one || points.len != count * (Py_ssize_t)sizeof *every ||
-        opinions.len != count * (Py_ssize_t)sizeof *opinion) {
-        misfit("the votes");
+        labels.len != count * (Py_ssize_t)sizeof *label) {
+        mismatch("the kNN table");
         goto done;
     }
-    for (Py_ssize_t at = 0; at < count; at++) poll_block(one, every[at], opinion[at], said, &total);
-    found = Py_BuildValue("LLL", (long long)said[0], (long long)said[1], (long long)total);
+    for (Py_ssize_t at = 0; at < count; at++) knn_block(one, every[at], label[at], sums, &total);
+    found = Py_BuildValue("LLL", (long long)sums[0], (long long)sums[1], (long long)total);
 done:
     PyBuffer_Release(&point);
     PyBuffer_Release(&points);
-    PyBuffer_Release(&opinions);
+    PyBuffer_Release(&labels);
     return found;
 }
 
 static PyMethodDef methods[] = {
-    {"grams", grams, METH_O, NULL},          {"measure", measure, METH_O, NULL},
-    {"weigh", weigh, METH_VARARGS, NULL},    {"vote", vote, METH_VARARGS, NULL},
-    {"distance", distance, METH_VARARGS, NULL}, {"nearest", nearest, METH_VARARGS, NULL},
-    {"locate", locate, METH_VARARGS, NULL},  {"poll", poll, METH_VARARGS, NULL},
+    {"ngrams", ngrams, METH_O, NULL},
+    {"count_characters", count_characters, METH_O, NULL},
+    {"sum_weights", sum_weights, METH_VARARGS, NULL},
+    {"forest_sums", forest_sums, METH_VARARGS, NULL},
+    {"mahalanobis", mahalanobis, METH_VARARGS, NULL},
+    {"nearest", nearest, METH_VARARGS, NULL},
+    {"latent_point", latent_point, METH_VARARGS, NULL},
+    {"knn_sums", knn_sums, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -447,6 +455,6 @@ static struct PyModuleDef module = {
 };
 
 PyMODINIT_FUNC PyInit__kernel(void) {
-    name_kinds();
+    init_kinds();
     return PyModule_Create(&module);
 }

@@ -1,7 +1,7 @@
-"""What a text offers to choose from: its listed lines, how long they are and how alike.
+"""Features of multiple-choice prompts: the listed options of a text, how long they are and how similar.
 
-Answers that are alike are told apart by those who know, and answers of one word ask for something else than whole
-sentences do: neither shows in single words.
+Options that share most words need finer knowledge to tell apart, and one-word options ask for something else than
+whole sentences do. Neither shows in n-grams.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 import re
 from itertools import combinations
 
-# A choice begins with a letter or a number and a sign behind it, or with a bullet.
+# An option starts with a letter or a number followed by a punctuation mark, or with a bullet.
 _CHOICE = re.compile("[ \t]*(?:\\(?(?:[A-Za-z]|[0-9]{1,2})[.):]|[-*\u2022])[ \t]+(.*)")
-# More are not compared: each is compared with each.
+# Options are compared in pairs, so the number that is compared is limited.
 _MOST = 10
 _WORDS = bytes(ord(chr(byte).lower()) if chr(byte).isalnum() else 32 for byte in range(128)) + bytes(range(128, 256))
 
@@ -28,8 +28,9 @@ _NONE = (0.0,) * len(MEASURES)
 
 
 def choices(text: str) -> list[str]:
-    """The longest run of listed lines, the last of several, without what marks them; empty where it has one line.
-    Never raises.
+    """The options that a text lists: its longest run of list items, without their markers.
+
+    Of several runs of the same length the last one; empty where no run has two items. Never raises for a string.
     """
     best: list[str] = []
     run: list[str] = []
@@ -45,7 +46,7 @@ def choices(text: str) -> list[str]:
 
 
 def measure(text: str) -> tuple[float, ...]:
-    """The MEASURES, each of the order of one; zeros where there is nothing to choose. Never raises."""
+    """The MEASURES of a text, each of the order of one; zeros where it lists no options. Never raises for a string."""
     found = choices(text)[:_MOST] if "\n" in text else []
     if not found:
         return _NONE

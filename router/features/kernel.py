@@ -1,6 +1,6 @@
-"""The inner loops of a decision: compiled where a C compiler was there at installation, else those in numpy.
+"""Chooses the inner loops of a decision: the compiled ones where they were built at installation, else those in numpy.
 
-Both give the same whole numbers to the bit; in numpy a decision takes several times as long.
+Both give the same whole numbers to the bit; the compiled ones are several times as fast.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ except ImportError:
 
 COMPILED = _chosen.__name__ == "breakeven.router.features._kernel"
 
-grams, measure, weigh = _chosen.grams, _chosen.measure, _chosen.weigh
-vote, distance, nearest = _chosen.vote, _chosen.distance, _chosen.nearest
-locate, poll = _chosen.locate, _chosen.poll
+ngrams, count_characters, sum_weights = _chosen.ngrams, _chosen.count_characters, _chosen.sum_weights
+forest_sums, mahalanobis, nearest = _chosen.forest_sums, _chosen.mahalanobis, _chosen.nearest
+latent_point, knn_sums = _chosen.latent_point, _chosen.knn_sums

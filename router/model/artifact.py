@@ -1,5 +1,8 @@
-"""The router's artifact: one directory with weights.npz (plain arrays, never pickle), metadata.json and a
-model card. Its hash names it in headers, ledger and thresholds."""
+"""The router's artifact on disk: a directory with weights.npz (plain arrays, never pickle), metadata.json and a model
+card.
+
+Its hash identifies it in response headers, the ledger and stored thresholds.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,17 @@ from breakeven.router.policy import Assessment
 SHIPPED = Path(__file__).parents[1] / "shipped"
 FORMAT = 7
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
-# How often the student was worse on texts that were novel: what a score shrinks to where the classifier knows nothing.
+# Keys of the metadata: how often the student was worse on novel texts (the base rate to which their scores are shrunk),
+# and the standard error of a score.
 _BASE, _NOISE = "novel_worse", "noise"
 
 
 class ArtifactError(ValueError):
-    """An artifact cannot be loaded; the message says what is wrong and how to mend it."""
+    """An artifact cannot be loaded; the message says why and how to fix it."""
 
 
 class Artifact(NamedTuple):
-    """A loaded artifact. `hash` has 12 hex digits."""
+    """A loaded artifact: classifier, novelty, 12 hex digits of the hash, and the content of metadata.json."""
 
     difficulty: Difficulty
     novelty: Novelty
@@ -43,19 +47,22 @@ class Artifact(NamedTuple):
 
     @property
     def noise(self) -> float:
-        """The standard error of a score: how much another draw of training rows would move it."""
+        """The standard error of a score: the standard deviation over other samples of training rows."""
         return float(self.metadata[_NOISE])
 
     def assess(self, text: str) -> Assessment:
-        """Score and novelty of a text. Never raises for a string."""
+        """The calibrated score in [0, 1] and the novelty in [0, 1) of a text. Never raises for a string."""
         features = extract(text)
-        novelty = self.novelty.of(features)
-        score = self.difficulty.calibrate(self.difficulty.margin(features))
+        novelty = self.novelty.quantile(features)
+        score = self.difficulty.calibrate(self.difficulty.gain(features))
         return Assessment(shrink(score, novelty, self.metadata[_BASE]), novelty)
 
 
 def load(path: Path | None = None) -> Artifact:
-    """Read and check an artifact; None is the one that ships. Raises ArtifactError."""
+    """Read and check the artifact in the directory `path`, by default the one that ships with the package.
+
+    Raises ArtifactError where it is missing, from another version, damaged or inconsistent.
+    """
     folder = SHIPPED if path is None else path
     try:
         weights = (folder / "weights.npz").read_bytes()
@@ -89,7 +96,7 @@ def load(path: Path | None = None) -> Artifact:
 
 
 def written_hash(folder: Path) -> str | None:
-    """What a folder's artifact says that its hash is, without reading its weights; None where there is none."""
+    """The hash that the metadata of a directory states, without reading the weights; None where it has none."""
     try:
         return str(json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["hash"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -97,9 +104,9 @@ def written_hash(folder: Path) -> str | None:
 
 
 def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: str) -> str:
-    """Write an artifact, whole or not at all; one that is there is replaced. Returns its hash.
+    """Write an artifact to a directory atomically, replacing an older one. Returns its hash.
 
-    `arrays` and `metadata` have what `load` asks for. Raises OSError.
+    `arrays` and `metadata` must hold what `load` reads; `{hash}` in the `card` is replaced. Raises OSError.
     """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -121,12 +128,15 @@ def write(folder: Path, arrays: dict[str, Any], metadata: dict[str, Any], card: 
 
 
 def replace(fresh: Path, folder: Path) -> None:
-    """Put `fresh` where `folder` is; a folder that holds anything but an artifact is not touched. Raises OSError."""
+    """Move the directory `fresh` to `folder`, replacing an artifact there.
+
+    Raises FileExistsError where `folder` holds anything else, and OSError.
+    """
     if not folder.exists():
         fresh.rename(folder)
         return
     if any(folder.iterdir()) and not (folder / "metadata.json").exists():
-        raise FileExistsError(17, "there is something else in this folder", str(folder))
+        raise FileExistsError(17, "the directory is not empty and holds no artifact", str(folder))
     old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
     folder.rename(old)
     fresh.rename(folder)

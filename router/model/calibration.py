@@ -1,4 +1,4 @@
-"""From a margin to a probability."""
+"""Calibration: from the classifier's output to a probability."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 
 class Calibration(NamedTuple):
-    """Platt's logistic calibration with a bend. With u = (margin - middle) / spread:
+    """Logistic calibration (Platt, 1999) with a saturating second term. With u = (gain - middle) / spread:
 
     probability = 1 / (1 + exp(-(slope * u + bend * u / (1 + |u|) + intercept)))
 
-    Margins of traffic that is mostly easy have a long tail to the difficult side, where a straight line is too sure
-    of itself. Neither `slope` nor `slope + bend` is negative: a larger margin is never a smaller probability.
+    On traffic that is mostly easy, the gains have a long tail towards difficult prompts, for which a straight line is
+    overconfident. Neither `slope` nor `slope + bend` is negative, so that the probability never decreases with the
+    gain.
     """
 
     slope: float
@@ -21,13 +22,13 @@ class Calibration(NamedTuple):
     middle: float
     spread: float
 
-    def __call__(self, margin: float) -> float:
-        """In [0, 1]."""
-        u = (margin - self.middle) / self.spread
+    def __call__(self, gain: float) -> float:
+        """The calibrated probability, in [0, 1], of a gain as `heads.gain` returns it."""
+        u = (gain - self.middle) / self.spread
         z = self.slope * u + self.bend * (u / (1.0 + abs(u))) + self.intercept
         return 1.0 / (1.0 + math.exp(-z)) if z > -700.0 else 0.0
 
-    def steepness(self, margin: float) -> float:
-        """By how much the log-odds of the probability rise for a small step of the margin. Not negative."""
-        u = (margin - self.middle) / self.spread
+    def derivative(self, gain: float) -> float:
+        """The derivative of the probability's log-odds with respect to the gain; not negative."""
+        u = (gain - self.middle) / self.spread
         return (self.slope + self.bend / (1.0 + abs(u)) ** 2) / self.spread

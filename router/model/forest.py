@@ -1,9 +1,9 @@
-"""A small forest over the SHAPE measures: what a sum of single measures cannot say, such as "long and no digits".
+"""A small random forest over the SHAPE measures, for interactions that a linear sum cannot express ("long, no digits").
 
-All splits of all trees are looked at in one step, as QuickScorer does (Lucchese et al., SIGIR 2015): each tree has a
-word with one bit for each of its leaves, from left to right. A split that sends a text to the right takes the bits of
-the leaves on its left away; the lowest bit that is left is the leaf, which has a value for each head. Measures,
-thresholds and values are whole numbers, whose sum does not depend on the order of addition.
+All splits of all trees are evaluated in one pass, as QuickScorer does (Lucchese et al., SIGIR 2015): each tree has a
+bit mask with one bit for each leaf, from left to right. A split that sends a text to the right clears the bits of the
+leaves on its left; the lowest remaining bit is the text's leaf, which has a value for each head. Measures, thresholds
+and values are whole numbers, whose sum does not depend on the order of addition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from breakeven.router.features import kernel
 from breakeven.router.features.extract import SHAPE
-from breakeven.router.model.heads import HEADS, Margins
+from breakeven.router.model.heads import HEADS, Logits
 from breakeven.router.model.tables import Shapes, Tables, empty
 
 TREES = 60
@@ -33,30 +33,31 @@ ARRAYS: Shapes = {
 
 
 class Forest:
-    """The sum of its trees."""
+    """The sum of the outputs of all trees, for each head."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """What ARRAYS names.
+        """`arrays` holds what ARRAYS names. For each split, (LEAVES - 1, trees): `forest_measures`, the shape measure
+        that it tests; `forest_thresholds`, above which it goes to the right; `forest_leaves`, the bit mask of the
+        leaves that remain then. For each leaf, (trees, LEAVES, HEADS): `forest_values`, in units of 1 / SCALE.
 
-        Of each split, (LEAVES - 1, trees): which measure it looks at, above which `thresholds` it goes to the right,
-        and which leaves are then left as bits; the `values` of the leaves, (trees, LEAVES, HEADS), in 1 / SCALE.
+        Raises ValueError where a split tests a measure that does not exist.
         """
         tables = [np.ascontiguousarray(arrays[name]) for name in ARRAYS]
         self._measures, self._thresholds, self._leaves, self._values = tables
         used = self._measures[self._thresholds < _NEVER]
         if used.size and not 0 <= used.min() <= used.max() < len(SHAPE):
-            raise ValueError("a tree of the forest looks at a measure that there is not")
+            raise ValueError("a tree of the forest tests a shape measure that does not exist")
 
-    def __call__(self, shape: NDArray[np.int64]) -> Margins:
-        """The sums over the trees for the SHAPE measures of one text in 1 / UNIT."""
-        student, teacher = kernel.vote(shape, self._measures, self._thresholds, self._leaves, self._values)
-        return Margins(student / SCALE, teacher / SCALE)
+    def __call__(self, shape: NDArray[np.int64]) -> Logits:
+        """The sums over the trees for the shape measures (len(SHAPE),) of one text, in units of 1 / SHAPE_UNIT."""
+        student, teacher = kernel.forest_sums(shape, self._measures, self._thresholds, self._leaves, self._values)
+        return Logits(student / SCALE, teacher / SCALE)
 
-    def tables(self, factors: NDArray[np.float64] | float = 1.0) -> Tables:
-        """The arrays, with the values of each head `factors` (HEADS,) times as large.
+    def scaled_tables(self, factors: NDArray[np.float64] | float = 1.0) -> Tables:
+        """The arrays, with the leaf values of each head multiplied by `factors` (HEADS,).
 
-        Of more than TREES trees as many, drawn, stand for all: a router that learns from the one before it, again and
-        again, does not grow.
+        Of more than TREES trees, a random TREES are kept and scaled up to stand for all: a router that is trained again
+        and again with its predecessor as prior does not grow.
         """
         count = len(self._values)
         taken = np.sort(np.random.default_rng(count).choice(count, min(count, TREES), replace=False))
@@ -65,21 +66,22 @@ class Forest:
         return dict(zip(ARRAYS, parts, strict=True))
 
 
-def none() -> Tables:
+def empty_tables() -> Tables:
     """The arrays of a forest without trees, whose sum is zero."""
     return empty(ARRAYS)
 
 
-def joined(one: Tables, other: Tables) -> Tables:
-    """The arrays of both forests' trees together."""
+def concatenate(one: Tables, other: Tables) -> Tables:
+    """The arrays of a forest with the trees of both."""
     return {name: np.concatenate([one[name], other[name]], axis=0 if name == "forest_values" else 1) for name in ARRAYS}
 
 
-def tables(trees: Sequence[Any], factors: NDArray[np.float64]) -> Tables:
-    """The arrays of scikit-learn's trees (`tree_` of estimators with HEADS outputs fitted on measures in 1 / UNIT):
-    their mean, times the `factors` (HEADS,).
+def from_trees(trees: Sequence[Any], factors: NDArray[np.float64]) -> Tables:
+    """The arrays of scikit-learn trees, whose mean output is multiplied by `factors` (HEADS,).
+
+    `trees` are the `tree_` of estimators with HEADS outputs, fitted on shape measures in units of 1 / SHAPE_UNIT.
     """
-    found = none()
+    found = empty_tables()
     parts = [_one(tree, factors / len(trees)) for tree in trees]
     return {
         name: np.stack([part[name] for part in parts], axis=0 if name == "forest_values" else 1) if parts else empty
@@ -88,6 +90,7 @@ def tables(trees: Sequence[Any], factors: NDArray[np.float64]) -> Tables:
 
 
 def _one(tree: Any, factors: NDArray[np.float64]) -> Tables:
+    """The arrays of one tree, without the dimension of trees."""
     measures = np.zeros(LEAVES - 1, dtype=np.int64)
     thresholds = np.full(LEAVES - 1, _NEVER)
     leaves = np.full(LEAVES - 1, -1)
@@ -102,7 +105,7 @@ def _one(tree: Any, factors: NDArray[np.float64]) -> Tables:
             return
         own, split = split, split + 1
         measures[own] = tree.feature[node]
-        # Measures are whole: above the threshold and above its whole part are the same.
+        # Measures are whole numbers: exceeding the threshold and exceeding its whole part are the same.
         thresholds[own] = int(np.floor(tree.threshold[node]))
         before = leaf
         walk(tree.children_left[node])

@@ -1,13 +1,13 @@
-"""Two heads, the student's and the teacher's: from how probable it is that either answer fails to what asking the
-teacher is worth.
+"""The two heads of the classifier, one for each model's answer, and the expected gain of asking the teacher.
 
-With p_s and p_t, the probabilities of the two, as if they were independent:
+Each head estimates the probability that its model's answer fails, p_s for the student and p_t for the teacher. Taken as
+independent,
 
-worth = p_s * (1 - p_t) + LAMBDA * (p_s - p_t)
+gain = p_s * (1 - p_t) + LAMBDA * (p_s - p_t)
 
-The first term is the probability that only the student fails. The second is what the teacher gains on average: it may
-also be the one that fails alone. It comes back as log-odds, which keep the order and are what a calibration is
-straightest on.
+The first term is the probability that only the student fails. The second is the teacher's mean advantage, which also
+counts prompts where only the teacher fails. The gain is returned as log-odds, which preserve the order and are what a
+logistic calibration fits best.
 """
 
 from __future__ import annotations
@@ -17,39 +17,42 @@ from typing import NamedTuple
 
 # The student's, then the teacher's.
 HEADS = 2
-# Ranks best what recovers quality where it is large, and "worse or not" where it is zero (decisions 0068 and 0069).
+# Chosen on dev rows: a larger value recovers more quality, 0 ranks best by "worse or not" (decisions 0068 and 0069).
 LAMBDA = 0.2
-# Log-odds beyond these are as good as certain, and their exponentials stay finite.
+# Log-odds beyond these are as good as certain; the limit keeps their exponentials finite.
 _CERTAIN = 30.0
 
 
-class Margins(NamedTuple):
-    """Of each head one number: log-odds that the model's answer fails, or a share of them."""
+class Logits(NamedTuple):
+    """One number for each head: the log-odds that the model's answer fails, or one part of that sum."""
 
     student: float
     teacher: float
 
 
-def worth(of: Margins) -> float:
-    """Log-odds for the log-odds of either head: rises with the student's, falls with the teacher's. Never raises."""
-    _, _, found = _plain(of)
-    # Between -LAMBDA and 1 + LAMBDA, both never reached.
+def gain(logits: Logits) -> float:
+    """The expected gain of asking the teacher, as log-odds, from the log-odds of both heads.
+
+    Increases with the student's, decreases with the teacher's. Never raises for finite numbers.
+    """
+    _, _, found = _probabilities(logits)
+    # Strictly between -LAMBDA and 1 + LAMBDA.
     return math.log((LAMBDA + found) / (1.0 + LAMBDA - found))
 
 
-def slopes(of: Margins) -> Margins:
-    """By how much `worth` rises for a small step of either head."""
-    student, teacher, found = _plain(of)
+def gain_gradient(logits: Logits) -> Logits:
+    """The partial derivatives of `gain` with respect to the log-odds of each head."""
+    student, teacher, found = _probabilities(logits)
     steep = (1.0 + 2.0 * LAMBDA) / ((LAMBDA + found) * (1.0 + LAMBDA - found))
-    return Margins(
+    return Logits(
         steep * (1.0 - teacher + LAMBDA) * student * (1.0 - student),
         -steep * (student + LAMBDA) * teacher * (1.0 - teacher),
     )
 
 
-def _plain(of: Margins) -> tuple[float, float, float]:
-    """Both probabilities, and the worth of them that is not log-odds yet."""
-    student, teacher = _probability(of.student), _probability(of.teacher)
+def _probabilities(logits: Logits) -> tuple[float, float, float]:
+    """p_s, p_t and the gain, which is not yet log-odds."""
+    student, teacher = _probability(logits.student), _probability(logits.teacher)
     return student, teacher, student * (1.0 - teacher) + LAMBDA * (student - teacher)
 
 

@@ -1,11 +1,11 @@
-"""What the training prompts say that are about the same: the votes of all of them, the nearest counting most.
+"""Kernel-weighted kNN: how often both models fail on the training prompts that are similar to a text.
 
-A linear sum cannot say "questions like these, of which the student got most wrong" where no single word says it. So
-words and pairs of words place each text in a latent semantic space of DIMENSIONS dimensions (Deerwester et al., 1990,
-"Indexing by latent semantic analysis"), and each training prompt there has an opinion for each head, how much more
-that model failed on it than on average. A text gets their mean, weighted by the 16th power of the cosine (Nadaraya
-and Watson, 1964), with one vote more that has no opinion: far from all of them the votes say nothing. Points and
-opinions are whole numbers, whose sums do not depend on the order of addition.
+A linear classifier cannot learn "the student gets most questions on this topic wrong" where no single word tells. Word
+unigrams and bigrams place each text in a latent semantic space of DIMENSIONS dimensions (Deerwester et al., 1990,
+"Indexing by latent semantic analysis"). Each training prompt has a label for each head: by how much that model failed
+more on it than on average. A text gets the mean of the labels, weighted by the 16th power of the cosine (Nadaraya,
+Watson, 1964), with one more label of zero and weight one, so that the mean goes to zero far from all training prompts.
+Points and labels are whole numbers, whose sums do not depend on the order of addition.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 
 from breakeven.router.features import kernel
 from breakeven.router.features.extract import Features
-from breakeven.router.features.kernel_numpy import BLOCK, DIMENSIONS, HALF, LENGTH, ONE
-from breakeven.router.model.heads import HEADS, Margins
+from breakeven.router.features.kernel_numpy import BLOCK, DIMENSIONS, POINT_LENGTH, WEIGHT_ONE, WORD_BUCKETS
+from breakeven.router.model.heads import HEADS, Logits
 from breakeven.router.model.tables import Shapes, Tables, empty
 
-# How many prompts vote at most, and how many words and pairs have a place in the space: a decision costs time for each.
-MOST = 1 << 14
-TERMS = 1 << 14
-# Opinions in whole numbers. The largest leaves room for the sum of MOST of them.
+# The most training prompts, and the most word n-grams with a row in the space; a decision takes longer with more.
+MAX_PROMPTS = 1 << 14
+MAX_TERMS = 1 << 14
+# Labels in fixed point. The largest label leaves room for the sum of MAX_PROMPTS of them.
 SCALE = float(1 << 22)
-_LARGEST = 500.0
+_MAX_LABEL = 500.0
 
+# The names are part of the artifact's format.
 ARRAYS: Shapes = {
     "space_terms": ((None,), "uint32"),
     "space_table": ((None, DIMENSIONS), "int16"),
@@ -39,65 +40,67 @@ ARRAYS: Shapes = {
 Points = NDArray[np.int16]
 
 
-class Space:
-    """Where a text is: the sum of what `space_table` has for its terms, at a length of LENGTH."""
+class LatentSpace:
+    """Projects texts into the latent space: the sum of the `space_table` rows of a text's terms, at POINT_LENGTH."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """`space_terms` (n,): places of words and pairs; `space_table` (n, DIMENSIONS). Raises ValueError where they
-        contradict each other: compiled code follows what they say.
+        """`arrays` holds `space_terms` (n,), buckets of word n-grams, and `space_table` (n, DIMENSIONS).
+
+        Raises ValueError where they do not fit each other: compiled code reads memory at the positions they give.
         """
         terms, table = arrays["space_terms"], arrays["space_table"]
-        if len(terms) != len(table) or len(terms) > TERMS or (len(terms) and int(terms.max()) >= HALF):
-            raise ValueError("the terms of the latent space contradict each other")
-        # The row of each place; the first row, of zeros, is for all places that are no terms.
-        self._row_of = np.zeros(HALF, dtype=np.uint16)
+        if len(terms) != len(table) or len(terms) > MAX_TERMS or (len(terms) and int(terms.max()) >= WORD_BUCKETS):
+            raise ValueError("the terms of the latent space do not fit its table")
+        # The row of each bucket; the first row, of zeros, is for all buckets that are not terms.
+        self._row_of = np.zeros(WORD_BUCKETS, dtype=np.uint16)
         self._row_of[terms] = np.arange(1, len(terms) + 1)
         self._table = np.concatenate([np.zeros((1, DIMENSIONS), np.int16), table])
 
-    def of(self, features: Features) -> bytes:
-        """The point of a text, DIMENSIONS numbers of int16."""
-        found: bytes = kernel.locate(features.places[: features.words], self._row_of, self._table)
+    def point(self, features: Features) -> bytes:
+        """The point of one text: DIMENSIONS numbers as int16 bytes, all zero where it has no known term."""
+        found: bytes = kernel.latent_point(features.buckets[: features.word_end], self._row_of, self._table)
         return found
 
     def points(self, features: Sequence[Features]) -> Points:
-        """(n, DIMENSIONS): those of many."""
-        found = b"".join(self.of(item) for item in features)
+        """The points of n texts, (n, DIMENSIONS)."""
+        found = b"".join(self.point(item) for item in features)
         return np.frombuffer(found, dtype=np.int16).reshape(len(features), DIMENSIONS)
 
 
-class Votes:
-    """The mean opinion of the training prompts around a point."""
+class KernelKnn:
+    """The kernel-weighted mean label of the training prompts around a point."""
 
-    def __init__(self, points: Points, opinions: NDArray[np.int32]) -> None:
-        """`points` (n, DIMENSIONS) of the prompts, and their `opinions` (n, HEADS) in 1 / SCALE. Raises ValueError
-        where they do not belong together or are out of range.
+    def __init__(self, points: Points, labels: NDArray[np.int32]) -> None:
+        """`points` (n, DIMENSIONS) of the training prompts and their `labels` (n, HEADS) in units of 1 / SCALE.
+
+        Raises ValueError where their lengths differ, are too large, or a point is too long.
         """
         lengths = (points.astype(np.int64) ** 2).sum(axis=1)
-        if len(points) != len(opinions) or len(points) > MOST or (lengths > 2 * LENGTH**2).any():
-            raise ValueError("the points and opinions of the votes contradict each other")
-        self._points, self._opinions = _blocks(points), _blocks(opinions)
+        if len(points) != len(labels) or len(points) > MAX_PROMPTS or (lengths > 2 * POINT_LENGTH**2).any():
+            raise ValueError("the points and labels of the kNN table do not fit each other")
+        self._points, self._labels = _blocks(points), _blocks(labels)
 
-    def __call__(self, point: bytes) -> Margins:
-        """For a point of a Space."""
-        student, teacher, weight = kernel.poll(point, self._points, self._opinions)
-        # All in whole numbers; the sums of what was said have lost their last bits, so that they fit.
-        every = weight + ONE
-        return Margins(student / every * (65536.0 / SCALE), teacher / every * (65536.0 / SCALE))
+    def __call__(self, point: bytes) -> Logits:
+        """The weighted mean label of each head at a point that `LatentSpace.point` returned."""
+        student, teacher, weight = kernel.knn_sums(point, self._points, self._labels)
+        total = weight + WEIGHT_ONE
+        # The kernel divides each product by 2**16, so that the sums fit into 64 bits.
+        return Logits(student / total * (65536.0 / SCALE), teacher / total * (65536.0 / SCALE))
 
 
 def _blocks(rows: NDArray[Any]) -> NDArray[Any]:
-    """(blocks, columns, BLOCK) of (n, columns): BLOCK rows side by side, the last ones filled up with zeros."""
+    """Rows (n, columns) as (blocks, columns, BLOCK), the last block filled up with zeros."""
     count, columns = rows.shape
     full = np.zeros((-(-count // BLOCK) * BLOCK, columns), rows.dtype)
     full[:count] = rows
     return np.ascontiguousarray(full.reshape(-1, BLOCK, columns).transpose(0, 2, 1))
 
 
-def none() -> Tables:
-    """The arrays where nobody votes, whose sum is zero."""
+def empty_tables() -> Tables:
+    """The arrays of a kNN table without training prompts, whose mean label is zero everywhere."""
     return empty(ARRAYS)
 
 
-def whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Opinions (n, HEADS) in 1 / SCALE."""
-    return np.rint(np.clip(values, -_LARGEST, _LARGEST) * SCALE).astype(np.int32)
+def to_fixed_point(labels: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Labels (n, HEADS) in units of 1 / SCALE, clipped to what a sum has room for."""
+    return np.rint(np.clip(labels, -_MAX_LABEL, _MAX_LABEL) * SCALE).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The arrays of an artifact by name, and what is known of each before it is read."""
+"""The arrays of an artifact by name, and the shape and type that each must have."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tables = dict[str, NDArray[Any]]
-# Name: shape and kind; None is any length.
+# Name -> (shape, dtype); None in a shape stands for any length.
 Shapes = dict[str, tuple[tuple[int | None, ...], str]]
 
 
 def empty(shapes: Shapes) -> Tables:
-    """Arrays of zeros, without an entry where the length is free."""
+    """Arrays of zeros with these shapes and types; a dimension of any length gets the length 0."""
     return {name: np.zeros([0 if n is None else n for n in shape], kind) for name, (shape, kind) in shapes.items()}

@@ -1,4 +1,4 @@
-"""Champion and challenger: whether a new router ranks prompts better than the one in service, on rows of neither."""
+"""Champion and challenger: whether a new router ranks held-out prompts better than the router in service."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SEED = 20261125
 
 
 class Contest(NamedTuple):
-    """APGR and Brier score of both on the same rows.
+    """APGR and Brier score of both routers on the same rows (see `evaluation.evaluate`).
 
-    `better_in`: the share of paired bootstrap draws of the rows in which the challenger's APGR is the higher one.
+    `better_in`: the share, in [0, 1], of paired bootstrap samples of the rows on which the challenger's APGR is higher.
     """
 
     rows: int
@@ -32,12 +32,16 @@ class Contest(NamedTuple):
 def contest(
     rows: Sequence[OutcomeRow], champion: Callable[[str], Assessment], challenger: Callable[[str], Assessment]
 ) -> Contest:
-    """Compare. Raises OutcomeError where the rows have no gap between teacher and student: nothing can be ranked."""
+    """Compare two routers on rows that neither was trained on; each is given as a function from a text to its
+    assessment.
+
+    Raises OutcomeError where the teacher's mean score is not above the student's: there is then nothing to rank.
+    """
     student, teacher = scores(rows)
     if not rows or teacher.mean() <= student.mean():
         raise OutcomeError(
             f"on the {len(rows)} newest rows the teacher is no better than the student on average: there is nothing to "
-            "rank, and the router in service stays"
+            "compare, and the router in service stays"
         )
     seen = texts(rows)
     old, new = (np.array([assess(text).score for text in seen]) for assess in (champion, challenger))
@@ -46,7 +50,7 @@ def contest(
     for _ in range(_RESAMPLES):
         drawn = rng.integers(0, len(rows), len(rows))
         pair = [apgr(score[drawn], student[drawn], teacher[drawn]) for score in (old, new)]
-        # A draw without a gap says nothing; one that finds them equal says half.
+        # A sample without a gap is left out; a tie counts as half.
         if np.isfinite(pair).all() and teacher[drawn].mean() > student[drawn].mean():
             wins += 0.5 * (np.sign(pair[1] - pair[0]) + 1)
             draws += 1

@@ -1,4 +1,4 @@
-"""The models that training fits for the two heads, what each counts in its head, and the folds that are held out."""
+"""The estimators that training fits for both heads, how they are stacked and calibrated, and cross-validation folds."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from breakeven.router.features.extract import Features
 from breakeven.router.model import forest, neighbours
 from breakeven.router.model.calibration import Calibration
-from breakeven.router.model.heads import HEADS, Margins, worth
-from breakeven.router.training.novelty import kin
+from breakeven.router.model.heads import HEADS, Logits, gain
+from breakeven.router.training.novelty import near_duplicate_groups
 
-# Of each head's logistic regression over n-grams and measures: a teacher fails less often, so that its rows say less.
+# Regularisation of each head's logistic regression over n-grams and shape measures (scikit-learn's C). Weaker for the
+# teacher: it fails less often, so that its rows carry less information.
 C = (1.0, 2.0)
 _FOLDS = 5
-# How far the parts of a head are held back from what held-out rows say on their ratios, as logistic regression's C: few
-# rows tell little on three numbers.
-_SHARES_C = 0.01
-# How easily the votes come to count with many rows, and with how many rows half of that.
-_VOTES, _VOTES_ROWS = 0.6, 600
-# Linear sum, forest and votes.
+# Regularisation of the stacking weights, as C: few rows say little about three numbers.
+_STACK_C = 0.01
+# The kNN part is regularised more with few rows: its limit for many rows, and the number of rows at half of that.
+_KNN_EASE, _KNN_HALF_ROWS = 0.6, 600
+# Linear sum, forest and kNN.
 PARTS = 3
-# How far a score gets from the base rate at least, in log-odds for a standard deviation of the margin.
-_FLATTEST = 0.05
+# The least slope of a calibration, in log-odds for a standard deviation of the gain.
+_LEAST_SLOPE = 0.05
 
 
 class Rows(NamedTuple):
-    """What the models learn from: `design` for the linear ones and `prior` (n, HEADS), another router's margins;
-    `measures` (n, len(SHAPE)) for the forest, and `points` (n, DIMENSIONS) in the latent space for the votes.
-    `errors` (n, HEADS): one minus the score of the student's answer and of the teacher's.
+    """The training data of n rows as the estimators read it.
+
+    `design` (n, columns): n-grams and shape measures for the linear models; `prior` (n, HEADS): the log-odds of another
+    router, standardised; `measures` (n, len(SHAPE)): shape measures for the forest; `points` (n, DIMENSIONS): points of
+    the latent space for kNN; `errors` (n, HEADS): one minus the score of the student's and of the teacher's answer.
     """
 
     design: csr_matrix
@@ -44,126 +46,134 @@ class Rows(NamedTuple):
     points: neighbours.Points
     errors: NDArray[np.float64]
 
-    def some(self, pick: NDArray[Any]) -> Rows:
-        """Those with these numbers, or where the mask is true."""
+    def subset(self, pick: NDArray[Any]) -> Rows:
+        """The rows that `pick` selects: row numbers, or a mask (n,)."""
         return Rows(*(part[pick] for part in self))
 
     def columns(self, head: int) -> csr_matrix:
-        """What one head's logistic regression reads: the design, and last what the prior says of this head."""
+        """The input of one head's logistic regression: the design, and as last column the prior of this head."""
         return hstack([self.design, csr_matrix(self.prior[:, head : head + 1])]).tocsr()
 
     @property
     def worse(self) -> NDArray[np.bool_]:
-        """(n,): whether the student's answer is the worse one."""
+        """Whether the student's answer is worse than the teacher's, (n,)."""
         found: NDArray[np.bool_] = self.errors[:, 0] > self.errors[:, 1]
         return found
 
 
-class Line(NamedTuple):
-    """Weights and bias of a logistic regression."""
+class LinearModel(NamedTuple):
+    """The weights (columns,) and the bias of a logistic regression."""
 
     weights: NDArray[np.float64]
     bias: float
 
 
 class Models(NamedTuple):
-    """Of each head its logistic regression; the forest; and who votes: points (n, DIMENSIONS) and
-    opinions (n, HEADS).
+    """The fitted base models: each head's logistic regression, the forest, and kNN's points (m, DIMENSIONS) and
+    labels (m, HEADS).
     """
 
-    linear: list[Line]
+    linear: list[LinearModel]
     forest: RandomForestRegressor
-    voters: tuple[neighbours.Points, NDArray[np.float64]]
+    knn: tuple[neighbours.Points, NDArray[np.float64]]
 
     def __call__(self, rows: Rows) -> NDArray[np.float64]:
-        """(HEADS, PARTS, n): what linear sum, forest and votes say of these rows."""
+        """The outputs of the linear models, the forest and kNN for n rows, (HEADS, PARTS, n)."""
         sums = [rows.columns(head) @ weights + bias for head, (weights, bias) in enumerate(self.linear)]
-        points, opinions = self.voters
-        poll = neighbours.Votes(points, neighbours.whole(opinions))
-        said = np.array([poll(point.tobytes()) for point in rows.points]).reshape(-1, HEADS)
-        return np.stack([np.array(sums), self.forest.predict(rows.measures).T, said.T], axis=1)
+        points, labels = self.knn
+        knn = neighbours.KernelKnn(points, neighbours.to_fixed_point(labels))
+        near = np.array([knn(point.tobytes()) for point in rows.points]).reshape(-1, HEADS)
+        return np.stack([np.array(sums), self.forest.predict(rows.measures).T, near.T], axis=1)
 
 
-class Blend(NamedTuple):
-    """How much each part counts in its head, `shares` (HEADS, PARTS), and the `biases` (HEADS,)."""
+class Stack(NamedTuple):
+    """The second level of stacking (Wolpert, 1992): the `weights` (HEADS, PARTS) of the base models' outputs, and the
+    `biases` (HEADS,).
+    """
 
-    shares: NDArray[np.float64]
+    weights: NDArray[np.float64]
     biases: NDArray[np.float64]
 
-    def __call__(self, said: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,): what asking the teacher is worth, from what the models say, (HEADS, PARTS, n)."""
-        margins = np.einsum("hp,hpn->hn", self.shares, said) + self.biases[:, None]
-        return np.array([worth(Margins(*pair)) for pair in margins.T.tolist()])
+    def __call__(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The expected gain of asking the teacher (see `heads.gain`), (n,), from base outputs (HEADS, PARTS, n)."""
+        logits = np.einsum("hp,hpn->hn", self.weights, outputs) + self.biases[:, None]
+        return np.array([gain(Logits(*pair)) for pair in logits.T.tolist()])
 
 
-def learn(rows: Rows, seed: int) -> Models:
-    """Fit all of them."""
+def fit_models(rows: Rows, seed: int) -> Models:
+    """Fit the base models on n rows: a logistic regression for each head, one forest for both, and the kNN table."""
     linear = [_logistic(rows.columns(head), error, C[head]) for head, error in enumerate(rows.errors.T)]
-    # Of many rows some vote for all: a decision costs time for each.
-    some = np.sort(np.random.default_rng(seed).permutation(len(rows.errors))[: neighbours.MOST])
-    opinions = rows.errors - rows.errors.mean(axis=0)
-    return Models(linear, grow(seed).fit(rows.measures, rows.errors), (rows.points[some], opinions[some]))
+    # Of many rows kNN keeps a random part: a decision takes time for each.
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows.errors))[: neighbours.MAX_PROMPTS])
+    labels = rows.errors - rows.errors.mean(axis=0)
+    trees = untrained_forest(seed).fit(rows.measures, rows.errors)
+    return Models(linear, trees, (rows.points[some], labels[some]))
 
 
-def grow(seed: int) -> RandomForestRegressor:
-    """The forest over the shape measures, not yet fitted. Chosen on dev rows; small, so that a decision stays fast."""
+def untrained_forest(seed: int) -> RandomForestRegressor:
+    """The forest over the shape measures, not yet fitted.
+
+    Its size was chosen on dev rows, and to keep decisions fast.
+    """
     return RandomForestRegressor(
         forest.TREES, max_leaf_nodes=forest.LEAVES, min_samples_leaf=20, max_features=0.3, random_state=seed
     )
 
 
-def _logistic(columns: Any, error: NDArray[np.float64], strength: float) -> Line:
-    """Logistic regression on errors in [0, 1]: a row that fails by a third is a third of a row that fails, and two
-    thirds of one that does not. Without columns, or where all rows are the same, it is their mean error with one row
-    more, of which half failed.
+def _logistic(columns: Any, error: NDArray[np.float64], strength: float) -> LinearModel:
+    """Logistic regression on errors in [0, 1]: a row with an error of a third counts as a third of a failure and two
+    thirds of a success. Without columns, or where all rows have the same error, the log-odds of the mean error with one
+    more row of error one half.
     """
     failed, right = error > 0.0, error < 1.0
     if not columns.shape[1] or error.min() == error.max():
         rate = (float(error.sum()) + 0.5) / (len(error) + 1.0)
-        return Line(np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate))))
+        return LinearModel(np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate))))
     pick = np.concatenate([failed.nonzero()[0], right.nonzero()[0]])
     labels = np.arange(len(pick)) < failed.sum()
     weight = np.concatenate([error[failed], 1.0 - error[right]])
     found = LogisticRegression(C=strength, max_iter=500).fit(columns[pick], labels, weight)
-    return Line(found.coef_[0], float(found.intercept_[0]))
+    return LinearModel(found.coef_[0], float(found.intercept_[0]))
 
 
-def blend(held_out: NDArray[np.float64], errors: NDArray[np.float64]) -> Blend:
-    """The shares, from what the models say of held-out rows, (HEADS, PARTS, n), and the `errors` (n, HEADS).
+def fit_stack(held_out: NDArray[np.float64], errors: NDArray[np.float64]) -> Stack:
+    """The stacking weights, from base outputs for held-out rows (HEADS, PARTS, n) and the `errors` (n, HEADS).
 
-    Regularised logistic regression over the standardised parts, in which none counts less than nothing, tells their
-    ratios; the votes of few rows are held back most. Then one that hardly is tells how much their sum counts.
+    A strongly regularised logistic regression over the standardised outputs, restricted to non-negative weights, gives
+    their ratios; with few rows the weight of kNN is held back most. A second one, hardly regularised, gives the scale
+    of their sum.
     """
-    shares, biases = np.zeros((HEADS, PARTS)), np.zeros(HEADS)
+    all_weights, biases = np.zeros((HEADS, PARTS)), np.zeros(HEADS)
     count = len(errors)
-    ease = np.array([1.0, 1.0, _VOTES * count / (count + _VOTES_ROWS)])
-    for head, (said, error) in enumerate(zip(held_out, errors.T, strict=True)):
-        scale = ease / np.maximum(said.std(axis=1), 1e-9)
-        kept = (said.std(axis=1) > 1e-9).nonzero()[0]
-        centred = (said.T - said.mean(axis=1)) * scale
+    ease = np.array([1.0, 1.0, _KNN_EASE * count / (count + _KNN_HALF_ROWS)])
+    for head, (outputs, error) in enumerate(zip(held_out, errors.T, strict=True)):
+        scale = ease / np.maximum(outputs.std(axis=1), 1e-9)
+        kept = (outputs.std(axis=1) > 1e-9).nonzero()[0]
+        centred = (outputs.T - outputs.mean(axis=1)) * scale
         while True:
-            ratios = _logistic(centred[:, kept], error, _SHARES_C).weights
+            ratios = _logistic(centred[:, kept], error, _STACK_C).weights
             if (ratios >= 0.0).all():
                 break
             kept = np.delete(kept, ratios.argmin())
         total = centred[:, kept] @ ratios
         spread = max(float(total.std()), 1e-9)
         fitted = _logistic(total[:, None] / spread, error, 1.0)
-        shares[head, kept] = fitted.weights[0] / spread * ratios * scale[kept]
-        biases[head] = fitted.bias - shares[head] @ said.mean(axis=1)
-    return Blend(shares, biases)
+        all_weights[head, kept] = fitted.weights[0] / spread * ratios * scale[kept]
+        biases[head] = fitted.bias - all_weights[head] @ outputs.mean(axis=1)
+    return Stack(all_weights, biases)
 
 
-def calibrate(margins: NDArray[np.float64], worse: NDArray[np.bool_]) -> Calibration:
-    """The calibration of margins that no model was trained on, both (n,).
+def fit_calibration(gains: NDArray[np.float64], worse: NDArray[np.bool_]) -> Calibration:
+    """The calibration of out-of-fold gains (n,) to whether the student was `worse` (n,).
 
-    It keeps their order: where few rows say that it is upside down it is they that are wrong, and scores stay near
+    It never reverses the order of the gains: where the rows suggest that, they are too few, and all scores stay near
     the base rate.
     """
-    middle, spread = float(margins.mean()), max(float(margins.std()), 1e-9)
-    u = (margins - middle) / spread
+    middle, spread = float(gains.mean()), max(float(gains.std()), 1e-9)
+    u = (gains - middle) / spread
     parts = np.stack([u, u / (1 + np.abs(u))], axis=1)
-    # Without regularisation: few parameters. Where both of them would turn the order around somewhere, one is enough.
+    # Without regularisation: there are few parameters. Where both terms together would reverse the order somewhere, one
+    # of them is used alone.
     for taken in ([0, 1], [1], [0]):
         fitted = LogisticRegression(C=np.inf).fit(parts[:, taken], worse)
         found = np.zeros(2)
@@ -171,23 +181,24 @@ def calibrate(margins: NDArray[np.float64], worse: NDArray[np.bool_]) -> Calibra
         slope, bend = found.tolist()
         if min(slope, slope + bend) >= 0.0:
             break
-    if slope + bend < _FLATTEST:
+    if slope + bend < _LEAST_SLOPE:
         rate = float(worse.mean())
-        return Calibration(_FLATTEST, 0.0, float(np.log(rate / (1.0 - rate))), middle, spread)
+        return Calibration(_LEAST_SLOPE, 0.0, float(np.log(rate / (1.0 - rate))), middle, spread)
     return Calibration(slope, bend, float(fitted.intercept_[0]), middle, spread)
 
 
-def folds(
+def grouped_folds(
     features: Sequence[Features], worse: NDArray[np.bool_], seed: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Train and test rows of each fold: rows that are nearly the same, such as questions on one passage, are in one.
+    """The row numbers to train on and to test on, for each fold of a stratified cross-validation.
 
-    Kept apart they would make n-grams look better than they are on unseen rows.
+    Near duplicates, such as questions on the same passage, are in the same fold: in different folds they would make
+    n-grams look better than they are on unseen rows.
     """
     count = min(_FOLDS, int(min(worse.sum(), (~worse).sum())))
-    leaders = np.array(kin(features))
+    leaders = np.array(near_duplicate_groups(features))
     sizes = np.bincount(leaders, minlength=len(leaders))[leaders]
-    # What takes up a tenth of the rows is the kind of traffic.
+    # A group of more than a tenth of the rows is a kind of traffic, not a set of near duplicates.
     groups = np.where(sizes > len(leaders) / 10, np.arange(len(leaders)), leaders)
     split = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(groups, worse, groups)
     found = [(train, test) for train, test in split if len(test)]

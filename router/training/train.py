@@ -1,10 +1,10 @@
-"""Training the difficulty classifier with scikit-learn, calibrated on rows that it was not trained on.
+"""Training the classifier with scikit-learn, and calibrating it on out-of-fold predictions.
 
-It ranks by the gap between teacher and student, never by "the student fails" alone: where the teacher fails too,
-nothing is gained by asking it. So there are two heads, one for each model's answer, with the same parts: logistic
-regression over n-grams and measures of shape, a small forest that reads the measures together, and the votes of the
-training prompts around a text. `heads.worth` makes one number of both, and a calibration on out-of-fold ones makes it
-the probability that the student is worse.
+It ranks prompts by the expected gain of asking the teacher, not by the student's failure alone: where the teacher fails
+too, asking it gains nothing. There are two heads, one for each model's answer, with the same three parts: logistic
+regression over n-grams and shape measures, a small forest over the shape measures, and kernel-weighted kNN over the
+training prompts. `heads.gain` combines both heads into one number, and a calibration of out-of-fold gains turns that
+into the probability that the student's answer is worse.
 """
 
 from __future__ import annotations
@@ -18,34 +18,44 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
-from breakeven.router.features.extract import UNIT, Features, extract
-from breakeven.router.features.kernel_numpy import PLACES
+from breakeven.router.features.extract import SHAPE_UNIT, Features, extract
+from breakeven.router.features.kernel_numpy import BUCKETS
 from breakeven.router.model import artifact, forest, neighbours
 from breakeven.router.model.calibration import Calibration
 from breakeven.router.model.difficulty import BIASES, SCALE, Difficulty
 from breakeven.router.model.heads import HEADS
 from breakeven.router.model.tables import Tables
 from breakeven.router.outcomes import OutcomeError, OutcomeRow, scores, texts
-from breakeven.router.training.estimators import PARTS, Blend, Rows, blend, calibrate, folds, learn
+from breakeven.router.training.estimators import (
+    PARTS,
+    Rows,
+    Stack,
+    fit_calibration,
+    fit_models,
+    fit_stack,
+    grouped_folds,
+)
 from breakeven.router.training.lsa import fit_space
 from breakeven.router.training.novelty import Reference, fit_novelty
 
 _MIN_ROWS = 40
-# The shape measures beside the n-grams: standardised, then scaled so that regularisation holds them back.
+# Scale of the standardised shape measures in the design: small, so that regularisation holds them back.
 SHAPE_SCALE = 0.1
-# The prior's margin beside the n-grams: standardised, then scaled so that regularisation hardly holds it back.
+# Scale of the standardised prior in the design: large, so that regularisation hardly holds it back.
 _PRIOR_SCALE = 3.0
-# On how many of the rows, those most novel to the others, the rate that novel texts' scores are pulled to is measured,
-# and as how many rows at the rate of all of them count: few rows tell a rate badly.
-_STRANGEST, _AT_THE_RATE = 0.1, 50
+# The base rate of novel texts is measured on this share of the rows, the most novel ones, and smoothed with this many
+# pseudo-rows at the rate of all rows.
+_NOVEL_SHARE, _PSEUDO_ROWS = 0.1, 50
 _SEED = 20261125
 
 
 class Fit(NamedTuple):
-    """A fitted pipeline. `weights` (HEADS, PLACES) and `shape` (HEADS, len(SHAPE)) on features before standardisation,
-    `mean` (len(SHAPE),) what the shape measures are on average, `bias` (HEADS,). `base`: how often the student is
-    worse on texts that are novel to the others; `noise`: how much another draw of the rows would move a score, as a
-    standard deviation. `reference`: the rows as a reference set for novelty.
+    """A fitted router. `idf` (BUCKETS,); `weights` (HEADS, BUCKETS) of the n-grams and `shape` (HEADS, len(SHAPE)) of
+    the shape measures before standardisation, whose means are `mean` (len(SHAPE),); `bias` (HEADS,); `trees` and `knn`,
+    the arrays of the forest and of the kNN part with its latent space.
+
+    `base`: how often the student is worse on rows that are novel compared with the others; `noise`: the standard error
+    of a score over samples of the rows; `reference`: the rows as reference set of the novelty.
     """
 
     idf: NDArray[np.float64]
@@ -54,38 +64,40 @@ class Fit(NamedTuple):
     mean: NDArray[np.float64]
     bias: NDArray[np.float64]
     trees: Tables
-    voters: Tables
+    knn: Tables
     calibration: Calibration
     base: float
     noise: float
     reference: Reference
 
     def tables(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an artifact, in fixed point."""
+        """The arrays of an artifact that `difficulty.ARRAYS` names, in fixed point.
+
+        Raises OutcomeError where a weight is too large for them.
+        """
         weighted = np.rint((self.idf * self.weights).T * SCALE, order="C")
         if np.abs(weighted).max() >= 2**31:
             raise OutcomeError("a weight is too large to store; are there enough rows?")
         squared = np.rint(self.idf**2 * 65536.0)
         tables = {"weighted": weighted.astype(np.int32), "squared": squared.astype(np.int32)}
-        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees, **self.voters}
+        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees, **self.knn}
 
     def difficulty(self) -> Difficulty:
-        """The same, at serving speed."""
+        """The fitted classifier in the form that serves requests."""
         return Difficulty(self.tables(), self.numbers())
 
     def numbers(self) -> dict[str, float]:
-        """What `difficulty.NUMBERS` names."""
+        """The numbers of an artifact that `difficulty.NUMBERS` names."""
         return {**dict(zip(BIASES, self.bias.tolist(), strict=True)), **self.calibration._asdict()}
 
 
 def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
-    """Train and calibrate; the same rows give the same, in whatever order. Raises OutcomeError where they cannot teach
-    anything.
+    """Train and calibrate a router. The same rows give the same result, in whatever order.
 
-    With a `prior`, such as the shipped artifact's, its margins are one feature more of each head, whose weight the rows
-    decide: a few hundred of them are then enough.
+    With a `prior`, such as the shipped artifact's classifier, its log-odds are one more feature of each head, whose
+    weight is learned: a few hundred rows are then enough. Raises OutcomeError where the rows are too few or all alike.
     """
-    # Folds and trees are drawn by number.
+    # Folds and trees are drawn by row number.
     rows = sorted(rows, key=lambda row: row.id)
     errors = 1.0 - np.stack(scores(rows), axis=1)
     worse = errors[:, 0] > errors[:, 1]
@@ -99,55 +111,55 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     reference = fit_novelty(features)
     idf = _idf(features) if prior is None else prior.idf
     matrix = _matrix(features, idf)
-    # A place that no row has would only cost time: its weight is zero.
+    # Buckets that no row has get a weight of zero, and are left out of the regression.
     used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
-    shape = np.array([item.shape for item in features]) / UNIT
+    shape = np.array([item.shape for item in features]) / SHAPE_UNIT
     mean, deviation = shape.mean(axis=0), shape.std(axis=0)
     factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
     known = _Prior(prior, features)
     design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor)]).tocsr()
     space = fit_space(features, idf, seed)
-    points = neighbours.Space(space).points(features)
+    points = neighbours.LatentSpace(space).points(features)
     data = Rows(design, known.columns, np.array([item.shape for item in features]), points, errors)
 
     held_out = np.zeros((HEADS, PARTS, len(rows)))
-    for train, test in folds(features, worse, seed):
-        held_out[..., test] = learn(data.some(train), seed)(data.some(test))
-    blended = blend(held_out, errors)
-    calibration = calibrate(blended(held_out), worse)
+    for train, test in grouped_folds(features, worse, seed):
+        held_out[..., test] = fit_models(data.subset(train), seed)(data.subset(test))
+    stack = fit_stack(held_out, errors)
+    calibration = fit_calibration(stack(held_out), worse)
 
-    models = learn(data, seed)
-    linear, of_trees, of_votes = blended.shares.T
+    models = fit_models(data, seed)
+    linear, of_trees, of_knn = stack.weights.T
     weights = linear[:, None] * np.array([weights for weights, _ in models.linear])
-    bias = blended.biases + linear * np.array([bias for _, bias in models.linear])
-    grams = np.zeros((HEADS, PLACES))
+    bias = stack.biases + linear * np.array([bias for _, bias in models.linear])
+    grams = np.zeros((HEADS, BUCKETS))
     grams[:, used] = weights[:, : len(used)]
     own = weights[:, len(used) : -1] * factor
-    trees = forest.tables([tree.tree_ for tree in models.forest.estimators_], of_trees)
-    grams, own, bias, trees = known.into(weights[:, -1], grams, own, bias, trees, mean)
-    voted, opinions = models.voters
-    voters = {**space, "votes_points": voted, "votes_opinions": neighbours.whole(of_votes * opinions)}
-    noise = _noise(data, blended, calibration, seed)
-    novel = worse[reference.strangest(_STRANGEST)]
-    base = float((novel.sum() + _AT_THE_RATE * worse.mean()) / (len(novel) + _AT_THE_RATE))
-    return Fit(idf, grams, own, mean, bias, trees, voters, calibration, base, noise, reference)
+    trees = forest.from_trees([tree.tree_ for tree in models.forest.estimators_], of_trees)
+    grams, own, bias, trees = known.fold_in(weights[:, -1], grams, own, bias, trees, mean)
+    neighbour_points, labels = models.knn
+    knn = {**space, "votes_points": neighbour_points, "votes_opinions": neighbours.to_fixed_point(of_knn * labels)}
+    noise = _standard_error(data, stack, calibration, seed)
+    novel = worse[reference.most_novel(_NOVEL_SHARE)]
+    base = float((novel.sum() + _PSEUDO_ROWS * worse.mean()) / (len(novel) + _PSEUDO_ROWS))
+    return Fit(idf, grams, own, mean, bias, trees, knn, calibration, base, noise, reference)
 
 
 class _Prior:
-    """Another classifier's margins as columns of the design, one a head, and its weights in the result. Its voters stay
-    behind: they know other traffic, and would take time at each decision.
+    """Another classifier as prior: its log-odds are columns of the design, one for each head, and its weights are
+    folded into the result. Its kNN table is not used: it is of other traffic, and would take time at each decision.
     """
 
     def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
         self._prior = prior
-        margins = np.zeros((len(features), HEADS))
+        logits = np.zeros((len(features), HEADS))
         if prior is not None:
-            margins = np.array([prior.sums(item) for item in features])
-        self._mean, deviation = margins.mean(axis=0), margins.std(axis=0)
+            logits = np.array([prior.logits_without_neighbours(item) for item in features])
+        self._mean, deviation = logits.mean(axis=0), logits.std(axis=0)
         self._scale = _PRIOR_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-        self.columns = (margins - self._mean) * self._scale
+        self.columns = (logits - self._mean) * self._scale
 
-    def into(
+    def fold_in(
         self,
         weight: NDArray[np.float64],
         grams: NDArray[np.float64],
@@ -156,29 +168,33 @@ class _Prior:
         trees: Tables,
         mean: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Tables]:
-        """The columns' `weight` (HEADS,) spread over what the prior is made of: one set of weights serves both."""
+        """Adds the prior, multiplied by the `weight` (HEADS,) of its columns, to the weights, bias and trees of the new
+        one.
+        """
         if self._prior is None:
             return grams, shape, bias, trees
         weight = weight * self._scale
         of = self._prior.weights
-        # The prior's shape measures are around its own averages.
+        # The prior's shape measures are centred on its own means.
         bias = bias + weight * (of.bias - self._mean + of.shape @ (mean - of.mean))
-        trees = forest.joined(trees, self._prior.forest.tables(weight))
+        trees = forest.concatenate(trees, self._prior.forest.scaled_tables(weight))
         return grams + weight[:, None] * of.grams, shape + weight[:, None] * of.shape, bias, trees
 
 
-def _noise(rows: Rows, blended: Blend, calibration: Calibration, seed: int) -> float:
-    """The standard error of a score: two models of a third of the rows each differ on the last third by the
-    square root of 2 * 3 times as much as one of all rows would from another.
+def _standard_error(rows: Rows, stack: Stack, calibration: Calibration, seed: int) -> float:
+    """The standard error of a score over samples of the rows.
+
+    Two models, each trained on a third of the rows, are compared on the last third: the variance of their difference is
+    2 * 3 times that of a model trained on all rows.
     """
     third = np.random.default_rng(seed).integers(0, 3, len(rows.errors))
-    rest = rows.some(third == 2)
+    rest = rows.subset(third == 2)
     rated = []
     for part in (0, 1):
-        taken = rows.some(third == part)
+        taken = rows.subset(third == part)
         if len(np.unique(taken.worse)) < 2 or not len(rest.errors):
             return 0.0
-        rated.append(np.array([calibration(margin) for margin in blended(learn(taken, seed)(rest)).tolist()]))
+        rated.append(np.array([calibration(gain) for gain in stack(fit_models(taken, seed)(rest)).tolist()]))
     return float((rated[0] - rated[1]).std() / 6**0.5)
 
 
@@ -190,10 +206,10 @@ def train(
     reference: Sequence[str] | None = None,
     prior: artifact.Artifact | None = None,
 ) -> str:
-    """Fit and write an artifact with its card. Returns the hash. Raises OutcomeError, OSError.
+    """Train a router and write its artifact, with a model card, to the directory `out`. Returns its hash.
 
-    `reference` are the texts that the student was distilled on, for novelty; None: the rows' own. See `fit` for
-    the `prior`.
+    `sources` are named in the card. `reference` are the texts that the student was distilled on, against which novelty
+    is measured; None takes the rows' own texts. See `fit` for the `prior`. Raises OutcomeError, OSError.
     """
     fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
     known = fitted.reference if reference is None else fit_novelty([extract(text) for text in reference])
@@ -221,25 +237,27 @@ def train(
 
 
 def _idf(features: Sequence[Features]) -> NDArray[np.float64]:
-    """Smoothed inverse document frequency of each place: ln((1 + n) / (1 + df)) + 1."""
-    count = np.zeros(PLACES)
+    """The smoothed inverse document frequency of each bucket, (BUCKETS,): ln((1 + n) / (1 + df)) + 1."""
+    count = np.zeros(BUCKETS)
     for item in features:
-        count[item.places] += 1
+        count[item.buckets] += 1
     idf: NDArray[np.float64] = np.log((1 + len(features)) / (1 + count)) + 1
     return idf
 
 
 def _matrix(features: Sequence[Features], idf: NDArray[np.float64]) -> csr_matrix:
-    """(n, PLACES): each of the two families of n-grams has length one."""
-    places, values, rows = [], [], []
+    """The n-gram columns of the design, (n, BUCKETS): idf weights, normalised to length one for word and byte n-grams
+    each.
+    """
+    buckets, values, rows = [], [], []
     for number, item in enumerate(features):
-        for family in (item.places[: item.words], item.places[item.words :]):
+        for family in (item.buckets[: item.word_end], item.buckets[item.word_end :]):
             weight = idf[family]
-            places.append(family)
+            buckets.append(family)
             values.append(weight / max(1e-9, float(np.sqrt(weight @ weight))))
             rows.append(np.full(len(family), number))
-    where = (np.concatenate(rows), np.concatenate(places).astype(np.int64))
-    return csr_matrix((np.concatenate(values), where), shape=(len(features), PLACES))
+    where = (np.concatenate(rows), np.concatenate(buckets).astype(np.int64))
+    return csr_matrix((np.concatenate(values), where), shape=(len(features), BUCKETS))
 
 
 def _card(metadata: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""What a decision costs with the compiled inner loops and with those in numpy, in one run.
+"""Measures the time of a routing decision with the compiled kernel and with the one in numpy.
 
 `python -m tests.bench.decision outcomes.jsonl…` takes the prompts of outcome rows with 700 to 900 characters, which is
 about 200 tokens, and prints microseconds of wall time: the median over the prompts of each one's fastest of 6 runs,
-both kinds in turns. The prompts differ, so that tables are as cold as in real traffic.
+alternating between both kernels. The prompts differ, so that caches are as cold as in real traffic.
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ from breakeven.router.outcomes import read, texts
 
 _ROUNDS = 6
 _MOST = 200
-_FUNCTIONS = ("grams", "measure", "weigh", "vote", "distance", "nearest", "locate", "poll")
+_FUNCTIONS = (
+    "ngrams",
+    "count_characters",
+    "sum_weights",
+    "forest_sums",
+    "mahalanobis",
+    "nearest",
+    "latent_point",
+    "knn_sums",
+)
 
 
 def compare(prompts: Sequence[str]) -> dict[str, float]:
-    """Microseconds of a decision by kind of inner loops. Puts back what was in use."""
+    """The median microseconds of a decision, by kernel. Restores the kernel that was in use."""
     artifact = load()
     used = {name: getattr(kernel, name) for name in _FUNCTIONS}
     kinds = {"numpy": import_module("breakeven.router.features.kernel_numpy")}
@@ -45,7 +54,7 @@ def compare(prompts: Sequence[str]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, compare, print."""
+    """The command line: prints one line for each kernel."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("outcomes", type=Path, nargs="+")
     wanted = parser.parse_args(arguments)

@@ -1,8 +1,9 @@
-"""The table of figures of the router, written into docs/benchmarks/router.md.
+"""Measures the router and writes the figures into docs/benchmarks/router.md.
 
 `python -m tests.bench.router ../shared/data --split test`
 
-The dev split is for choices; the test split is read once, at the end. Alone on a machine it takes some ten minutes.
+The dev split is for development; the test split is only read for the published figures. Takes about ten minutes on an
+idle machine.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def figures(data: Data) -> Iterator[str]:
-    """Markdown, section by section."""
+    """The lines of the page's figures in Markdown, section by section."""
     yield (
         f"Written by `python -m tests.bench.router ../shared/data --split {data.split}`, shipped router "
         f"`{artifact.load().hash}`. Intervals are 95% bootstrap intervals over prompts.\n"
@@ -82,11 +83,11 @@ def figures(data: Data) -> Iterator[str]:
             for r in more.cost_awareness(data)
         ),
     )
-    yield from _promise(more.guarantee(data))
+    yield from _guarantee(more.guarantee(data))
     yield from _cost(data)
 
 
-def _promise(kept: dict[str, Any]) -> Iterator[str]:
+def _guarantee(kept: dict[str, Any]) -> Iterator[str]:
     yield "\n### The guarantee\n"
     yield (
         f"A floor of {kept['floor']:.0%} of the teacher's quality with {kept['confidence']:.0%} confidence, promised "
@@ -118,7 +119,7 @@ def _routing(found: Iterable[tuple[str, Evaluation]]) -> Iterator[Sequence[str]]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """The lines of a Markdown table with these column titles and rows of cells."""
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     for row in rows:

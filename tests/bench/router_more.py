@@ -1,4 +1,4 @@
-"""The rest of docs/benchmarks/router.md: cascades, cost awareness, the guarantee, and what a decision costs."""
+"""Further measurements of docs/benchmarks/router.md: cascades, cost, the guarantee, and the time of a decision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVERY = Capabilities(frozenset({"text"}), True, None)
 
 
 def cascades(data: Data) -> list[Row]:
-    """APGR of reading the student's answer, beside the best router that reads only the prompt."""
+    """The APGR of a router that also reads the student's answer, compared with one that reads only the prompt."""
     found = []
     for name in ("routellm_gsm8k", "zeroeval_gsm"):
         rows, test = data.rows((name,), "train"), data.rows((name,), data.split)
@@ -35,7 +35,7 @@ def cascades(data: Data) -> list[Row]:
         found.append(_one(f"{name}: prompt and the student's answer", test, read))
         if name == "zeroeval_gsm":
             other = np.array([_disagrees(row) for row in test])
-            # The prompt's score orders what agreement leaves equal.
+            # Ties are broken by the prompt's score.
             found.append(_one(f"{name}: agreement with another small model", test, other + prompt))
     return found
 
@@ -55,7 +55,7 @@ def _disagrees(row: OutcomeRow) -> float:
 
 
 def cost_awareness(data: Data) -> list[Row]:
-    """Area under recovered quality over spent dollars: by score, and by score over the predicted price."""
+    """The area under recovered quality over spent dollars, for ranking by score and by score per predicted dollar."""
     rows = [row for split in ("train", "dev") for row in data.rows(("routerarena_sub10",), split)]
     test = data.rows(("routerarena_sub10",), data.split)
     rows = [row for row in rows if row.id not in {other.id for other in test}]
@@ -91,7 +91,7 @@ def _per_dollar(rank: np.ndarray, student: np.ndarray, teacher: np.ndarray, cost
 
 
 def guarantee(data: Data, floor: float = 0.95, confidence: float = 0.95) -> Row:
-    """How often a promised floor is broken over 200 draws of rows, for an artifact trained on other rows."""
+    """How often a guaranteed quality floor is broken over 200 samples of rows that the router was not trained on."""
     fitted = fit(data.rows(MMLU, "train"))
     rows = [*data.rows(MMLU, "dev"), *data.rows(MMLU, "test")]
     score = assessed(fitted, rows)
@@ -135,9 +135,10 @@ def _kept(traffic: Traffic, threshold: float) -> float:
 
 
 def speed(prompts: Sequence[str]) -> Row:
-    """CPU milliseconds of a decision from parsed messages on, one thread, and what an artifact costs.
+    """The CPU milliseconds of a decision on parsed messages in one thread, and size, load time and memory of the
+    artifact.
 
-    CPU time, so that other processes on the machine do not count.
+    CPU time, so that other processes on the machine have little influence.
     """
     loaded = artifact.load()
 
@@ -162,7 +163,8 @@ def speed(prompts: Sequence[str]) -> Row:
     usual, fastest = np.array(runs).ravel(), np.array(runs).min(axis=0)
     longest = np.array([timed([{"role": "user", "content": long}]) for _ in range(50)])
     code = (
-        "import psutil, time\nfrom router import artifact\nimport router.policy, router.text\n"
+        "import psutil, time\nfrom breakeven.router.model import artifact\n"
+        "import breakeven.router.policy, breakeven.router.text\n"
         "rss = lambda: psutil.Process().memory_info().rss\n"
         "before, begun = rss(), time.process_time()\nloaded = artifact.load()\n"
         "seconds = time.process_time() - begun\nloaded.assess('warm up')\nprint(seconds, rss() - before)"
@@ -182,14 +184,14 @@ def speed(prompts: Sequence[str]) -> Row:
 
 
 def identical(prompts: Sequence[str]) -> Row:
-    """10,000 decisions from 8 threads and from 4 processes against those of one thread, to the bit."""
+    """Whether 10,000 decisions in 8 threads and in 4 processes are bit-identical to those of one thread."""
     loaded = artifact.load()
     some = list(prompts[:2500])
     expected = [loaded.assess(text) for text in some]
     with ThreadPoolExecutor(8) as pool:
         threads = list(pool.map(loaded.assess, some * 4)) == expected * 4
     code = (
-        "import hashlib, json, sys\nfrom router import artifact\nassess = artifact.load().assess\n"
+        "import hashlib, json, sys\nfrom breakeven.router.model import artifact\nassess = artifact.load().assess\n"
         "print(hashlib.sha256(repr([assess(t) for t in json.load(sys.stdin)]).encode()).hexdigest())"
     )
     import hashlib
@@ -205,5 +207,5 @@ def identical(prompts: Sequence[str]) -> Row:
 
 
 def plain_texts(data: Data) -> list[str]:
-    """Prompts to time decisions on."""
+    """The prompts that decisions are timed on."""
     return texts(data.rows((*MMLU, "mmlu_pro"), "train"))

@@ -1,4 +1,4 @@
-"""What docs/benchmarks/router.md measures: each task trains the router on train rows and measures on another split."""
+"""The measurements of docs/benchmarks/router.md: each trains on the train split and measures on another split."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Row = dict[str, Any]
 
 
 class Data:
-    """The outcome files, read once."""
+    """The outcome files of a folder, each read once; `split` is the one to measure on."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
         self._read: dict[str, list[OutcomeRow]] = {}
 
     def rows(self, names: Sequence[str], split: str) -> list[OutcomeRow]:
-        """The rows of these files in this split: those to train on in a fixed random order, so that a part of them is a
-        sample, others as `breakeven evaluate` reads them.
+        """The rows of these files in this split, in the files' order; those of the train split in a fixed random order,
+        so that the first n of them are a random sample.
         """
         for name in names:
             if name not in self._read:
@@ -46,24 +46,25 @@ class Data:
 
 
 def assessed(fitted: Fit, rows: Sequence[OutcomeRow], *, shrunk: bool = True) -> np.ndarray:
-    """Scores of rows, with the novelty signal of the training prompts or without."""
+    """The scores of n rows, (n,); with `shrunk` they are shrunk by novelty, as in serving."""
     difficulty = fitted.difficulty()
     features = [extract(text) for text in texts(rows)]
-    raw = np.array([difficulty.calibrate(difficulty.margin(item)) for item in features])
+    raw = np.array([difficulty.calibrate(difficulty.gain(item)) for item in features])
     if not shrunk:
         return raw
     novelty = Novelty(fitted.reference.tables)
-    far = [novelty.of(item) for item in features]
+    far = [novelty.quantile(item) for item in features]
     return np.array([shrink(score, n, fitted.base) for score, n in zip(raw, far, strict=True)])
 
 
 def measured(rows: Sequence[OutcomeRow], score: np.ndarray) -> Evaluation:
+    """The evaluation of scores (n,) on n rows."""
     lengths = np.array([len(text) for text in texts(rows)], dtype=float)
     return evaluate(score, lengths, *scores(rows))
 
 
 def routing(data: Data) -> Iterator[tuple[str, Evaluation]]:
-    """(what was trained and tested, its measures)."""
+    """The measures of in-domain routing: a description of what was trained and tested, and its evaluation."""
     mmlu, chat, gsm = (data.rows(names, "train") for names in (MMLU, CHAT, GSM))
     test = data.rows(MMLU, data.split)
     yield "MMLU, trained in-domain", measured(test, assessed(fit(mmlu), test))
@@ -76,7 +77,7 @@ def routing(data: Data) -> Iterator[tuple[str, Evaluation]]:
 
 
 def few_in_domain(data: Data) -> Row:
-    """1,500 MMLU rows and chat: mean and standard deviation over five draws of the 1,500."""
+    """Trained on 1,500 MMLU rows and chat: mean and standard deviation over five samples of the 1,500."""
     mmlu, chat, test = data.rows(MMLU, "train"), data.rows(CHAT, "train"), data.rows(MMLU, data.split)
     student, teacher = scores(test)
     found = []
@@ -90,7 +91,7 @@ def few_in_domain(data: Data) -> Row:
 
 
 def out_of_domain(data: Data) -> Row:
-    """Trained on MMLU and chat, tested on GSM8K: calibration with the novelty signal and without."""
+    """Trained on MMLU and chat, tested on GSM8K: the calibration with and without shrinking by novelty."""
     fitted = fit([*data.rows(MMLU, "train"), *data.rows(CHAT, "train")])
     rows = data.rows(GSM, data.split)
     student, teacher = scores(rows)
@@ -101,7 +102,7 @@ def out_of_domain(data: Data) -> Row:
 
 
 def few_labels(data: Data) -> list[Row]:
-    """AUROC with 300 rows of one file, with a router of the other files as prior and without: mean of five draws."""
+    """The AUROC with 300 rows of one file, with and without a router of other files as prior: mean of five samples."""
     found = []
     for name, others in (("mmlu_pro", MMLU), ("routellm_mmlu", ("mmlu_pro",))):
         rows, test = data.rows((name,), "train"), data.rows((name,), data.split)
@@ -122,19 +123,19 @@ def few_labels(data: Data) -> list[Row]:
 
 
 def novelty(data: Data) -> list[Row]:
-    """AUROC and hit rates of the novelty signal, 28 of 57 MMLU subjects as reference: mean of three choices."""
+    """AUROC and detection rates of novelty with 28 of 57 MMLU subjects as reference set: mean of three choices."""
     rows = {part: data.rows(MMLU, part) for part in ("train", data.split)}
     subjects = sorted({str(row.category) for row in rows["train"]})
     probes = _probes(data)
     sums: dict[str, list[tuple[float, float, float]]] = {}
     for draw in range(3):
         order = np.random.default_rng(draw).permutation(len(subjects))
-        # The first choice is every second one in alphabetical order, the others are random.
+        # The first choice is every second subject in alphabetical order, the others are random.
         known = set(subjects[::2][:28]) if draw == 0 else {subjects[i] for i in order[:28]}
         signal = Novelty(fit_novelty([extract(r.text) for r in rows["train"] if r.category in known]).tables)
 
         def far(found: Sequence[str], signal: Novelty = signal) -> np.ndarray:
-            return np.array([signal.of(extract(text)) for text in found])
+            return np.array([signal.quantile(extract(text)) for text in found])
 
         near = far([r.text for r in rows[data.split] if r.category in known])
         sums.setdefault("(known subjects)", []).append(

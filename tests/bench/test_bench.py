@@ -49,11 +49,11 @@ def test_a_scaling_run_gives_every_table(tmp_path: Path) -> None:
 
 def test_both_kinds_of_inner_loops_are_compared() -> None:
     prompts = ["What is the sum of 2 and 37?", "Explain how a settlement works."]
-    used = kernel.grams
+    used = kernel.ngrams
     found = compare(prompts)
     assert set(found) == ({"numpy", "compiled"} if kernel.COMPILED else {"numpy"})
     assert all(microseconds > 0 for microseconds in found.values())
-    assert kernel.grams is used
+    assert kernel.ngrams is used
 
 
 def test_samples_are_counted_for_the_innermost_stage() -> None:

@@ -1,1 +1,1 @@
-"""The prompts of the recorded demo, by kind."""
+"""The prompts of the recorded set, by kind."""

@@ -1,4 +1,4 @@
-"""One recorded prompt, and reading the hand-written tables of them."""
+"""The type of a recorded prompt, and parsing of the tables that prompts are written in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from breakeven.models.scoring.checkers import Checker
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """A prompt, how its answers are checked, and an answer that passes the check."""
+    """A prompt, the checker and the reference for its answers, and a reference answer (`teacher`) that passes."""
 
     category: str
     prompt: str
@@ -20,11 +20,11 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 def table(text: str) -> Iterator[list[str]]:
-    """The rows of a hand-written table: a line each, cells between ` => `."""
+    """The rows of a table as lists of cells: a row for each line, cells separated by ` => `."""
     for line in text.strip().splitlines():
         yield [cell.strip() for cell in line.split(" => ")]
 
 
 def first(reference: str) -> str:
-    """The first alternative of a reference."""
+    """The first of a reference's alternatives, which are separated by `|`."""
     return reference.split("|")[0].strip()

@@ -1,4 +1,4 @@
-"""All prompts of the recorded set, each with its check and its reference answer."""
+"""All prompts of the recorded set, in their published order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEED = 20261125
 
 
 def prompts() -> list[tuple[str, Prompt]]:
-    """Every prompt with its id (category and number), mixed by a fixed seed."""
+    """Every prompt with its id (category and number), shuffled with a fixed seed."""
     numbered: list[tuple[str, Prompt]] = []
     for module in (everyday, comprehension, writing, reasoning, formats):
         counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Prompts whose answer stands in them: copying, reading, mood, topic, JSON out of a sentence."""
+"""Prompts that contain their answer: copying, reading comprehension, sentiment, topic, and extracting JSON."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ _JOBS = ("nurse", "plumber", "teacher", "farmer", "welder", "lawyer")
 
 
 def prompts(rng: random.Random) -> Iterator[Prompt]:
-    """The prompts of this module."""
+    """Yields the prompts of this module; `rng` makes the random choices, in a fixed order."""
     for (sentence,) in table(_COPIES):
         yield Prompt("copying", f"Repeat this sentence: {sentence}", "contains", sentence, sentence)
     for passage, question, answer in table(_READING):
-        said = f"The text says: {first(answer)}."
-        yield Prompt("reading", f"{passage} {question}", "contains", answer, said)
+        teacher = f"The text says: {first(answer)}."
+        yield Prompt("reading", f"{passage} {question}", "contains", answer, teacher)
     for mood, text in table(_MOODS):
         other = "negative" if mood == "positive" else "positive"
         asked = f"Is this review positive or negative? Answer with one word.\nReview: {text}"
@@ -132,7 +132,7 @@ def _profiles(rng: random.Random) -> Iterator[Prompt]:
 
 
 def _json(rng: random.Random) -> Iterator[Prompt]:
-    """From one flat object to a nested list with types."""
+    """Prompts to extract JSON, from a flat object to a nested list with typed values."""
     for number in range(10):
         person = {"name": _NAMES[number], "city": _TOWNS[number]}
         text = f"{person['name']} lives in {person['city']}."

@@ -204,34 +204,34 @@ Is Africa a continent? => yes
 
 
 def prompts(rng: random.Random) -> Iterator[Prompt]:
-    """The prompts of this module."""
+    """Yields the prompts of this module; `rng` makes the random choices, in a fixed order."""
     for number, (country, capital) in enumerate(table(_CAPITALS)):
         wording = _CAPITAL_WORDINGS[number % len(_CAPITAL_WORDINGS)]
-        said = f"The capital of {country} is {capital}."
-        yield Prompt("capitals", wording.format(country), "contains", capital, said)
+        teacher = f"The capital of {country} is {capital}."
+        yield Prompt("capitals", wording.format(country), "contains", capital, teacher)
     for category, rows in (("facts", _FACTS), ("rare-facts", _RARE_FACTS), ("words", _WORDS)):
         for question, answer in table(rows):
             yield Prompt(category, question, "contains", answer, f"The answer is {first(answer)}.")
     for word, answer in table(_OPPOSITES):
-        said = f'The opposite of "{word}" is "{first(answer)}".'
-        yield Prompt("opposites", f'What is the opposite of the word "{word}"?', "contains", answer, said)
+        teacher = f'The opposite of "{word}" is "{first(answer)}".'
+        yield Prompt("opposites", f'What is the opposite of the word "{word}"?', "contains", answer, teacher)
     for language, word, answer in table(_TRANSLATIONS):
-        said = f'In {language}, "{word}" is "{first(answer)}".'
-        yield Prompt("translation", f'How do you say "{word}" in {language}?', "contains", answer, said)
+        teacher = f'In {language}, "{word}" is "{first(answer)}".'
+        yield Prompt("translation", f'How do you say "{word}" in {language}?', "contains", answer, teacher)
     for question, answer in table(_YES_NO):
         other = "no" if answer == "yes" else "yes"
-        said = f"{answer.capitalize()}."
-        yield Prompt("yes-no", f"{question} Answer with yes or no.", "choice", f"{answer} | {other}", said)
+        teacher = f"{answer.capitalize()}."
+        yield Prompt("yes-no", f"{question} Answer with yes or no.", "choice", f"{answer} | {other}", teacher)
     yield from _sums(rng)
 
 
 def _sums(rng: random.Random) -> Iterator[Prompt]:
-    """Sums of one, two and four digits."""
+    """Prompts to add two numbers of one, two or four digits."""
     for size, count in ((9, 12), (60, 6), (4000, 5)):
         for number in range(count):
             a, b = rng.randint(size // 5, size), rng.randint(1 + size // 9, size)
             sign, result = (("+", a + b), ("-", max(a, b) - min(a, b)), ("*", a * b))[number % 3]
             a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
-            said = f"{a} {sign} {b} = {result}"
+            teacher = f"{a} {sign} {b} = {result}"
             category = "small-sums" if size < 100 else "large-sums"
-            yield Prompt(category, f"What is {a} {sign} {b}?", "number", str(result), said)
+            yield Prompt(category, f"What is {a} {sign} {b}?", "number", str(result), teacher)

@@ -1,4 +1,4 @@
-"""Unusual prompts: encodings, ciphers, numerals, letters, languages that a small model hardly knows."""
+"""Unusual prompts: encodings, ciphers, numerals, counting letters, and languages that a small model hardly knows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Welche Farbe hat Gras? => grün | gruen
 
 
 def prompts(rng: random.Random) -> Iterator[Prompt]:
-    """The prompts of this module."""
+    """Yields the prompts of this module; `rng` makes the random choices, in a fixed order."""
     for text in _SECRETS:
         coded = base64.b64encode(text.encode()).decode()
         yield Prompt("base64", f"Decode this base64 text: {coded}", "contains", text, f"It says: {text}")
@@ -58,8 +58,8 @@ def prompts(rng: random.Random) -> Iterator[Prompt]:
 def _numerals(rng: random.Random) -> Iterator[Prompt]:
     for limit in (10, 40, 100, 900, 4000):
         value = rng.randint(limit // 3, limit - 1)
-        said = f"{value} is {_roman(value)}."
-        yield Prompt("numerals", f"Write {value} as a Roman numeral.", "contains", _roman(value), said)
+        teacher = f"{value} is {_roman(value)}."
+        yield Prompt("numerals", f"Write {value} as a Roman numeral.", "contains", _roman(value), teacher)
         value = rng.randint(limit // 3, limit - 1)
         asked = f"Which number is the Roman numeral {_roman(value)}?"
         yield Prompt("numerals", asked, "number", str(value), f"{_roman(value)} is {value}.")

@@ -1,4 +1,4 @@
-"""Prompts that take steps: units, dates, sorting, word problems, code, logic."""
+"""Prompts that need several steps: units, dates, sorting, word problems, code and logic."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ _SORTABLE = ("apple", "pear", "zebra", "moon", "cloud", "river", "table", "garde
 
 
 def prompts(rng: random.Random) -> Iterator[Prompt]:
-    """The prompts of this module."""
+    """Yields the prompts of this module; `rng` makes the random choices, in a fixed order."""
     for target, source, factor, wording in _UNITS:
         for amount in (2, rng.randint(3, 9)):
-            said = f"{amount} {source}s are {amount * factor} {target}."
+            teacher = f"{amount} {source}s are {amount * factor} {target}."
             asked = wording.format(target, amount, source)
-            yield Prompt("units", asked, "number", str(amount * factor), said)
+            yield Prompt("units", asked, "number", str(amount * factor), teacher)
     yield from _hard_units(rng)
     for code, output in table(_CODE):
         asked = f"What does this Python code print?\n{code}"

@@ -1,6 +1,6 @@
 """Prompts for a few words of text: sentences, greetings, headings, lists, uses, summaries.
 
-What is checked is only that the text is about what was asked for: the key word stands in it.
+The checks only look for a key word in the answer.
 """
 
 from __future__ import annotations
@@ -126,13 +126,13 @@ The lake is clean again, and people may swim in it from June. => lake
 
 
 def prompts(rng: random.Random) -> Iterator[Prompt]:
-    """The prompts of this module; nothing in them is random."""
+    """Yields the prompts of this module; `rng` is not used, since none of them is random."""
     del rng
-    for subject, key, said in table(_SENTENCES):
-        yield Prompt("sentences", f"Write one short sentence about {subject}.", "contains", key, said)
+    for subject, key, teacher in table(_SENTENCES):
+        yield Prompt("sentences", f"Write one short sentence about {subject}.", "contains", key, teacher)
     for category, rows in (("notes", _NOTES), ("lists", _LISTS), ("uses", _USES)):
-        for asked, key, said in table(rows):
-            yield Prompt(category, asked, "contains", key, said)
+        for asked, key, teacher in table(rows):
+            yield Prompt(category, asked, "contains", key, teacher)
     for text, key in table(_SUMMARIES):
         asked = f"Summarize this text in one short sentence: {text}"
         yield Prompt("summaries", asked, "contains", key, f"It is about this: {first(key)}.")

@@ -1,4 +1,4 @@
-"""Synthetic outcome rows that a router can learn from, and the real ones where they are there."""
+"""Synthetic outcome rows that a router can learn from, and real ones where they are available."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMON = ["what", "is", "how", "does", "a", "of", "when", "under", "with", "for
 
 
 def make_rows(count: int, seed: int = 0, noise: float = 0.1) -> list[dict[str, Any]]:
-    """Outcome rows: on prompts of hard words the student is worse, but for a share of `noise`."""
+    """`count` outcome rows: the student is worse on prompts of hard words, reversed for a share of `noise`."""
     rng = random.Random(seed)
     rows = []
     for number in range(count):
@@ -41,7 +41,7 @@ def make_rows(count: int, seed: int = 0, noise: float = 0.1) -> list[dict[str, A
 
 @pytest.fixture
 def write_rows(tmp_path: Path) -> Callable[..., Path]:
-    """Write rows, or lines as they are, to a file."""
+    """A function that writes rows, or raw lines, to a JSONL file and returns its path."""
 
     def write(rows: list[Any], name: str = "rows.jsonl") -> Path:
         path = tmp_path / name
@@ -53,7 +53,7 @@ def write_rows(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder with real outcome rows."""
+    """The folder with real outcome rows; skips the test where it is absent."""
     if not (DATA / "routellm_mmlu.jsonl.gz").exists():
         pytest.skip("the real outcome rows (../shared/data) are not on this machine")
     return DATA

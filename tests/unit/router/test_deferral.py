@@ -1,4 +1,4 @@
-"""Features of token log-probabilities."""
+"""Statistics of token log-probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALUES = st.lists(st.floats(-30, 1), min_size=1, max_size=50)
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=50))
-def test_any_numbers_are_read(values: list[float]) -> None:
+def test_any_log_probabilities_give_bounded_statistics(values: list[float]) -> None:
     found = confidence(values)
     if found is None:
         assert all(math.isnan(value) for value in values)
@@ -35,12 +35,12 @@ def test_mean_and_slope_agree_with_numpy(values: list[float]) -> None:
     assert found.slope == pytest.approx(slope, abs=1e-6)
 
 
-def test_length_alone_changes_nothing() -> None:
+def test_the_statistics_do_not_depend_on_length_alone() -> None:
     short, long = confidence([-1.0] * 5), confidence([-1.0] * 50)
     assert short == long == (-1.0, -1.0, 0.0)
 
 
-def test_the_low_quantile_by_hand() -> None:
+def test_the_low_quantile_matches_a_value_computed_by_hand() -> None:
     found = confidence([-1.0, -2.0, -3.0, -4.0, -5.0, -0.5, -0.5, -0.5, -0.5, -0.5])
     assert found is not None
     assert found.low == -3.0

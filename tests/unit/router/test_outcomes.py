@@ -1,4 +1,4 @@
-"""Reading outcome rows: what is wrong is named, with line, field and count."""
+"""Reading outcome rows: errors name the line and the field, and count the bad rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from breakeven.router.outcomes import OutcomeError, default_split, read, scores,
 GOOD = {"id": "a", "prompt": "Why?", "student_score": 0.25, "teacher_score": 1, "category": "c", "split": "dev"}
 
 
-def test_rows_are_read(write_rows: Callable[..., Path]) -> None:
+def test_rows_with_a_prompt_or_messages_are_read(write_rows: Callable[..., Path]) -> None:
     messages = {"id": 7, "messages": [{"role": "user", "content": "How?"}], "student_score": 0, "teacher_score": 0.5}
     rows = read([write_rows([GOOD, "", messages])])
     assert texts(rows) == ["Why?", "How?"]
@@ -25,7 +25,7 @@ def test_rows_are_read(write_rows: Callable[..., Path]) -> None:
     assert teacher.tolist() == [1.0, 0.5]
 
 
-def test_gzip_is_read_and_a_cut_one_refused(tmp_path: Path) -> None:
+def test_gzip_files_are_read_and_truncated_ones_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl.gz"
     data = gzip.compress(json.dumps(GOOD).encode())
     path.write_bytes(data)
@@ -61,12 +61,12 @@ def test_a_bad_row_is_named(write_rows: Callable[..., Path], change: dict[str, o
 @pytest.mark.parametrize(
     ("line", "said"), [("{", "not JSON"), ("[1]", "must be a JSON object"), ("[" * 5000, "not JSON")]
 )
-def test_lines_that_are_no_rows(write_rows: Callable[..., Path], line: str, said: str) -> None:
+def test_a_line_that_is_not_a_json_object_is_an_error(write_rows: Callable[..., Path], line: str, said: str) -> None:
     with pytest.raises(OutcomeError, match=f"line 1: {said}"):
         read([write_rows([line])])
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutcomeError, match=r"cannot be read \(No such file"):
         read([tmp_path / "absent.jsonl"])
     (tmp_path / "latin").write_bytes(b"\xff\xfe\xfa")
@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read([tmp_path / "latin"])
 
 
-def test_splits(write_rows: Callable[..., Path]) -> None:
+def test_rows_are_selected_by_split(write_rows: Callable[..., Path]) -> None:
     path = write_rows([GOOD, GOOD | {"split": "test", "id": "b"}])
     assert [row.id for row in read([path], "test")] == ["b"]
     assert default_split([path], "test") == "test"

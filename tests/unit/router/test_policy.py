@@ -1,4 +1,4 @@
-"""The order of the rules."""
+"""The routing rules and their order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(**changes: Any) -> Any:
     return decide(conversation, **(arguments | changes))
 
 
-TROUBLES: list[tuple[Reason, Route, dict[str, Any]]] = [
+RULES: list[tuple[Reason, Route, dict[str, Any]]] = [
     (Reason.PINNED, Route.STUDENT, {"pin": Route.STUDENT}),
     (Reason.MODALITY, Route.TEACHER, {"modalities": frozenset({"text", "image"})}),
     (Reason.TOOLS, Route.TEACHER, {"tools": True}),
@@ -40,14 +40,14 @@ TROUBLES: list[tuple[Reason, Route, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("first", range(len(TROUBLES)))
-def test_the_first_rule_that_holds_ends_it(first: int) -> None:
+@pytest.mark.parametrize("first", range(len(RULES)))
+def test_the_first_rule_that_applies_decides(first: int) -> None:
     seen, arguments = {}, {}
-    for _, _, change in TROUBLES[first:]:
+    for _, _, change in RULES[first:]:
         for key, value in change.items():
             (seen if key in Conversation._fields else arguments)[key] = value
     decision = run(seen=seen, **arguments)
-    reason, route, _ = TROUBLES[first]
+    reason, route, _ = RULES[first]
     assert (decision.reason, decision.route) == (reason, route)
 
 
@@ -56,7 +56,7 @@ def test_easy_goes_to_the_student_with_its_score() -> None:
     assert decision == (Route.STUDENT, Reason.EASY, 0.2, 0.5, 0.3)
 
 
-def test_the_score_is_only_taken_where_a_rule_needs_it() -> None:
+def test_the_score_is_only_computed_where_a_rule_needs_it() -> None:
     def never(_: str) -> Assessment:
         raise AssertionError("scored")
 
@@ -64,7 +64,7 @@ def test_the_score_is_only_taken_where_a_rule_needs_it() -> None:
     assert run(seen={"tokens": 5000}, assess=never).score is None
 
 
-def test_without_a_teacher_the_student_answers_what_it_can() -> None:
+def test_without_a_teacher_the_student_answers_requests_that_it_supports() -> None:
     only = frozenset({Route.STUDENT})
     assert run(available=only).route is Route.STUDENT
     assert run(available=only).reason is Reason.UNAVAILABLE
@@ -96,7 +96,7 @@ def test_a_conversation_on_the_teacher_stays_there(score: float) -> None:
     assert run(held=Route.TEACHER, score=score)[:2] == (Route.TEACHER, Reason.STICKY)
 
 
-def test_a_conversation_on_the_student_goes_up_only_beyond_the_noise() -> None:
+def test_a_conversation_on_the_student_moves_to_the_teacher_only_beyond_the_standard_error() -> None:
     held = {"held": Route.STUDENT, "band": 0.05}
     assert run(score=0.52, **held)[:3] == (Route.STUDENT, Reason.STICKY, 0.52)
     assert run(score=0.56, **held)[:2] == (Route.TEACHER, Reason.DIFFICULT)
@@ -106,13 +106,13 @@ def test_a_conversation_on_the_student_goes_up_only_beyond_the_noise() -> None:
 
 
 @pytest.mark.parametrize("route", list(Route))
-def test_a_tools_result_goes_back_to_where_the_call_came_from(route: Route) -> None:
+def test_a_tool_result_goes_to_the_upstream_that_made_the_call(route: Route) -> None:
     student = Capabilities(frozenset({"text"}), True, None)
     decision = run(held=route, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
     assert (decision.route, decision.reason) == (route, Reason.STICKY)
 
 
-def test_stickiness_keeps_no_conversation_on_an_upstream_that_cannot() -> None:
+def test_session_affinity_does_not_override_availability_or_capabilities() -> None:
     only = frozenset({Route.STUDENT})
     assert run(held=Route.TEACHER, available=only)[:2] == (Route.STUDENT, Reason.UNAVAILABLE)
     assert run(held=Route.STUDENT, seen={"tools": True})[:2] == (Route.TEACHER, Reason.TOOLS)

@@ -1,4 +1,4 @@
-"""What the router sees of a conversation."""
+"""What the router reads of a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def user(content: object) -> dict[str, object]:
 
 
 @given(st.lists(MESSAGE, max_size=5) | JSON, JSON)
-def test_any_json_is_read(messages: object, tools: object) -> None:
+def test_any_json_as_messages_is_read_without_error(messages: object, tools: object) -> None:
     seen = read_chat(messages, tools)
     assert len(seen.text) <= MAX_CHARACTERS
     assert seen.tokens >= 0
@@ -36,11 +36,11 @@ def test_any_json_is_read(messages: object, tools: object) -> None:
 
 
 @given(JSON)
-def test_any_prompt_is_read(prompt: object) -> None:
+def test_any_json_as_prompt_is_read_without_error(prompt: object) -> None:
     assert len(read_prompt(prompt).text) <= MAX_CHARACTERS
 
 
-def test_a_shared_system_prompt_does_not_change_what_is_asked() -> None:
+def test_a_system_prompt_does_not_change_the_text() -> None:
     question = user("Explain why the sky is blue to a child of seven years.")
     alone = read_chat([question])
     behind = read_chat([{"role": "system", "content": "You are a lawyer. " * 2000}, question])
@@ -48,14 +48,14 @@ def test_a_shared_system_prompt_does_not_change_what_is_asked() -> None:
     assert behind.tokens > alone.tokens + 10_000
 
 
-def test_the_last_question_counts_and_a_short_one_takes_the_turn_before_it_along() -> None:
+def test_the_text_is_the_last_user_message_and_a_short_one_is_joined_with_the_one_before() -> None:
     first, answer = user("Name the capital of France and its river."), {"role": "assistant", "content": "Paris, Seine"}
     longer = "Now write a proof that there are infinitely many primes."
     assert read_chat([first, answer, user(longer)]).text == longer
     assert read_chat([first, answer, user("And of Spain?")]).text == f"{first['content']}\nAnd of Spain?"
 
 
-def test_parts_are_joined_and_media_are_seen() -> None:
+def test_text_parts_are_joined_and_media_are_modalities() -> None:
     parts = [
         {"type": "text", "text": "What is"},
         {"type": "image_url", "image_url": {"url": "x"}},
@@ -74,12 +74,12 @@ def test_parts_are_joined_and_media_are_seen() -> None:
         ([user("hi"), {"role": "tool", "content": "42"}], None),
     ],
 )
-def test_tools_offered_or_used_are_seen(messages: list[object], tools: object) -> None:
+def test_offered_and_called_tools_are_detected(messages: list[object], tools: object) -> None:
     assert read_chat(messages, tools).tools
     assert not read_chat([user("hi")]).tools
 
 
-def test_of_a_long_text_head_and_tail_stay() -> None:
+def test_a_long_text_is_cut_to_its_start_and_end() -> None:
     text = "A" * 60_000 + "B" * 60_000
     kept = cut(text)
     assert len(kept) == MAX_CHARACTERS
@@ -88,6 +88,6 @@ def test_of_a_long_text_head_and_tail_stay() -> None:
     assert cut("short") == "short"
 
 
-def test_tokens_count_every_script_on_the_long_side() -> None:
+def test_the_token_estimate_is_not_too_low_in_any_script() -> None:
     assert read_chat([user("word " * 1000)]).tokens >= 1000
     assert read_chat([user("\u4f60\u597d" * 500)]).tokens >= 1000

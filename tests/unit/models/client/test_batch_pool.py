@@ -1,4 +1,4 @@
-"""`breakeven distill generate --batch` from outside, with a batch API over HTTP."""
+"""`breakeven distill generate --batch` as a subprocess, with a scripted batch API over HTTP."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_batches_give_the_same_dataset_at_half_the_price(tmp_path: Path) -> None
         steps = dict(api.steps)
         again = run(api.teacher, file, out, *BATCH)
         assert again.returncode == 0
-        assert dict(api.steps) == steps, "a rerun asks nothing"
+        assert dict(api.steps) == steps, "a rerun sends no requests"
         third = run(api.teacher, file, tmp_path / "third", *BATCH, "--batch-discount", "0.25")
         assert third.returncode == 0
         assert facts(tmp_path / "third")["cost"]["usd"] == "0.006"
@@ -50,15 +50,15 @@ def test_batches_give_the_same_dataset_at_half_the_price(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(400)
-def test_kills_between_any_two_steps_pay_nothing_twice(tmp_path: Path) -> None:
+def test_kills_between_any_two_steps_never_pay_for_a_row_twice(tmp_path: Path) -> None:
     def script(body: dict[str, Any]) -> Response | str:
         text = body["messages"][-1]["content"]
         return error(400, "too long") if text in ("question 3", "question 17") else answer(body)
 
     file, out, whole = prompts(tmp_path, 24), tmp_path / "data", tmp_path / "whole"
     points = ["upload", "upload!", "create", "create!", "look", "look!", "content", "content!"]
-    chance = random.Random(3)
-    delays = [None] * len(points) + [chance.uniform(0.0, 0.15) for _ in range(8)]
+    rng = random.Random(3)
+    delays = [None] * len(points) + [rng.uniform(0.0, 0.15) for _ in range(8)]
     points += ["create!", "content!"] * 4
     kills = 0
     with serve(script) as teacher:
@@ -83,7 +83,7 @@ def test_kills_between_any_two_steps_pay_nothing_twice(tmp_path: Path) -> None:
 
 
 def kill_at(api: Batches, process: subprocess.Popen[bytes], point: str, delay: float | None) -> None:
-    """Kill the process when the API gets to a step: before its answer, or so many seconds after."""
+    """Kill the process when the API reaches a step: before it responds, or after `delay` seconds."""
 
     def hook(step: str) -> None:
         if step != point:
@@ -97,7 +97,7 @@ def kill_at(api: Batches, process: subprocess.Popen[bytes], point: str, delay: f
     api.at = hook
 
 
-def test_an_expired_batch_keeps_its_rows_and_asks_the_rest_again(tmp_path: Path) -> None:
+def test_answers_of_an_expired_batch_are_kept_and_the_other_rows_sent_again(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 20), tmp_path / "data"
     with serve_batches(answer) as api:
         api.row_limit = 6
@@ -113,13 +113,13 @@ def test_an_expired_batch_keeps_its_rows_and_asks_the_rest_again(tmp_path: Path)
         assert "ended as expired; 2 without an answer" in " ".join(none.stderr.split())
 
 
-def test_rows_that_fail_are_asked_again_or_given_up_and_refusals_are_left_out(tmp_path: Path) -> None:
-    fleeting = {"question 2", "question 5"}
+def test_failed_rows_are_retried_or_given_up_and_refusals_left_out(tmp_path: Path) -> None:
+    transient = {"question 2", "question 5"}
 
     def script(body: dict[str, Any]) -> Response | str:
         text = body["messages"][-1]["content"]
-        if text in fleeting:
-            fleeting.remove(text)
+        if text in transient:
+            transient.remove(text)
             return error(500 if text == "question 2" else 429)
         special = {
             "question 0": completion("I'm sorry, but I can't help with that."),
@@ -138,7 +138,7 @@ def test_rows_that_fail_are_asked_again_or_given_up_and_refusals_are_left_out(tm
         assert facts(out)["failed_attempts_of_last_run"] == {"server": 1, "rate": 1, "bad": 1, "nonsense": 3}
         assert "given up in this run: 1 calls" in done.stdout
         assert "maximum context length" in done.stdout
-        # Three answers that are none may have been paid for: 331 bytes and 1024 tokens at half price each.
+        # Three invalid answers may have been paid for: 331 bytes and 1024 tokens at half price each.
         assert float(facts(out)["cost"]["possibly_usd"]) == pytest.approx(3 * (330 * 5 + 1024 * 10) / 1e6, rel=0.01)
 
 
@@ -146,16 +146,24 @@ def test_rows_that_fail_are_asked_again_or_given_up_and_refusals_are_left_out(tm
     ("step", "response", "said"),
     [
         ("upload", lambda: error(401, f"Incorrect key {KEY}"), r"answered 401: Incorrect key \[key\]: check the key"),
-        ("upload", lambda: error(404, "no such path"), "404: no such path: this API seems to have no batches; leave"),
-        ("create", lambda: error(404, "no such path"), "404: no such path: this API seems to have no batches; leave"),
+        (
+            "upload",
+            lambda: error(404, "no such path"),
+            "404: no such path: this API does not seem to support batches",
+        ),
+        (
+            "create",
+            lambda: error(404, "no such path"),
+            "404: no such path: this API does not seem to support batches",
+        ),
         ("create", lambda: error(429, "slow", retry_after="30"), "429: slow; all answers so far are kept"),
         ("create", lambda: error(400, "bad window"), "400: bad window; all"),
-        ("look", lambda: JSONResponse(["no"]), "something else than a JSON object"),
-        ("look", lambda: error(404, "gone"), "404: gone; where it is gone for good, --forget-batches"),
-        ("content", lambda: error(404, "gone"), "404: gone; where it is gone for good, --forget-batches"),
+        ("look", lambda: JSONResponse(["no"]), "but not with a JSON object"),
+        ("look", lambda: error(404, "gone"), "404: gone; if it no longer exists, --forget-batches"),
+        ("content", lambda: error(404, "gone"), "404: gone; if it no longer exists, --forget-batches"),
     ],
 )
-def test_an_api_without_hope_is_a_clear_stop(tmp_path: Path, step: str, response: Any, said: str) -> None:
+def test_a_permanent_failure_stops_the_run(tmp_path: Path, step: str, response: Any, said: str) -> None:
     file, out = prompts(tmp_path, 6), tmp_path / "data"
     with serve_batches(answer) as api:
         api.at = lambda taken: response() if taken == step else None
@@ -171,7 +179,7 @@ def test_an_api_without_hope_is_a_clear_stop(tmp_path: Path, step: str, response
         assert facts(out)["cost"]["usd"] == "0.0006"
 
 
-def test_a_batch_that_was_made_without_saying_so_is_found(tmp_path: Path) -> None:
+def test_a_batch_whose_creation_was_not_confirmed_is_found(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 12), tmp_path / "data"
     with serve_batches(answer) as api:
         api.at = lambda step: error(500, "after the fact") if step == "create!" else None
@@ -181,7 +189,7 @@ def test_a_batch_that_was_made_without_saying_so_is_found(tmp_path: Path) -> Non
         assert set(api.teacher.answered.values()) == {1}
 
 
-def test_the_budget_holds_at_the_worst_case_of_a_batch(tmp_path: Path) -> None:
+def test_a_batch_is_limited_to_a_worst_case_within_the_budget(tmp_path: Path) -> None:
     # At half price an answer costs 0.0001 USD; its worst case 331 * 5 + 100 * 10 = 0.002655 USD.
     file, out = prompts(tmp_path, 40), tmp_path / "data"
     with serve_batches(answer) as api:
@@ -189,14 +197,14 @@ def test_the_budget_holds_at_the_worst_case_of_a_batch(tmp_path: Path) -> None:
         assert done.returncode == 3
         assert "raise --max-usd" in done.stderr
         sizes = [one["request_counts"]["total"] for one in api.made.values()]
-        assert sizes[0] == 2, "no more than can be paid for at the worst"
-        assert len(sizes) > 5, "what a batch did not cost is there for the next"
+        assert sizes[0] == 2, "no more rows than the budget allows in the worst case"
+        assert len(sizes) > 5, "the unused reservation of a batch is available to the next"
         assert float(facts(out)["cost"]["usd"]) <= 0.0055
         assert run(api.teacher, file, out, *BATCH, "--max-tokens", "100", max_usd="0.1").returncode == 0
         assert set(api.teacher.answered.values()) == {1}
 
 
-def test_a_batch_under_way_is_left_fetched_or_forgotten(tmp_path: Path) -> None:
+def test_a_batch_in_progress_is_left_fetched_or_discarded(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 8), tmp_path / "data"
     with serve_batches(answer, looks=10**6) as api:
         line = command(api.teacher, file, out, *BATCH)
@@ -208,11 +216,11 @@ def test_a_batch_under_way_is_left_fetched_or_forgotten(tmp_path: Path) -> None:
         said, shown = process.communicate(timeout=30)
         assert process.returncode == 3, shown
         assert b"interrupted" in shown
-        assert b"in batches under way, at most:" in said
+        assert b"in batches in progress, at most:" in said
         plain = run(api.teacher, file, out)
         assert plain.returncode == 2
-        assert "fetch them with --batch" in plain.stderr
-        # With another output limit the rows under way are still those of the same prompts.
+        assert "fetch its answers with --batch" in plain.stderr
+        # With another output limit the rows in progress still belong to the same prompts.
         api.looks = 0
         fetched = run(api.teacher, file, out, *BATCH, "--max-tokens", "2000")
         assert fetched.returncode == 0, fetched.stderr
@@ -231,7 +239,7 @@ def test_a_batch_under_way_is_left_fetched_or_forgotten(tmp_path: Path) -> None:
         assert float(facts(other)["cost"]["possibly_usd"]) > 0
 
 
-def test_too_much_at_once_waits_and_a_batch_that_is_never_taken_is_a_stop(tmp_path: Path) -> None:
+def test_a_batch_over_the_enqueued_limit_waits_and_one_never_accepted_stops_the_run(tmp_path: Path) -> None:
     def at(step: str) -> None:
         running = [one for one in api.made.values() if one["status"] == "in_progress"]
         if step == "look" and len(running) > most:
@@ -248,15 +256,15 @@ def test_too_much_at_once_waits_and_a_batch_that_is_never_taken_is_a_stop(tmp_pa
         never = run(api.teacher, file, tmp_path / "never", *BATCH)
         assert never.returncode == 3
         text = " ".join(never.stderr.split())
-        assert "was not accepted: Enqueued token limit reached; perhaps a smaller --batch-rows" in text
+        assert "was not accepted: Enqueued token limit reached; try a smaller --batch-rows" in text
 
 
-def test_new_prompts_are_written_at_once_and_answered_in_batches(tmp_path: Path) -> None:
-    chance = random.Random(1)
+def test_new_prompts_are_synthesized_directly_and_answered_in_batches(tmp_path: Path) -> None:
+    rng = random.Random(1)
 
     def script(body: dict[str, Any]) -> Response | str:
         if "JSON array" in body["messages"][-1]["content"]:
-            return json.dumps(["".join(chance.choices("abcdefghijklmnop ", k=30)) for _ in range(8)])
+            return json.dumps(["".join(rng.choices("abcdefghijklmnop ", k=30)) for _ in range(8)])
         return answer(body)
 
     file, out = prompts(tmp_path, 10), tmp_path / "data"

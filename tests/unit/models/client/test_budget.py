@@ -1,4 +1,4 @@
-"""Spending on calls: exact costs, prices and the budget."""
+"""Exact costs, prices and the budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_cost_of_usage_is_exact() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [("x", "number"), ("-1", "negative"), ("nan", "number"), ("1e-7", "six")])
-def test_a_bad_price_is_named(text: str, said: str) -> None:
+def test_an_invalid_price_is_an_error_that_names_the_option(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=f"--input-usd.*{said}"):
         prices(text, "1")
 

@@ -1,4 +1,4 @@
-"""What a chat call says of itself and of its retries."""
+"""Retry-After headers and the bound on prompt tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from breakeven.models.client.chat import Call, retry_after
 
 
-def test_retry_after_in_seconds_milliseconds_and_as_a_date() -> None:
+def test_retry_after_is_read_in_seconds_milliseconds_and_as_a_date() -> None:
     assert retry_after({"retry-after": "2.5"}) == 2.5
     assert retry_after({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
     assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0.0
@@ -17,6 +17,6 @@ def test_retry_after_in_seconds_milliseconds_and_as_a_date() -> None:
         assert retry_after(nothing) is None
 
 
-def test_the_bound_on_prompt_tokens_holds_for_one_token_a_byte() -> None:
+def test_the_bound_on_prompt_tokens_is_at_least_one_token_per_byte() -> None:
     call = Call("k", [{"role": "user", "content": "äß" * 100}], 5)
     assert call.prompt_bound() >= 400

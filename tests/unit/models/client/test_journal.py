@@ -20,7 +20,7 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def test_the_journal_keeps_replies_costs_and_what_a_kill_cut_off(tmp_path: Path) -> None:
+def test_replies_costs_and_interrupted_calls_survive_reopening(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
         journal.sent("a", 100)
@@ -42,7 +42,7 @@ def test_the_journal_keeps_replies_costs_and_what_a_kill_cut_off(tmp_path: Path)
         assert set(journal.replies) == {"a", "b"}
 
 
-def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+def test_a_damaged_line_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = write(tmp_path / "journal.jsonl", "nonsense")
     with pytest.raises(DistillError, match="line 1 is damaged"):
         Journal(path)

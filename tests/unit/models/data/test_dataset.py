@@ -1,4 +1,4 @@
-"""What state an answer is in."""
+"""The state of an answer."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ REPLY = Reply("Paris.", None, "stop", Usage(10, 4, 5, True), 0.25, "big", None)
         (" \n", "stop", "empty"),
     ],
 )
-def test_answers_are_told_apart(text: str, finish: str, state: str) -> None:
+def test_the_state_of_an_answer_is_recognised(text: str, finish: str, state: str) -> None:
     assert state_of(REPLY._replace(text=text, finish_reason=finish)) == state

@@ -16,7 +16,7 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def test_prompts_are_read_folded_and_split_by_their_text(tmp_path: Path) -> None:
+def test_prompts_are_read_deduplicated_and_split_by_their_text(tmp_path: Path) -> None:
     rows = [
         {"id": 7, "prompt": "Where is my parcel?", "category": "status", "reference": "x"},
         {"prompt": "where  is my PARCEL?"},
@@ -27,7 +27,7 @@ def test_prompts_are_read_folded_and_split_by_their_text(tmp_path: Path) -> None
     assert (found.duplicates, found.rows, found.bad) == (1, 3, [])
     assert found.prompts[0].carried == {"category": "status", "reference": "x"}
     with_system = read([tmp_path / "p.jsonl"], system="S")
-    assert len(with_system.prompts) == 1, "the system message is part of what is asked"
+    assert len(with_system.prompts) == 1, "the system message is part of the key"
     many = read([write(tmp_path / "many.jsonl", *({"prompt": f"number {i}"} for i in range(2000)))])
     held_out = [one.id for one in many.prompts if one.split(0.1) == "eval"]
     assert 150 < len(held_out) < 250
@@ -35,7 +35,7 @@ def test_prompts_are_read_folded_and_split_by_their_text(tmp_path: Path) -> None
     assert {one.split(0.0) for one in many.prompts} == {"train"}
 
 
-def test_bad_rows_are_named_counted_and_skipped_on_demand(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_or_skipped_on_request(tmp_path: Path) -> None:
     path = write(
         tmp_path / "p.jsonl",
         {"prompt": "good"},
@@ -56,7 +56,7 @@ def test_bad_rows_are_named_counted_and_skipped_on_demand(tmp_path: Path) -> Non
         read([write(tmp_path / "empty.jsonl")])
 
 
-def test_a_key_does_not_depend_on_case_and_space() -> None:
+def test_a_key_ignores_case_and_white_space() -> None:
     one = key_of([{"role": "user", "content": "A  b"}])
     assert one == key_of([{"role": "user", "content": "a b "}])
     assert one != key_of([{"role": "system", "content": "A b"}])

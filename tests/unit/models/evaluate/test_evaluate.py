@@ -1,4 +1,4 @@
-"""`breakeven distill evaluate` from outside, and its measures by hand."""
+"""`breakeven distill evaluate` as a subprocess, and its measures compared with values computed by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.models.support.teacher import Teacher, error, serve
 
 
 def held_out(folder: Path, count: int = 40, **more: Any) -> Path:
-    """Sums: small ones, which the student of these tests can do, and large ones, which it cannot."""
+    """A file of `count` sums: small ones, which the scripted student solves, and large ones, which it does not."""
     path = folder / "eval.jsonl"
     rows = []
     for i in range(count):
@@ -56,7 +56,7 @@ def report(out: Path) -> dict[str, Any]:
     return json.loads((out / "report.json").read_text())
 
 
-def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows(tmp_path: Path) -> None:
+def test_a_scorer_gives_retained_quality_weaknesses_and_outcome_rows(tmp_path: Path) -> None:
     file, out = held_out(tmp_path), tmp_path / "out"
     with serve(student, delay=0.05) as teacher:
         options = ("--scorer", "numeric", "--input-usd", "10", "--output-usd", "100", "--hosting-usd-per-hour", "3600")
@@ -64,7 +64,7 @@ def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows
         assert done.returncode == 0, done.stderr
         assert len(teacher.bodies) == 40
         assert run(teacher, file, out, *options).returncode == 0
-        assert len(teacher.bodies) == 40, "a rerun asks nothing"
+        assert len(teacher.bodies) == 40, "a rerun sends no requests"
     found = report(out)
     overall, kinds = found["overall"], found["categories"]
     assert (overall["student"], overall["teacher"], overall["losses"]) == (0.75, 1.0, 0.25)
@@ -88,7 +88,7 @@ def test_a_scorer_measures_what_is_kept_where_it_is_lost_and_writes_outcome_rows
     assert rows[0].record["teacher_tokens"] == 6
 
 
-def test_without_references_the_teachers_answer_is_right_and_clusters_stand_for_categories(tmp_path: Path) -> None:
+def test_without_references_the_teachers_answer_is_the_reference(tmp_path: Path) -> None:
     file, out = held_out(tmp_path, 8), tmp_path / "out"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({"id": r["id"], "messages": r["messages"]}) + "\n" for r in rows))
@@ -99,7 +99,7 @@ def test_without_references_the_teachers_answer_is_right_and_clusters_stand_for_
     assert report(out)["overall"]["teacher"] == 1.0
 
 
-def test_a_function_of_the_user_scores(tmp_path: Path) -> None:
+def test_a_users_function_can_be_the_scorer(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "def half(answer, reference, row):\n    return 0.5 if row['category'] == 'common' else 1.0\n"
         "def wild(answer, reference, row):\n    return 7\n"
@@ -118,7 +118,7 @@ def test_a_function_of_the_user_scores(tmp_path: Path) -> None:
         assert "--judge-url" in missing.stderr
 
 
-def test_the_judge_scores_within_its_budget_and_is_compared_with_labels(tmp_path: Path) -> None:
+def test_the_judge_stays_within_its_budget_and_is_compared_with_labels(tmp_path: Path) -> None:
     file, out = held_out(tmp_path, 8, label="tie"), tmp_path / "out"
 
     def script(body: dict[str, Any]) -> Response | str:
@@ -141,7 +141,7 @@ def test_the_judge_scores_within_its_budget_and_is_compared_with_labels(tmp_path
         assert "breakeven invest evaluation:out 0.0024" in done.stdout
         assert found["overall"]["losses"] == 0.25
         call, _ = judge.calls(judge.Pair([{"role": "user", "content": "What is 1 plus 1?"}], "It is 2", "It is 2."))
-        # Room for the worst case of a call after five were paid, each 0.00015 USD, and not after ten.
+        # Enough for the worst case of a call after five calls of 0.00015 USD, but not after ten.
         limit = worst_case(prices("10", "10"), call.prompt_bound(), call.max_tokens) / 1e12 + 0.0008
         small = run(
             teacher, file, tmp_path / "small", *options, "--judge-url", teacher.url, "--max-usd", f"{limit:.6f}"
@@ -151,14 +151,14 @@ def test_the_judge_scores_within_its_budget_and_is_compared_with_labels(tmp_path
         assert 0 < report(tmp_path / "small")["rows"] < 8
 
 
-def test_a_student_that_does_not_answer_is_a_clear_stop(tmp_path: Path) -> None:
+def test_a_student_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     with serve(lambda body: error(404, "The model `small` does not exist.")) as teacher:
         done = run(teacher, held_out(tmp_path, 4), tmp_path / "out", "--scorer", "numeric")
     assert done.returncode == 2
     assert "does not exist" in done.stderr
 
 
-def test_bad_rows_are_named(tmp_path: Path) -> None:
+def test_bad_rows_are_an_error_that_names_them(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     user, assistant = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
     rows = [{"messages": [user, assistant]}, {"prompt": "q", "answer": "a"}, {"messages": [user]}, {"prompt": "q"}, 3]
@@ -169,7 +169,7 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
     assert [one.answer for one in read([path], skip_bad=True)] == ["a", "a"]
 
 
-def test_quality_by_hand() -> None:
+def test_quality_matches_values_computed_by_hand() -> None:
     found = quality([1, 0.5, 0, 1], [1, 1, 1, 0.5])
     assert (found.student, found.teacher) == (0.625, 0.875)
     assert found.retained.value == pytest.approx(0.625 / 0.875)
@@ -181,7 +181,7 @@ def test_quality_by_hand() -> None:
         quality([1.0], [0.0])
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_value_at_its_nominal_rate() -> None:
     import numpy as np
 
     rng = np.random.default_rng(3)
@@ -193,7 +193,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 88 <= hits <= 100
 
 
-def test_weaknesses_and_percentiles_by_hand() -> None:
+def test_weaknesses_and_percentiles_match_values_computed_by_hand() -> None:
     found = weaknesses(["a", "a", "b", "c"], [0, 1, 0.5, 1], [1, 0, 1, 1])
     assert [(one.name, one.rows, one.gap) for one in found] == [("a", 2, 0.5), ("b", 1, 0.5)]
     assert [one.share for one in found] == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
@@ -201,7 +201,7 @@ def test_weaknesses_and_percentiles_by_hand() -> None:
     assert percentiles([1, 2, 3]) == (2, pytest.approx(2.9))
 
 
-def test_scorers_by_name() -> None:
+def test_scorers_are_found_by_name() -> None:
     assert scorer("json")('so: {"b": 2, "a": 1}', '{"a": 1, "b": 2}', {}) == 1.0
     assert scorer("row")("about 12", "12", {"checker": "number"}) == 1.0
     assert scorer("row")("about 12", "12", {}) == 0.0
@@ -211,7 +211,7 @@ def test_scorers_by_name() -> None:
         scorer("numeric")("1", "not a number", {})
 
 
-def test_outcome_rows_that_cannot_be_read_are_not_written(tmp_path: Path) -> None:
+def test_invalid_outcome_rows_are_not_written(tmp_path: Path) -> None:
     path = tmp_path / "o.jsonl"
     good = {"id": "a", "prompt": "q", "student_score": 0.5, "teacher_score": 1}
     outcomes.write(path, [good])

@@ -1,4 +1,4 @@
-"""The made-up support desk: what its program answers is right, and does not change."""
+"""The support desk example: its answers are right and reproducible."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from breakeven.models.examples.support import COMMON, UNUSUAL, cases, is_common
 from breakeven.models.scoring import checkers
 
 
-def test_the_same_seed_gives_the_same_and_most_are_common() -> None:
+def test_the_same_seed_gives_the_same_cases_and_most_are_common() -> None:
     made = cases(1000, 7)
     assert made == cases(1000, 7)
     assert made != cases(1000, 8)
     assert len({case.prompt for case in made}) == 1000
     share = sum(is_common(case.kind) for case in made) / 1000
-    # Shipping has few different prompts, so a little more than 20% of different ones are unusual.
+    # Shipping has few distinct prompts, so that a little more than 20% of the distinct ones are unusual.
     assert 0.7 < share < 0.85
     assert {case.kind for case in made} == {*COMMON, *UNUSUAL}
 

@@ -1,4 +1,4 @@
-"""`breakeven distill generate` from outside: what it makes of prompts and answers."""
+"""`breakeven distill generate` as a subprocess: the dataset that it writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.models.support.generating import KEY, answer, command, environme
 from tests.unit.models.support.teacher import completion, serve
 
 
-def test_a_dataset_is_made_and_a_rerun_pays_nothing(tmp_path: Path) -> None:
+def test_a_dataset_is_written_and_a_rerun_costs_nothing(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 40), tmp_path / "data"
     with serve(answer, delay=0.02) as teacher:
         done = run(teacher, file, out, "--eval-share", "0.25", "--concurrency", "8")
@@ -52,7 +52,7 @@ def test_a_dataset_is_made_and_a_rerun_pays_nothing(tmp_path: Path) -> None:
     assert KEY not in everything
 
 
-def test_consent_is_wanted_once_for_a_dataset(tmp_path: Path) -> None:
+def test_consent_is_required_once_per_dataset(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 3), tmp_path / "data"
     with serve(answer) as teacher:
         line = [part for part in command(teacher, file, out) if part != "--i-may-train-on-these-outputs"]
@@ -68,7 +68,7 @@ def test_consent_is_wanted_once_for_a_dataset(tmp_path: Path) -> None:
         assert "another --out" in other.stderr
 
 
-def test_refused_truncated_and_empty_answers_are_left_out_and_truncated_ones_asked_again(tmp_path: Path) -> None:
+def test_unusable_answers_are_left_out_and_truncated_ones_requested_again(tmp_path: Path) -> None:
     special = {
         "question 0": completion("I'm sorry, but I can't help with that."),
         "question 1": completion(None, refusal="no"),
@@ -89,7 +89,7 @@ def test_refused_truncated_and_empty_answers_are_left_out_and_truncated_ones_ask
         assert done.returncode == 0, done.stderr
         assert facts(out)["answers"] == {"refused": 2, "truncated": 1, "empty": 1, "ok": 4}
         assert {row["reason"] for row in rows(out / "rejected.jsonl")} == {"refused", "truncated", "empty"}
-        assert "--max-tokens asks for those again" in done.stdout
+        assert "--max-tokens to ask for those again" in done.stdout
         asked = len(teacher.bodies)
         assert run(teacher, file, out, "--max-tokens", "200").returncode == 0
         assert [body["messages"][-1]["content"] for body in teacher.bodies[asked:]] == ["question 2"]
@@ -100,7 +100,7 @@ def test_refused_truncated_and_empty_answers_are_left_out_and_truncated_ones_ask
         assert "I'm sorry, but I can't help with that." in kept
 
 
-def test_new_prompts_are_written_from_seeds_filtered_and_answered(tmp_path: Path) -> None:
+def test_new_prompts_are_synthesized_filtered_and_answered(tmp_path: Path) -> None:
     made = iter(range(10_000))
 
     def script(body: dict[str, Any]) -> Response | str:
@@ -130,7 +130,7 @@ def hash_word(number: int) -> str:
     return "".join(chr(97 + (number * 7919 + i * 104729) // (i + 1) % 26) for i in range(12))
 
 
-def test_top_logprobs_are_asked_for_and_stored(tmp_path: Path) -> None:
+def test_top_logprobs_are_requested_and_stored(tmp_path: Path) -> None:
     entry = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105]}
     content = [{**entry, "top_logprobs": [entry, {"token": "Yo", "logprob": -2.5, "bytes": [89, 111]}]}]
 
@@ -146,7 +146,7 @@ def test_top_logprobs_are_asked_for_and_stored(tmp_path: Path) -> None:
         assert token["top"] == [["Hi", -0.1, [72, 105]], ["Yo", -2.5, [89, 111]]]
 
 
-def test_the_cost_goes_into_the_ledger_as_an_investment(tmp_path: Path) -> None:
+def test_the_cost_is_added_to_the_ledger_as_an_investment(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 5), tmp_path / "support"
     config = tmp_path / "breakeven.yaml"
     config.write_text(yaml.safe_dump(make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1")))
@@ -160,7 +160,7 @@ def test_the_cost_goes_into_the_ledger_as_an_investment(tmp_path: Path) -> None:
     assert "0.001" in str(named["data:support"])
 
 
-def test_what_is_absent_is_named(tmp_path: Path) -> None:
+def test_missing_keys_and_bad_rows_are_reported(tmp_path: Path) -> None:
     file = prompts(tmp_path, 2)
     with serve(answer) as teacher:
         line = command(teacher, file, tmp_path / "data")

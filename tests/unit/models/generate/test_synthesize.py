@@ -1,11 +1,11 @@
-"""Reading proposed prompts, and their coverage."""
+"""Parsing proposed prompts, and their coverage of the seeds."""
 
 from __future__ import annotations
 
 from breakeven.models.generate.synthesize import coverage, read_list
 
 
-def test_proposals_are_read_from_json_and_from_numbered_lines() -> None:
+def test_proposals_are_parsed_from_json_and_from_numbered_lines() -> None:
     assert read_list('Sure! ["a", "b", 3, ""] Enjoy.') == ["a", "b"]
     assert read_list('```json\n[\n"a [1]"\n]\n```') == ["a [1]"]
     assert read_list("1. first one\n2) second one\nend") == ["first one", "second one"]

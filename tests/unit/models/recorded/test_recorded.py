@@ -1,4 +1,4 @@
-"""The shipped set: every score computed again, and the prompts are those of the generator."""
+"""The recorded set: scores are recomputed, and prompts compared with those of the generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from breakeven.models.recorded.prompts.catalog import prompts
 from breakeven.models.scoring.checkers import score
 
 
-def test_every_score_is_what_its_checker_says() -> None:
+def test_every_score_is_that_of_its_checker() -> None:
     rows = recorded.load()
     assert len(rows) >= 300
     for row in rows:
@@ -19,7 +19,7 @@ def test_every_score_is_what_its_checker_says() -> None:
         assert row.teacher_score == score(row.checker, row.reference, row.teacher) == 1.0, row.id
 
 
-def test_rows_are_distinct_and_counted() -> None:
+def test_rows_are_distinct_and_have_token_counts() -> None:
     rows = recorded.load()
     assert max(Counter(row.id for row in rows).values()) == 1
     assert max(Counter(row.prompt for row in rows).values()) == 1
@@ -30,7 +30,7 @@ def test_rows_are_distinct_and_counted() -> None:
         assert 1 < row.teacher_tokens <= len(row.teacher.encode()) + 1, row.id
 
 
-def test_the_set_holds_easy_and_hard_kinds() -> None:
+def test_the_set_has_easy_and_hard_categories() -> None:
     rows = recorded.load()
     right = sum(row.student_score for row in rows) / len(rows)
     assert 0.5 <= right <= 0.75
@@ -41,17 +41,17 @@ def test_the_set_holds_easy_and_hard_kinds() -> None:
     assert max(shares) >= 0.9
 
 
-def test_the_generator_still_makes_these_prompts() -> None:
+def test_the_generator_gives_the_recorded_prompts() -> None:
     made = [(row, p.category, p.prompt, p.checker, p.reference, p.teacher) for row, p in prompts()]
     shipped = [(r.id, r.category, r.prompt, r.checker, r.reference, r.teacher) for r in recorded.load()]
     assert made == shipped
 
 
-def test_the_readme_holds_the_table_of_the_shipped_file() -> None:
+def test_the_readme_has_the_table_of_the_recorded_set() -> None:
     readme = recorded.files().joinpath("README.md").read_text(encoding="utf-8")
     assert summary(recorded.load()) in readme
 
 
-def test_the_front_page_says_how_many_prompts_the_demo_plays() -> None:
+def test_the_main_readme_has_the_number_of_prompts_in_the_demo() -> None:
     page = Path(__file__).parents[4].joinpath("README.md").read_text(encoding="utf-8")
     assert f"plays {len(recorded.load())} prompts through it" in page

@@ -1,4 +1,4 @@
-"""The replay server over a real socket, with the official client."""
+"""The replay server over a real socket, with the OpenAI client."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def ask(client: openai.OpenAI, text: str, **more: object) -> object:
     return client.chat.completions.create(model="student", messages=[{"role": "user", "content": text}], **more)
 
 
-def test_a_recorded_prompt_gets_its_answer_and_its_counts(client: openai.OpenAI) -> None:
+def test_a_recorded_prompt_gets_its_answer_and_token_counts(client: openai.OpenAI) -> None:
     answer = ask(client, "What is the capital of France?")
     assert answer.choices[0].message.content == "The capital of France is Paris."
     assert answer.choices[0].finish_reason == "stop"
@@ -85,7 +85,7 @@ def test_a_recorded_prompt_gets_its_answer_and_its_counts(client: openai.OpenAI)
     assert usage.prompt_tokens_details.cached_tokens == 32
 
 
-def test_the_last_user_message_counts_and_text_parts_are_joined(client: openai.OpenAI) -> None:
+def test_the_prompt_is_the_last_user_message_with_its_text_parts_joined(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model="student",
         messages=[
@@ -128,13 +128,13 @@ def test_a_stream_has_the_chunks_of_vllm(url: str) -> None:
     assert usage["usage"]["completion_tokens"] == 8
 
 
-def test_without_include_usage_no_usage_chunk_comes(client: openai.OpenAI) -> None:
+def test_without_include_usage_there_is_no_usage_chunk(client: openai.OpenAI) -> None:
     chunks = list(ask(client, "Count.", stream=True))
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two three\n four  "
 
 
-def test_a_stream_keeps_its_pace(client: openai.OpenAI) -> None:
+def test_a_stream_follows_its_timing(client: openai.OpenAI) -> None:
     start = time.monotonic()
     times = [time.monotonic() - start for _ in ask(client, "Count.", stream=True)]
     # 0.05 s to the first token and 40 tokens at 200 a second.
@@ -143,7 +143,7 @@ def test_a_stream_keeps_its_pace(client: openai.OpenAI) -> None:
     assert times[-1] - times[0] > 0.15
 
 
-def test_max_tokens_cuts_the_answer(client: openai.OpenAI) -> None:
+def test_max_tokens_truncates_the_answer(client: openai.OpenAI) -> None:
     answer = ask(client, "What is the capital of France?", max_tokens=4)
     assert answer.choices[0].message.content == "The capital of"
     assert answer.choices[0].finish_reason == "length"
@@ -151,14 +151,14 @@ def test_max_tokens_cuts_the_answer(client: openai.OpenAI) -> None:
     assert ask(client, "Cut short", max_tokens=100).choices[0].finish_reason == "length"
 
 
-def test_an_unknown_prompt_gets_a_labelled_answer(client: openai.OpenAI) -> None:
+def test_a_prompt_that_was_not_recorded_gets_a_generic_answer(client: openai.OpenAI) -> None:
     answer = ask(client, "Why is the sky blue?")
     assert answer.choices[0].message.content.startswith("This replay server has no recorded answer")
     assert answer.usage.prompt_tokens == 5
     assert answer.usage.completion_tokens == len(answer.choices[0].message.content.split())
 
 
-def test_completions_streamed_and_whole(client: openai.OpenAI) -> None:
+def test_legacy_completions_are_streamed_or_not(client: openai.OpenAI) -> None:
     whole = client.completions.create(model="student", prompt="Count.")
     assert (whole.object, whole.choices[0].text) == ("text_completion", "one two three\n four  ")
     chunks = list(
@@ -169,7 +169,7 @@ def test_completions_streamed_and_whole(client: openai.OpenAI) -> None:
     assert (chunks[-1].choices, chunks[-1].usage) == ([], whole.usage)
 
 
-def test_models_and_health(client: openai.OpenAI, url: str) -> None:
+def test_models_and_health_endpoints(client: openai.OpenAI, url: str) -> None:
     (model,) = client.models.list().data
     assert (model.id, model.max_model_len) == ("student", 8192)
     assert httpx2.get(f"{url}/health").status_code == 200
@@ -189,14 +189,14 @@ def test_models_and_health(client: openai.OpenAI, url: str) -> None:
         ({"n": 2}, 400, "n"),
     ],
 )
-def test_bad_requests_are_named(url: str, change: dict[str, object], status: int, param: str) -> None:
+def test_invalid_requests_name_the_parameter(url: str, change: dict[str, object], status: int, param: str) -> None:
     body = {"model": "student", "messages": [{"role": "user", "content": "Count."}], **change}
     answer = httpx2.post(f"{url}/v1/chat/completions", json=body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (status, status, param)
 
 
-def test_a_body_that_is_no_json_object(url: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_an_error(url: str) -> None:
     for raw in (b"{", b"[]", b"", b"\xff"):
         answer = httpx2.post(f"{url}/v1/chat/completions", content=raw)
         assert answer.status_code == 400
@@ -209,15 +209,15 @@ def test_a_body_that_is_no_json_object(url: str) -> None:
         ('{"prompt": "a", "answer": "b", "prompt_tokens": 1, "output_tokens": 1}\n{"prompt": 3}', "line 2"),
         ('{"prompt": "a", "answer": "b", "prompt_tokens": -1, "output_tokens": 1}', "prompt_tokens"),
         ('{"prompt": "a", "answer": "b", "prompt_tokens": 1}', "output_tokens"),
-        ("", "holds no answers"),
+        ("", "has no answers"),
         (
             '{"prompt": "a", "answer": "b", "prompt_tokens": 1, "output_tokens": 1}\n'
             '{"prompt": "a", "answer": "c", "prompt_tokens": 1, "output_tokens": 1}',
-            "line 2: its prompt stands on an earlier line",
+            "line 2: an earlier line has the same prompt",
         ),
     ],
 )
-def test_a_bad_answers_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_answers_file_is_an_error_that_names_the_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(text)
     with pytest.raises(AnswersError, match=said):
@@ -229,7 +229,7 @@ def test_a_bad_answers_file_is_named(tmp_path: Path, text: str, said: str) -> No
     assert ended.stderr.count("\n") == 1
 
 
-def test_pieces_make_up_the_answer_and_are_no_more_than_its_tokens() -> None:
+def test_chunks_join_to_the_answer_and_are_at_most_its_tokens() -> None:
     for tokens in (0, 1, 2, 3, 5, 100):
         answer = Answer("p", " a b\n\nc dd e  ", 1, tokens)
         assert "".join(answer.pieces()) == answer.answer
@@ -237,7 +237,7 @@ def test_pieces_make_up_the_answer_and_are_no_more_than_its_tokens() -> None:
     assert Answer("p", "", 1, 1).pieces() == []
 
 
-def test_pacing_counts_from_the_request() -> None:
+def test_timing_is_relative_to_the_request() -> None:
     pacing = Pacing(first_event_seconds=0.1, tokens_per_second=50, speed=2)
     assert pacing.seconds(0) == pytest.approx(0.05)
     assert pacing.seconds(10) == pytest.approx(0.15)

@@ -39,7 +39,7 @@ from breakeven.models.scoring.checkers import score
         ("json", '{"a": 1}', "no JSON at all", False),
     ],
 )
-def test_scores(checker: str, reference: str, answer: str, right: bool) -> None:
+def test_checkers_score_answers(checker: str, reference: str, answer: str, right: bool) -> None:
     assert score(checker, reference, answer) == float(right)
 
 

@@ -1,4 +1,4 @@
-"""The student's server: its command, and its life with a scripted vLLM in a process of its own."""
+"""The vLLM server of the student: its command line, and its lifecycle with a scripted vLLM process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ http.server.HTTPServer(("127.0.0.1", options.port), Handler).serve_forever()
 
 @pytest.fixture
 def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model folder, and an interpreter (this one) for which a scripted vllm can be imported."""
+    """A model directory; this interpreter imports a scripted `vllm` package."""
     package = tmp_path / "packages" / "vllm" / "entrypoints" / "openai"
     package.mkdir(parents=True)
     for folder in (package, package.parent, package.parent.parent):
@@ -80,7 +80,7 @@ def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_the_command_asks_for_what_the_gateway_counts_on() -> None:
+def test_the_command_enables_what_the_gateway_needs() -> None:
     made = command(Path("/m"), name="s", host="127.0.0.1", port=1, cpu=False, extra=["--seed", "3"])
     assert made[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     line = " ".join(made)
@@ -101,7 +101,7 @@ def test_the_command_asks_for_what_the_gateway_counts_on() -> None:
     assert "--enable-auto-tool-choice" not in plain
 
 
-def test_the_environment_is_silent_and_keeps_what_the_caller_set() -> None:
+def test_the_environment_disables_telemetry_and_keeps_set_values() -> None:
     made = environment(True, {"PATH": "/bin", "VLLM_CPU_KVCACHE_SPACE": "4"})
     assert (made["PATH"], made["VLLM_CPU_KVCACHE_SPACE"]) == ("/bin", "4")
     assert (made["VLLM_NO_USAGE_STATS"], made["DO_NOT_TRACK"], made["HF_HUB_OFFLINE"]) == ("1", "1", "1")
@@ -109,7 +109,7 @@ def test_the_environment_is_silent_and_keeps_what_the_caller_set() -> None:
     assert "VLLM_CPU_KVCACHE_SPACE" not in environment(False, {})
 
 
-def test_the_section_is_yaml_whatever_the_name() -> None:
+def test_the_config_section_is_valid_yaml_for_any_model_name() -> None:
     text = config_section(base_url="http://127.0.0.1:1/v1", name='a: "b" #c', max_model_len=2048)
     section = yaml.safe_load(text)["student"]
     assert section["base_url"] == "http://127.0.0.1:1/v1"
@@ -117,18 +117,18 @@ def test_the_section_is_yaml_whatever_the_name() -> None:
     assert section["hosting_usd_per_hour"] == 0.0
 
 
-def test_an_interpreter_without_vllm_is_an_error_that_says_how_to_mend_it(tmp_path: Path) -> None:
+def test_an_interpreter_without_vllm_is_an_error_that_says_how_to_fix_it(tmp_path: Path) -> None:
     bare = [sys.executable, "-I", "-S", "-c", "import venv, sys; venv.create(sys.argv[1])", tmp_path / "bare"]
     subprocess.run(bare, check=True)
     with pytest.raises(
         StudentError, match=r"has no vLLM: install it in an environment of its own.*BREAKEVEN_VLLM_PYTHON"
     ):
         check_python(str(tmp_path / "bare" / "bin" / "python"))
-    with pytest.raises(StudentError, match="can't run the interpreter"):
+    with pytest.raises(StudentError, match="cannot run the interpreter"):
         check_python(str(tmp_path / "nothing"))
 
 
-def test_the_model_must_be_a_model_and_the_port_free(scripted: Path, tmp_path: Path) -> None:
+def test_the_model_directory_must_be_valid_and_the_port_free(scripted: Path, tmp_path: Path) -> None:
     options = {"cpu": True, "host": "127.0.0.1", "name": "s", "max_model_len": None, "python": None, "say": print}
     with pytest.raises(StudentError, match=r"config\.json"):
         run_student(tmp_path, port=0, **options)
@@ -139,7 +139,7 @@ def test_the_model_must_be_a_model_and_the_port_free(scripted: Path, tmp_path: P
             run_student(scripted, port=taken.getsockname()[1], **options)
 
 
-def test_it_waits_reads_the_window_and_ends_every_process(
+def test_the_server_is_awaited_and_all_its_processes_are_ended(
     scripted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKER_FILE", str(tmp_path / "worker"))
@@ -156,7 +156,7 @@ def test_it_waits_reads_the_window_and_ends_every_process(
     student.stop()
 
 
-def test_an_early_exit_is_an_error_with_the_last_lines(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_exit_is_an_error_with_the_end_of_the_log(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCRIPTED", "fails")
     port = free_port()
     argv = command(scripted, name="s", port=port)
@@ -167,7 +167,7 @@ def test_an_early_exit_is_an_error_with_the_last_lines(scripted: Path, monkeypat
         pass
 
 
-def test_a_server_that_never_answers_is_given_up(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_never_ready_is_an_error(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCRIPTED", "hangs")
     port = free_port()
     student = Student(command(scripted, name="s", port=port), environment(True), host="127.0.0.1", port=port)
@@ -177,7 +177,7 @@ def test_a_server_that_never_answers_is_given_up(scripted: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(("number", "mode"), [(signal.SIGTERM, ""), (signal.SIGINT, ""), (signal.SIGTERM, "hangs")])
-def test_run_student_stays_until_a_signal(
+def test_run_student_serves_until_a_signal(
     scripted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, mode: str
 ) -> None:
     monkeypatch.setenv("SCRIPTED", mode)
@@ -207,7 +207,7 @@ def test_run_student_stays_until_a_signal(
 
 
 @pytest.mark.timeout(900)
-def test_a_real_vllm_serves_and_ends() -> None:
+def test_a_real_vllm_starts_serves_and_stops() -> None:
     model, python = real.smollm2(), check_python(str(real.vllm_python()))
     port = free_port()
     argv = command(model, name="s", port=port, cpu=True, max_model_len=1024, python=python)

@@ -1,4 +1,4 @@
-"""The batch API of a scripted teacher: files and batches in memory, over HTTP, a row answered once."""
+"""A scripted batch API over HTTP, with files and batches in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.models.support.teacher import Script, Teacher, completion, error
 
 @contextlib.contextmanager
 def serve_batches(script: Script, looks: int = 1) -> Iterator[Batches]:
-    """A teacher with a batch API."""
+    """Run a scripted teacher with a batch API; `looks` as in `Batches`."""
     made: list[Batches] = []
 
     def routes(teacher: Teacher) -> list[Route]:
@@ -33,10 +33,10 @@ def serve_batches(script: Script, looks: int = 1) -> Iterator[Batches]:
 
 
 class Batches:
-    """`answered` of the teacher counts rows. `looks`: how often a batch is looked at before it ends.
+    """The batch endpoints. A batch ends after `looks` status requests; with more than `row_limit` rows it expires.
 
-    `at` is called with the name of each step as it is taken; what it returns is answered instead, and
-    with `holding` an answer stays away for ever. `row_limit` rows are answered before a batch expires.
+    `at` is called with the name of each step (an endpoint before it acts, with a `!` after it has); a response that it
+    returns is sent instead. Steps in `holding` never respond. The teacher's `answered` counts the answered rows.
     """
 
     def __init__(self, teacher: Teacher, looks: int = 1) -> None:
@@ -134,7 +134,7 @@ class Batches:
         return await self._step("content", lambda: self.files[request.path_params["name"]])
 
     async def _step(self, step: str, work: Callable[[], Any]) -> Response:
-        """`at` is told of the step before it is done and, as `step!`, after it and before its answer leaves."""
+        """Call `at` before the step and, as `step!`, after it and before its response is sent."""
         self.steps[step] += 1
         instead = self.at(step)
         if step in self.holding:

@@ -1,4 +1,4 @@
-"""Running `breakeven distill generate` from outside; its prompts, its files."""
+"""Running `breakeven distill generate` as a subprocess, and reading its files."""
 
 from __future__ import annotations
 

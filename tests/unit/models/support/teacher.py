@@ -1,4 +1,4 @@
-"""A scripted chat API on 127.0.0.1, in a thread: what it answered and to whom is counted."""
+"""A scripted chat API on 127.0.0.1, in a thread, that counts its requests and answers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-# What to answer to a request's body: a response, or the text of an answer.
+# Maps the body of a request to a response, or to the text of an answer.
 Script = Callable[[dict[str, Any]], Response | str]
 
 
 class Teacher:
-    """`answered` counts paid answers by the last user message; `bodies` are all requests."""
+    """The chat endpoint.
+
+    `answered` counts paid answers by the last user message; `bodies` are those of all requests.
+    """
 
     def __init__(self, script: Script, delay: float = 0.0) -> None:
         self.script = script

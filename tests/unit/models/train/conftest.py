@@ -1,4 +1,4 @@
-"""Tests that need torch run here where it is installed, else through `test_in_training_environment.py`."""
+"""Tests that need torch run in this process if it is installed, else through `test_in_training_environment.py`."""
 
 from __future__ import annotations
 

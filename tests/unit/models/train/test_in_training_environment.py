@@ -1,4 +1,4 @@
-"""The tests that need torch, where this interpreter has none: in the one that has."""
+"""Runs the tests that need torch in the interpreter for training, if this one has no torch."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _SECONDS = 1500
 
 @pytest.mark.timeout(_SECONDS + 60)
 @pytest.mark.parametrize("name", ["losses", "train"])
-def test_in_the_environment_for_training(name: str) -> None:
+def test_the_training_tests_pass_in_the_training_environment(name: str) -> None:
     training.run(f"tests/unit/models/train/test_{name}.py", _SECONDS)

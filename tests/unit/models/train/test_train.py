@@ -1,4 +1,4 @@
-"""`breakeven distill train` from outside, with tiny models; tokens, packing and shrinking."""
+"""`breakeven distill train` as a subprocess with tiny models; encoding, packing and shrinking."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with teacher, student, train.jsonl and eval.jsonl."""
+    """A directory with a teacher and a student model, train.jsonl and eval.jsonl."""
     folder = tmp_path_factory.mktemp("parts")
     tiny.model(folder / "teacher", layers=4, seed=1)
     tiny.model(folder / "student", layers=2, width=16)
@@ -73,7 +73,7 @@ def options_of(parts: Path, method: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("method", ["sft", "logit", "feature", "progressive"])
-def test_each_method_learns_and_leaves_a_model_with_a_card(parts: Path, tmp_path: Path, method: str) -> None:
+def test_each_method_lowers_the_loss_and_writes_a_model_with_a_card(parts: Path, tmp_path: Path, method: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     out = tmp_path / "out"
@@ -95,28 +95,28 @@ def test_each_method_learns_and_leaves_a_model_with_a_card(parts: Path, tmp_path
     after = weights(parts / "teacher")
     assert all(before[name].equal(after[name]) for name in before)
     again = run(parts, out, "--method", method, "--max-steps", "12", "--patience", "0", *options_of(parts, method))
-    assert "finished before" in again.stderr
+    assert "already finished" in again.stderr
     other = run(parts, out, "--method", method, "--max-steps", "13", *options_of(parts, method), code=2)
     assert "max_steps 12, not 13" in other.stderr
 
 
-def test_lora_is_merged_and_early_stopping_keeps_the_best(parts: Path, tmp_path: Path) -> None:
+def test_lora_is_merged_and_early_stopping_ends_the_training(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(parts, out, "--student", str(parts / "student"), "--lora", "4", "--max-steps", "4")
     assert set(weights(out)) == set(weights(parts / "student"))
     assert any(not weights(out)[name].equal(value) for name, value in weights(parts / "student").items())
-    # With a rate that destroys the model, the first evaluations are the last.
+    # With a learning rate that diverges, the training ends after the first evaluations.
     wild = tmp_path / "wild"
     line = ("--student", str(parts / "student"), "--max-steps", "60", "--patience", "2", "--learning-rate", "5")
     run(parts, wild, *line)
     assert facts(wild)["stages"][0]["steps"] < 60
 
 
-def test_a_run_that_is_killed_goes_on_to_the_same_model(parts: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_gives_the_same_model(parts: Path, tmp_path: Path) -> None:
     line = ("--student", str(parts / "student"), "--max-steps", "80", "--patience", "0", "--eval-every", "5")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(parts, whole, *line)
-    chance = random.Random(2)
+    rng = random.Random(2)
     resumed = 0
     for _ in range(3):
         process = subprocess.Popen(
@@ -129,21 +129,21 @@ def test_a_run_that_is_killed_goes_on_to_the_same_model(parts: Path, tmp_path: P
             if len(now) != seen or (now and max(path.stat().st_mtime for path in now) > time.time() - 0.2):
                 break
             time.sleep(0.01)
-        time.sleep(chance.uniform(0.0, 0.3))
+        time.sleep(rng.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         _, said = process.communicate(timeout=30)
-        resumed += b"going on from checkpoint-" in said
+        resumed += b"resuming from checkpoint-" in said
         if (cut / "training.json").exists():
             break
     done = run(parts, cut, *line)
-    resumed += "going on from checkpoint-" in done.stderr
+    resumed += "resuming from checkpoint-" in done.stderr
     assert resumed >= 1
     assert facts(cut)["stages"][0]["steps"] == 80
     for name, value in weights(whole).items():
         assert value.allclose(weights(cut)[name], atol=1e-5), name
 
 
-def test_stored_log_shares_teach_without_a_teacher(parts: Path, tmp_path: Path) -> None:
+def test_stored_log_probabilities_replace_a_teacher(parts: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (parts / "train.jsonl").read_text().splitlines()]
     for row in rows:
         letter = row["messages"][-1]["content"][0]
@@ -160,7 +160,7 @@ def test_stored_log_shares_teach_without_a_teacher(parts: Path, tmp_path: Path) 
     assert "--method sft" in bare.stderr
 
 
-def test_different_vocabularies_are_refused_with_what_to_use_instead(parts: Path, tmp_path: Path) -> None:
+def test_different_vocabularies_are_an_error_with_a_suggestion(parts: Path, tmp_path: Path) -> None:
     tiny.model(tmp_path / "foreign", more=("<|other|>",))
     options = ("--method", "logit", "--student", str(parts / "student"), "--teacher", str(tmp_path / "foreign"))
     done = run(parts, tmp_path / "out", *options, code=2)
@@ -178,14 +178,14 @@ def test_different_vocabularies_are_refused_with_what_to_use_instead(parts: Path
         (("--method", "progressive", "--teacher", "T", "--layers", "1,2"), "must be smaller"),
         (("--method", "progressive", "--teacher", "T", "--layers", "9,2"), "has 4 layers"),
         (("--method", "sft", "--student", "S", "--layers", "x"), "whole numbers"),
-        (("--method", "sft", "--student", "absent"), "no model directory"),
+        (("--method", "sft", "--student", "absent"), "not a model directory"),
         (("--method", "sft", "--student", "S", "--max-length", "8"), "none of 32 rows fits"),
         (("--method", "feature", "--student", "S", "--teacher", "T", "--feature-layers", "1:9"), "0 to 4"),
         (("--method", "feature", "--student", "S", "--teacher", "T", "--lora", "2"), "leave out --lora"),
         (("--method", "sft", "--student", "S", "--quantize", "w3"), "must be none, w8a8, w4a16"),
     ],
 )
-def test_what_cannot_be_done_is_named(parts: Path, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_reported(parts: Path, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     names = {"S": str(parts / "student"), "T": str(parts / "teacher")}
     done = run(parts, tmp_path / "out", *(names.get(one, one) for one in options), code=2)
     assert said in done.stderr
@@ -193,7 +193,7 @@ def test_what_cannot_be_done_is_named(parts: Path, tmp_path: Path, options: tupl
     assert "Traceback" not in done.stderr
 
 
-def test_quantizing_says_what_it_needs_before_it_trains(
+def test_missing_requirements_of_quantization_are_reported_before_training(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = ("--student", str(parts / "student"), "--quantize", "w8a8")
@@ -208,7 +208,7 @@ def example(answer: str = "ab") -> Example:
     return Example("x", [{"role": "user", "content": "hi"}], answer, None, {})
 
 
-def test_labels_are_the_answer_and_its_end() -> None:
+def test_labels_are_the_answer_and_its_end_token() -> None:
     from breakeven.models.train.encode import encode
 
     made = tiny.tokenizer()
@@ -220,7 +220,7 @@ def test_labels_are_the_answer_and_its_end() -> None:
     assert (len(found.rows), found.too_long) == (1, 1)
 
 
-def test_packed_rows_do_not_see_each_other() -> None:
+def test_packed_rows_do_not_attend_to_each_other() -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -251,11 +251,11 @@ def test_packed_rows_do_not_see_each_other() -> None:
 def test_a_shrunk_model_keeps_the_first_and_the_last_layer(parts: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    from breakeven.models.train.shrink import evenly, shrink
+    from breakeven.models.train.shrink import evenly_spaced, shrink
 
-    assert [evenly(12, n) for n in (1, 2, 4, 12)] == [[0], [0, 11], [0, 4, 7, 11], list(range(12))]
+    assert [evenly_spaced(12, n) for n in (1, 2, 4, 12)] == [[0], [0, 11], [0, 4, 7, 11], list(range(12))]
     with pytest.raises(DistillError, match="1 to 4"):
-        evenly(4, 5)
+        evenly_spaced(4, 5)
     model = AutoModelForCausalLM.from_pretrained(str(parts / "teacher"))
     small = shrink(model, 2)
     big, state = model.state_dict(), small.state_dict()
@@ -269,7 +269,7 @@ def test_a_teacher_is_frozen_and_projections_learn(parts: Path, tmp_path: Path) 
     from transformers import AutoModelForCausalLM
 
     from breakeven.models.train.encode import encode
-    from breakeven.models.train.trainer import PROJECTIONS, Objective, Schedule, add_projections, build
+    from breakeven.models.train.trainer import PROJECTIONS, Objective, Schedule, add_projections, build_trainer
 
     student, teacher = (AutoModelForCausalLM.from_pretrained(str(parts / name)) for name in ("student", "teacher"))
     add_projections(student, teacher, [(2, 4)])
@@ -277,7 +277,9 @@ def test_a_teacher_is_frozen_and_projections_learn(parts: Path, tmp_path: Path) 
     data = encode(read([parts / "train.jsonl"]), made, 64).rows
     schedule = Schedule(1.0, 1, 4, 1, 0.01, 10, 0, 1, False, True, True)
     objective = Objective("feature", pairs=((2, 4),))
-    trainer, _ = build(student, teacher, objective, schedule, data, [], made.pad_token_id, tmp_path / "c", print)
+    trainer, _ = build_trainer(
+        student, teacher, objective, schedule, data, [], made.pad_token_id, tmp_path / "c", print
+    )
     batch = trainer.data_collator(data[:4])
     student.train()
     loss = trainer.compute_loss(student, batch)
@@ -290,7 +292,7 @@ def test_a_teacher_is_frozen_and_projections_learn(parts: Path, tmp_path: Path) 
     assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
 
 
-def test_out_of_memory_names_what_to_try(tmp_path: Path) -> None:
+def test_out_of_memory_suggests_smaller_settings(tmp_path: Path) -> None:
     import torch
 
     from breakeven.models.train.settings import Settings

@@ -1,4 +1,4 @@
-"""The measures against values worked by hand and against scikit-learn."""
+"""The measures compared with values computed by hand and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ STUDENT = np.array([0.0, 1.0, 1.0, 0.0])
 TEACHER = np.array([1.0, 1.0, 0.0, 1.0])
 
 
-def test_the_curve_by_hand() -> None:
+def test_the_curve_matches_values_computed_by_hand() -> None:
     # In order of score: a gain, no change, a gain, a loss.
     points = curve(np.array([0.9, 0.8, 0.1, 0.5]), STUDENT, TEACHER)
     assert points.share.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert points.quality.tolist() == [0.5, 0.75, 0.75, 1.0, 0.75]
 
 
-def test_equal_scores_are_a_straight_line() -> None:
+def test_equal_scores_give_a_straight_line() -> None:
     points = curve(np.full(4, 0.5), STUDENT, TEACHER)
     assert points.quality == pytest.approx([0.5, 0.5625, 0.625, 0.6875, 0.75])
     assert apgr(np.full(4, 0.5), STUDENT, TEACHER) == pytest.approx(0.5)
     assert cpt(0.5, np.full(4, 0.5), STUDENT, TEACHER) == 0.5
 
 
-def test_apgr_and_cpt_by_hand() -> None:
+def test_apgr_and_cpt_match_values_computed_by_hand() -> None:
     score = np.array([0.9, 0.8, 0.1, 0.5])
     # Recovered at shares 0, .25, .5, .75, 1: 0, 1, 1, 2, 1; at tenths by interpolation, then trapezoid.
     recovered = np.interp(np.linspace(0, 1, 11), [0, 0.25, 0.5, 0.75, 1], [0, 1, 1, 2, 1])
@@ -42,7 +42,7 @@ def test_apgr_and_cpt_by_hand() -> None:
     assert cpt(3.0, score, STUDENT, TEACHER) == 1.0
 
 
-def test_apgr_of_no_gap_is_not_a_number() -> None:
+def test_apgr_without_a_gap_is_nan() -> None:
     assert math.isnan(apgr(np.arange(4.0), STUDENT, STUDENT))
 
 
@@ -55,19 +55,19 @@ def test_auroc_and_brier_agree_with_scikit_learn(seed: int) -> None:
     assert brier(score, worse) == pytest.approx(brier_score_loss(worse, score))
 
 
-def test_auroc_of_one_kind_is_not_a_number() -> None:
+def test_auroc_of_a_single_class_is_nan() -> None:
     assert math.isnan(auroc(np.arange(3.0), np.ones(3, dtype=bool)))
 
 
-def test_ece_by_hand() -> None:
-    # Two bins would do; ten bins of two prompts: in each the mean score is .5 and one of two is worse.
+def test_ece_matches_values_computed_by_hand() -> None:
+    # Ten bins of two prompts: in each the mean score is .5 and one of two is worse.
     assert ece(np.full(20, 0.5), np.tile([True, False], 10)) == pytest.approx(0.0)
     assert ece(np.full(20, 0.9), np.tile([True, False], 10)) == pytest.approx(0.4)
     assert ece(np.repeat([0.0, 1.0], 10), np.repeat([False, True], 10)) == 0.0
     assert ece(np.repeat([0.0, 1.0], 10), np.repeat([True, False], 10)) == pytest.approx(1.0)
 
 
-def test_evaluate_stands_beside_its_controls(tmp_path: Path) -> None:
+def test_evaluate_compares_the_router_with_its_baselines(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     truth = rng.random(1500)
     student = (rng.random(1500) > truth).astype(float)
@@ -83,6 +83,6 @@ def test_evaluate_stands_beside_its_controls(tmp_path: Path) -> None:
     assert result.to_dict()["measures"]["router"]["APGR"]["value"] == router["APGR"].value
 
 
-def test_no_gap_is_refused() -> None:
+def test_rows_without_a_quality_gap_are_an_error() -> None:
     with pytest.raises(ValueError, match="no gap to recover"):
         evaluate(np.arange(4.0), np.arange(4.0), TEACHER, STUDENT)

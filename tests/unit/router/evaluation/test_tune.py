@@ -1,4 +1,4 @@
-"""Solving thresholds: exact for share and budget, with a guarantee for a quality floor."""
+"""Choosing thresholds: exact for a share and a budget, with a guarantee for a quality floor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def traffic(scores: list[float], novel: list[bool] | None = None, **parts: list[
 
 
 def draw(count: int, seed: int) -> Traffic:
-    """Calibrated scores; the teacher is right on 85%, the student wrong on some of those."""
+    """A sample of calibrated scores; the teacher is right on 85%, the student wrong on some of those."""
     rng = np.random.default_rng(seed)
     score = rng.beta(1.2, 4, count)
     teacher = (rng.random(count) < 0.85).astype(float)
@@ -38,7 +38,7 @@ def draw(count: int, seed: int) -> Traffic:
 
 
 @given(SCORES, st.floats(0, 1))
-def test_a_share_is_kept_and_no_score_lower_would_keep_it(scores: list[float], share: float) -> None:
+def test_the_threshold_for_a_share_is_the_lowest_that_keeps_it(scores: list[float], share: float) -> None:
     seen = traffic(scores)
     threshold = for_share(seen, share)
     assert seen.sent_up(threshold).mean() <= share + 1e-9
@@ -47,14 +47,14 @@ def test_a_share_is_kept_and_no_score_lower_would_keep_it(scores: list[float], s
         assert seen.sent_up(max(lower)).mean() > share
 
 
-def test_novel_requests_count_in_the_share() -> None:
+def test_novel_requests_count_towards_the_share() -> None:
     seen = traffic([0.1, 0.2, 0.3, 0.4], [True, False, False, False])
     assert seen.sent_up(for_share(seen, 0.5)).tolist() == [True, False, False, True]
     with pytest.raises(TuneError, match=r"25.0% of the requests are novel"):
         for_share(seen, 0.2)
 
 
-def test_a_budget_by_hand() -> None:
+def test_the_threshold_for_a_budget_matches_values_computed_by_hand() -> None:
     seen = traffic([0.9, 0.8, 0.1], cost=[5.0, 2.0, 1.0])
     assert seen.sent_up(for_budget(seen, 8 / 3)).tolist() == [True, True, True]
     assert seen.sent_up(for_budget(seen, 7 / 3)).tolist() == [True, True, False]
@@ -62,11 +62,11 @@ def test_a_budget_by_hand() -> None:
     assert seen.sent_up(for_budget(seen, 4 / 3)).tolist() == [False, False, False]
     with pytest.raises(TuneError, match="no costs"):
         for_budget(traffic([0.5]), 1.0)
-    with pytest.raises(TuneError, match="does not even pay for the novel"):
+    with pytest.raises(TuneError, match="the novel requests alone cost more"):
         for_budget(traffic([0.5, 0.5], [True, False], cost=[9.0, 1.0]), 1.0)
 
 
-def test_a_point_by_hand() -> None:
+def test_share_retention_and_cost_of_a_threshold_match_values_computed_by_hand() -> None:
     seen = traffic([0.9, 0.1, 0.2, 0.3], student=[0, 1, 1, 0], teacher=[1, 1, 1, 1], cost=[4, 4, 4, 4])
     found = point(seen, 0.5)
     assert (found.share, found.retention, found.teacher_usd) == (0.25, 0.75, 1.0)
@@ -76,7 +76,7 @@ def test_a_point_by_hand() -> None:
     assert point(traffic([0.5]), 0.5).retention is None
 
 
-def test_the_p_value_holds_at_the_edge() -> None:
+def test_the_p_value_is_valid_at_a_mean_of_zero() -> None:
     # A mean of exactly 0: below .05 in at most 5% of the draws, and sampling error.
     rng = np.random.default_rng(5)
     draws = [rng.choice([-0.9, 0.1], p=[0.1, 0.9], size=500) for _ in range(400)]
@@ -86,7 +86,7 @@ def test_the_p_value_holds_at_the_edge() -> None:
 
 
 @pytest.mark.parametrize("floor", [0.98, 0.9])
-def test_the_guarantee_holds_over_200_draws(floor: float) -> None:
+def test_the_quality_guarantee_holds_over_200_samples(floor: float) -> None:
     world = draw(200_000, seed=1)
     assert world.student is not None
     assert world.teacher is not None
@@ -104,12 +104,12 @@ def test_the_guarantee_holds_over_200_draws(floor: float) -> None:
     assert broken <= 10 + 6
 
 
-def test_too_few_rows_are_refused_with_how_many_are_missing() -> None:
+def test_too_few_rows_are_an_error_that_estimates_how_many_are_missing() -> None:
     with pytest.raises(TuneError, match=r"60 rows are too few to promise 98.0% with 95% confidence: about \d+ more"):
         for_quality(draw(60, seed=2), 0.98, 0.95)
 
 
-def test_a_floor_that_no_number_of_rows_helps() -> None:
+def test_a_floor_that_more_rows_cannot_reach_is_an_error() -> None:
     bad = traffic([0.5] * 100, student=[0.0] * 100, teacher=[1.0] * 100)
     with pytest.raises(TuneError, match="more rows will not help"):
         for_quality(bad, 0.9, 0.95)
@@ -118,14 +118,14 @@ def test_a_floor_that_no_number_of_rows_helps() -> None:
 
 
 def cascade(count: int, seed: int) -> Traffic:
-    """Scores that know nothing, and log-probabilities that tell a good answer from a bad one."""
+    """Random scores, and log-probabilities that separate good answers from bad ones."""
     rng = np.random.default_rng(seed)
     worse = rng.random(count) < 0.3
     logprob = np.where(worse, -1.4, -0.25) * rng.uniform(0.8, 1.2, count)
     return Traffic(rng.random(count), np.zeros(count, bool), (~worse).astype(float), np.ones(count), None, logprob)
 
 
-def test_escalation_is_solved_together_with_the_threshold() -> None:
+def test_escalation_limit_and_threshold_are_chosen_together() -> None:
     rows = cascade(1500, seed=4)
     threshold, floor = for_quality_and_escalation(rows, 0.95, 0.95)
     assert floor in (-1.0, -0.7, -0.5)
@@ -137,7 +137,7 @@ def test_escalation_is_solved_together_with_the_threshold() -> None:
         for_quality_and_escalation(rows._replace(logprob=None), 0.95, 0.95)
 
 
-def test_the_guarantee_of_both_holds() -> None:
+def test_the_quality_guarantee_holds_for_threshold_and_escalation_together() -> None:
     world = cascade(100_000, seed=1)
     assert world.student is not None
     broken = 0
@@ -148,7 +148,7 @@ def test_the_guarantee_of_both_holds() -> None:
     assert broken <= 3 + 3
 
 
-def test_a_perfect_student_gets_everything() -> None:
+def test_a_student_as_good_as_the_teacher_gets_all_requests() -> None:
     same = traffic([n / 500 for n in range(500)], student=[1.0] * 500, teacher=[1.0] * 500)
     assert for_quality(same, 0.9, 0.95) == GRID[-1]
 

@@ -1,4 +1,4 @@
-"""What a text offers to choose from."""
+"""Features of multiple-choice prompts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from breakeven.router.features.choices import MEASURES, choices, measure
         ("", []),
     ],
 )
-def test_the_longest_run_of_listed_lines(text: str, found: list[str]) -> None:
+def test_the_options_are_the_longest_run_of_list_items(text: str, found: list[str]) -> None:
     assert choices(text) == found
 
 
-def test_measures_of_four_choices() -> None:
+def test_measures_of_four_options_match_values_computed_by_hand() -> None:
     said = dict(zip(MEASURES, measure("Q?\nA. red fox\nB. red dog\nC. Red fox!\nD. a cat sat"), strict=True))
     assert said["length of choices"] == pytest.approx(math.log1p((7 + 7 + 8 + 9) / 4))
     assert said["spread of their lengths"] == pytest.approx(math.log1p(math.sqrt(11) / 4))
@@ -39,7 +39,7 @@ def test_measures_of_four_choices() -> None:
     assert (said["two most alike"], said["two least alike"]) == (1.0, 0.0)
 
 
-def test_without_choices_all_measures_are_zero() -> None:
+def test_without_options_all_measures_are_zero() -> None:
     assert set(measure("What is the capital of France?")) == {0.0}
     assert set(measure("Dear all,\nwhat is the capital of France?")) == {0.0}
 
@@ -47,13 +47,13 @@ def test_without_choices_all_measures_are_zero() -> None:
 @given(
     st.lists(st.sampled_from(["A. ", "- ", "1) ", "\n", "\r\n", "word ", "\ud800", "\u00e9", " ", "\0"])).map("".join)
 )
-def test_every_text_has_sound_measures(text: str) -> None:
+def test_measures_are_bounded_for_every_text(text: str) -> None:
     said = measure(text)
     assert len(said) == len(MEASURES)
     assert all(0.0 <= value < 20.0 for value in said)
     assert all(value <= 1.0 for value in said[3:])
 
 
-def test_only_the_first_choices_are_compared() -> None:
+def test_only_the_first_ten_options_are_compared() -> None:
     ten = "".join(f"- choice {number}\n" for number in range(10))
     assert measure(ten + "- something else altogether\n" * 500) == measure(ten)

@@ -1,4 +1,4 @@
-"""Artifacts on disk: what was changed, cut or made by another version is refused with a word on why."""
+"""Artifacts on disk: changed, truncated and incompatible ones are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, rows: list[OutcomeRow]) -> Path:
     return tmp_path / "art"
 
 
-def test_round_trip(folder: Path, rows: list[OutcomeRow]) -> None:
+def test_a_written_artifact_loads_with_the_same_scores(folder: Path, rows: list[OutcomeRow]) -> None:
     loaded = load(folder)
     assert loaded.metadata["rows"] == 120
     assert loaded.metadata["sources"] == ["synthetic.jsonl"]
@@ -41,7 +41,7 @@ def test_round_trip(folder: Path, rows: list[OutcomeRow]) -> None:
     assert [again.difficulty.score(r.text) for r in rows] == [loaded.difficulty.score(r.text) for r in rows]
 
 
-def test_a_folder_is_replaced_whole_and_other_things_are_left_alone(folder: Path, rows: list[OutcomeRow]) -> None:
+def test_an_artifact_is_replaced_and_other_folders_are_left_alone(folder: Path, rows: list[OutcomeRow]) -> None:
     before = load(folder).hash
     assert train(rows[:80], folder, sources=["fewer"]) != before
     assert load(folder).metadata["rows"] == 80
@@ -71,7 +71,7 @@ def test_changed_metadata_does_not_load(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000])
-def test_cut_weights_do_not_load(folder: Path, size: int) -> None:
+def test_truncated_weights_do_not_load(folder: Path, size: int) -> None:
     path = folder / "weights.npz"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ArtifactError, match="does not match its hash"):
@@ -79,14 +79,14 @@ def test_cut_weights_do_not_load(folder: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("key", ["format", "features"])
-def test_another_version_does_not_load(folder: Path, key: str) -> None:
+def test_an_artifact_of_another_version_does_not_load(folder: Path, key: str) -> None:
     metadata = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps(metadata | {key: 99}))
     with pytest.raises(ArtifactError, match="another version of Breakeven; train it again"):
         load(folder)
 
 
-def test_weights_with_the_right_hash_and_the_wrong_content_do_not_load(folder: Path) -> None:
+def test_weights_that_are_not_an_archive_do_not_load(folder: Path) -> None:
     metadata = json.loads((folder / "metadata.json").read_text())
     for weights in (b"no zip at all", b""):
         digest = artifact._hash(weights, metadata)
@@ -110,9 +110,7 @@ def test_weights_with_the_right_hash_and_the_wrong_content_do_not_load(folder: P
         ("shape", lambda array: array[0]),
     ],
 )
-def test_tables_that_contradict_each_other_do_not_load(
-    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def test_inconsistent_tables_do_not_load(folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
     with np.load(folder / "weights.npz") as arrays:
         changed = {**arrays, name: change(arrays[name]).astype(arrays[name].dtype)}
     artifact.write(folder, changed, json.loads((folder / "metadata.json").read_text()), "")
@@ -121,7 +119,7 @@ def test_tables_that_contradict_each_other_do_not_load(
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_what_is_no_artifact(tmp_path: Path, content: str | None) -> None:
+def test_a_folder_without_an_artifact_does_not_load(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "metadata.json").write_text(content)
         (tmp_path / "weights.npz").write_bytes(b"")
@@ -129,7 +127,7 @@ def test_what_is_no_artifact(tmp_path: Path, content: str | None) -> None:
         load(tmp_path)
 
 
-def test_the_shipped_artifact_is_small_and_says_what_it_is() -> None:
+def test_the_shipped_artifact_is_small_and_has_a_card_without_research_only_data() -> None:
     loaded = load()
     assert sum(path.stat().st_size for path in artifact.SHIPPED.iterdir()) <= 10e6
     card = (artifact.SHIPPED / "MODEL_CARD.md").read_text()

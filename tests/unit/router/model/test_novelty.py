@@ -1,4 +1,4 @@
-"""Novelty: a quantile of the reference set that notices what is not like it."""
+"""Novelty: a calibrated quantile of the reference set that is high for other kinds of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from breakeven.router.features.extract import extract
 from breakeven.router.model.artifact import load
-from breakeven.router.model.novelty import Novelty, Surprise, shrink
+from breakeven.router.model.novelty import Novelty, TailScore, shrink
 from breakeven.router.outcomes import OutcomeError
 from breakeven.router.training.novelty import fit_novelty
 from tests.unit.router.conftest import make_rows
@@ -35,7 +35,7 @@ def test_every_text_has_a_novelty(text: str) -> None:
 
 
 def test_texts_like_the_reference_set_are_rarely_novel(novelty: Novelty) -> None:
-    seen = np.array([novelty.of(extract(row["prompt"])) for row in make_rows(1000, seed=5)])
+    seen = np.array([novelty.quantile(extract(row["prompt"])) for row in make_rows(1000, seed=5)])
     assert np.mean(seen >= 0.95) < 0.09
     assert 0.3 < np.mean(seen >= 0.5) < 0.6
 
@@ -51,25 +51,25 @@ def test_other_texts_are_novel(novelty: Novelty) -> None:
         "Quanto costa un biglietto per Roma?",
         "",
     ):
-        assert novelty.of(extract(text)) >= 0.99, text
+        assert novelty.quantile(extract(text)) >= 0.99, text
 
 
-def test_few_reference_texts_are_refused() -> None:
+def test_too_few_reference_texts_are_an_error() -> None:
     with pytest.raises(OutcomeError, match="at least 40 different texts, there are 1"):
         fit_novelty([extract("the same")] * 100)
 
 
-def test_a_small_reference_set_promises_no_more_than_it_can() -> None:
-    # With 60 texts no share of false alarms below 1 in 61 can be kept, so that nothing reaches .99.
+def test_a_small_reference_set_never_gives_a_high_novelty() -> None:
+    # With 60 texts no false positive rate below 1 in 61 can be guaranteed, so that nothing reaches .99.
     novelty = Novelty(fit_novelty([extract(row["prompt"]) for row in make_rows(60)]).tables)
-    assert novelty.of(extract("\u5b88\u8f66\u4e0a")) < 0.99
+    assert novelty.quantile(extract("\u5b88\u8f66\u4e0a")) < 0.99
 
 
-def test_surprise_by_hand() -> None:
-    surprise = Surprise([float(n) for n in range(99)])
-    assert surprise(-1.0) == pytest.approx(np.log(100 / 100))
-    assert surprise(49.0) == pytest.approx(np.log(100 / 51))
-    assert surprise(98.5) > surprise(98.0) > surprise(97.0)
+def test_the_tail_score_matches_values_computed_by_hand() -> None:
+    tail = TailScore([float(n) for n in range(99)])
+    assert tail(-1.0) == pytest.approx(np.log(100 / 100))
+    assert tail(49.0) == pytest.approx(np.log(100 / 51))
+    assert tail(98.5) > tail(98.0) > tail(97.0)
 
 
 @given(score=SHARE, novelty=SHARE, base=SHARE)

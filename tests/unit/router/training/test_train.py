@@ -21,7 +21,7 @@ from tests.unit.router.conftest import make_rows
 run = CliRunner().invoke
 
 
-def test_train_then_evaluate_then_route(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_trained_router_is_evaluated_and_routes(write_rows: Callable[..., Path], tmp_path: Path) -> None:
     rows, out, plot = write_rows(make_rows(600)), tmp_path / "art", tmp_path / "curve.png"
     result = run(app, ["train", str(rows), "--out", str(out)])
     assert result.exit_code == 0, result.output
@@ -43,7 +43,7 @@ def test_train_then_evaluate_then_route(write_rows: Callable[..., Path], tmp_pat
     assert "reason     difficult" in result.output
 
 
-def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_bad_row_is_an_error_and_nothing_is_written(write_rows: Callable[..., Path], tmp_path: Path) -> None:
     rows = make_rows(100)
     rows[41]["teacher_score"] = "high"
     path = write_rows(rows)
@@ -54,7 +54,7 @@ def test_a_bad_file_is_named_and_nothing_written(write_rows: Callable[..., Path]
 
 
 def many_words(count: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of made-up words, of which 300 are hard and 300 easy: more than a few rows can have."""
+    """Rows of made-up words, 300 hard and 300 easy ones: more than a small number of rows can contain."""
     letters = random.Random(0)
     words = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(600)]
     rng = random.Random(seed)
@@ -65,7 +65,7 @@ def many_words(count: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_prior_improves_ranking_with_few_rows(write_rows: Callable[..., Path], tmp_path: Path) -> None:
     out = tmp_path / "prior"
     train(outcomes.read([write_rows(many_words(600, 8))]), out, sources=["s"])
     tests = outcomes.read([write_rows(many_words(300, 9), "test.jsonl")])
@@ -85,7 +85,7 @@ def test_a_prior_helps_where_rows_are_few(write_rows: Callable[..., Path], tmp_p
 
 
 def all_of(path: Path) -> Path:
-    """The same rows without a split."""
+    """A copy of a file of rows without their splits."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     whole = path.with_name("all.jsonl")
     whole.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "split"}) + "\n" for row in rows))
@@ -100,7 +100,7 @@ def test_training_twice_gives_the_same_weights(write_rows: Callable[..., Path], 
 
 
 @pytest.mark.timeout(500)
-def test_mmlu_in_domain(data: Path, tmp_path: Path) -> None:
+def test_the_quality_on_mmlu_in_domain(data: Path, tmp_path: Path) -> None:
     path = data / "routellm_mmlu.jsonl.gz"
     train(outcomes.read([path], "train"), tmp_path / "art", sources=[path.name])
     assert sum(item.stat().st_size for item in (tmp_path / "art").iterdir()) <= 10e6

@@ -1,4 +1,4 @@
-"""`breakeven distill generate` from outside: what ends it early, and that nothing paid for is lost."""
+"""`breakeven distill generate` as a subprocess: reasons to stop early, and that no paid answer is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.models.support.generating import KEY, answer, command, environme
 from tests.unit.models.support.teacher import completion, error, serve
 
 
-def test_the_budget_is_never_passed_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+def test_the_budget_is_never_exceeded_and_a_higher_one_resumes(tmp_path: Path) -> None:
     # An answer costs 0.0002 USD; its worst case 331 * 10 + 100 * 20 = 0.00531 USD.
     file, out = prompts(tmp_path, 30), tmp_path / "data"
     with serve(answer, delay=0.01) as teacher:
@@ -37,7 +37,7 @@ def test_the_budget_is_never_passed_and_a_higher_one_goes_on(tmp_path: Path) -> 
         assert set(teacher.answered.values()) == {1}
 
 
-def test_429_5xx_and_lost_answers_are_tried_again(tmp_path: Path) -> None:
+def test_429_and_5xx_are_retried(tmp_path: Path) -> None:
     failures = [error(429, retry_after="0.3"), error(500), error(529), error(503)]
     times: list[float] = []
 
@@ -64,13 +64,13 @@ def test_429_5xx_and_lost_answers_are_tried_again(tmp_path: Path) -> None:
         ),
         (lambda: error(404, "no such model"), "check --base-url"),
         (lambda: error(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
-        (lambda: error(429, "slow down", retry_after="30"), "429: slow down; no answer for 1 s of patience"),
+        (lambda: error(429, "slow down", retry_after="30"), "429: slow down; no answer for 1 s"),
         (lambda: error(400, "Unsupported parameter: max_tokens"), "400: Unsupported parameter.*20 times"),
-        (lambda: PlainTextResponse("<html>login</html>"), "something else than a chat completion; 5 times"),
-        (lambda: JSONResponse({"choices": []}), "something else than a chat completion"),
+        (lambda: PlainTextResponse("<html>login</html>"), "but not with a chat completion; 5 times"),
+        (lambda: JSONResponse({"choices": []}), "but not with a chat completion"),
     ],
 )
-def test_an_api_without_hope_is_a_clear_stop_that_keeps_what_was_paid(tmp_path: Path, response: Any, said: str) -> None:
+def test_a_permanent_failure_stops_the_run_and_keeps_paid_answers(tmp_path: Path, response: Any, said: str) -> None:
     good = 6
 
     def script(body: dict[str, Any]) -> Response | str:
@@ -83,7 +83,7 @@ def test_an_api_without_hope_is_a_clear_stop_that_keeps_what_was_paid(tmp_path: 
         text = " ".join(done.stderr.split())
         assert re.search(said, text), text
         assert KEY not in done.stderr + done.stdout
-        assert "the same command goes on" in text
+        assert "run the same command again" in text
         assert len(rows(out / "train.jsonl") + rows(out / "eval.jsonl")) == good
         teacher.script = answer
         assert run(teacher, file, out).returncode == 0
@@ -91,7 +91,7 @@ def test_an_api_without_hope_is_a_clear_stop_that_keeps_what_was_paid(tmp_path: 
         assert len(teacher.answered) == 30
 
 
-def test_an_api_that_never_takes_a_request_is_a_stop_after_few(tmp_path: Path) -> None:
+def test_an_api_that_rejects_every_request_stops_the_run_early(tmp_path: Path) -> None:
     with serve(lambda body: error(400, "Unsupported parameter: max_tokens")) as teacher:
         done = run(teacher, prompts(tmp_path, 30), tmp_path / "data")
         assert done.returncode == 3
@@ -99,7 +99,7 @@ def test_an_api_that_never_takes_a_request_is_a_stop_after_few(tmp_path: Path) -
         assert len(teacher.bodies) <= 9
 
 
-def test_an_answer_without_usage_counts_its_worst_case_against_the_budget(tmp_path: Path) -> None:
+def test_an_answer_without_usage_counts_with_its_worst_case(tmp_path: Path) -> None:
     def script(body: dict[str, Any]) -> Response:
         made = completion(answer(body))
         del made["usage"]
@@ -113,14 +113,14 @@ def test_an_answer_without_usage_counts_its_worst_case_against_the_budget(tmp_pa
         assert cost["usd"] == "0"
         assert float(cost["possibly_usd"]) == pytest.approx(2 * (330 * 10 + 100 * 20) / 1e6, rel=0.01)
         assert facts(out)["tokens"]["calls_without_usage"] == 2
-        assert "perhaps paid besides" in done.stdout
+        assert "possibly paid in addition" in done.stdout
 
 
 @pytest.mark.timeout(300)
-def test_kills_at_random_points_and_reruns_give_the_same_dataset(tmp_path: Path) -> None:
+def test_reruns_after_kills_at_random_times_give_the_same_dataset(tmp_path: Path) -> None:
     count, concurrency = 60, 4
     file, out, whole = prompts(tmp_path, count), tmp_path / "data", tmp_path / "whole"
-    chance = random.Random(5)
+    rng = random.Random(5)
     with serve(answer) as teacher:
         assert run(teacher, file, whole).returncode == 0
     with serve(answer, delay=0.15) as teacher:
@@ -131,7 +131,7 @@ def test_kills_at_random_points_and_reruns_give_the_same_dataset(tmp_path: Path)
             asked = len(teacher.bodies)
             while len(teacher.bodies) == asked and process.poll() is None:
                 time.sleep(0.01)
-            time.sleep(chance.uniform(0.0, 0.4))
+            time.sleep(rng.uniform(0.0, 0.4))
             hard = attempt % 2 == 0
             process.send_signal(signal.SIGKILL if hard else signal.SIGTERM)
             _, said = process.communicate(timeout=30)
@@ -148,13 +148,13 @@ def test_kills_at_random_points_and_reruns_give_the_same_dataset(tmp_path: Path)
         assert terms >= 3
         for name in ("train.jsonl", "eval.jsonl"):
             assert (out / name).read_bytes() == (whole / name).read_bytes()
-        # Only calls that were under way at a SIGKILL can have been answered twice: they are counted.
+        # Only calls in flight at a SIGKILL can have been answered twice: they are counted.
         lost = facts(out)["cost"]["calls_cut_off_by_a_kill"]
         assert sum(n - 1 for n in teacher.answered.values()) <= lost <= kills * concurrency
         assert facts(out)["cost"]["replies"] == count
 
 
-def test_a_second_signal_cuts_off_calls_under_way_and_counts_them(tmp_path: Path) -> None:
+def test_a_second_signal_cancels_calls_in_flight_and_counts_them_as_possibly_paid(tmp_path: Path) -> None:
     file, out = prompts(tmp_path, 4), tmp_path / "data"
     with serve(answer, delay=8.0) as teacher:
         line = command(teacher, file, out)
@@ -165,7 +165,7 @@ def test_a_second_signal_cuts_off_calls_under_way_and_counts_them(tmp_path: Path
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-        assert process.poll() is None, "the first signal waits for the calls under way"
+        assert process.poll() is None, "the first signal waits for the calls in flight"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 2
@@ -176,7 +176,7 @@ def test_a_second_signal_cuts_off_calls_under_way_and_counts_them(tmp_path: Path
         assert facts(out)["cost"]["calls_cut_off_by_a_kill"] == 4
 
 
-def test_a_prompt_that_the_api_refuses_is_given_up_and_named(tmp_path: Path) -> None:
+def test_a_prompt_that_the_api_rejects_is_given_up_and_reported(tmp_path: Path) -> None:
     def script(body: dict[str, Any]) -> Response | str:
         too_long = body["messages"][-1]["content"] == "question 3"
         return error(400, "maximum context length is 5 tokens") if too_long else answer(body)
@@ -193,7 +193,7 @@ def test_a_prompt_that_the_api_refuses_is_given_up_and_named(tmp_path: Path) -> 
         assert "--system" in absent.stderr
 
 
-def test_a_full_disk_is_a_clear_stop_and_the_journal_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_a_rerun_resumes(tmp_path: Path) -> None:
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 
@@ -210,6 +210,6 @@ def test_a_full_disk_is_a_clear_stop_and_the_journal_goes_on(tmp_path: Path) -> 
         assert 0 < answered < 30
         assert run(teacher, file, out).returncode == 0
         assert len(rows(out / "train.jsonl") + rows(out / "eval.jsonl")) == 30
-        # What was under way when the disk was full is asked again, and counted.
+        # Calls in flight when the disk was full are sent again, and counted.
         again = sum(teacher.answered.values()) - 30
         assert 0 <= again <= facts(out)["cost"]["calls_cut_off_by_a_kill"] <= 17
