@@ -57,7 +57,7 @@ def test_both_kinds_of_inner_loops_are_compared() -> None:
 
 
 def test_samples_are_counted_for_the_innermost_stage() -> None:
-    raw = "Relay.serve (r.py);prepare (p.py);_decide (p.py);x (y.py) 3\n"
-    raw += "Relay.serve (r.py);prepare (p.py);json (j.py) 1\nWriter._run (w.py);Condition.wait (threading.py) 50\n"
+    raw = "Relay.serve (r.py);_Routing.decide (p.py);decision_for (p.py);x (y.py) 3\n"
+    raw += "Relay.serve (r.py);admit (p.py);json (j.py) 1\nWriter._run (w.py);Condition.wait (threading.py) 50\n"
     shares = budget(raw)
     assert (shares["decide"], shares["read"], shares["settle"]) == (0.75, 0.25, 0.0)
