@@ -1,6 +1,7 @@
-"""The arms: every gateway in front of the same upstream, started by its own command, each as one process tree.
+"""The gateways that are compared ("arms"), all in front of the same upstream, each started as a process tree of its
+own.
 
-Peers are found by environment variables and on the PATH; what is absent is left out and said so:
+Peers are found by environment variables and on the PATH; missing ones are left out, with a message:
 BREAKEVEN_BENCH_LITELLM and BREAKEVEN_BENCH_VLLM_ROUTER (commands), BREAKEVEN_BENCH_PORTKEY (a start-server.js), nginx.
 """
 
@@ -29,7 +30,7 @@ _START_SECONDS = 90.0
 
 @dataclass
 class Arm:
-    """One way to the upstream. `headers` are what its client must send."""
+    """One gateway, or the direct connection to the upstream. `headers` are those that its client must send."""
 
     name: str
     does: str
@@ -42,15 +43,15 @@ class Arm:
     process: psutil.Process | None = None
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process tree so far; 0 for direct."""
+        """The CPU seconds (user and system) of the process tree so far; 0 for the direct connection."""
         return sum(_cpu_seconds(process) for process in self._tree())
 
     def cpu_by_process(self) -> list[float]:
-        """The same for each process of the tree."""
+        """The CPU seconds so far of each process of the tree."""
         return [_cpu_seconds(process) for process in self._tree()]
 
     def memory_bytes(self) -> int:
-        """Resident memory of the process tree."""
+        """The resident memory of the process tree, in bytes."""
         return sum(p.memory_info().rss for p in self._tree())
 
     def _tree(self) -> list[psutil.Process]:
@@ -60,7 +61,7 @@ class Arm:
 
 
 def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
-    """All arms that can be started here, and why the others cannot."""
+    """The arms that can be started on this machine, and messages on why the others cannot."""
     arms = [Arm("direct", "no gateway", [], upstream, ""), breakeven(upstream, folder)]
     missing = []
     for name, make in (("nginx", _nginx), ("vllm-router", _vllm_router), ("Portkey", _portkey), ("LiteLLM", _litellm)):
@@ -74,7 +75,7 @@ def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
 
 @contextlib.contextmanager
 def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm]:
-    """The arm's process, ready; ended with the block."""
+    """Start an arm, pinned to `cores` if given, wait until it is ready, and end it with the context."""
     if not arm.command:
         yield arm
         return
@@ -107,8 +108,8 @@ def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm
 
 
 @contextlib.contextmanager
-def alone(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
-    """The other arms stand still while the block runs: all share one core, and some have work without requests."""
+def others_paused(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
+    """Pause the other arms (SIGSTOP) while the context is open: all share a core, and some use it even when idle."""
     others = [process for other in arms if other is not arm for process in other._tree()]
     try:
         for process in others:
@@ -121,7 +122,7 @@ def alone(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
 
 def _cpu_seconds(process: psutil.Process) -> float:
     try:
-        # The kernel's own sums in nanoseconds; the times of a process come in steps of 10 ms.
+        # The scheduler's counters are in nanoseconds; the CPU times of psutil have a resolution of 10 ms.
         folder = Path(f"/proc/{process.pid}/task")
         return sum(int((task / "schedstat").read_text().split()[0]) for task in folder.iterdir()) / 1e9
     except (OSError, ValueError, IndexError):
@@ -130,14 +131,14 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port on 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def await_port(port: int) -> None:
-    """Wait until somebody listens there. Raises RuntimeError after a while."""
+    """Wait until a port accepts connections. Raises RuntimeError on a timeout."""
     end = time.monotonic() + _START_SECONDS
     while not _listens(port):
         if time.monotonic() > end:
@@ -152,7 +153,7 @@ def _listens(port: int) -> bool:
 
 
 def breakeven(upstream: int, folder: Path, *, name: str = "Breakeven", workers: int = 1, keys: int = 1) -> Arm:
-    """Our own arm, with everything on. Of its `keys` the bench has the last one."""
+    """Breakeven with all features on, and this many client `keys`, of which the benchmark uses the last."""
     port = free_port()
     config = folder / f"{name.replace(' ', '-')}.yaml"
     url = f"http://127.0.0.1:{upstream}/v1"
