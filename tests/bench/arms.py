@@ -1,7 +1,8 @@
-"""The arms: every gateway in front of the same upstream, started by its own command, each as one process tree.
+"""The gateways that are compared ("arms"), all in front of the same upstream, each started as a process tree of its
+own.
 
 BREAKEVEN_BENCH_BEFORE names the `breakeven` program of another version, to be measured beside this one. Peers are
-found by environment variables and on the PATH; what is absent is left out and said so:
+found by environment variables and on the PATH; missing ones are left out, with a message:
 BREAKEVEN_BENCH_LITELLM and BREAKEVEN_BENCH_VLLM_ROUTER (commands), BREAKEVEN_BENCH_PORTKEY (a start-server.js), nginx.
 """
 
@@ -30,7 +31,7 @@ _START_SECONDS = 90.0
 
 @dataclass
 class Arm:
-    """One way to the upstream. `headers` are what its client must send."""
+    """One gateway, or the direct connection to the upstream. `headers` are those that its client must send."""
 
     name: str
     does: str
@@ -43,15 +44,15 @@ class Arm:
     process: psutil.Process | None = None
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process tree so far; 0 for direct."""
+        """The CPU seconds (user and system) of the process tree so far; 0 for the direct connection."""
         return sum(_cpu_seconds(process) for process in self._tree())
 
     def cpu_by_process(self) -> list[float]:
-        """The same for each process of the tree."""
+        """The CPU seconds so far of each process of the tree."""
         return [_cpu_seconds(process) for process in self._tree()]
 
     def memory_bytes(self) -> int:
-        """Resident memory of the process tree."""
+        """The resident memory of the process tree, in bytes."""
         return sum(p.memory_info().rss for p in self._tree())
 
     def _tree(self) -> list[psutil.Process]:
@@ -61,7 +62,7 @@ class Arm:
 
 
 def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
-    """All arms that can be started here, and why the others cannot."""
+    """The arms that can be started on this machine, and messages on why the others cannot."""
     arms = [Arm("direct", "no gateway", [], upstream, ""), breakeven(upstream, folder)]
     before = os.environ.get("BREAKEVEN_BENCH_BEFORE")
     if before is not None:
@@ -78,7 +79,7 @@ def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
 
 @contextlib.contextmanager
 def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm]:
-    """The arm's process, ready; ended with the block."""
+    """Start an arm, pinned to `cores` if given, wait until it is ready, and end it with the context."""
     if not arm.command:
         yield arm
         return
@@ -111,8 +112,8 @@ def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm
 
 
 @contextlib.contextmanager
-def alone(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
-    """The other arms stand still while the block runs: all share one core, and some have work without requests."""
+def others_paused(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
+    """Pause the other arms (SIGSTOP) while the context is open: all share a core, and some use it even when idle."""
     others = [process for other in arms if other is not arm for process in other._tree()]
     try:
         for process in others:
@@ -125,7 +126,7 @@ def alone(arm: Arm, arms: Sequence[Arm]) -> Iterator[None]:
 
 def _cpu_seconds(process: psutil.Process) -> float:
     try:
-        # The kernel's own sums in nanoseconds; the times of a process come in steps of 10 ms.
+        # The scheduler's counters are in nanoseconds; the CPU times of psutil have a resolution of 10 ms.
         folder = Path(f"/proc/{process.pid}/task")
         return sum(int((task / "schedstat").read_text().split()[0]) for task in folder.iterdir()) / 1e9
     except (OSError, ValueError, IndexError):
@@ -134,14 +135,14 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port on 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def await_port(port: int) -> None:
-    """Wait until somebody listens there. Raises RuntimeError after a while."""
+    """Wait until a port accepts connections. Raises RuntimeError on a timeout."""
     end = time.monotonic() + _START_SECONDS
     while not _listens(port):
         if time.monotonic() > end:
@@ -164,7 +165,7 @@ def breakeven(
     keys: int = 1,
     program: Sequence[str] = BREAKEVEN,
 ) -> Arm:
-    """Our own arm, with everything on, started by `program`. Of its `keys` the bench has the last one."""
+    """Breakeven with all features on, started by `program`, and this many client `keys`, of which the last is used."""
     port = free_port()
     config = folder / f"{name.replace(' ', '-')}.yaml"
     url = f"http://127.0.0.1:{upstream}/v1"

@@ -1,4 +1,4 @@
-"""What one POST costs by client: ours, aiohttp and httpx2 over aiohttp, against the bench's upstream.
+"""Measures the CPU time of a POST with our client, aiohttp, and httpx2 over aiohttp, against the benchmark's upstream.
 
 `python -m tests.bench.clients [--requests 3000]`; `pip install httpx-aiohttp[httpx2]` for the other two. CPU of this
 process, best of three.
@@ -105,7 +105,7 @@ def main() -> None:
             if importlib.util.find_spec(needs) is None:
                 print(f"{name}: not installed")
             else:
-                # Sessions are not closed: the process ends.
+                # The sessions are not closed, since the process ends here.
                 microseconds = uvloop.run(_measure(make, f"http://127.0.0.1:{port}/v1", given.requests))
                 print(f"{name}: {microseconds:.0f} us of CPU a request")
     finally:

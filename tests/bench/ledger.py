@@ -1,4 +1,4 @@
-"""How long `breakeven report` takes over a year of attempts.
+"""Measures the time of `breakeven report` over a year of attempts.
 
 `python -m tests.bench.ledger [--attempts 10000000]` fills a SQLite ledger with a year of single requests by SQL, with
 the hourly sums that the gateway would have written, and prints the wall time of the command, start of Python included.
@@ -55,7 +55,7 @@ FROM requests r JOIN attempts a ON a.request = r.id WHERE r.at >= :since AND r.a
 
 
 def fill(engine: Engine, attempts: int, start: int) -> None:
-    """A year of requests with one attempt each, from `start` (microseconds, a whole hour)."""
+    """Insert a year of requests with one attempt each, from `start` on (microseconds since the epoch, a full hour)."""
     step = _YEAR_HOURS * HOUR // attempts
     for first in range(0, attempts, _CHUNK):
         last = min(attempts, first + _CHUNK)
@@ -70,7 +70,7 @@ def fill(engine: Engine, attempts: int, start: int) -> None:
 
 
 def measure(config: Path, *options: str) -> tuple[float, float, str]:
-    """Wall and CPU seconds of the best of three runs, and what the last printed."""
+    """The wall and CPU seconds of the fastest of three runs, and the output of the last."""
     times = []
     for _ in range(3):
         began, used = time.perf_counter(), _cpu_of_children()
@@ -86,7 +86,7 @@ def _cpu_of_children() -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill, measure, print."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", type=int, default=10_000_000)
     wanted = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Load: closed loops for the ceiling, fixed rates for latency. Raw asyncio, so that it costs little itself."""
+"""Load generation with low overhead on raw asyncio: closed loops for the maximum rate, fixed rates for latency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SWITCH_SECONDS = 0.0001
 
 @dataclass
 class Result:
-    """What a run measured. Latencies are seconds; `gaps` the longest pause within each stream."""
+    """The measurements of a run: latencies in seconds, and in `gaps` the longest pause of each stream."""
 
     seconds: float = 0.0
     requests: int = 0
@@ -24,7 +24,7 @@ class Result:
 
 
 def request(path: str, body: dict[str, object], key: str | None, headers: dict[str, str] | None = None) -> bytes:
-    """The bytes of one POST."""
+    """A POST request as bytes; `key` is the API key, None for none."""
     data = json.dumps(body, separators=(",", ":")).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     given = {"content-length": str(len(data)), **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
@@ -33,7 +33,7 @@ def request(path: str, body: dict[str, object], key: str | None, headers: dict[s
 
 
 class Connection:
-    """One keep-alive connection that asks and reads to the end of the answer."""
+    """A keep-alive connection that sends requests and reads the complete responses."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -41,7 +41,7 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, data: bytes, result: Result) -> None:
-        """One request; adds to the result."""
+        """Send one request, read the response, and add the measurements to `result`."""
         started = time.perf_counter()
         try:
             if self._writer is None:
@@ -81,14 +81,14 @@ class Connection:
         return done
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
 
 
 async def closed(port: int, data: bytes, *, connections: int, seconds: float) -> Result:
-    """Each connection asks again as soon as it was answered."""
+    """Closed-loop load: each connection sends the next request as soon as the response is complete."""
     result = Result()
     started = time.perf_counter()
     end = started + seconds
@@ -107,11 +107,10 @@ async def closed(port: int, data: bytes, *, connections: int, seconds: float) ->
 async def fixed(
     port: int, data: bytes, *, rate: float, seconds: float, warm_seconds: float = 0.5, connections: int = 64
 ) -> Result:
-    """Requests leave on a schedule, whether or not earlier ones came back; latency counts from the schedule.
+    """Open-loop load: requests are sent at a fixed `rate` per second, and latencies are relative to the schedule.
 
-    What leaves in the first `warm_seconds`, when connections are opened, counts to no latency.
-    A thread keeps the time: timers of an event loop are whole milliseconds, in which several requests would leave at
-    once and wait for each other.
+    Requests of the first `warm_seconds`, when connections are opened, are not measured. A thread triggers the requests:
+    an event loop's timers have a resolution of a millisecond, so that several requests would be sent together.
     """
     result = Result()
     idle = [Connection(port) for _ in range(connections)]

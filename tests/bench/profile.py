@@ -1,4 +1,4 @@
-"""Where the time of a request goes: a budget by stage and a flame graph, both from py-spy.
+"""Profiles a request with py-spy: the share of each stage, and a flame graph.
 
 `python -m tests.bench.profile --out docs/benchmarks [--seconds 8]` writes budget.md and flame.svg; needs `py-spy` and
 the right to look into a process (root, or ptrace allowed).
@@ -24,7 +24,7 @@ from tests.bench import load
 from tests.bench.arms import Arm, await_port, breakeven, free_port, started
 from tests.bench.run import Workload, request, workloads
 
-# The stage of a sample is that of the innermost frame that is named here.
+# A sample belongs to the stage of its innermost frame that is listed here.
 _STAGES = {
     "read": {
         "DirectClient._body",
@@ -49,12 +49,12 @@ _STAGES = {
 }
 _STAGE_OF = {name: stage for stage, names in _STAGES.items() for name in names}
 _REST = "event loop and the rest"
-# A thread that waits is no cost; py-spy takes some of them for busy.
+# Waiting threads, some of which py-spy reports as busy.
 _WAITING = ("Condition.wait", "wait (threading.py", "Event.wait (threading.py")
 
 
 def stage(stack: str) -> str | None:
-    """Which stage a stack (outermost first, `;` between) belongs to; None for a thread that waits."""
+    """The stage of a stack (frames separated by `;`, outermost first); None for a waiting thread."""
     frames = stack.split(";")
     if frames[-1].startswith(_WAITING):
         return None
@@ -66,7 +66,7 @@ def stage(stack: str) -> str | None:
 
 
 def budget(raw: str) -> dict[str, float]:
-    """The share of each stage in py-spy's raw output."""
+    """The share of each stage, in [0, 1], in py-spy's raw output."""
     samples: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -78,7 +78,7 @@ def budget(raw: str) -> dict[str, float]:
 
 
 def _recorded(arm: Arm, workload: Workload, seconds: float, form: str, out: Path) -> float:
-    """Record the arm under load. Returns CPU microseconds a request, or an event of a streamed workload."""
+    """Profile an arm under load. Returns the CPU microseconds per request, or per event of a streamed workload."""
     assert arm.process is not None
     data = request(arm, workload)
     rest = 2.0 if workload.streamed else 0.5
@@ -96,7 +96,7 @@ def _recorded(arm: Arm, workload: Workload, seconds: float, form: str, out: Path
     program = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
     command = [program, *command[1:], "--format", form, "--output", str(out), "--function"]
     subprocess.run(command, check=True, capture_output=True)
-    # The graph has the command as its title: where the program lies on this machine says nothing to others.
+    # The title of the graph is the command; remove this machine's paths from it.
     out.write_text(out.read_text().replace(program, "py-spy"))
     running.join()
     used = arm.cpu_seconds() - before

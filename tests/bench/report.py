@@ -1,4 +1,4 @@
-"""The bench's figures as JSON, Markdown and a plot."""
+"""Writes the benchmark's figures as JSON, Markdown and a plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 
 def write(figures: dict[str, Any], out: Path, command: str) -> None:
-    """bench.json, bench.md and bench.png in the folder `out`."""
+    """Write bench.json, bench.md and bench.png to the directory `out`; `command` is the one that was run."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (out / "bench.md").write_text("\n".join(_lines(figures, command)) + "\n", encoding="utf-8")

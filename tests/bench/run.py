@@ -1,4 +1,4 @@
-"""The bench: all arms in one run on one machine, in interleaved rounds, as a table, JSON and a plot.
+"""The benchmark: measures all arms in one run on one machine, in interleaved rounds, as a table, JSON and a plot.
 
 `python -m tests.bench.run --out docs/benchmarks [--seconds 5] [--rounds 3] [--only direct,Breakeven]`
 """
@@ -25,7 +25,7 @@ import psutil
 import uvloop
 
 from tests.bench import load
-from tests.bench.arms import KEY, Arm, alone, available, await_port, breakeven, free_port, started
+from tests.bench.arms import KEY, Arm, available, await_port, breakeven, free_port, others_paused, started
 from tests.bench.report import write
 from tests.bench.upstream import PACED_MAX_TOKENS
 
@@ -35,7 +35,7 @@ Body = dict[str, object]
 
 @dataclass(frozen=True)
 class Workload:
-    """One kind of traffic."""
+    """A kind of request to measure."""
 
     name: str
     body: Body
@@ -44,7 +44,7 @@ class Workload:
 
 
 def workloads(streams: int) -> list[Workload]:
-    """What issue and docs call them."""
+    """The workloads, under the names that the docs use; `streams` is the number of concurrent streams."""
 
     def chat(content: object, **more: object) -> Body:
         system = {"role": "system", "content": "You are a helpful assistant."}
@@ -68,7 +68,7 @@ def workloads(streams: int) -> list[Workload]:
 
 
 def measure(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
-    """One run of one workload; CPU is that of the arm's process tree."""
+    """One run of a workload at full load: rates, and the CPU time of the arm's process tree."""
     before = arm.cpu_seconds()
     data = request(arm, workload)
     if not workload.streamed and shutil.which("wrk"):
@@ -93,7 +93,7 @@ def measure(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
 
 
 def latency(arm: Arm, workload: Workload, rate: float, seconds: float) -> dict[str, float]:
-    """Latencies in milliseconds at a fixed rate."""
+    """Latency quantiles in milliseconds at a fixed `rate` of requests per second."""
     result = uvloop.run(load.fixed(arm.port, request(arm, workload), rate=rate, seconds=seconds))
     return {f"p{percent}_ms": 1000 * _quantile(result.latencies, percent / 100) for percent in (50, 95, 99)} | {
         "rate": rate,
@@ -102,7 +102,7 @@ def latency(arm: Arm, workload: Workload, rate: float, seconds: float) -> dict[s
 
 
 def request(arm: Arm, workload: Workload) -> bytes:
-    """The bytes of one request as this arm's client sends it."""
+    """The HTTP request of a workload, as bytes, as this arm's client sends it."""
     return load.request("/v1/chat/completions", workload.body, KEY, arm.headers)
 
 
@@ -133,7 +133,7 @@ def _median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, streams: int) -> dict[str, object]:
-    """All arms, all workloads; the medians over the rounds."""
+    """Measure all arms on all workloads (or `only` some): the medians over the rounds, as a dict for JSON."""
     cores = sorted(os.sched_getaffinity(0))
     ours, theirs = (cores[:1], cores[1:]) if len(cores) > 1 else (None, None)
     port = free_port()
@@ -181,12 +181,12 @@ def _rounds(
 ) -> dict[str, dict[str, dict[str, float]]]:
     runs: dict[str, dict[str, list[dict[str, float]]]] = {arm.name: {k.name: [] for k in kinds} for arm in arms}
     for arm in arms:
-        with alone(arm, arms):
+        with others_paused(arm, arms):
             measure(arm, kinds[0], 1.0)  # warm
     for _ in range(rounds):
         for kind in kinds:
             for arm in arms:
-                with alone(arm, arms):
+                with others_paused(arm, arms):
                     runs[arm.name][kind.name].append(measure(arm, kind, seconds))
     return {name: {kind: _median(of) for kind, of in by.items()} for name, by in runs.items()}
 
@@ -194,13 +194,13 @@ def _rounds(
 def _latencies(
     arms: list[Arm], kind: Workload, table: dict[str, dict[str, dict[str, float]]], seconds: float, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Each arm at half its own ceiling, and direct at the same rate right after it; medians of the rounds."""
+    """Latencies of each arm at half its maximum rate, and of the direct connection at the same rate: medians."""
     direct = next((arm for arm in arms if arm.name == "direct"), None)
     runs: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
     for _ in range(rounds):
         for arm in arms:
             rate = min(4000.0, table[arm.name][kind.name]["requests_per_second"] / 2)
-            with alone(arm, arms):
+            with others_paused(arm, arms):
                 run = latency(arm, kind, rate, seconds)
                 if direct is not None and arm is not direct:
                     beside = latency(direct, kind, rate, seconds)
@@ -210,7 +210,7 @@ def _latencies(
 
 
 def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
-    """One worker, two, and two gateways of one worker that share nothing, in turns, on whatever cores there are."""
+    """Alternate between one worker, two workers, and two independent gateways, without pinning cores."""
     found: dict[str, list[dict[str, float]]] = {"1": [], "2": [], "1 + 1": []}
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
 
@@ -239,8 +239,8 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
                         "busiest_share": max(used) / sum(used),
                     }
                 )
-        # At rates that leave the cores idle, so that nobody waits for load and upstream, which run on them as well, and
-        # with each worker as busy as the one: where requests come apart, a request costs more, with any number.
+        # At rates that leave the cores partly idle, since the load and the upstream run on them too, and with the same
+        # rate per worker: at lower rates a request costs more CPU, whatever the number of workers.
         each = found["1"][-1]["requests_per_second"] / 8
         for _ in range(max(5, rounds)):
             for name, used_for in paced.items():
@@ -256,7 +256,7 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
 
 
 def _all_up(arm: Arm, workers: int) -> None:
-    """Wait until each worker has used the CPU that its start takes, so that none starts while it is measured."""
+    """Wait until each worker has used the CPU time of a start, so that none is still starting when it is measured."""
     before = -1.0
     processes = 1 if workers == 1 else workers + 1
     while len(arm.cpu_by_process()) < processes or arm.cpu_seconds() - before > 0.1:

@@ -1,4 +1,4 @@
-"""Whether the cost of a request grows with anything: prompt, keys, ledger, open streams.
+"""Measures how the cost of a request depends on prompt length, number of keys, ledger size and open streams.
 
 `python -m tests.bench.scaling --out docs/benchmarks [--seconds 2] [--rows 10000000]` writes scaling.md. Each figure is
 the least of three runs: CPU microseconds of the gateway's process, which other work on the machine can only add to.
@@ -47,7 +47,7 @@ def _request_us(arm: Arm, body: dict[str, object], seconds: float) -> float:
 def _us(arm: Arm, data: bytes, connections: int, seconds: float, *, streamed: bool) -> float:
     before = arm.cpu_seconds()
     result = uvloop.run(load.closed(arm.port, data, connections=connections, seconds=seconds))
-    # Until the ledger has the last records as well.
+    # Wait until the last records are in the ledger.
     time.sleep(0.3)
     used = arm.cpu_seconds() - before
     assert not result.failures, f"{result.failures} failures"
@@ -92,7 +92,7 @@ def _streams(arm: Arm, events: int, numbers: Sequence[int]) -> Iterator[str]:
     yield "| ---: | ---: | ---: | ---: |"
     data = load.request("/v1/chat/completions", _body(1_000, "student", stream=True, max_tokens=PACED_MAX_TOKENS), KEY)
     for count in numbers:
-        # Each connection asks once: for a whole stream of `events`, and it lasts longer than these seconds.
+        # Each connection sends one request, for a stream of `events` that lasts longer than these seconds.
         before = arm.cpu_seconds()
         result = uvloop.run(load.closed(arm.port, data, connections=count, seconds=events * _INTERVAL_SECONDS / 2))
         used = arm.cpu_seconds() - before

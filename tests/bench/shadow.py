@@ -1,4 +1,4 @@
-"""Shadow traffic under load: what clients wait with it and without it, and whether every call of it is in the ledger.
+"""Measures client latencies with and without shadow traffic, and checks that all its calls are in the ledger.
 
 `python -m tests.bench.shadow --out docs/benchmarks/shadow.md`: two gateways that differ in `shadow.rate` alone, asked
 in turns at a fixed rate in one run. The teacher counts what it got.
@@ -21,13 +21,13 @@ from tests.bench.load import fixed, request
 from tests.contract.gateway import Gateway, running
 from tests.contract.scripted import answer, completion
 
-# Of the scripted usage: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD a million, in picodollars.
+# The cost of a scripted call: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD per million, in picodollars.
 _CALL = 160_000_000
 _NEVER_FULL = {"max_queue": 100_000, "monthly_budget_usd": 1000, "concurrency": 4}
 
 
 def settle(gateway: Gateway) -> dict[str, float]:
-    """Until every drawn request has ended; the counts by result."""
+    """Wait until every sampled request has ended. Returns the counts by result."""
 
     def counts() -> dict[str, float]:
         prefix = "breakeven_shadow_total{"
@@ -43,7 +43,7 @@ def settle(gateway: Gateway) -> dict[str, float]:
 
 
 def measure(rate: float, share: float, seconds: float, rounds: int) -> dict[str, object]:
-    """The figures of one run; latencies in milliseconds."""
+    """Run at `rate` requests per second and a shadow `share`. Returns the figures, with latencies in milliseconds."""
     latencies: dict[str, list[float]] = {"without": [], "with": []}
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def measure(rate: float, share: float, seconds: float, rounds: int) -> dict[str,
 
 
 def quantiles(values: list[float]) -> dict[str, float]:
-    """p50, p95 and p99."""
+    """The p50, p95 and p99 of the values."""
     cuts = statistics.quantiles(values, n=100)
     return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}
 

@@ -1,4 +1,4 @@
-"""A soak: minutes of mixed load with aborts and faults, and what must hold at its end.
+"""A soak test: minutes of mixed load with aborts and faults, and the checks at its end.
 
 `python -m tests.bench.soak --minutes 10 --out docs/benchmarks/soak.md`
 
@@ -38,7 +38,7 @@ _ABORTS, _FAULTS = 0.05, 0.05
 
 @dataclass
 class Load:
-    """The clients: `rate` requests a second, half of them streamed."""
+    """The clients: `rate` requests per second, half of them streamed."""
 
     port: int
     rate: float
@@ -107,11 +107,11 @@ class Load:
 
 
 class Gateway:
-    """The gateway under soak, looked at from outside."""
+    """The gateway under test, observed from outside its process."""
 
     def __init__(self, folder: Path, student: int, teacher: int) -> None:
         self._folder = folder
-        # A busy machine may need more than 2 s to connect; what never arrived would be in the ledger alone.
+        # A busy machine may need more than 2 s to connect; an attempt that never arrived would only be in the ledger.
         common = {"timeouts": {"connect_seconds": 20}}
         student_url, teacher_url = (f"http://127.0.0.1:{port}/v1" for port in (student, teacher))
         config = {
@@ -144,7 +144,7 @@ class Gateway:
         raise RuntimeError((self._folder / "gateway.log").read_text())
 
     async def metrics(self) -> dict[str, float]:
-        """Samples summed over their labels."""
+        """The values of its metrics, summed over their labels."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         text = (await reader.read()).decode()
@@ -167,8 +167,8 @@ class Gateway:
             metrics["breakeven_tasks"],
         )
 
-    async def rests(self, since: float, before: Sample) -> Sample:
-        """The sample once it is as at rest, or after a while; an idle connection to an upstream lives for 4 to 8 s."""
+    async def idle_again(self, since: float, before: Sample) -> Sample:
+        """A sample once the gateway is idle again, or on a timeout; idle upstream connections live 4 to 8 s."""
         for _ in range(40):
             await asyncio.sleep(0.5)
             sample = await self.sample(since)
@@ -185,7 +185,10 @@ class Gateway:
 
 
 async def soak(minutes: float, rate: float, folder: Path) -> Outcome:
-    """Run it. Raises RuntimeError where the gateway does not start."""
+    """Run the test for this many minutes at `rate` requests per second.
+
+    Raises RuntimeError if the gateway does not start.
+    """
     upstreams = {"student": Upstream("student", 0.05), "teacher": Upstream("teacher", 0.05)}
     ports = [await upstream.start() for upstream in upstreams.values()]
     gateway = Gateway(folder, *ports)
@@ -202,7 +205,7 @@ async def soak(minutes: float, rate: float, folder: Path) -> Outcome:
             if not running.done():
                 samples.append(await gateway.sample(started))
         await running
-        at_end = await gateway.rests(started, at_rest)
+        at_end = await gateway.idle_again(started, at_rest)
     finally:
         code = gateway.stop()
         for upstream in upstreams.values():
@@ -230,8 +233,8 @@ def _ledger(path: Path) -> tuple[dict[str, Count], int, int, int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
-    parser.add_argument("--out", type=Path, help="where the table goes; default: standard output")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests per second")
+    parser.add_argument("--out", type=Path, help="file for the table; standard output by default")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="breakeven-soak-") as folder:
         outcome = asyncio.run(soak(given.minutes, given.rate, Path(folder)))

@@ -1,4 +1,4 @@
-"""What a soak found, and whether it holds."""
+"""The results of a soak test, and its checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.soak_upstream import Count
 
-# The journal and the database, which are opened with the first request.
+# Open files beyond those at the start: the journal and the database are opened with the first request.
 SPARE = 4
 
 
@@ -25,7 +25,7 @@ class Sample:
 
 @dataclass
 class Outcome:
-    """The figures of a soak, and what did not hold."""
+    """The figures of a soak test."""
 
     minutes: float
     sent: int
@@ -41,18 +41,18 @@ class Outcome:
 
     @property
     def settled(self) -> list[Sample]:
-        """Samples after minute 2, or after the first fifth of a short run."""
+        """The samples after minute 2, or after the first fifth of a short run."""
         return [sample for sample in self.samples if sample.seconds >= min(120.0, self.minutes * 12)]
 
     @property
     def spread(self) -> float:
-        """How far memory moved after that, as a share of where it began."""
+        """The range of the memory in the settled samples, as a share of its first value."""
         sizes = [sample.rss for sample in self.settled]
         return (max(sizes) - min(sizes)) / sizes[0]
 
     @property
     def checks(self) -> list[tuple[str, str, bool]]:
-        """What is to hold, what was found, whether it does."""
+        """The checks: what is required, what was found, and whether it is met."""
         counted = {name: vars(count) for name, count in self.counted.items()}
         stored = {name: vars(count) for name, count in self.stored.items()}
         rest, end = self.at_rest, self.at_end
@@ -77,7 +77,7 @@ def _said(counted: dict[str, Any], stored: dict[str, Any]) -> str:
 
 
 def page(outcome: Outcome, command: str) -> str:
-    """The table as Markdown."""
+    """The results as a Markdown page."""
     ended = ", ".join(f"{count} {name}" for name, count in sorted(outcome.ended.items()))
     lines = [
         "# Soak",

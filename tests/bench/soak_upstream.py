@@ -1,4 +1,4 @@
-"""The soak's scripted upstream: plays what a request asks for, and counts what it received and reported."""
+"""The scripted upstream of the soak test: follows the plan in each request, and counts requests and usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\
 
 @dataclass
 class Count:
-    """What an upstream received and reported."""
+    """The requests that an upstream received and the usage that it reported."""
 
     attempts: int = 0
     prompt: int = 0
@@ -29,12 +29,12 @@ class Count:
 
 
 class Upstream:
-    """Plays what the body's `user` field says: PLAN:NAME:NUMBER, the plan being meant for upstream NAME."""
+    """Follows the plan in the body's `user` field: PLAN:NAME:NUMBER, where NAME is the upstream that it is for."""
 
     def __init__(self, name: str, pause: float) -> None:
         self.name = name
         self.count = Count()
-        # Set once a request that is to be aborted is here.
+        # Set once a request to be aborted has arrived.
         self.arrived: dict[int, asyncio.Event] = {}
         self._pause = pause
         self._server: asyncio.Server | None = None

@@ -1,4 +1,4 @@
-"""The bench works: a short run gives every figure. Figures themselves are never a test."""
+"""The benchmark runs: a short run gives every figure. The values themselves are not tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(300)
-def test_a_short_run_gives_every_figure(tmp_path: Path) -> None:
+def test_a_short_run_gives_all_figures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.run", "--out", str(tmp_path), "--only", "direct,Breakeven"]
     command += ["--seconds", "1", "--rounds", "1", "--streams", "20"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=ROOT)
@@ -37,7 +37,7 @@ def test_a_short_run_gives_every_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_scaling_run_gives_every_table(tmp_path: Path) -> None:
+def test_a_scaling_run_gives_all_tables(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.scaling", "--out", str(tmp_path)]
     command += ["--seconds", "0.2", "--rows", "1000", "--events", "5", "--keys", "1,50", "--streams", "1,20"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=ROOT)
@@ -47,7 +47,7 @@ def test_a_scaling_run_gives_every_table(tmp_path: Path) -> None:
         assert row in page
 
 
-def test_both_kinds_of_inner_loops_are_compared() -> None:
+def test_both_kernels_are_measured() -> None:
     prompts = ["What is the sum of 2 and 37?", "Explain how a settlement works."]
     used = kernel.ngrams
     found = compare(prompts)
@@ -56,7 +56,7 @@ def test_both_kinds_of_inner_loops_are_compared() -> None:
     assert kernel.ngrams is used
 
 
-def test_samples_are_counted_for_the_innermost_stage() -> None:
+def test_a_sample_belongs_to_its_innermost_stage() -> None:
     raw = "Relay.serve (r.py);_Routing.decide (p.py);decision_for (p.py);x (y.py) 3\n"
     raw += "Relay.serve (r.py);admit (p.py);json (j.py) 1\nWriter._run (w.py);Condition.wait (threading.py) 50\n"
     shares = budget(raw)

@@ -1,4 +1,4 @@
-"""An upstream that costs little itself: it answers OpenAI requests instantly, or at a given pace where asked.
+"""A low-overhead upstream that answers OpenAI requests at once, or at a given rate if the request asks for that.
 
 `python -m tests.bench.upstream --port 9001 [--events 200] [--first-event-ms 200] [--interval-ms 50]`. A raw asyncio
 protocol: it looks for the end of the request and for `"stream":true` in it, and writes prepared bytes.
@@ -15,7 +15,7 @@ from typing import cast
 import uvloop
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-# A request with this limit is answered at the given pace, any other at once.
+# A request with this limit is answered at the given rate, any other at once.
 PACED_MAX_TOKENS = 777
 _PACED = re.compile(rb'"max_tokens" *: *%d' % PACED_MAX_TOKENS)
 _STREAM = re.compile(rb'"stream" *: *true')
@@ -38,7 +38,7 @@ def _chunk(choices: list[object], **more: object) -> bytes:
 
 
 class Answers:
-    """The prepared bytes."""
+    """The prepared responses, as bytes, with `events` events in a stream."""
 
     def __init__(self, model: str, events: int) -> None:
         message = {"role": "assistant", "content": "word " * 200}
@@ -66,7 +66,7 @@ class Answers:
 
 
 class Upstream(asyncio.Protocol):
-    """One connection."""
+    """The protocol of one connection."""
 
     def __init__(self, answers: Answers, first_event: float, interval: float) -> None:
         self._answers = answers
@@ -76,7 +76,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # The event loop's own transport class need not inherit from asyncio's.
+        # uvloop's transport classes do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -100,7 +100,7 @@ class Upstream(asyncio.Protocol):
             write(answers.whole)
         elif not _PACED.search(request):
             write(answers.head)
-            # One segment an event, as a model server sends them.
+            # One write per event, as model servers do.
             for event in answers.events:
                 write(event)
             write(answers.tail)
@@ -120,7 +120,7 @@ class Upstream(asyncio.Protocol):
 
 
 async def serve(port: int, answers: Answers, first_event: float, interval: float) -> None:
-    """Until the process is ended."""
+    """Serve until the process is ended; `first_event` and `interval` in seconds are the timing of paced answers."""
     server = await asyncio.get_running_loop().create_server(
         lambda: Upstream(answers, first_event, interval), "127.0.0.1", port, backlog=2048
     )
