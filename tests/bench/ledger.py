@@ -31,25 +31,29 @@ _CHUNK = 1_000_000
 # Two endpoints, three keys, six reasons, one in seven pinned: about 40 rows of hourly sums an hour.
 _REQUESTS = """
 WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last)
-INSERT INTO requests
+INSERT INTO requests (id, request_id, at, endpoint, key, stream, route, reason, pinned, score, threshold, novelty, artifact,
+ outcome, status, baseline, router_seconds, overhead_seconds, seconds, baseline_output, baseline_input)
 SELECT printf('%032x', i), 'r' || i, :start + i * :step, CASE i % 2 WHEN 0 THEN 'chat_completions' ELSE 'responses' END,
  CASE i % 3 WHEN 0 THEN 'team-a' WHEN 1 THEN 'team-b' ELSE '' END, 0,
  CASE WHEN i % 5 = 0 THEN 'teacher' ELSE 'student' END,
  CASE WHEN i % 7 = 0 THEN 'pinned' WHEN i % 5 = 0 THEN 'difficult' ELSE 'easy' END, i % 7 = 0,
  0.3, 0.5, 0.1, '0123456789ab', 'ok', 200, CASE WHEN i % 7 = 0 THEN 0 ELSE 20000000000 END, 0.0003, 0.001, 0.8,
- CASE WHEN i % 7 = 0 OR i % 5 = 0 THEN 0 ELSE 6000000000 END FROM n
+ CASE WHEN i % 7 = 0 OR i % 5 = 0 THEN 0 ELSE 6000000000 END,
+ CASE WHEN i % 7 = 0 OR i % 5 = 0 THEN 0 ELSE 14000000000 END FROM n
 """
 _ATTEMPTS = """
-INSERT INTO attempts
+INSERT INTO attempts (request, number, last, upstream, outcome, status, prompt_tokens, cached_tokens, output_tokens,
+ usage_complete, cost_input, cost_cached_input, cost_output, first_event_seconds, seconds)
 SELECT id, 1, 1, route, 'ok', 200, 1000, 200, 100, 1,
  (route = 'teacher') * 12000000000, (route = 'teacher') * 300000000, (route = 'teacher') * 6000000000, 0.1, 0.8
 FROM requests WHERE rowid > :first AND rowid <= :last
 """
 _HOURLY = """
-INSERT INTO hourly
+INSERT INTO hourly (hour, upstream, pinned, endpoint, route, reason, key, requests, attempts, usage_missing, input_tokens,
+ cached_input_tokens, output_tokens, cost_input, cost_cached_input, cost_output, baseline, baseline_output, baseline_input)
 SELECT r.at / :hour AS h, a.upstream, r.pinned, r.endpoint, r.route, r.reason, r.key, count(*), count(*), 0,
  sum(prompt_tokens - cached_tokens), sum(cached_tokens), sum(output_tokens), sum(cost_input), sum(cost_cached_input),
- sum(cost_output), sum(r.baseline), sum(r.baseline_output)
+ sum(cost_output), sum(r.baseline), sum(r.baseline_output), sum(r.baseline_input)
 FROM requests r JOIN attempts a ON a.request = r.id WHERE r.at >= :since AND r.at < :until GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
