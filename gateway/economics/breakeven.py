@@ -47,7 +47,7 @@ def value(usage: Usage, price: Price) -> Value:
 def student_value(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Value:
     """The part of the baseline, in picodollars, that the student's own tokens stand for; 0 for a teacher's answer.
 
-    A teacher would have counted the prompt otherwise and written an answer of another length: `estimate.py` says how
+    A teacher would have counted the prompt otherwise and written an answer of another length: `baseline.py` says how
     much.
     """
     answer = _answer(attempts)
