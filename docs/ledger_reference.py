@@ -26,6 +26,7 @@ TABLES = {
     "hourly": "Sums by hour, written in the same transaction as the rows above. Kept for ever: reports over long "
     "periods read only these.",
     "outcomes": "Comparisons of student and teacher by shadow traffic, and users' feedback.",
+    "comparisons": "What the two answers of each compared pair cost; the baseline is estimated from it.",
     "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
     "hosting_rates": "What the student's machines cost by the hour, from when on.",
     "prices": "The teacher's prices as gateways came to use them. An attempt keeps the cost of its own time.",
@@ -44,7 +45,6 @@ COLUMNS = {
     "requests.at": "when the request arrived",
     "endpoint": "`chat_completions`, `completions`, `responses`, `embeddings`",
     "key": "name of the client key; empty without keys",
-    "outcomes.key": "name of the client key, empty without keys; null in rows of older versions and for feedback",
     "stream": "whether the client asked for a stream",
     "route": "`student` or `teacher`: the upstream of the decision",
     "reason": "why: see [reasons](headers.md#reasons)",

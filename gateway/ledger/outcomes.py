@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
-from breakeven.gateway.ledger.schema import outcomes, prompts, requests
+from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
 from breakeven.router.policy import Reason, Route
 
 # Enough for a confidence interval narrower than one percent; the newest pairs are used.
@@ -57,15 +57,13 @@ def compared(connection: Connection, since: int) -> list[Compared]:
 
 
 def priced_pairs(connection: Connection, until: int | None = None) -> list[PricedPair]:
-    """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch, whose prices are known."""
-    c = outcomes.c
+    """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch with what they cost."""
+    c = comparisons.c
     values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
-    wanted = [c.source == SHADOW, *(value.is_not(None) for value in values)]
+    statement = select(c.key, *values, c.weight).order_by(c.at.desc()).limit(MAX_PAIRS)
     if until is not None:
-        wanted.append(c.at < until)
-    statement = select(func.coalesce(c.key, ""), *values, c.weight).where(and_(*wanted))
-    rows = connection.execute(statement.order_by(c.at.desc()).limit(MAX_PAIRS))
-    return [PricedPair(*row) for row in rows]
+        statement = statement.where(c.at < until)
+    return [PricedPair(*row) for row in connection.execute(statement)]
 
 
 def answered(connection: Connection, request_id: str, key: str) -> Answered | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.accounting.record import Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY
@@ -128,9 +126,42 @@ def hourly_rows(sums: HourlySums) -> list[Row]:
     return sorted(rows, key=lambda row: [str(row[name]) for name in KEYS])
 
 
+_OUTCOME = (
+    "request",
+    "at",
+    "score",
+    "novelty",
+    "artifact",
+    "student_score",
+    "teacher_score",
+    "student_tokens",
+    "teacher_tokens",
+    "weight",
+)
+_COMPARISON = (
+    "request",
+    "at",
+    "key",
+    "student_input_value",
+    "student_output_value",
+    "teacher_input_cost",
+    "teacher_output_cost",
+    "weight",
+)
+
+
 def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row of the table `outcomes` per record with a compared pair."""
-    return [{**msgspec.structs.asdict(record.pair), "source": SHADOW} for record in records if record.pair is not None]
+    """One row for each pair that shadow traffic compared: its scores and lengths."""
+    return [{**_of(record.pair, _OUTCOME), "source": SHADOW} for record in records if record.pair is not None]
+
+
+def comparison_rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """One row for each pair that shadow traffic compared: what its two answers cost."""
+    return [_of(record.pair, _COMPARISON) for record in records if record.pair is not None]
+
+
+def _of(pair: Pair, names: Sequence[str]) -> Row:
+    return {name: getattr(pair, name) for name in names}
 
 
 def counts(record: RequestRecord, number: int) -> bool:

@@ -119,18 +119,27 @@ outcomes = Table(
     Column("teacher_score", Float),
     Column("student_tokens", BigInteger),
     Column("teacher_tokens", BigInteger),
-    # Picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost.
-    Column("student_input_value", BigInteger),
-    Column("student_output_value", BigInteger),
-    Column("teacher_input_cost", BigInteger),
-    Column("teacher_output_cost", BigInteger),
-    # Name of the client key; null in rows of before it was kept, and for feedback.
-    Column("key", String(64)),
     Column("weight", Float, nullable=False),
     Index("outcomes_at", "at"),
 )
 
 # The text that the router read, stored only with ledger.store_prompts.
+# What the two answers of a compared pair cost, picodollars: the student's tokens at the teacher's prices, and what the
+# teacher charged for its own answer. The baseline is estimated from these.
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("request", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("student_input_value", BigInteger, nullable=False),
+    Column("student_output_value", BigInteger, nullable=False),
+    Column("teacher_input_cost", BigInteger, nullable=False),
+    Column("teacher_output_cost", BigInteger, nullable=False),
+    Column("weight", Float, nullable=False),
+    Index("comparisons_at", "at"),
+)
+
 prompts = Table(
     "prompts",
     metadata,

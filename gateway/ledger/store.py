@@ -19,11 +19,12 @@ from breakeven.gateway.ledger.rows import (
     Row,
     add_up,
     attempt_rows,
+    comparison_rows,
     hourly_rows,
     outcome_rows,
     request_rows,
 )
-from breakeven.gateway.ledger.schema import attempts, hourly, outcomes, requests
+from breakeven.gateway.ledger.schema import attempts, comparisons, hourly, outcomes, requests
 
 # How many requests are stored before yielding the GIL: some tenths of a millisecond. Their rows are one statement,
 # since SQLite's driver releases the GIL for each statement, and on a busy core has to wait to get it back. Few enough
@@ -62,6 +63,7 @@ def store(
         pairs = outcome_rows(fresh)
         if pairs:
             connection.execute(insert(outcomes), pairs)
+            connection.execute(insert(comparisons), comparison_rows(fresh))
         if sums:
             connection.execute(_upsert(engine.dialect.name), hourly_rows(sums))
     return late

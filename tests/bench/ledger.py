@@ -31,8 +31,8 @@ _CHUNK = 1_000_000
 # Two endpoints, three keys, six reasons, one in seven pinned: about 40 rows of hourly sums an hour.
 _REQUESTS = """
 WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last)
-INSERT INTO requests (id, request_id, at, endpoint, key, stream, route, reason, pinned, score, threshold, novelty, artifact,
- outcome, status, baseline, router_seconds, overhead_seconds, seconds, baseline_output, baseline_input)
+INSERT INTO requests (id, request_id, at, endpoint, key, stream, route, reason, pinned, score, threshold,
+ novelty, artifact, outcome, status, baseline, router_seconds, overhead_seconds, seconds, baseline_output, baseline_input)
 SELECT printf('%032x', i), 'r' || i, :start + i * :step, CASE i % 2 WHEN 0 THEN 'chat_completions' ELSE 'responses' END,
  CASE i % 3 WHEN 0 THEN 'team-a' WHEN 1 THEN 'team-b' ELSE '' END, 0,
  CASE WHEN i % 5 = 0 THEN 'teacher' ELSE 'student' END,
@@ -49,8 +49,9 @@ SELECT id, 1, 1, route, 'ok', 200, 1000, 200, 100, 1,
 FROM requests WHERE rowid > :first AND rowid <= :last
 """
 _HOURLY = """
-INSERT INTO hourly (hour, upstream, pinned, endpoint, route, reason, key, requests, attempts, usage_missing, input_tokens,
- cached_input_tokens, output_tokens, cost_input, cost_cached_input, cost_output, baseline, baseline_output, baseline_input)
+INSERT INTO hourly (hour, upstream, pinned, endpoint, route, reason, key, requests, attempts, usage_missing,
+ input_tokens, cached_input_tokens, output_tokens, cost_input, cost_cached_input, cost_output, baseline,
+ baseline_output, baseline_input)
 SELECT r.at / :hour AS h, a.upstream, r.pinned, r.endpoint, r.route, r.reason, r.key, count(*), count(*), 0,
  sum(prompt_tokens - cached_tokens), sum(cached_tokens), sum(output_tokens), sum(cost_input), sum(cost_cached_input),
  sum(cost_output), sum(r.baseline), sum(r.baseline_output), sum(r.baseline_input)

@@ -36,9 +36,18 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("cost_reported", sa.BigInteger))
     for table in ("prices", "gateways"):
         op.add_column(table, sa.Column("document", sa.Text))
-    for name in ("student_input_value", "student_output_value", "teacher_input_cost", "teacher_output_cost"):
-        op.add_column("outcomes", sa.Column(name, sa.BigInteger))
-    op.add_column("outcomes", sa.Column("key", sa.String(64)))
+    op.create_table(
+        "comparisons",
+        sa.Column("request", sa.String(32), primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("key", sa.String(64), nullable=False),
+        *(
+            sa.Column(name, sa.BigInteger, nullable=False)
+            for name in ("student_input_value", "student_output_value", "teacher_input_cost", "teacher_output_cost")
+        ),
+        sa.Column("weight", sa.Float, nullable=False),
+    )
+    op.create_index("comparisons_at", "comparisons", ["at"])
     # What the student answered is priced at its own tokens; prompts' share of that is what is not the output's.
     for table in ("requests", "hourly"):
         rows = sa.table(
