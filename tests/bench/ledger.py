@@ -32,7 +32,8 @@ _CHUNK = 1_000_000
 _REQUESTS = """
 WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last)
 INSERT INTO requests (id, request_id, at, endpoint, key, stream, route, reason, pinned, score, threshold,
- novelty, artifact, outcome, status, baseline, router_seconds, overhead_seconds, seconds, baseline_output, baseline_input)
+ novelty, artifact, outcome, status, baseline, router_seconds, overhead_seconds, seconds,
+ baseline_output, baseline_input)
 SELECT printf('%032x', i), 'r' || i, :start + i * :step, CASE i % 2 WHEN 0 THEN 'chat_completions' ELSE 'responses' END,
  CASE i % 3 WHEN 0 THEN 'team-a' WHEN 1 THEN 'team-b' ELSE '' END, 0,
  CASE WHEN i % 5 = 0 THEN 'teacher' ELSE 'student' END,
