@@ -6,6 +6,10 @@ from grafana_foundation_sdk.builders import dashboard
 from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, figure, job, lines, row, start
 
 SAVINGS = f"max(breakeven_savings_usd{JOB})"
+LOWER, UPPER = f"max(breakeven_savings_usd_lower{JOB})", f"max(breakeven_savings_usd_upper{JOB})"
+AT_MOST = f"max(breakeven_savings_upper_bound_usd{JOB})"
+BASELINE = f"max(breakeven_baseline_usd{JOB})"
+NOT_MEASURED = "not measured yet"
 INVESTMENT = f"max(breakeven_investment_usd{JOB})"
 RATIO = f"max(breakeven_payback_ratio{JOB})"
 TEACHER = job('upstream="teacher"')
@@ -15,6 +19,21 @@ SIGN = [(None, RED), (0, GREEN)]
 def rate(metric: str, *matchers: str) -> str:
     """A PromQL expression: the increase in USD per hour of a counter from the ledger."""
     return f"3600 * sum(max without (instance, pod) (rate({metric}{job(*matchers)}[$__rate_interval])))"
+
+
+def saved(function: str, window: str, end: str = "") -> str:
+    """A PromQL expression: what `function` (`delta` or `deriv`) gives for savings over `window`, in USD.
+
+    It weighs the traffic of the window with the estimate of now for all traffic; `end` is empty, `_lower` or `_upper`.
+    The change of the gauge itself would also contain what better knowledge changed about all earlier traffic. The last
+    two terms are the exact spend: the baseline cancels out.
+    """
+    share = f"max(breakeven_baseline_usd{end}{JOB}) / max(breakeven_baseline_usd_total{JOB})"
+    change = {
+        name: f"max({function}(breakeven_{name}{JOB}[{window}]))"
+        for name in ("baseline_usd_total", "baseline_usd", "savings_usd")
+    }
+    return f"{share} * {change['baseline_usd_total']} - ({change['baseline_usd']} - {change['savings_usd']})"
 
 
 def per_million(cost: str, upstream: str) -> str:
@@ -37,11 +56,22 @@ def build() -> dashboard.Dashboard:
         .with_row(row("Now"))
         .with_panel(
             figure(
-                "Savings to date",
-                "Baseline minus teacher spend and hosting since the start of the ledger, without pinned requests. Negative: the student has cost more than it saved.",
+                "Savings to date, estimated",
+                "Baseline minus teacher spend and hosting since the start of the ledger, without pinned requests. The baseline is estimated from compared answers. Negative: the student has cost more than it saved.",
                 SAVINGS,
                 "currencyUSD",
                 steps=SIGN,
+                none=NOT_MEASURED,
+            )
+        )
+        .with_panel(
+            figure(
+                "Savings, 95% interval",
+                "The interval of the estimate. More comparisons make it narrower.",
+                [(LOWER, "from"), (UPPER, "to")],
+                "currencyUSD",
+                steps=SIGN,
+                none=NOT_MEASURED,
             )
         )
         .with_panel(figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD"))
@@ -52,26 +82,46 @@ def build() -> dashboard.Dashboard:
                 RATIO,
                 "percentunit",
                 steps=[(None, RED), (0, ORANGE), (1, GREEN)],
-                none="nothing invested",
+                none=NOT_MEASURED,
                 decimals=1,
             )
         )
         .with_panel(
             figure(
                 "Break-even",
-                "When savings reach the investment at the average rate to date, or the time at which they did.",
+                "When savings reach the investment at the pace of recent days, or the time at which they did. It takes measured savings and three whole days.",
                 f"1000 * max(breakeven_payback_timestamp_seconds{JOB})",
                 "dateTimeAsIsoNoDateIfToday",
-                none="never at this rate",
+                none="no date yet",
             )
         )
         .with_panel(
             figure(
-                "Savings in the last hour",
-                "Change of the savings within the last hour.",
-                f"max(delta(breakeven_savings_usd{JOB}[1h]))",
+                "Savings in the last hour, estimated",
+                "The traffic of the last hour at the estimate for all traffic, minus the hour's spend and hosting.",
+                saved("delta", "1h"),
                 "currencyUSD",
                 steps=SIGN,
+                none=NOT_MEASURED,
+            )
+        )
+        .with_panel(
+            figure(
+                "At most, until answer length is measured",
+                "The student's own tokens at the teacher's prices, minus teacher spend and hosting. A limit and no estimate: the teacher's own answers may be shorter. Shown until enough answers were compared.",
+                AT_MOST,
+                "currencyUSD",
+                none="measured",
+                width=8,
+            )
+        )
+        .with_panel(
+            figure(
+                "Comparisons still needed",
+                "Compared answers that are missing until savings can be estimated; shadow traffic makes them.",
+                f"max(breakeven_compared_pairs_needed{JOB})",
+                "short",
+                width=8,
             )
         )
         .with_panel(
@@ -80,15 +130,19 @@ def build() -> dashboard.Dashboard:
                 "Hosting cost divided by tokens served, since the start of the ledger.",
                 f"max(breakeven_student_usd_per_million_tokens{JOB})",
                 "currencyUSD",
+                width=8,
             )
         )
         .with_row(row("Break-even"))
         .with_panel(
             lines(
                 "Savings and investment",
-                "Cumulative savings and the investment. The dot is the break-even point, if it is in this time range.",
+                "Cumulative savings, estimated, with their 95% interval, and the investment. Grey: until answer length is measured, the most that it can be. The dot is the break-even point, if it is in this time range.",
                 [
                     (SAVINGS, "savings"),
+                    (LOWER, "lower"),
+                    (UPPER, "upper"),
+                    (AT_MOST, "at most, not measured"),
                     (INVESTMENT, "investment"),
                     (
                         f"{SAVINGS} and {RATIO} >= 1 and max(breakeven_payback_ratio{JOB} offset $__rate_interval) < 1",
@@ -96,17 +150,25 @@ def build() -> dashboard.Dashboard:
                     ),
                 ],
                 "currencyUSD",
-                colors={"savings": BLUE, "investment": RED, "break-even": GREEN},
+                colors={
+                    "savings": BLUE,
+                    "lower": BLUE,
+                    "upper": BLUE,
+                    "at most, not measured": GREY,
+                    "investment": RED,
+                    "break-even": GREEN,
+                },
                 width=16,
                 height=10,
-                dashed=["investment"],
+                dashed=["at most, not measured", "investment"],
                 dots=["break-even"],
+                band=("lower", "upper"),
             )
         )
         .with_panel(
             lines(
                 "Break-even date",
-                "The projected date over time. A flat line means that the date is stable, a rising one that it slips; no line: never at this rate.",
+                "The date over time. A flat line means that it is stable, a rising one that it slips; no line: none is known.",
                 [(f"1000 * max(breakeven_payback_timestamp_seconds{JOB})", "break-even")],
                 "dateTimeAsIso",
                 width=8,
@@ -117,7 +179,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Spend per hour, measured",
-                "Token cost of the teacher, including pinned requests, and the cost of the student's machines, used or idle.",
+                "Cost of the teacher at reported tokens, including pinned requests, and the cost of the student's machines, used or idle.",
                 [
                     (rate("breakeven_cost_usd_total", 'upstream="teacher"'), "teacher"),
                     (rate("breakeven_hosting_usd_total"), "hosting"),
@@ -130,36 +192,67 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Baseline per hour, hypothetical",
-                "What the routed requests would have cost if all had gone to the teacher.",
-                [(rate("breakeven_baseline_usd_total"), "baseline")],
+                "Baseline, estimated, and spend, measured",
+                "Since the start of the ledger: the bill that the teacher would have written for all routed requests, with its 95% interval, and what was spent in fact: teacher and hosting. The area between them is what was saved.",
+                [
+                    (BASELINE, "baseline, estimated"),
+                    (f"max(breakeven_baseline_usd_lower{JOB})", "lower"),
+                    (f"max(breakeven_baseline_usd_upper{JOB})", "upper"),
+                    (f"{BASELINE} - {SAVINGS}", "spend, measured"),
+                ],
                 "currencyUSD",
-                colors={"baseline": GREY},
-                dashed=["baseline"],
+                colors={"baseline, estimated": GREY, "lower": GREY, "upper": GREY, "spend, measured": ORANGE},
+                dashed=["baseline, estimated"],
+                low=0,
+                band=("lower", "upper"),
+            )
+        )
+        .with_panel(
+            lines(
+                "Baseline per hour, at most",
+                "Teacher's bills, and the student's own tokens at the teacher's prices. A limit and no estimate; it shows the load.",
+                [(rate("breakeven_baseline_usd_total"), "at most")],
+                "currencyUSD",
+                colors={"at most": GREY},
+                dashed=["at most"],
                 low=0,
             )
         )
         .with_panel(
             lines(
-                "Savings per hour",
-                "Rate at which savings grow. Below zero, the teacher alone would have been cheaper.",
-                [(f"3600 * max(deriv(breakeven_savings_usd{JOB}[$__rate_interval]))", "savings")],
+                "Savings per hour, estimated",
+                "Rate at which savings grow, at the estimate for all traffic, with its 95% interval. Below zero, the teacher alone would have been cheaper.",
+                [
+                    (f"3600 * ({saved('deriv', '$__rate_interval')})", "savings"),
+                    (f"3600 * ({saved('deriv', '$__rate_interval', '_lower')})", "lower"),
+                    (f"3600 * ({saved('deriv', '$__rate_interval', '_upper')})", "upper"),
+                ],
                 "currencyUSD",
-                colors={"savings": GREEN},
-                fill=20,
+                colors={"savings": GREEN, "lower": GREEN, "upper": GREEN},
+                band=("lower", "upper"),
             )
         )
         .with_panel(
             lines(
-                "Baseline adjusted for answer length, hypothetical",
-                "The baseline with the teacher's answer lengths as measured by shadow traffic, and the one with the student's token counts. No data while shadow.rate is 0.",
+                "Comparisons",
+                "Compared pairs of answers that the estimate rests on, and those that are missing until there is one.",
                 [
-                    (f"max(breakeven_baseline_adjusted_usd{JOB})", "adjusted"),
-                    (f"max(breakeven_baseline_usd_total{JOB})", "baseline"),
+                    (f"max(breakeven_compared_pairs{JOB})", "compared"),
+                    (f"max(breakeven_compared_pairs_needed{JOB})", "needed"),
                 ],
+                "short",
+                colors={"compared": BLUE, "needed": RED},
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
+                "Teacher cost that was not reported, per hour, estimated",
+                "Cost of streams that were cut off and of answers without usage, estimated from what was delivered. Not part of the measured spend.",
+                [(rate("breakeven_estimated_cost_usd_total", 'upstream="teacher"'), "teacher, estimated")],
                 "currencyUSD",
-                colors={"adjusted": GREEN, "baseline": GREY},
-                dashed=["baseline"],
+                colors={"teacher, estimated": GREY},
+                dashed=["teacher, estimated"],
                 low=0,
             )
         )
@@ -186,7 +279,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Tokens per second",
-                "As reported by the upstreams; input is uncached prompt tokens.",
+                "As reported by the upstreams; input is prompt tokens that were neither read from a cache nor written to one.",
                 [
                     (
                         f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_tokens_total{JOB}[$__rate_interval])))",
@@ -200,8 +293,23 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Teacher spend per hour, by kind of token",
-                "Token cost of the teacher for uncached input, cached input and output.",
+                "Tokens per second that were not reported, estimated",
+                "Tokens of streams that were cut off and of answers without usage, estimated from what was sent and delivered.",
+                [
+                    (
+                        f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_estimated_tokens_total{JOB}[$__rate_interval])))",
+                        "{{upstream}} {{kind}}",
+                    )
+                ],
+                "short",
+                stack="normal",
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
+                "Teacher spend per hour, by kind",
+                "Cost of the teacher for uncached input, cached input, cache writes, output, and fees such as web searches.",
                 [
                     (
                         f"3600 * sum by (kind) (max without (instance, pod) (rate(breakeven_cost_usd_total{TEACHER}[$__rate_interval])))",
