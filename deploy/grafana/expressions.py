@@ -18,19 +18,29 @@ def rate(metric: str, *matchers: str) -> str:
     return f"3600 * sum(max without (instance, pod) (rate({metric}{job(*matchers)}[$__rate_interval])))"
 
 
-def saved(function: str, window: str, end: str = "") -> str:
-    """A PromQL expression: what `function` (`delta` or `deriv`) gives for savings over `window`, in USD.
+def saved(window: str) -> str:
+    """A PromQL expression: USD saved within `window`, from its traffic and the estimate of now for all traffic.
 
-    It weighs the traffic of the window with the estimate of now for all traffic; `end` is empty, `_lower` or `_upper`.
-    The change of the gauge itself would also contain what better knowledge changed about all earlier traffic. The last
-    two terms are the exact spend: the baseline cancels out.
+    The change of the gauge itself would also contain what better knowledge changed about all earlier traffic.
+    """
+    limit = f"max(breakeven_baseline_usd_total{JOB})"
+    spend = f"(({BASELINE} - {SAVINGS}) or ({limit} - {AT_MOST}))"
+    earlier = spend.replace(JOB, f"{JOB} offset {window}")
+    traffic = f"({limit} - max(breakeven_baseline_usd_total{JOB} offset {window}))"
+    return f"{BASELINE} / {limit} * {traffic} - ({spend} - {earlier})"
+
+
+def saving(end: str = "") -> str:
+    """A PromQL expression: USD saved per hour now, estimated as `saved` does; `end` is empty, `_lower` or `_upper`.
+
+    The last two terms are the spend: the baseline cancels out.
     """
     share = f"max(breakeven_baseline_usd{end}{JOB}) / max(breakeven_baseline_usd_total{JOB})"
     change = {
-        name: f"max({function}(breakeven_{name}{JOB}[{window}]))"
+        name: f"max(deriv(breakeven_{name}{JOB}[$__rate_interval]))"
         for name in ("baseline_usd_total", "baseline_usd", "savings_usd")
     }
-    return f"{share} * {change['baseline_usd_total']} - ({change['baseline_usd']} - {change['savings_usd']})"
+    return f"3600 * ({share} * {change['baseline_usd_total']} - ({change['baseline_usd']} - {change['savings_usd']}))"
 
 
 def per_million(cost: str, upstream: str) -> str:

@@ -71,7 +71,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
             figure(
                 "Savings in the last hour, estimated",
                 "The traffic of the last hour at the estimate for all traffic, minus the hour's spend and hosting.",
-                saved("delta", "1h"),
+                saved("1h"),
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expressions import BASELINE, SAVINGS, TEACHER, per_million, rate, saved
+from expressions import BASELINE, SAVINGS, TEACHER, per_million, rate, saving
 from grafana_foundation_sdk.builders import dashboard
 from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, job, lines, row
 
@@ -47,9 +47,9 @@ def add_totals(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Savings per hour, estimated",
                 "Rate at which savings grow, at the estimate for all traffic, with its 95% interval. Below zero, the teacher alone would have been cheaper.",
                 [
-                    (f"3600 * ({saved('deriv', '$__rate_interval')})", "savings"),
-                    (f"3600 * ({saved('deriv', '$__rate_interval', '_lower')})", "lower"),
-                    (f"3600 * ({saved('deriv', '$__rate_interval', '_upper')})", "upper"),
+                    (saving(), "savings"),
+                    (saving("_lower"), "lower"),
+                    (saving("_upper"), "upper"),
                 ],
                 "currencyUSD",
                 colors={"savings": GREEN, "lower": GREEN, "upper": GREEN},

@@ -30,12 +30,12 @@ PROMPT = "Prove that there are infinitely many primes, and give the history of t
 
 @pytest.fixture(scope="module")
 def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """A student, and a teacher whose answers have three fifths of its tokens."""
+    """A student, and a teacher whose answers are shorter, by more or less."""
     folder = tmp_path_factory.mktemp("upstreams")
     asked = (*QUESTIONS, PROMPT, *(row.prompt for row in recorded.load()))
     rows = [{"prompt": q, "answer": "It is <b>some</b> number.", "prompt_tokens": 40_000} for q in asked]
     student_rows = [{**row, "output_tokens": 5_000} for row in rows]
-    teacher_rows = [{**row, "output_tokens": 3_000} for row in rows]
+    teacher_rows = [{**row, "output_tokens": 3_000 + 1_000 * (n % 3 - 1)} for n, row in enumerate(rows)]
     with (
         processes.replay(folder, "student", student_rows, "--speed", "inf") as student,
         processes.replay(folder, "teacher-model", teacher_rows, "--speed", "inf") as teacher,
@@ -261,10 +261,10 @@ def test_both_models_side_by_side(console: Page) -> None:
     for side in ("student", "teacher"):
         # HTML in an answer is shown as text.
         assert page.locator(f"#{side}-answer").inner_text() == "It is <b>some</b> number."
-        tokens = "5,000" if side == "student" else "3,000"
+        tokens = "5,000" if side == "student" else "2,000"
         assert f"40,000 + {tokens} tokens" in page.locator(f"#{side}-facts").inner_text()
     assert "billed hourly" in page.locator("#student-facts").inner_text()
-    assert "$0.78" in page.locator("#teacher-facts").inner_text()
+    assert "$0.72" in page.locator("#teacher-facts").inner_text()
     decision = page.locator("#decision").inner_text()
     assert decision.startswith("Routed to the ")
     assert "Largest feature contributions: " in decision
