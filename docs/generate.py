@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+import msgspec
 import typer
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
@@ -158,10 +159,11 @@ def _metrics() -> Iterator[str]:
 
 def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
+    from breakeven.gateway.economics.baseline import Estimate, Traffic
     from breakeven.gateway.economics.quality import Compared, output_ratio, retention
     from breakeven.gateway.economics.statement import Statement
     from breakeven.gateway.economics.totals import Sum
-    from breakeven.gateway.ledger.statements import Quality
+    from breakeven.gateway.ledger.statements import Books, Quality
     from breakeven.gateway.observability.metrics import Metrics, PolicyCollector, UpstreamCollector
     from breakeven.gateway.observability.money import families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
@@ -175,14 +177,22 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
         for metric in vars(metrics).values()
         if isinstance(metric, MetricWrapperBase)
     }
-    statement = Statement(0, 1, {route: Sum() for route in Route}, 0, 0, 0, 0, 1, 0, 0.0, 1, Fraction(1), 0, 0)
+    pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]
+    found = Quality(retention(pairs, 1.0), output_ratio(pairs))
+    upstreams = {route: Sum() for route in Route}
+    estimate = Estimate(0, 0, 0, 50)
+    measured = Statement(
+        0, 1, upstreams, Traffic(0, 0, 0), estimate, 0, 0, 0, 1, estimate, 0, 50, 0, 0.0, 1, Fraction(1), 0
+    )
+    books = Books(measured, [], None, found)
+    unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)
     for family in registry.collect():
         yield family, labels.get(family.name, [])
     read = (*UpstreamCollector({}).collect(), *PolicyCollector(lambda: Policy(0.5, 1.0)).collect())
-    pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]
-    found = Quality(retention(pairs, 1.0), output_ratio(pairs))
-    stored = (*families(statement, pending=0, write_failures=0, price_sets=0), *quality_families(statement, found))
-    for family in (*read, *stored):
+    stored = (*families(books, pending=0, write_failures=0, price_sets=0), *quality_families(books))
+    before = families(unmeasured, pending=0, write_failures=0, price_sets=None)
+    only_before = [family for family in before if family.name == "breakeven_savings_upper_bound_usd"]
+    for family in (*read, *stored, *only_before):
         yield family, label_names(family)
 
 

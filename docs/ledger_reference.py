@@ -44,6 +44,7 @@ COLUMNS = {
     "requests.at": "when the request arrived",
     "endpoint": "`chat_completions`, `completions`, `responses`, `embeddings`",
     "key": "name of the client key; empty without keys",
+    "outcomes.key": "name of the client key, empty without keys; null in rows of older versions and for feedback",
     "stream": "whether the client asked for a stream",
     "route": "`student` or `teacher`: the upstream of the decision",
     "reason": "why: see [reasons](headers.md#reasons)",

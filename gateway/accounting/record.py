@@ -72,7 +72,7 @@ class Pair(msgspec.Struct, frozen=True):
     `request` is the id of the client's request, `at` its time in microseconds since the Unix epoch; scores are in
     [0, 1], token counts those reported for the two answers. `weight` is the inverse of the sampling rate at that time.
     The values are in picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
-    for the prompt (cached or not) and for the answer.
+    for the prompt (cached or not) and for the answer. `key` is the name of the client's key, "" without one.
     """
 
     request: str
@@ -89,6 +89,7 @@ class Pair(msgspec.Struct, frozen=True):
     student_output_value: int = 0
     teacher_input_cost: int = 0
     teacher_output_cost: int = 0
+    key: str = ""
 
 
 class RequestRecord(msgspec.Struct, frozen=True):

@@ -153,7 +153,8 @@ def _what_if(
     now: Services, thresholds: tuple[float, ...], novelty: float, since: int | None, until: int | None
 ) -> dict[str, Any]:
     scored = now.ledger.scored(now.artifact.hash, since, until)
-    seen = whatif.traffic(scored, novelty)
+    found = statements.comparisons(now.ledger, time.time_ns() // 1000, until)
+    seen = whatif.traffic(scored, novelty, found.ratios)
     rates = now.ledger.rates()
     hosting = rates[-1].per_hour / PICODOLLARS * HOURS_A_MONTH if rates else 0.0
     investment = now.ledger.investment() / PICODOLLARS
@@ -162,6 +163,8 @@ def _what_if(
         "artifact": now.artifact.hash,
         "novelty_threshold": novelty,
         "months": span,
+        "compared_pairs": found.pairs,
+        "compared_pairs_needed": found.needed,
         "points": [
             whatif.what_if(seen, one, months=span, hosting_usd_per_month=hosting, investment_usd=investment)
             for one in thresholds

@@ -67,7 +67,10 @@ class RecordedDecision(Schema):
     prompt_tokens: int = Field(ge=0, description="Prompt tokens of all attempts, cached ones among them.")
     output_tokens: int = Field(ge=0, description="Output tokens of all attempts.")
     cost_usd: Usd = Field(description="Cost of all attempts by the token, USD; the student's are paid by the hour.")
-    baseline_usd: Usd = Field(description="What the same request would have cost at the teacher, USD.")
+    baseline_usd: Usd = Field(
+        description="The answer's tokens at the teacher's prices, USD: the teacher's own bill, or for an answer of the "
+        "student an upper bound, since the teacher's own length is not known for one request."
+    )
 
 
 class RecordedDecisions(Schema):
@@ -89,16 +92,19 @@ class WhatIfPoint(Schema):
     expected_worse_interval: list[float] = Field(
         min_length=2, max_length=2, description="The range of that share in nine of ten samples: lower and upper end."
     )
-    baseline_usd: float = Field(description="All of them at the teacher, USD.")
-    teacher_usd: float = Field(description="Those that would go to the teacher, USD.")
+    baseline_usd: float | None = Field(
+        description="All of them at the teacher, USD, the student's estimated from compared answers; null: too few "
+        "were compared."
+    )
+    teacher_usd: float | None = Field(description="Those that would go to the teacher, USD; null as above.")
     monthly_cost_usd: float | None = Field(
-        description="Teacher spend and hosting, USD per month; null: the record is shorter than an hour."
+        description="Teacher spend and hosting, USD per month; null: not measured, or a record of less than an hour."
     )
     monthly_savings_usd: float | None = Field(
         description="Baseline minus that cost, USD per month; negative: a loss; null as above."
     )
     payback_months: float | None = Field(
-        description="Months until such savings reach the investment; null: never, or the record is too short."
+        description="Months until such savings reach the investment; null: never, or not known."
     )
 
 
@@ -108,4 +114,6 @@ class WhatIf(Schema):
     artifact: str = Field(description="Hash of the router artifact whose scores these are, 12 hex digits.")
     novelty_threshold: Share = Field(description="The novelty threshold used: a novelty at or above it is novel.")
     months: float | None = Field(description="Length of the record in months; null: shorter than an hour.")
+    compared_pairs: int = Field(ge=0, description="Compared answers that the costs are estimated from.")
+    compared_pairs_needed: int = Field(ge=0, description="How many more are needed before costs are estimated.")
     points: list[WhatIfPoint] = Field(description="One for each threshold, from the lowest.")

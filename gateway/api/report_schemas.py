@@ -74,13 +74,16 @@ class SavingsPoint(Schema):
 
 
 class Projection(Schema):
-    """Where savings go at the pace of recent days. Moments are null where the pace never gets there."""
+    """When savings reach the investment at the pace of recent days.
+
+    The interval is from resampled days and the error of the estimated baseline.
+    """
 
     days: int = Field(description="Whole days that the pace is taken from.")
     savings_usd_per_day: Usd = Field(description="The pace, USD per day.")
-    expected: Timestamp | None = Field(description="When break-even is expected.")
-    early: Timestamp | None = Field(description="Nine of ten draws of days reach break-even after this moment.")
-    late: Timestamp | None = Field(description="Nine of ten draws of days reach break-even before this moment.")
+    expected: Timestamp = Field(description="When break-even is expected.")
+    early: Timestamp = Field(description="Begin of the 90% interval.")
+    late: Timestamp = Field(description="End of the 90% interval.")
 
 
 class Report(Schema):
@@ -90,16 +93,36 @@ class Report(Schema):
     until: Timestamp = Field(description="End of the period.")
     requests: int = Field(ge=0, description="Requests with at least one attempt.")
     upstreams: Upstreams
-    baseline_usd: Usd = Field(description="All routed requests at the teacher's prices, USD.")
+    baseline_usd: Usd | None = Field(
+        description="What the teacher would have charged for all routed requests, USD, with the lengths of its own "
+        "answers, estimated from compared ones; null: too few were compared."
+    )
+    baseline_usd_lower: Usd | None = Field(description="Lower end of its 95% interval; null as above.")
+    baseline_usd_upper: Usd | None = Field(description="Upper end of its 95% interval; null as above.")
+    baseline_upper_bound_usd: Usd = Field(
+        description="The teacher's bills for its own answers, and the student's tokens at the teacher's prices, USD: "
+        "no estimate."
+    )
     teacher_spend_usd: Usd = Field(description="What routed requests cost at the teacher, USD.")
     pinned_spend_usd: Usd = Field(description="What pinned requests cost at the teacher, outside of the savings, USD.")
     hosting_usd: Usd = Field(description="Hosting of the student, USD.")
-    savings_usd: Usd = Field(description="Baseline minus teacher spend and hosting, USD; may be negative.")
+    savings_usd: Usd | None = Field(
+        description="Estimated baseline minus teacher spend and hosting, USD; may be negative; null: too few answers "
+        "were compared."
+    )
+    savings_usd_lower: Usd | None = Field(description="Lower end of its 95% interval; null as above.")
+    savings_usd_upper: Usd | None = Field(description="Upper end of its 95% interval; null as above.")
+    savings_upper_bound_usd: Usd = Field(
+        description="The same against the upper bound of the baseline, USD: the most that can have been saved if the "
+        "teacher's answers are as long as the student's."
+    )
+    compared_pairs: int = Field(ge=0, description="Compared answers that the estimates rest on.")
+    compared_pairs_needed: int = Field(ge=0, description="How many more are needed before anything is estimated.")
     investment_usd: Usd = Field(description="One-time costs so far, USD.")
     payback_ratio: float | None = Field(
-        description="Savings from the beginning over the investment; null: nothing was invested."
+        description="Savings from the beginning over the investment; null: not measured, or nothing was invested."
     )
-    payback_at: Timestamp | None = Field(description="When break-even is or was reached; null: never at this rate.")
+    payback_at: Timestamp | None = Field(description="When break-even was reached, or is expected; null: not known.")
     student_usd_per_million_tokens: float | None = Field(
         description="Hosting over the student's tokens, USD per million; null: it served none."
     )
@@ -107,15 +130,14 @@ class Report(Schema):
     output_token_ratio: float | None = Field(
         description="Output tokens of the teacher for one of the student's, from compared pairs; null: no pairs."
     )
-    baseline_adjusted_usd: Usd | None = Field(description="The baseline with that ratio, USD; null: no pairs.")
-    savings_adjusted_usd: Usd | None = Field(description="The savings with that ratio, USD; null: no pairs.")
     quality_retention: RoutedInterval | None = Field(
         description="Share of the teacher's quality that routed traffic keeps; null: no pairs."
     )
     student_quality_retention: Interval | None = Field(
         description="The same for the student's answers alone; null: no pairs."
     )
-    curve: list[SavingsPoint] = Field(description="Cumulative savings, oldest first.")
+    curve: list[SavingsPoint] = Field(description="Cumulative savings, oldest first; empty until they are measured.")
     projection: Projection | None = Field(
-        description="null: no investment that is not yet saved, or fewer than three whole days."
+        description="null: savings are not measured, nothing is left to pay back, there are fewer than three whole "
+        "days, or the interval has no end."
     )

@@ -48,10 +48,12 @@ def report(
     now = time.time_ns() // 1000
     with read_ledger(load_config(config)) as ledger:
         books = read(ledger, now, start, end)
-        groups = grouped(ledger, names, start, end) if names else []
+        groups = grouped(ledger, names, now, start, end) if names else []
         found = reporting.Report(books, names, groups, ledger.investments(), ledger.contradictions(now))
+    if chart:
+        charts.require(books)
     if png is not None:
-        charts.draw(books.curve, books.projection, books.statement.investment, png)
+        charts.draw(books, png)
     if as_csv:
         rows = reporting.groups_to_rows(names, groups)
         typer.echo(reporting.to_csv(rows, reporting.group_columns(names)), nl=False)
@@ -60,7 +62,7 @@ def report(
     else:
         show(report_text.lines(found))
         if chart:
-            show(charts.text(books.curve, books.statement.investment))
+            show(charts.text(books))
         if png is not None:
             typer.echo(f"chart: {png}")
 

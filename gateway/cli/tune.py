@@ -95,6 +95,8 @@ def tune(
     else:
         console().print(tuned.table())
         typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
+        if traffic.cost is None and not outcomes:
+            typer.echo("cost: answer length not measured yet; shadow traffic makes the comparisons (shadow.rate)")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
     if apply:
         assert settings is not None
@@ -108,24 +110,26 @@ def _traffic(
     from breakeven.gateway.accounting.money import PICODOLLARS
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.ledger.rates import price_at
+    from breakeven.gateway.ledger.statements import comparisons
     from breakeven.gateway.reports import tuning, whatif
     from breakeven.router import outcomes as rows
 
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     now = time.time_ns() // 1000
-    scored, hosting, investment = [], 0.0, 0.0
+    scored, hosting, investment, ratios = [], 0.0, 0.0, None
     if settings is not None and (not outcomes or requests is not None):
         with read_ledger(settings, create=bool(outcomes)) as ledger:
             scored = list(ledger.scored(router.hash)) if not outcomes else []
             rates = ledger.rates()
             hosting = (rates[-1].per_hour if rates else 0) / PICODOLLARS * HOURS_A_MONTH
             investment = ledger.investment() / PICODOLLARS
+            ratios = comparisons(ledger, now).ratios if scored else None
     if outcomes:
         read = rows.read(outcomes, split or rows.default_split(outcomes, "dev"))
         price = price_at(settings, now) if settings is not None else None
         traffic = tuning.from_rows(read, router, novelty, price)
     elif scored:
-        traffic = whatif.traffic(scored, novelty)
+        traffic = whatif.traffic(scored, novelty, ratios)
         span = whatif.months(scored, None, None)
         requests = requests or (len(scored) / span if span else None)
     else:

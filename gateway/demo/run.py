@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-import httpx2
 import msgspec
 import numpy as np
 import yaml
@@ -21,14 +20,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from breakeven.gateway.accounting.money import dollars, picodollars
+from breakeven.gateway.accounting.money import dollars, exact, picodollars
+from breakeven.gateway.demo import comparisons
 from breakeven.gateway.demo.load_generator import Result, send_all
 from breakeven.gateway.demo.processes import DemoError, free_port, gateway, replay
 from breakeven.gateway.demo.rows import DemoRow
-from breakeven.gateway.economics.statement import Statement
+from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.statements import current
-from breakeven.gateway.reports.report import to_dict
+from breakeven.gateway.ledger.statements import Books, read
+from breakeven.gateway.reports.report import books_to_dict
 from breakeven.router.model.artifact import load
 from breakeven.router.policy import Route
 from breakeven.router.text import read_chat
@@ -70,7 +70,7 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
     Unless `setup.once` it then waits for SIGINT or SIGTERM. `check` scores the answers of real upstreams; without it
     their quality is left out. Raises DemoError.
     """
-    threshold = setup.threshold if setup.threshold is not None else _solve(rows, setup)
+    threshold, to_student = _solve(rows, setup)
     with tempfile.TemporaryDirectory(prefix="breakeven-demo-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         sections = {}
@@ -81,11 +81,12 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
             if section is None:
                 section = {"base_url": stack.enter_context(replay(model, side, rows, folder)), "model": model}
             sections[side] = dict(section)
-        config = _write_config(folder, sections, threshold, setup)
+        shadow = comparisons.section(len(rows), to_student)
+        config = _write_config(folder, {**sections, "shadow": shadow}, threshold, setup)
         url = stack.enter_context(gateway(config, free_port(setup.port), folder))
         console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
         results = _send_all(url, rows, console)
-        httpx2.get(f"{url}/metrics", timeout=30.0)  # a scrape writes all settled requests to the ledger
+        comparisons.wait(url)  # each scrape also writes all settled requests to the ledger
         figures = _figures(folder, results, setup.prices, check, live=bool(setup.student or setup.teacher))
         console.print(_table(figures))
         if setup.once:
@@ -110,14 +111,19 @@ def _example(results: Sequence[Result]) -> str:
     return json.dumps({"messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False)
 
 
-def _solve(rows: Sequence[DemoRow], setup: Setup) -> float:
-    """The threshold that sends `teacher_share` of these prompts to the teacher."""
+def _solve(rows: Sequence[DemoRow], setup: Setup) -> tuple[float, int]:
+    """The threshold, of itself or the one that sends `teacher_share` of these prompts to the teacher, and the number of
+    prompts that it leaves to the student.
+    """
     assess = load(setup.artifact).assess
     scores = sorted(
         (assess(read_chat([{"role": "user", "content": row.prompt}]).text).score for row in rows), reverse=True
     )
     count = min(len(scores), round(setup.teacher_share * len(scores)))
-    return scores[count - 1] if count else min(1.0, float(np.nextafter(scores[0], 2.0)))
+    threshold = scores[count - 1] if count else min(1.0, float(np.nextafter(scores[0], 2.0)))
+    if setup.threshold is not None:
+        threshold = setup.threshold
+    return threshold, sum(score < threshold for score in scores)
 
 
 def _write_config(folder: Path, sections: dict[str, dict[str, object]], threshold: float, setup: Setup) -> Path:
@@ -159,7 +165,7 @@ def _figures(
     """The figures of the table: those of the ledger, and the quality of the answers."""
     ledger = Ledger.open(f"sqlite:///{folder / 'breakeven.db'}", journal=folder / "reading")
     try:
-        statement: Statement = current(ledger, time.time_ns() // 1000)
+        books = read(ledger, time.time_ns() // 1000)
     finally:
         ledger.close()
     answered = [p for p in results if p.route is not None and p.answer is not None]
@@ -177,35 +183,47 @@ def _figures(
     student_alone = sum(p.row.student.score for p in answered)
     share = sum(p.route == Route.TEACHER for p in answered) / len(answered)
     by_chance = student_alone + share * (teacher_alone - student_alone)
-    by_teacher = (
-        sum(
-            (
-                prices.input * p.row.teacher.prompt_tokens + prices.output * p.row.teacher.output_tokens
-                for p in answered
-            ),
-            start=Decimal(0),
-        )
-        / 1_000_000
+    known = sum(
+        (prices.input * p.row.teacher.prompt_tokens + prices.output * p.row.teacher.output_tokens for p in answered),
+        start=Decimal(0),
     )
+    by_teacher = picodollars(known / 1_000_000)
     return {
-        **to_dict(statement),
+        **books_to_dict(books),
         "failed": len(results) - len(answered),
         "quality": routed / len(answered) if math.isfinite(routed) else None,
         "teacher_quality": teacher_alone / len(answered),
         "student_quality": student_alone / len(answered),
         "quality_kept": routed / teacher_alone if teacher_alone and math.isfinite(routed) else None,
         "quality_kept_by_chance": by_chance / teacher_alone if teacher_alone else None,
-        # The baseline prices the tokens of the answers given. The demo also knows the teacher's own answers.
-        "baseline_by_teacher_answers_usd": format(by_teacher, "f"),
+        **_known(books, by_teacher),
+    }
+
+
+def _known(books: Books, by_teacher: int) -> dict[str, object]:
+    """What only the demo knows, the baseline by the teacher's recorded answers, and the money as shown in the table."""
+    statement = books.statement
+    saved = by_teacher - statement.routed_spend - statement.hosting
+    return {
+        "baseline_by_teacher_answers_usd": exact(by_teacher),
+        "savings_by_teacher_answers_usd": exact(saved),
         "shown": {
-            "by_teacher": dollars(picodollars(by_teacher)),
-            "baseline": dollars(statement.baseline),
+            "by_teacher": dollars(by_teacher),
+            "saved_by_teacher": dollars(saved),
+            "baseline": _shown(statement.baseline, statement.traffic.upper_bound),
             "spend": dollars(statement.routed_spend),
+            "shadow": dollars(statement.shadow_spend),
             "hosting": dollars(statement.hosting),
-            "savings": dollars(statement.savings),
+            "savings": _shown(statement.savings, statement.savings_upper_bound),
             "investment": dollars(statement.investment),
         },
     }
+
+
+def _shown(estimate: Estimate | None, at_most: int) -> str:
+    if estimate is None:
+        return f"at most {dollars(at_most)}, not measured yet"
+    return f"{dollars(estimate.value)} ({dollars(estimate.low)} to {dollars(estimate.high)})"
 
 
 def _table(figures: dict[str, object]) -> Table:
@@ -224,10 +242,12 @@ def _table(figures: dict[str, object]) -> Table:
     counts("prompt tokens", [of["tokens"]["input"] + of["tokens"]["cached_input"] for of in both])
     counts("output tokens", [of["tokens"]["output"] for of in both])
     table.add_row("spend", f"{shown['hosting']} hosting", shown["spend"], "")
+    table.add_row(f"  of it for {figures['compared_pairs']} comparisons", "", shown["shadow"], "")
     table.add_section()
     table.add_row("baseline: all prompts sent to the teacher", "", "", shown["baseline"])
-    table.add_row("  with the lengths of the teacher's own answers", "", "", shown["by_teacher"])
-    table.add_row("savings", "", "", shown["savings"])
+    table.add_row("  by the teacher's recorded answers, known here", "", "", shown["by_teacher"])
+    table.add_row("savings (95% interval)", "", "", shown["savings"])
+    table.add_row("  by the teacher's recorded answers, known here", "", "", shown["saved_by_teacher"])
     table.add_row("quality relative to the teacher alone", "", "", _percent(figures["quality_kept"]))
     table.add_row(
         "  at random routing with the same teacher share", "", "", _percent(figures["quality_kept_by_chance"])
@@ -235,7 +255,7 @@ def _table(figures: dict[str, object]) -> Table:
     table.add_row("quality of the student alone, the teacher alone", *_both(figures), "")
     table.add_row("investment", "", "", shown["investment"])
     table.add_row("paid back so far", "", "", _percent(figures["payback_ratio"]))
-    table.add_row("break-even at this pace", "", "", str(figures["payback_at"] or "never"))
+    table.add_row("break-even", "", "", str(figures["payback_at"] or "no date: it takes three full days"))
     if figures["failed"]:
         table.add_row("failed requests", "", "", str(figures["failed"]))
     return table

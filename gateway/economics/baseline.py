@@ -50,6 +50,14 @@ class Traffic(NamedTuple):
         """The bill for the student's own tokens: no estimate, and never called one."""
         return self.known + self.student_input + self.student_output
 
+    def plus(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(
+            self.known + other.known,
+            self.student_input + other.student_input,
+            self.student_output + other.student_output,
+        )
+
 
 class Estimate(NamedTuple):
     """Picodollars and their 95% interval, from `pairs` compared requests."""
@@ -65,11 +73,20 @@ class Estimate(NamedTuple):
 
 
 class _Ratio(NamedTuple):
-    """Teacher over student for prompts and answers, and the pairs that say so."""
+    """Teacher over student for prompts and answers, from `size` pairs, and the variance of an estimate with it: that
+    of student traffic worth (i, o) is `ii * i * i + 2 * io * i * o + oo * o * o`, in picodollars squared.
+    """
 
     input: float
     output: float
-    pairs: Sequence[PricedPair]
+    size: int
+    ii: float
+    io: float
+    oo: float
+
+    def variance(self, input: float, output: float) -> float:
+        """Of the estimate for student traffic worth `input` and `output`."""
+        return self.ii * input * input + 2 * self.io * input * output + self.oo * output * output
 
 
 class Ratios:
@@ -83,60 +100,68 @@ class Ratios:
         self.pairs = len(pairs)
         self._own = {key: _ratio(found) for key, found in own.items()}
         # A key with few pairs of its own is like all the traffic.
-        self._others = _ratio(pairs)
+        self._all = _ratio(pairs)
+
+    def pooled(self, traffic: Traffic) -> Estimate:
+        """The baseline of traffic of all keys together, from all pairs, in picodollars."""
+        return self._estimate([(self._all, traffic)])
 
     def estimate(self, traffic: Mapping[str, Traffic]) -> Estimate:
-        """The baseline of traffic by client key, in picodollars."""
-        value = 0
+        """The baseline of traffic by client key, each with its own ratio where it has pairs enough, in picodollars."""
+        return self._estimate([(self._own.get(key, self._all), of) for key, of in traffic.items()])
+
+    def value(self, traffic: Traffic) -> int:
+        """The value alone of `pooled`."""
+        return _value(self._all, traffic)
+
+    def relative_error(self, traffic: Traffic) -> float:
+        """The standard error of `pooled` over its estimated part, the requests that the student answered."""
+        part = self.value(traffic) - traffic.known
+        return math.sqrt(self._all.variance(traffic.student_input, traffic.student_output)) / part if part > 0 else 0.0
+
+    def _estimate(self, parts: Sequence[tuple[_Ratio, Traffic]]) -> Estimate:
         spread: dict[int, tuple[_Ratio, float, float]] = {}
-        for key, of in traffic.items():
-            ratio = self._own.get(key, self._others)
-            value += of.known + round(ratio.input * of.student_input + ratio.output * of.student_output)
+        for ratio, of in parts:
             _, input, output = spread.get(id(ratio), (ratio, 0.0, 0.0))
             spread[id(ratio)] = (ratio, input + of.student_input, output + of.student_output)
         # Keys that share a ratio share its error.
-        variance = sum(_variance(*one) for one in spread.values())
-        freedom = min((len(ratio.pairs) for ratio, *_ in spread.values()), default=self.pairs) - 1
+        variance = sum(ratio.variance(input, output) for ratio, input, output in spread.values())
+        freedom = min((ratio.size for ratio, *_ in spread.values()), default=self.pairs) - 1
         half = round(_student(freedom) * math.sqrt(variance))
-        known = sum(of.known for of in traffic.values())
-        return Estimate(value, max(known, value - half), value + half, self.pairs)
+        value = sum(_value(ratio, of) for ratio, of in parts)
+        return Estimate(value, max(sum(of.known for _, of in parts), value - half), value + half, self.pairs)
 
-    def worth(self, key: str, input: int, output: int) -> int:
-        """What this much of the student's traffic would have cost at the teacher: the estimate's own value."""
-        ratio = self._own.get(key, self._others)
-        return round(ratio.input * input + ratio.output * output)
+
+def usable(pairs: Sequence[PricedPair]) -> list[PricedPair]:
+    """The pairs of which the student's tokens are worth anything."""
+    return [pair for pair in pairs if pair.student_input > 0 and pair.student_output > 0]
 
 
 def measure(pairs: Sequence[PricedPair]) -> Ratios | None:
-    """None below LEAST_PAIRS pairs of which the student's tokens are worth anything."""
-    useful = [pair for pair in pairs if pair.student_input > 0 and pair.student_output > 0]
+    """None below LEAST_PAIRS usable pairs."""
+    useful = usable(pairs)
     return Ratios(useful) if len(useful) >= LEAST_PAIRS else None
 
 
+def _value(ratio: _Ratio, of: Traffic) -> int:
+    return of.known + round(ratio.input * of.student_input + ratio.output * of.student_output)
+
+
 def _ratio(pairs: Sequence[PricedPair]) -> _Ratio:
-    input = math.fsum(pair.weight * pair.teacher_input for pair in pairs)
-    output = math.fsum(pair.weight * pair.teacher_output for pair in pairs)
-    return _Ratio(
-        input / math.fsum(pair.weight * pair.student_input for pair in pairs),
-        output / math.fsum(pair.weight * pair.student_output for pair in pairs),
-        pairs,
-    )
-
-
-def _variance(ratio: _Ratio, input: float, output: float) -> float:
-    """Of the estimate for student traffic worth `input` and `output`, in picodollars squared."""
-    pairs, count = ratio.pairs, len(ratio.pairs)
     inputs = math.fsum(pair.weight * pair.student_input for pair in pairs)
     outputs = math.fsum(pair.weight * pair.student_output for pair in pairs)
-    squares = 0.0
+    input = math.fsum(pair.weight * pair.teacher_input for pair in pairs) / inputs
+    output = math.fsum(pair.weight * pair.teacher_output for pair in pairs) / outputs
+    ii = io = oo = 0.0
     for pair in pairs:
         # Divided by one minus its share in the sum, as the jackknife does: a pair that weighs much hides its own error.
-        by_input = pair.weight * (pair.teacher_input - ratio.input * pair.student_input)
-        by_input *= input / (inputs - pair.weight * pair.student_input)
-        by_output = pair.weight * (pair.teacher_output - ratio.output * pair.student_output)
-        by_output *= output / (outputs - pair.weight * pair.student_output)
-        squares += (by_input + by_output) ** 2
-    return squares * count / (count - 1)
+        by_input = pair.weight * (pair.teacher_input - input * pair.student_input)
+        by_input /= inputs - pair.weight * pair.student_input
+        by_output = pair.weight * (pair.teacher_output - output * pair.student_output)
+        by_output /= outputs - pair.weight * pair.student_output
+        ii, io, oo = ii + by_input * by_input, io + by_input * by_output, oo + by_output * by_output
+    more = len(pairs) / (len(pairs) - 1)
+    return _Ratio(input, output, len(pairs), ii * more, io * more, oo * more)
 
 
 def _student(freedom: int) -> float:

@@ -1,4 +1,4 @@
-"""Baseline, hosting, savings and payback: integer arithmetic in picodollars and microseconds."""
+"""Baseline of a request, hosting and payback: integer arithmetic in picodollars and microseconds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
 from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.economics.baseline import Ratios, Traffic
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.router.policy import Route
@@ -22,7 +23,8 @@ class Rate(NamedTuple):
 
 
 def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
-    """The cost in picodollars that the request would have had at the teacher, at `price`; 0 where it was pinned.
+    """The tokens of a request at the teacher's prices, in picodollars; 0 where it was pinned. That is the teacher's own
+    bill where the teacher answered; of the student's answers `student_value` is the part to be estimated.
 
     The tokens are those of the answer that the client got: the last attempt that reported any. Failed attempts before
     it do not count, since a client that uses only the teacher would not have made them.
@@ -47,7 +49,7 @@ def value(usage: Usage, price: Price) -> Value:
 def student_value(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Value:
     """The part of the baseline, in picodollars, that the student's own tokens stand for; 0 for a teacher's answer.
 
-    A teacher would have counted the prompt otherwise and written an answer of another length: `estimate.py` says how
+    A teacher would have counted the prompt otherwise and written an answer of another length: `baseline.py` says how
     much.
     """
     answer = _answer(attempts)
@@ -74,14 +76,6 @@ def hosting(rates: Sequence[Rate], since: int, until: int) -> int:
     return int(accrued)
 
 
-def savings(baseline: int, teacher_spend: int, hosting: int) -> int:
-    """Savings in picodollars; negative where the student has cost more than it saved.
-
-    `baseline` and `teacher_spend` must both leave out pinned requests.
-    """
-    return baseline - (teacher_spend + hosting)
-
-
 def per_million(hosting: int, tokens: int) -> Fraction | None:
     """The student's effective price: hosting over tokens served, in picodollars per million; None without tokens."""
     return Fraction(hosting * 10**6, tokens) if tokens > 0 else None
@@ -98,20 +92,21 @@ def payback_months(investment: int, monthly_before: int, monthly_after: int) -> 
     return investment / saved if saved > 0 else None
 
 
-def payback_moment(hours: Iterable[Hour], rates: Sequence[Rate], investment: int, start: int, now: int) -> int | None:
-    """When cumulative savings reach the investment, in microseconds since the epoch; None for never.
+def payback_moment(
+    hours: Iterable[Hour], rates: Sequence[Rate], investment: int, now: int, ratios: Ratios
+) -> int | None:
+    """The end of the first hour in which cumulative savings, as estimated, had reached the investment.
 
-    `hours` are in order of time. If it was reached already, the result is the end of the first hour in which it was;
-    otherwise the average savings since `start` are extrapolated.
+    In microseconds since the epoch; None where that has not happened yet. `hours` are in order of time.
     """
-    if investment <= 0 or now <= start:
+    if investment <= 0:
         return None
-    gross = 0
-    for hour, baseline, spend in hours:
-        gross += baseline - spend
-        end = min((hour + 1) * HOUR, now)
+    total, spend = Traffic(0, 0, 0), 0
+    for hour in hours:
+        total, spend = total.plus(hour.traffic), spend + hour.spend
+        end = min((hour.hour + 1) * HOUR, now)
+        gross = ratios.value(total) - spend
         # Hosting only lowers the sum and is slow to compute, so it is computed only where the rest is enough.
         if gross >= investment and gross - hosting(rates, 0, end) >= investment:
             return end
-    saved = gross - hosting(rates, 0, now)
-    return start + (now - start) * investment // saved if saved > 0 else None
+    return None

@@ -8,60 +8,67 @@ from typing import NamedTuple
 
 import msgspec
 
-from breakeven.gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million, savings
+from breakeven.gateway.economics.baseline import LEAST_PAIRS, Estimate, PricedPair, Ratios, Traffic, measure, usable
+from breakeven.gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour, Sum, add
 from breakeven.router.policy import Reason, Route
 
 
+class Comparisons(NamedTuple):
+    """The number of usable compared pairs, and what they say of the baseline: None while there are too few."""
+
+    pairs: int
+    ratios: Ratios | None
+
+    @property
+    def needed(self) -> int:
+        """How many more pairs it takes before anything is estimated."""
+        return max(0, LEAST_PAIRS - self.pairs)
+
+
+NO_COMPARISONS = Comparisons(0, None)
+
+
+def compare(pairs: Sequence[PricedPair]) -> Comparisons:
+    """What all compared pairs say."""
+    return Comparisons(len(usable(pairs)), measure(pairs))
+
+
 class Statement(msgspec.Struct, frozen=True):
     """Money in picodollars over [since, until), microseconds.
 
-    `upstreams` has the sums of each upstream, including pinned requests; `baseline` and `routed_spend` exclude them.
-    `baseline_output` is the part of the baseline for output tokens of the student's answers; `shadow_spend` the part
-    of the teacher's spend caused by shadow traffic. `student_per_million` is the student's effective price in
-    picodollars per million tokens. `payback_at` is microseconds since the epoch; None is never.
+    `upstreams` has the sums of each upstream, including pinned requests; `traffic` and `routed_spend` exclude them.
+    `baseline` is what the teacher would have charged for `traffic`, `savings` is that less `routed_spend` and
+    `hosting`: estimates with their intervals, None until answers enough were compared. `savings_upper_bound` takes the
+    student's own tokens for the teacher's, and is no estimate. `pairs` were compared, `pairs_needed` more are needed.
+    `payback_ratio` is of all savings since the beginning; `payback_at` is when these reached the investment,
+    microseconds since the epoch, None where they have not. `shadow_spend` is the part of the teacher's spend caused by
+    shadow traffic. `student_per_million` is the student's effective price in picodollars per million tokens.
     """
 
     since: int
     until: int
     upstreams: dict[Route, Sum]
-    baseline: int
+    traffic: Traffic
+    baseline: Estimate | None
     routed_spend: int
     pinned_spend: int
     hosting: int
     investment: int
-    savings: int
+    savings: Estimate | None
+    savings_upper_bound: int
+    pairs: int
+    pairs_needed: int
     payback_ratio: float | None
     payback_at: int | None
     student_per_million: Fraction | None
-    baseline_output: int
     shadow_spend: int
 
     @property
     def requests(self) -> int:
         """Requests with at least one attempt."""
         return sum(total.requests for total in self.upstreams.values())
-
-
-class Adjusted(NamedTuple):
-    """Baseline and savings, in picodollars, if the teacher writes `ratio` output tokens for each of the student's.
-
-    They are an estimate from shadow traffic, so they are reported beside the statement's figures, never in their
-    place.
-    """
-
-    ratio: Fraction
-    baseline: int
-    savings: int
-
-
-def adjusted(statement: Statement, ratio: Fraction | None) -> Adjusted | None:
-    """The statement's baseline and savings adjusted for the measured `ratio`; None where none was measured."""
-    if ratio is None:
-        return None
-    more = int(statement.baseline_output * (ratio - 1))
-    return Adjusted(ratio, statement.baseline + more, statement.savings + more)
 
 
 def state(
@@ -72,6 +79,7 @@ def state(
     *,
     since: int | None,
     until: int,
+    comparisons: Comparisons = NO_COMPARISONS,
 ) -> Statement:
     """The statement of a period; times are microseconds since the epoch, money is picodollars.
 
@@ -86,23 +94,40 @@ def state(
     begin = _beginning(hours, rates, until)
     start = begin if since is None else since
     accrued = hosting(rates, start, until)
-    cumulative = sum(hour.baseline - hour.spend for hour in hours) - hosting(rates, begin, until)
+    ratios = comparisons.ratios
+    baseline = None if ratios is None else ratios.pooled(routed.traffic)
+    ratio = reached = None
+    if ratios is not None:
+        cumulative = ratios.value(add_traffic(hours)) - sum(hour.spend for hour in hours)
+        ratio = payback_ratio(cumulative - hosting(rates, begin, until), investment)
+        reached = payback_moment(hours, rates, investment, until, ratios)
     return Statement(
         since=start,
         until=until,
         upstreams=upstreams,
-        baseline=routed.baseline,
+        traffic=routed.traffic,
+        baseline=baseline,
         routed_spend=routed.cost,
         pinned_spend=pinned.cost,
         hosting=accrued,
         investment=investment,
-        savings=savings(routed.baseline, routed.cost, accrued),
-        payback_ratio=payback_ratio(cumulative, investment),
-        payback_at=payback_moment(hours, rates, investment, begin, until),
+        savings=None if baseline is None else baseline.less(routed.cost + accrued),
+        savings_upper_bound=routed.traffic.upper_bound - routed.cost - accrued,
+        pairs=comparisons.pairs,
+        pairs_needed=comparisons.needed,
+        payback_ratio=ratio,
+        payback_at=reached,
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
-        baseline_output=routed.baseline_output,
         shadow_spend=sum(g.cost for g in groups if g.group[2] == Reason.SHADOW),
     )
+
+
+def add_traffic(hours: Sequence[Hour]) -> Traffic:
+    """The routed traffic of all these hours."""
+    total = Traffic(0, 0, 0)
+    for hour in hours:
+        total = total.plus(hour.traffic)
+    return total
 
 
 def _beginning(hours: Sequence[Hour], rates: Sequence[Rate], until: int) -> int:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from breakeven.gateway.economics.baseline import Traffic
+
 COUNTS = (
     "requests",
     "attempts",
@@ -63,13 +65,26 @@ class Sum(msgspec.Struct):
         """Prompt tokens, cached or not, and output tokens."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.output_tokens
 
+    @property
+    def traffic(self) -> Traffic:
+        """What the baseline is estimated from; 0 throughout for pinned requests."""
+        known = self.baseline - self.baseline_input - self.baseline_output
+        return Traffic(known, self.baseline_input, self.baseline_output)
+
 
 class Hour(NamedTuple):
-    """Routed traffic of one hour; `hour` counts from the Unix epoch, money is in picodollars."""
+    """Routed traffic of one hour, and what it cost. `hour` counts from the Unix epoch, money is in picodollars."""
 
     hour: int
-    baseline: int
+    known: int
+    student_input: int
+    student_output: int
     spend: int
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the baseline is estimated from."""
+        return Traffic(self.known, self.student_input, self.student_output)
 
 
 def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:

@@ -34,12 +34,16 @@ _COLUMNS = (
 
 
 class Scored(NamedTuple):
-    """One scored request: time (microseconds since the epoch), score, novelty, and baseline (picodollars)."""
+    """One scored request: time (microseconds since the epoch), score, novelty, and what its baseline is estimated from,
+    in picodollars: the teacher's own bill, or the student's tokens at the teacher's prices.
+    """
 
     at: int
     score: float
     novelty: float | None
-    baseline: int
+    known: int
+    student_input: int
+    student_output: int
 
 
 def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -81,6 +85,8 @@ def scored(
         wanted.append(c.at >= since)
     if until is not None:
         wanted.append(c.at < until)
-    statement = select(c.at, c.score, c.novelty, c.baseline).where(and_(*wanted))
+    known = c.baseline - c.baseline_input - c.baseline_output
+    columns = (c.at, c.score, c.novelty, known, c.baseline_input, c.baseline_output)
+    statement = select(*columns).where(and_(*wanted))
     rows = connection.execute(statement.order_by(c.at.desc()).limit(MAX_SCORED))
     return [Scored(*row) for row in rows]

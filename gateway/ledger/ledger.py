@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import Config, Shadow
+from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.quality import Compared
@@ -163,6 +164,10 @@ class Ledger:
     def compared(self, since: int) -> list[Compared]:
         """Compared pairs of shadow traffic; see `outcomes.compared`. Raises LedgerError."""
         return self._read(lambda connection: outcomes.compared(connection, since))
+
+    def priced_pairs(self, until: int | None = None) -> list[PricedPair]:
+        """Compared pairs with their prices; see `outcomes.priced_pairs`. Raises LedgerError."""
+        return self._read(lambda connection: outcomes.priced_pairs(connection, until))
 
     def feedback(self, request_id: str, key: str, score: float) -> outcomes.Answered | None:
         """Store a user's score in [0, 1] of a request of this client key.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 
+from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import outcomes, prompts, requests
@@ -53,6 +54,18 @@ def compared(connection: Connection, since: int) -> list[Compared]:
     wanted = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight)
     statement = select(*wanted).where(c.source == SHADOW, c.at >= since).order_by(c.at.desc()).limit(MAX_PAIRS)
     return [Compared(*row) for row in connection.execute(statement)]
+
+
+def priced_pairs(connection: Connection, until: int | None = None) -> list[PricedPair]:
+    """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch, whose prices are known."""
+    c = outcomes.c
+    values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
+    wanted = [c.source == SHADOW, *(value.is_not(None) for value in values)]
+    if until is not None:
+        wanted.append(c.at < until)
+    statement = select(func.coalesce(c.key, ""), *values, c.weight).where(and_(*wanted))
+    rows = connection.execute(statement.order_by(c.at.desc()).limit(MAX_PAIRS))
+    return [PricedPair(*row) for row in rows]
 
 
 def answered(connection: Connection, request_id: str, key: str) -> Answered | None:

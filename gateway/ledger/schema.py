@@ -124,6 +124,8 @@ outcomes = Table(
     Column("student_output_value", BigInteger),
     Column("teacher_input_cost", BigInteger),
     Column("teacher_output_cost", BigInteger),
+    # Name of the client key; null in rows of before it was kept, and for feedback.
+    Column("key", String(64)),
     Column("weight", Float, nullable=False),
     Index("outcomes_at", "at"),
 )

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, Projection, points, project
 from breakeven.gateway.economics.quality import Retention, output_ratio, retention
-from breakeven.gateway.economics.statement import Statement, state
+from breakeven.gateway.economics.statement import Comparisons, Statement, add_traffic, compare, state
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
@@ -31,20 +32,33 @@ class Quality(NamedTuple):
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What a report shows: the statement of a period, the savings curve up to its end, the projection, and quality."""
+    """What a report shows: the statement of a period, the savings curve up to its end, the projection, and quality.
+
+    The curve is empty, and there is no projection, until answers enough were compared.
+    """
 
     statement: Statement
     curve: list[Point]
     projection: Projection | None
     quality: Quality = Quality(None, None)
 
+    @property
+    def payback_at(self) -> int | None:
+        """When savings reached the investment, or are expected to, microseconds since the epoch; None: not known."""
+        reached, projection = self.statement.payback_at, self.projection
+        return reached if reached is not None or projection is None else projection.expected
 
-def current(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Statement:
-    """The statement of [since, until), by default of everything until `now`; all in microseconds since the epoch.
 
-    Raises LedgerError, and ValueError as `totals.read` does.
-    """
-    return _statement(ledger, ledger.hours(_bound(now, until)), now, since, until)
+class Group(NamedTuple):
+    """The sums of one group of requests, and what the teacher would have charged for it: None until measured."""
+
+    total: Sum
+    baseline: Estimate | None
+
+
+def comparisons(ledger: Ledger, now: int, until: int | None = None) -> Comparisons:
+    """What pairs compared before `until`, at the latest now, say of the baseline. Raises LedgerError."""
+    return compare(ledger.priced_pairs(_bound(now, until)))
 
 
 def quality(ledger: Ledger, now: int) -> Quality:
@@ -64,21 +78,24 @@ def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = N
 
 
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:
-    """Everything that a report on [since, until) shows, as of `now`. Raises LedgerError, ValueError."""
-    hours = ledger.hours(_bound(now, until))
-    statement = _statement(ledger, hours, now, since, until)
-    return Books(statement, *_curve(hours, ledger.rates(), statement.investment, statement.until), quality(ledger, now))
+    """Everything that a report on [since, until) shows, as of `now`; by default everything until then.
+
+    All in microseconds since the epoch. Raises LedgerError, and ValueError as `totals.read` does.
+    """
+    bound = _bound(now, until)
+    hours, rates, investment = ledger.hours(bound), ledger.rates(), ledger.investment()
+    end = now if until is None else min(until, now)
+    found = comparisons(ledger, now, until)
+    sums = ledger.sums(_BY, since, bound)
+    statement = state(sums, hours, rates, investment, since=since, until=end, comparisons=found)
+    return Books(statement, *_curve(hours, rates, statement, found), quality(ledger, now))
 
 
-def curve(ledger: Ledger, now: int) -> tuple[list[Point], Projection | None]:
-    """Cumulative savings per day until `now`, and their projection, None where none is possible. Raises LedgerError."""
-    return _curve(ledger.hours(), ledger.rates(), ledger.investment(), now)
-
-
-def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | None) -> list[Sum]:
+def grouped(ledger: Ledger, by: Sequence[str], now: int, since: int | None, until: int | None) -> list[Group]:
     """Sums over [since, until) by any of GROUPS; a day or hour is given as its first microsecond.
 
-    Raises ValueError for an invalid grouping or period, with the option `--by` in its message, and LedgerError.
+    The baseline of a group by key is estimated from the key's own comparisons where it has enough of them. Raises
+    ValueError for an invalid grouping or period, with the option `--by` in its message, and LedgerError.
     """
     unknown = set(by) - set(GROUPS)
     if unknown:
@@ -92,7 +109,13 @@ def grouped(ledger: Ledger, by: Sequence[str], since: int | None, until: int | N
     for one in groups:
         pairs = zip(scales, one.group, strict=True)
         one.group = tuple(value if scale is None else int(str(value)) * scale for scale, value in pairs)
-    return groups
+    ratios = comparisons(ledger, now, until).ratios
+    if ratios is None:
+        return [Group(one, None) for one in groups]
+    if "key" not in by:
+        return [Group(one, ratios.pooled(one.traffic)) for one in groups]
+    keys = [str(one.group[by.index("key")]) for one in groups]
+    return [Group(one, ratios.estimate({key: one.traffic})) for key, one in zip(keys, groups, strict=True)]
 
 
 def _bound(now: int, until: int | None) -> int | None:
@@ -100,17 +123,17 @@ def _bound(now: int, until: int | None) -> int | None:
     return None if until is None or until >= now else until
 
 
-def _statement(ledger: Ledger, hours: list[Hour], now: int, since: int | None, until: int | None) -> Statement:
-    rates, investment, bound = ledger.rates(), ledger.investment(), _bound(now, until)
-    end = now if until is None else min(until, now)
-    return state(ledger.sums(_BY, since, bound), hours, rates, investment, since=since, until=end)
-
-
-def _curve(hours: list[Hour], rates: list[Rate], investment: int, now: int) -> tuple[list[Point], Projection | None]:
+def _curve(
+    hours: list[Hour], rates: list[Rate], statement: Statement, found: Comparisons
+) -> tuple[list[Point], Projection | None]:
     begins = [rate.since for rate in rates[:1]] + [one.hour * HOUR for one in hours[:1]]
-    if not begins or min(begins) >= now:
+    now = statement.until
+    if found.ratios is None or not begins or min(begins) >= now:
         return [], None
     since = rates[0].since if rates else min(begins)
-    days = points(hours, rates, since, now)
-    projection = project(days, investment, since=min(begins), now=now)
-    return (days if len(days) >= _DAYS else points(hours, rates, since, now, HOUR)), projection
+    days = points(hours, rates, since, now, found.ratios)
+    error = found.ratios.relative_error(add_traffic(hours))
+    # Reached by the hour, where a day's end may be below it again.
+    open_investment = 0 if statement.payback_at is not None else statement.investment
+    projection = project(days, open_investment, since=min(begins), now=now, error=error)
+    return (days if len(days) >= _DAYS else points(hours, rates, since, now, found.ratios, HOUR)), projection

@@ -50,25 +50,26 @@ def read(
 
 
 def hours(connection: Connection, until: int | None = None) -> list[Hour]:
-    """Baseline and cost of the routed traffic of each hour before `until` (microseconds), in chronological order.
+    """The routed traffic of each hour, and its cost, before `until` (microseconds), in chronological order.
 
     An hour with only pinned traffic is included, with zeros. Raises ValueError as `read` does.
     """
     c = hourly.c
     halves: list[object] = []
-    for money in (c.baseline, cost_of(hourly)):
+    known = c.baseline - c.baseline_input - c.baseline_output
+    for money in (known, c.baseline_input, c.baseline_output, cost_of(hourly)):
         of_routed = case((c.pinned.is_(False), money), else_=0)
         halves += [func.sum(of_routed // _HALF), func.sum(of_routed % _HALF)]
     statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
     if until is not None:
         statement = statement.where(c.hour < until // HOUR)
     rows = connection.execute(statement).all()
-    found = [Hour(hour, int(b) * _HALF + int(rest), int(s) * _HALF + int(more)) for hour, b, rest, s, more in rows]
+    found = [Hour(hour, *_whole([int(half) for half in found])) for hour, *found in rows]
     if until is not None and until % HOUR:
         cut = read(connection, ("hour", "pinned"), until // HOUR * HOUR, until)
         if cut:
             routed = add(one for one in cut if not one.group[1])
-            found.append(Hour(until // HOUR, routed.baseline, routed.cost))
+            found.append(Hour(until // HOUR, *routed.traffic, routed.cost))
     return found
 
 
@@ -95,8 +96,11 @@ def _require_raw_rows(connection: Connection, since: int | None, until: int | No
 def _sum(row: Sequence[object], groups: int) -> Sum:
     values = [int(value or 0) for value in row[groups:]]  # type: ignore[call-overload]
     counts, halves = values[: len(COUNTS)], values[len(COUNTS) :]
-    money = [high * _HALF + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
-    return Sum(tuple(row[:groups]), *counts, *money)
+    return Sum(tuple(row[:groups]), *counts, *_whole(halves))
+
+
+def _whole(halves: Sequence[int]) -> list[int]:
+    return [high * _HALF + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) -> Select[tuple[object, ...]]:

@@ -11,16 +11,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UnknownMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from breakeven.gateway.accounting.money import PICODOLLARS, usd
+from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.statements import Quality, current, quality
-from breakeven.gateway.observability.quality import quality_families
+from breakeven.gateway.ledger.statements import Books, read
+from breakeven.gateway.observability.quality import gauge, quality_families
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.metrics")
@@ -34,38 +35,37 @@ class MoneyCollector(Collector):
         self._ledger = ledger
         self._clock = clock
         self._now = 0
-        self._last: tuple[Statement, Quality] | None = None
+        self._last: Books | None = None
 
     def collect(self) -> Iterator[Metric]:
         try:
             # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
             self._now = max(self._now, self._clock())
-            self._last = (current(self._ledger, self._now), quality(self._ledger, self._now))
+            self._last = read(self._ledger, self._now)
         except LedgerError as error:
             _log.error("cannot read the ledger, exporting the previous values: %s", error)
         price_sets: int | None = None
         with contextlib.suppress(LedgerError):
             price_sets = self._ledger.contradictions(self._clock())
         if self._last is not None:
-            yield from quality_families(*self._last)
+            yield from quality_families(self._last)
         yield from families(
-            self._last[0] if self._last is not None else None,
+            self._last,
             pending=self._ledger.pending,
             write_failures=self._ledger.write_failures,
             price_sets=price_sets,
         )
 
 
-def families(
-    statement: Statement | None, *, pending: int, write_failures: int, price_sets: int | None
-) -> Iterator[Metric]:
-    """All metrics read from the ledger; without a statement only those about the ledger itself.
+def families(books: Books | None, *, pending: int, write_failures: int, price_sets: int | None) -> Iterator[Metric]:
+    """All metrics read from the ledger; without books only those about the ledger itself.
 
     `pending` records, `write_failures` and `price_sets` are counts; `price_sets` is None where it is unknown.
     """
-    if statement is not None:
-        yield from _traffic(statement)
-        yield from _savings(statement)
+    if books is not None:
+        yield from _traffic(books.statement)
+        yield from _savings(books.statement)
+        yield from _payback(books)
     waiting = GaugeMetricFamily(
         "breakeven_ledger_pending", "Settled requests of this process that are not in the database yet."
     )
@@ -124,10 +124,15 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
         estimated.add_metric([route, "input"], total.estimated_input_tokens)
         estimated.add_metric([route, "output"], total.estimated_output_tokens)
         estimated_cost.add_metric([route], float(usd(total.cost_estimated)))
-    baseline = CounterMetricFamily(
-        "breakeven_baseline_usd", "USD that the routed requests would have cost if all had gone to the teacher."
+    # A counter, but not declared as one: in OpenMetrics the family of a counter has its name without _total, and that
+    # name is the estimate's.
+    baseline = UnknownMetricFamily(
+        "breakeven_baseline_usd_total",
+        "Upper bound of the baseline in USD, for rates: the teacher's bills for the routed requests that it answered, "
+        "and the student's own tokens at the teacher's prices for the others. It only goes up. The estimate is "
+        "breakeven_baseline_usd.",
     )
-    baseline.add_metric([], float(usd(statement.baseline)))
+    baseline.add_metric([], float(usd(statement.traffic.upper_bound)))
     hosting = CounterMetricFamily(
         "breakeven_hosting_usd", "USD that the student's machines have cost so far, used or idle."
     )
@@ -136,31 +141,63 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
 
 
 def _savings(statement: Statement) -> Iterator[Metric]:
-    investment = GaugeMetricFamily("breakeven_investment_usd", "USD of one-time investment in distilling the student.")
-    investment.add_metric([], float(usd(statement.investment)))
-    savings = GaugeMetricFamily(
-        "breakeven_savings_usd",
-        "USD saved so far: baseline minus teacher spend and hosting, without pinned requests. Negative while the "
-        "student has cost more than it saved.",
+    yield gauge("breakeven_compared_pairs", "Compared answers that the baseline is estimated from.", statement.pairs)
+    yield gauge(
+        "breakeven_compared_pairs_needed",
+        "Compared answers still needed before the baseline and savings are estimated; shadow traffic makes them.",
+        statement.pairs_needed,
     )
-    savings.add_metric([], float(usd(statement.savings)))
-    yield investment
-    yield savings
-    if statement.payback_ratio is not None:
-        ratio = GaugeMetricFamily("breakeven_payback_ratio", "Savings over investment; 1 is the break-even point.")
-        ratio.add_metric([], statement.payback_ratio)
-        yield ratio
-    if statement.payback_at is not None:
-        moment = GaugeMetricFamily(
-            "breakeven_payback_timestamp_seconds",
-            "Unix time at which savings reach, or reached, the investment at the average rate so far; absent if never.",
+    if statement.baseline is not None:
+        yield from _estimate(
+            "breakeven_baseline_usd",
+            "USD that the teacher would have charged for the routed requests, with the lengths of its own answers",
+            statement.baseline,
         )
-        moment.add_metric([], statement.payback_at / 1e6)
-        yield moment
+    if statement.savings is not None:
+        yield from _estimate(
+            "breakeven_savings_usd",
+            "USD saved so far: estimated baseline minus teacher spend and hosting, without pinned requests. Negative "
+            "while the student has cost more than it saved",
+            statement.savings,
+        )
+    else:
+        yield gauge(
+            "breakeven_savings_upper_bound_usd",
+            "The most in USD that can have been saved, if the teacher's answers are as long as the student's; absent "
+            "once savings are measured.",
+            float(usd(statement.savings_upper_bound)),
+        )
+
+
+def _estimate(name: str, what: str, estimate: Estimate) -> Iterator[Metric]:
+    yield gauge(name, f"{what}; absent until answers enough were compared.", float(usd(estimate.value)))
+    yield gauge(f"{name}_lower", f"Lower end of the 95% interval of {name}.", float(usd(estimate.low)))
+    yield gauge(f"{name}_upper", f"Upper end of the 95% interval of {name}.", float(usd(estimate.high)))
+
+
+def _payback(books: Books) -> Iterator[Metric]:
+    statement = books.statement
+    yield gauge(
+        "breakeven_investment_usd",
+        "USD of one-time investment in distilling the student.",
+        float(usd(statement.investment)),
+    )
+    if statement.payback_ratio is not None:
+        yield gauge(
+            "breakeven_payback_ratio",
+            "Savings over investment; 1 is the break-even point. Absent until savings are measured.",
+            statement.payback_ratio,
+        )
+    if books.payback_at is not None:
+        yield gauge(
+            "breakeven_payback_timestamp_seconds",
+            "Unix time at which savings reached the investment, or will at the pace of recent days; absent while "
+            "neither is known.",
+            books.payback_at / 1e6,
+        )
     if statement.student_per_million is not None:
-        effective = GaugeMetricFamily(
+        yield gauge(
             "breakeven_student_usd_per_million_tokens",
             "The student's effective price: hosting cost so far divided by all tokens that it has served.",
+            float(statement.student_per_million) / PICODOLLARS,
         )
-        effective.add_metric([], float(statement.student_per_million) / PICODOLLARS)
-        yield effective

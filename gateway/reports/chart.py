@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
 from pathlib import Path
 
 from breakeven.gateway.accounting.money import dollars, usd
-from breakeven.gateway.economics.projection import Point, Projection
+from breakeven.gateway.ledger.statements import Books
 from breakeven.gateway.reports.report import moment
 from breakeven.router import plots
 
 _WIDTH, _HEIGHT = 72, 14
 
 
-def draw(points: Sequence[Point], projection: Projection | None, investment: int, path: Path) -> None:
-    """Write the chart as PNG: `points` in order of time, `investment` in picodollars.
+def draw(books: Books, path: Path) -> None:
+    """Write the chart as PNG: cumulative savings with their 95% interval, the investment, and break-even.
 
-    Raises OSError, and ValueError for an empty ledger or without matplotlib.
+    Raises OSError, and ValueError for an empty ledger, while savings are not measured, or without matplotlib.
     """
-    _require(points)
+    require(books)
+    points, projection, investment = books.curve, books.projection, books.statement.investment
     made, (axes,) = plots.figure(9)
     from matplotlib.dates import date2num
 
@@ -29,34 +29,36 @@ def draw(points: Sequence[Point], projection: Projection | None, investment: int
     axes.axhline(0, color="grey", linewidth=0.8)
     times = [when(points[0].start), *(when(point.end) for point in points)]
     axes.xaxis_date()
-    saved = [0.0, *(float(usd(point.total)) for point in points)]
+    saved, low, high = (
+        [0.0, *(float(usd(getattr(point, name))) for point in points)] for name in ("total", "low", "high")
+    )
+    axes.fill_between(times, low, high, color=plots.BLUE, alpha=0.2, linewidth=0, label="95% interval")
     axes.plot(times, saved, color=plots.BLUE, linewidth=2, label="cumulative savings")
     if investment:
         axes.axhline(float(usd(investment)), color=plots.RED, linestyle="--", label=f"investment {dollars(investment)}")
-    reached = next((point for point in points if investment and point.total >= investment), None)
+    end, reached = float(usd(investment)), books.statement.payback_at
     if reached is not None:
-        label = f"break-even {moment(reached.end)[:10]}"
-        axes.plot([when(reached.end)], [float(usd(reached.total))], "o", color="black", label=label)
-    elif projection is not None and projection.expected is not None:
-        end = float(usd(investment))
+        axes.plot([when(reached)], [end], "o", color="black", label=f"break-even {moment(reached)[:10]}")
+    elif projection is not None:
         axes.plot([times[-1], when(projection.expected)], [saved[-1], end], ":", color=plots.BLUE, label="projection")
-        if projection.early is not None and projection.late is not None:
-            span = [when(projection.early), when(projection.late)]
-            axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="90% interval")
+        span = [when(projection.early), when(projection.late)]
+        axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="90% interval")
     axes.set(ylabel="USD", title="Cumulative savings and investment")
     axes.legend(frameon=False, loc="best")
     axes.tick_params(axis="x", rotation=20)
     plots.save(made, path)
 
 
-def text(points: Sequence[Point], investment: int, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:
-    """The chart as `height` + 1 lines of text, with `width` columns for the time span; `investment` in picodollars.
+def text(books: Books, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:
+    """The chart as `height` + 1 lines of text, with `width` columns for the time span; the interval is shaded.
 
-    Raises ValueError for an empty ledger.
+    Raises ValueError for an empty ledger, and while savings are not measured.
     """
-    _require(points)
-    values = [points[min(len(points) - 1, column * len(points) // width)].total for column in range(width)]
-    low, high = min(0, *values), max(0, investment, *values)
+    require(books)
+    points, investment = books.curve, books.statement.investment
+    shown = [points[min(len(points) - 1, column * len(points) // width)] for column in range(width)]
+    low = min(0, *(point.low for point in shown))
+    high = max(0, investment, *(point.high for point in shown))
     span = max(1, high - low)
 
     def row(value: int) -> int:
@@ -66,8 +68,10 @@ def text(points: Sequence[Point], investment: int, width: int = _WIDTH, height: 
     grid[row(0)] = ["·"] * width
     if investment:
         grid[row(investment)] = ["-"] * width
-    for column, value in enumerate(values):
-        grid[row(value)][column] = "█"
+    for column, point in enumerate(shown):
+        for index in range(row(point.low), row(point.high) + 1):
+            grid[index][column] = "░"
+        grid[row(point.total)][column] = "█"
     names = {row(low): dollars(low), row(0): dollars(0), row(high): dollars(high)}
     if investment:
         names[row(investment)] = f"{dollars(investment)} invested"
@@ -77,8 +81,14 @@ def text(points: Sequence[Point], investment: int, width: int = _WIDTH, height: 
     return [*lines, f"{'':>{margin}} {start}{end:>{width - len(start)}}"]
 
 
-def _require(points: Sequence[Point]) -> None:
-    if not points:
+def require(books: Books) -> None:
+    """Raise ValueError where there is nothing to draw."""
+    if books.statement.pairs_needed:
+        raise ValueError(
+            f"savings are not measured yet, so there is nothing to draw: {books.statement.pairs_needed} more "
+            "comparisons are needed, which shadow traffic makes (shadow.rate)"
+        )
+    if not books.curve:
         raise ValueError("the ledger is empty: there is nothing to draw yet")
 
 

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from breakeven.gateway.accounting.money import PICODOLLARS, exact
+from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.projection import Projection
-from breakeven.gateway.economics.statement import Statement, adjusted
+from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import COUNTS, Sum
 from breakeven.gateway.ledger import Investment
-from breakeven.gateway.ledger.statements import Books
+from breakeven.gateway.ledger.statements import Books, Group
 from breakeven.router.statistics import Interval
+
+_LAST_SECOND = 253_402_300_799
 
 
 class Report(NamedTuple):
@@ -26,17 +29,15 @@ class Report(NamedTuple):
 
     books: Books
     by: Sequence[str]
-    groups: Sequence[Sum]
+    groups: Sequence[Group]
     investments: Sequence[Investment]
     price_sets: int
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""
         return (
-            to_dict(self.books.statement)
-            | quality_to_dict(self.books)
+            books_to_dict(self.books)
             | {
-                "projection": projection_to_dict(self.books.projection),
                 "investments": investments_to_rows(self.investments),
                 "price_sets": self.price_sets,
             }
@@ -44,77 +45,92 @@ class Report(NamedTuple):
         )
 
 
-def to_dict(statement: Statement) -> dict[str, Any]:
-    """A statement as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""
+def statement_to_dict(statement: Statement) -> dict[str, Any]:
+    """A statement as JSON values; money is USD as exact decimal strings, moments are ISO 8601.
+
+    What is estimated is null until answers enough were compared.
+    """
     per_million = statement.student_per_million
     return {
         "since": moment(statement.since),
         "until": moment(statement.until),
         "requests": statement.requests,
-        "upstreams": {
-            str(route): {
-                "requests": total.requests,
-                "attempts": total.attempts,
-                "usage_missing": total.usage_missing,
-                "tokens": {
-                    "input": total.input_tokens,
-                    "cached_input": total.cached_input_tokens,
-                    "cache_write": total.cache_write_tokens,
-                    "output": total.output_tokens,
-                },
-                "cost_usd": {
-                    "input": exact(total.cost_input),
-                    "cached_input": exact(total.cost_cached_input),
-                    "cache_write": exact(total.cost_cache_write),
-                    "output": exact(total.cost_output),
-                    "tools": exact(total.cost_tools),
-                },
-                "estimated": {
-                    "input_tokens": total.estimated_input_tokens,
-                    "output_tokens": total.estimated_output_tokens,
-                    "cost_usd": exact(total.cost_estimated),
-                },
-            }
-            for route, total in statement.upstreams.items()
-        },
-        "baseline_usd": exact(statement.baseline),
+        "upstreams": {str(route): _upstream(total) for route, total in statement.upstreams.items()},
+        **_estimate("baseline_usd", statement.baseline),
+        "baseline_upper_bound_usd": exact(statement.traffic.upper_bound),
         "teacher_spend_usd": exact(statement.routed_spend),
         "pinned_spend_usd": exact(statement.pinned_spend),
         "hosting_usd": exact(statement.hosting),
-        "savings_usd": exact(statement.savings),
+        **_estimate("savings_usd", statement.savings),
+        "savings_upper_bound_usd": exact(statement.savings_upper_bound),
+        "compared_pairs": statement.pairs,
+        "compared_pairs_needed": statement.pairs_needed,
         "investment_usd": exact(statement.investment),
         "payback_ratio": statement.payback_ratio,
-        "payback_at": None if statement.payback_at is None else moment(statement.payback_at),
         "student_usd_per_million_tokens": None if per_million is None else float(per_million) / PICODOLLARS,
     }
 
 
+def _upstream(total: Sum) -> dict[str, Any]:
+    return {
+        "requests": total.requests,
+        "attempts": total.attempts,
+        "usage_missing": total.usage_missing,
+        "tokens": {
+            "input": total.input_tokens,
+            "cached_input": total.cached_input_tokens,
+            "cache_write": total.cache_write_tokens,
+            "output": total.output_tokens,
+        },
+        "cost_usd": {
+            "input": exact(total.cost_input),
+            "cached_input": exact(total.cost_cached_input),
+            "cache_write": exact(total.cost_cache_write),
+            "output": exact(total.cost_output),
+            "tools": exact(total.cost_tools),
+        },
+        "estimated": {
+            "input_tokens": total.estimated_input_tokens,
+            "output_tokens": total.estimated_output_tokens,
+            "cost_usd": exact(total.cost_estimated),
+        },
+    }
+
+
+def _estimate(name: str, estimate: Estimate | None) -> dict[str, str | None]:
+    """An estimate and the ends of its 95% interval, USD; null while it is not known."""
+    ends = (None,) * 3 if estimate is None else (estimate.value, estimate.low, estimate.high)
+    names = (name, f"{name}_lower", f"{name}_upper")
+    return {one: None if end is None else exact(end) for one, end in zip(names, ends, strict=True)}
+
+
 def books_to_dict(books: Books) -> dict[str, Any]:
-    """The statement, the quality measured by shadow traffic, the curve of cumulative savings and its projection,
-    as JSON values.
+    """The statement, the quality measured by shadow traffic, the curve of cumulative savings, its projection, and the
+    break-even date, as JSON values.
     """
     ends = [(point.end, point.total) for point in books.curve]
     begin = [(books.curve[0].start, 0)] if ends else []
     curve = [{"until": moment(at), "savings_usd": exact(total)} for at, total in (*begin, *ends)]
     return (
-        to_dict(books.statement)
+        statement_to_dict(books.statement)
         | quality_to_dict(books)
-        | {"curve": curve, "projection": projection_to_dict(books.projection)}
+        | {
+            "payback_at": None if books.payback_at is None else moment(books.payback_at),
+            "curve": curve,
+            "projection": projection_to_dict(books.projection),
+        }
     )
 
 
 def quality_to_dict(books: Books) -> dict[str, Any]:
-    """The cost and results of shadow traffic, and the baseline adjusted by it, as JSON values.
+    """The cost and results of shadow traffic as JSON values.
 
     Quality is a share of the teacher's with its 95% interval. Results are null where no pairs were compared.
     """
     kept, ratio = books.quality
-    corrected = adjusted(books.statement, ratio)
     return {
         "shadow_spend_usd": exact(books.statement.shadow_spend),
         "output_token_ratio": None if ratio is None else float(ratio),
-        "baseline_adjusted_usd": None if corrected is None else exact(corrected.baseline),
-        "savings_adjusted_usd": None if corrected is None else exact(corrected.savings),
         "quality_retention": None if kept is None else _bounds(kept.routed) | {"pairs": kept.pairs},
         "student_quality_retention": None if kept is None else _bounds(kept.student),
     }
@@ -124,16 +140,20 @@ def _bounds(interval: Interval) -> dict[str, float]:
     return {"estimate": interval.value, "lower": interval.low, "upper": interval.high}
 
 
-def groups_to_rows(by: Sequence[str], groups: Sequence[Sum]) -> list[dict[str, Any]]:
-    """One flat mapping for each group: its values of `by`, its counts, and USD as exact decimal strings."""
+def groups_to_rows(by: Sequence[str], groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """One flat mapping for each group: its values of `by`, its counts, and USD as exact decimal strings.
+
+    The estimated baseline is null until answers enough were compared.
+    """
     return [
         {
             **{name: label(name, value) for name, value in zip(by, total.group, strict=True)},
             **{name: getattr(total, name) for name in COUNTS},
             "cost_usd": exact(total.cost),
-            "baseline_usd": exact(total.baseline),
+            "baseline_usd": None if baseline is None else exact(baseline.value),
+            "baseline_upper_bound_usd": exact(total.baseline),
         }
-        for total in groups
+        for total, baseline in groups
     ]
 
 
@@ -148,7 +168,7 @@ def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def group_columns(by: Sequence[str]) -> tuple[str, ...]:
     """The keys of a row of `groups_to_rows`, in order: the CSV columns."""
-    return (*by, *COUNTS, "cost_usd", "baseline_usd")
+    return (*by, *COUNTS, "cost_usd", "baseline_usd", "baseline_upper_bound_usd")
 
 
 def label(name: str, value: object) -> object:
@@ -159,14 +179,13 @@ def label(name: str, value: object) -> object:
 
 
 def projection_to_dict(projection: Projection | None) -> dict[str, Any] | None:
-    """The projection as JSON values: USD as exact decimal strings, dates as ISO 8601, null for never."""
+    """The projection as JSON values: USD as exact decimal strings, dates as ISO 8601."""
     if projection is None:
         return None
-    moments = {name: getattr(projection, name) for name in ("expected", "early", "late")}
     return {
         "days": projection.days,
         "savings_usd_per_day": exact(projection.per_day),
-        **{name: None if at is None else moment(at) for name, at in moments.items()},
+        **{name: moment(getattr(projection, name)) for name in ("expected", "early", "late")},
     }
 
 
@@ -176,5 +195,6 @@ def investments_to_rows(invested: Sequence[Investment]) -> list[dict[str, str]]:
 
 
 def moment(microseconds: int) -> str:
-    """Microseconds since the epoch as ISO 8601 in UTC, to the second."""
-    return datetime.datetime.fromtimestamp(microseconds // 1_000_000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Microseconds since the epoch as ISO 8601 in UTC, to the second; what is later than the year 9999 is its end."""
+    seconds = min(microseconds // 1_000_000, _LAST_SECOND)
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from breakeven.gateway.accounting.money import dollars
-from breakeven.gateway.economics.projection import Projection
-from breakeven.gateway.economics.statement import Statement, adjusted
+from breakeven.gateway.economics.baseline import Estimate
+from breakeven.gateway.economics.projection import MIN_DAYS
+from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Investment
-from breakeven.gateway.ledger.statements import Books
+from breakeven.gateway.ledger.statements import Books, Group
 from breakeven.gateway.reports.report import Report, label, moment
 from breakeven.router.policy import Route
 
@@ -20,9 +21,13 @@ def lines(report: Report) -> Iterator[Table | str]:
     """All tables and sentences of the report, in the order in which they are printed."""
     statement = report.books.statement
     yield from render(statement)
-    if statement.investment:
-        yield from describe_investments(report.investments)
-        yield describe_projection(report.books.projection)
+    if statement.pairs_needed:
+        yield (
+            f"The answer lengths of the teacher are not known yet: {statement.pairs_needed} more comparisons are "
+            "needed, which shadow traffic makes; set shadow: {rate: 0.02} in the config, for example."
+        )
+    yield from describe_investments(report.investments)
+    yield describe_break_even(report.books)
     yield from describe_quality(report.books)
     if report.price_sets > 1:
         yield f"Warning: gateways with {report.price_sets} different sets of prices write to this ledger."
@@ -51,18 +56,19 @@ def render(statement: Statement) -> list[Table]:
     return [traffic, money]
 
 
-def render_groups(by: Sequence[str], groups: Sequence[Sum]) -> Table:
+def render_groups(by: Sequence[str], groups: Sequence[Group]) -> Table:
     """One row for each group, in USD; `by` names the leading columns."""
     table = Table(title=f"By {', '.join(by)}", title_justify="left")
     for name in by:
         table.add_column(name)
-    for name in ("requests", "attempts", "tokens", "spend", "baseline"):
+    for name in ("requests", "attempts", "tokens", "spend", "baseline", "baseline at most"):
         table.add_column(name, justify="right")
-    for total in groups:
+    for total, baseline in groups:
         table.add_row(
             *(str(label(name, value)) for name, value in zip(by, total.group, strict=True)),
             *(f"{n:,}" for n in (total.requests, total.attempts, total.tokens)),
             dollars(total.cost),
+            "not measured" if baseline is None else dollars(baseline.value),
             dollars(total.baseline),
         )
     return table
@@ -74,30 +80,34 @@ def describe_investments(invested: Sequence[Investment]) -> list[str]:
     return found if len(found) > 1 else []
 
 
-def describe_projection(projection: Projection | None) -> str:
-    """One sentence: the expected break-even date and its interval, or why there is none."""
+def describe_break_even(books: Books) -> str:
+    """One sentence: when break-even was reached, or is expected and its interval, or why there is no date."""
+    statement, projection = books.statement, books.projection
+    if statement.investment <= 0:
+        return "break-even: nothing was invested"
+    if statement.payback_at is not None:
+        return f"break-even: reached {moment(statement.payback_at)}"
+    if statement.savings is None:
+        return "break-even: no date while savings are not measured"
     if projection is None:
-        return "No projection yet: it needs an investment that is not paid back, and at least three full days of data."
-    pace = f"At the pace of the last {projection.days} days ({dollars(projection.per_day)} a day)"
-    if projection.expected is None and projection.early is None:
-        return f"{pace} the investment is never paid back."
-    dates = [at if at is None else moment(at)[:10] for at in (projection.expected, projection.early, projection.late)]
-    expected, early, late = (date or "never" for date in dates)
-    return f"{pace} break-even is expected {expected} (90% interval: {early} to {late})."
+        return (
+            f"break-even: no date yet: it takes {MIN_DAYS} full days, and savings that are certain to go on reaching "
+            "the investment"
+        )
+    expected, early, late = (moment(at)[:10] for at in (projection.expected, projection.early, projection.late))
+    return (
+        f"break-even: expected {expected} (90% interval {early} to {late}) at the pace of the last {projection.days} "
+        f"days, {dollars(projection.per_day)} a day"
+    )
 
 
 def describe_quality(books: Books) -> list[str]:
     """Sentences on the cost and results of shadow traffic; none where no pairs were compared and it cost nothing."""
     kept, ratio = books.quality
-    corrected = adjusted(books.statement, ratio)
     spent = books.statement.shadow_spend
     found = [f"shadow traffic cost {dollars(spent)}, included in the teacher's spend"] if spent else []
-    if corrected is not None:
-        found.append(
-            f"measured on {kept.pairs if kept else 0} pairs: the teacher writes {float(corrected.ratio):.2f} output "
-            f"tokens for each of the student's; adjusted for this the baseline is {dollars(corrected.baseline)} and "
-            f"the savings are {dollars(corrected.savings)}"
-        )
+    if ratio is not None:
+        found.append(f"the teacher writes {float(ratio):.2f} output tokens for each of the student's")
     if kept is not None:
         routed = kept.routed
         found.append(
@@ -108,29 +118,31 @@ def describe_quality(books: Books) -> list[str]:
 
 
 def _money(statement: Statement) -> list[tuple[str, str]]:
+    traffic = statement.traffic
     rows = [
-        ("baseline: all routed requests sent to the teacher", dollars(statement.baseline)),
+        (
+            "baseline: all sent to the teacher",
+            _estimate(statement.baseline, traffic.upper_bound, statement.pairs_needed),
+        ),
         ("teacher spend", dollars(statement.routed_spend)),
         ("hosting accrued", dollars(statement.hosting)),
-        ("savings", dollars(statement.savings)),
+        ("savings", _estimate(statement.savings, statement.savings_upper_bound, statement.pairs_needed)),
     ]
     if statement.pinned_spend:
         rows.append(("pinned teacher spend, not included", dollars(statement.pinned_spend)))
     if statement.student_per_million is not None:
-        rows.append(("effective student price per million tokens", dollars(int(statement.student_per_million))))
+        rows.append(("student price per million tokens", dollars(int(statement.student_per_million))))
     rows.append(("investment", dollars(statement.investment)))
     if statement.payback_ratio is not None:
         rows.append(("paid back", f"{statement.payback_ratio:.1%}"))
-    return [*rows, ("break-even", _break_even(statement))]
+    return rows
 
 
-def _break_even(statement: Statement) -> str:
-    if statement.investment <= 0:
-        return "nothing was invested"
-    if statement.payback_at is None:
-        return "never at this rate"
-    verb = "reached" if statement.payback_at <= statement.until else "expected"
-    return f"{verb} {moment(statement.payback_at)}"
+def _estimate(estimate: Estimate | None, at_most: int, needed: int) -> str:
+    if estimate is None:
+        return f"at most {dollars(at_most)}: answer length not measured yet, {needed} more comparisons"
+    low, high = dollars(estimate.low), dollars(estimate.high)
+    return f"{dollars(estimate.value)} (95% interval {low} to {high}, from {estimate.pairs:,} comparisons)"
 
 
 def _token_counts(total: Sum) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.economics import baseline as economics
+from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
 from breakeven.router.evaluation.tune import Traffic
@@ -23,14 +25,27 @@ Array = NDArray[np.float64]
 POINTS = tuple(i / 20 for i in range(21))
 
 
-def traffic(scored: Sequence[Scored], novelty_threshold: float) -> Traffic:
-    """Recorded requests as arrays for the threshold solver: score, whether novel, and cost at the teacher in USD."""
+def traffic(scored: Sequence[Scored], novelty_threshold: float, ratios: Ratios | None) -> Traffic:
+    """Recorded requests as arrays for the threshold solver: score, whether novel, and cost at the teacher in USD.
+
+    `ratios` estimate what the teacher would have charged for those that the student answered. Without them the cost is
+    None, unless the teacher answered all.
+    """
     novelty = np.array([0.0 if one.novelty is None else one.novelty for one in scored])
     return Traffic(
         np.array([one.score for one in scored]),
         novelty >= novelty_threshold,
-        cost=np.array([one.baseline for one in scored]) / PICODOLLARS,
+        cost=_cost(scored, ratios),
     )
+
+
+def _cost(scored: Sequence[Scored], ratios: Ratios | None) -> Array | None:
+    parts = [economics.Traffic(one.known, one.student_input, one.student_output) for one in scored]
+    if ratios is not None:
+        return np.array([ratios.value(part) for part in parts]) / PICODOLLARS
+    if any(part.student_input or part.student_output for part in parts):
+        return None
+    return np.array([part.known for part in parts]) / PICODOLLARS
 
 
 def months(scored: Sequence[Scored], since: int | None, until: int | None) -> float | None:
@@ -56,12 +71,11 @@ def what_if(
 ) -> dict[str, Any]:
     """Teacher share, cost, expected quality and payback time at one threshold, as JSON values.
 
-    `months` is the length of the recorded traffic; without it the monthly figures are null. Money is in USD.
+    `months` is the length of the recorded traffic; without it the monthly figures are null. Money is in USD, and null
+    while the traffic's cost at the teacher is not known.
     """
     to_teacher = seen.sent_up(threshold, min_logprob)
-    assert seen.cost is not None
     count = max(1, len(to_teacher))
-    teacher, baseline = float((seen.cost * to_teacher).sum()), float(seen.cost.sum())
     found: dict[str, Any] = {
         "threshold": threshold,
         "requests": len(to_teacher),
@@ -70,12 +84,16 @@ def what_if(
         # Scores are calibrated probabilities, so their sum is the expected number of worse answers.
         "expected_worse_share": float(seen.score[~to_teacher].sum()) / count,
         "expected_worse_interval": _interval(seen.score[~to_teacher], count),
-        "baseline_usd": baseline,
-        "teacher_usd": teacher,
+        "baseline_usd": None,
+        "teacher_usd": None,
         "monthly_cost_usd": None,
         "monthly_savings_usd": None,
         "payback_months": None,
     }
+    if seen.cost is None:
+        return found
+    teacher, baseline = float((seen.cost * to_teacher).sum()), float(seen.cost.sum())
+    found["baseline_usd"], found["teacher_usd"] = baseline, teacher
     if months is not None:
         savings = (baseline - teacher) / months - hosting_usd_per_month
         found["monthly_cost_usd"] = teacher / months + hosting_usd_per_month

@@ -145,6 +145,7 @@ class _Comparison:
             student_output_value=record.baseline_output,
             teacher_input_cost=paid.input,
             teacher_output_cost=paid.output,
+            key=record.key or "",
         )
         return ShadowResult.COMPARED
 

@@ -24,7 +24,8 @@ from breakeven.models.examples.support import Case, cases, is_common
 from breakeven.models.scoring import checkers
 from breakeven.models.serving.vllm_server import Student, command, environment
 
-_PRICES = ("--input-usd", "15", "--output-usd", "60")
+_INPUT_USD, _OUTPUT_USD = 15.0, 60.0
+_PRICES = ("--input-usd", str(_INPUT_USD), "--output-usd", str(_OUTPUT_USD))
 _TEACHER_SHARE = 0.25
 _HOSTING_USD_PER_HOUR = 0.1
 # Short, and in place of the longer one that SmolLM2's chat template puts where there is none.
@@ -126,19 +127,25 @@ def _write_inputs(out: Path, known: Sequence[Case]) -> None:
         {"id": f"case-{i}", "prompt": c.prompt, "category": c.kind, "checker": c.checker, "reference": _reference(c)}
         for i, c in enumerate(known, 1)
     ]
-    answers = [
-        {
-            "prompt": c.prompt,
-            "answer": c.answer,
-            "prompt_tokens": -(-(len(_SYSTEM) + len(c.prompt)) // 4),
-            "output_tokens": -(-len(c.answer) // 4),
-        }
-        for c in known
-    ]
+    answers = []
+    for case in known:
+        prompt, output = _tokens(case)
+        answers.append({"prompt": case.prompt, "answer": case.answer, "prompt_tokens": prompt, "output_tokens": output})
     for name, rows in (("prompts", prompts), ("answers", answers)):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
     (out / "system.txt").write_text(_SYSTEM, encoding="utf-8")
+
+
+def _tokens(case: Case) -> tuple[int, int]:
+    """Of the teacher's prompt and answer: four characters each."""
+    return -(-(len(_SYSTEM) + len(case.prompt)) // 4), -(-len(case.answer) // 4)
+
+
+def _bill(case: Case) -> float:
+    """What the teacher charges for this case, USD."""
+    prompt, output = _tokens(case)
+    return (_INPUT_USD * prompt + _OUTPUT_USD * output) / 1e6
 
 
 def _reference(case: Case) -> str:
@@ -172,6 +179,8 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
             answer, route = _ask(f"http://127.0.0.1:{port}/v1", row["messages"])
             scored.append((case, checkers.score(case.checker, _reference(case), answer), route))
     report = json.loads(_breakeven("report", "--json", "--config", config))
+    # Nothing was compared, but the teacher is a program: what it would have charged for these prompts is known.
+    bills = [_bill(case) for case, _, _ in scored]
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
     def mean(common: bool | None) -> float:
@@ -186,10 +195,10 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
         "student_alone": sum(row["student_score"] for row in rows) / len(rows),
         "teacher_share": sum(route == "teacher" for _, _, route in scored) / len(scored),
         "teacher_usd": float(report["teacher_spend_usd"]),
-        "baseline_usd": float(report["baseline_usd"]),
+        "baseline_usd": sum(bills),
         "break_even_requests_per_hour": _HOSTING_USD_PER_HOUR
         * len(rows)
-        / (float(report["baseline_usd"]) - float(report["teacher_spend_usd"])),
+        / (sum(bills) - float(report["teacher_spend_usd"])),
     }
 
 
@@ -204,7 +213,7 @@ def _ask(base_url: str, messages: list[dict[str, str]]) -> tuple[str, str]:
 
 
 def _config(out: Path, student: str, teacher: str, threshold: float) -> Path:
-    prices = {"input": 15.0, "cached_input": 1.5, "output": 60.0}
+    prices = {"input": _INPUT_USD, "cached_input": 1.5, "output": _OUTPUT_USD}
     config = {
         "student": {"base_url": student, "model": "support", "hosting_usd_per_hour": _HOSTING_USD_PER_HOUR},
         "teacher": {"base_url": teacher, "model": "oracle", "usd_per_million": prices},

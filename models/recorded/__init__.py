@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 import msgspec
 
+from breakeven.models.scoring import checkers
 from breakeven.models.scoring.checkers import Checker
 
 
@@ -42,3 +46,20 @@ def load() -> list[Recorded]:
 def files() -> Traversable:
     """The folder of the set: answers.jsonl and its README.md."""
     return resources.files(__name__)
+
+
+def score(answer: str, reference: str, row: Mapping[str, Any]) -> float:
+    """The score in [0, 1] of an answer to `row["messages"]`, for shadow traffic of the demo.
+
+    By the prompt's own check where the set has the prompt, else by whether the answer is the `reference`.
+    """
+    prompt = row["messages"][-1]["content"] if row.get("messages") else None
+    known = _by_prompt().get(prompt) if isinstance(prompt, str) else None
+    if known is None:
+        return checkers.score("exact", reference, answer)
+    return checkers.score(known.checker, known.reference, answer)
+
+
+@functools.cache
+def _by_prompt() -> dict[str, Recorded]:
+    return {row.prompt: row for row in load()}

@@ -105,7 +105,10 @@ def for_budget(traffic: Traffic, usd_per_request: float) -> float:
     Raises TuneError where the cost is not known or the novel requests alone take more.
     """
     if traffic.cost is None:
-        raise TuneError("no costs are known; give rows with teacher_tokens, or tune from the ledger")
+        raise TuneError(
+            "no costs are known; give rows with teacher_tokens, or tune from a ledger with enough compared answers "
+            "(shadow.rate)"
+        )
     left = usd_per_request * len(traffic.score) - float(traffic.cost[traffic.novel].sum())
     if left < 0:
         raise TuneError("the budget does not even pay for the novel requests; raise it or the novelty threshold")

@@ -113,7 +113,7 @@ def test_every_call_is_in_the_ledger_and_in_no_request_count(fresh: Gateway) -> 
     assert fresh.metric("attempts_total", upstream="teacher", outcome="ok") == 3
     assert fresh.metric("cost_usd_total", upstream="teacher") == pytest.approx(3 * CALL / 1e12)
     assert fresh.metric("shadow_usd_total") == pytest.approx(3 * CALL / 1e12)
-    assert fresh.metric("savings_usd") == pytest.approx((CALL - 3 * CALL) / 1e12)
+    assert fresh.metric("savings_upper_bound_usd") == pytest.approx((CALL - 3 * CALL) / 1e12)
 
 
 def test_the_same_answer_needs_no_judge(fresh: Gateway) -> None:
@@ -136,16 +136,27 @@ def test_a_judge_without_structured_output_is_asked_in_plain(fresh: Gateway) -> 
     assert formats.count(True) == 1
 
 
-def test_the_measured_ratio_of_tokens_adjusts_the_baseline(fresh: Gateway) -> None:
-    """The teacher writes 9 tokens where the student writes 3: output is worth three times as much."""
+def test_savings_are_against_the_teachers_own_answers(fresh: Gateway) -> None:
+    """The teacher writes 9 tokens where the student writes 3: 100 micro-dollars for its prompt, 180 for its answer."""
     fresh.teacher.default(*answer(completion("hello", {"prompt_tokens": 10, "completion_tokens": 9})))
     ask(fresh)
     outcomes(fresh, 1)
     assert fresh.metric("output_token_ratio") == 3.0
     assert fresh.metric("baseline_usd_total") == pytest.approx(160e-6)
-    assert fresh.metric("baseline_adjusted_usd") == pytest.approx(100e-6 + 3 * 60e-6)
-    spent = 100e-6 + 9 * 20e-6
-    assert fresh.metric("savings_adjusted_usd") == pytest.approx(100e-6 + 3 * 60e-6 - spent)
+    text = fresh.get("/metrics").body.decode()
+    assert "breakeven_savings_usd" not in text
+    assert "breakeven_payback" not in text
+    assert (fresh.metric("compared_pairs"), fresh.metric("compared_pairs_needed")) == (1, 49)
+    for count in range(2, 51):
+        ask(fresh)
+        outcomes(fresh, count)
+    assert fresh.metric("compared_pairs_needed") == 0
+    spent = 50 * 280e-6
+    for end in ("", "_lower", "_upper"):
+        assert fresh.metric(f"baseline_usd{end}") == pytest.approx(50 * 280e-6)
+        assert fresh.metric(f"savings_usd{end}") == pytest.approx(50 * 280e-6 - spent, abs=1e-12)
+    assert fresh.metric("baseline_usd_total") == pytest.approx(50 * 160e-6)
+    assert "breakeven_savings_upper_bound_usd" not in fresh.get("/metrics").body.decode()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 """A month of traffic in simulated time through the real gateway, compared with independently computed sums.
 
 The gateway's processes read the time from a file. Prices and replicas change on certain dates, there is no traffic on a
-weekend, and the gateway is down for three hours and restarts with another hosting rate. Every figure of report, metrics
-and admin API must be exact.
+weekend, and the gateway is down for three hours and restarts with another hosting rate. Compared answers say that the
+teacher's prompts cost 31/32 of the student's and its answers 3/4. Every figure of report, metrics and admin API must be
+exact.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +72,14 @@ class Asked:
         counts = (prompt - cached, cached, output)
         return tuple(count * Decimal(p) / 10**6 for count, p in zip(counts, prices, strict=True))  # type: ignore[return-value]
 
+    @property
+    def bill(self) -> Decimal:
+        """What the teacher charged, or would have charged, in USD."""
+        first, cached, output = self.parts
+        if self.teacher:
+            return first + cached + output
+        return (first + cached) * 31 / 32 + output * 3 / 4
+
 
 def month() -> Iterator[Asked]:
     questions = list(QUESTIONS.values())
@@ -117,6 +128,18 @@ def config(student: str, teacher: str, **hosting: Any) -> dict[str, Any]:
     return made
 
 
+def compare(gateway: processes.Gateway) -> None:
+    """Sixty compared pairs in the ledger, from the first hour on, all of them alike."""
+    at = int(START.timestamp() * 1e6)
+    with contextlib.closing(sqlite3.connect(gateway.ledger)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO outcomes (request, source, at, student_score, teacher_score, student_tokens, teacher_tokens,"
+            " student_input_value, student_output_value, teacher_input_cost, teacher_output_cost, key, weight)"
+            " VALUES (?, 'shadow', ?, 1, 1, 200, 100, 32000, 40000, 31000, 30000, '', 8)",
+            [(f"{index:032x}", at) for index in range(60)],
+        )
+
+
 def send(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
     questions = {tokens: question for question, tokens in QUESTIONS.items()}
     for one in asked:
@@ -153,11 +176,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
             gateway.start()
             send(gateway, clock, [one for one in asked if one.at > RESTARTED])
             clock.set(END)
+            compare(gateway)
             invest = [
                 *BREAKEVEN,
                 "invest",
                 "training",
-                "100.5",
+                "50.5",
                 "--at",
                 "2026-11-05",
             ]
@@ -186,20 +210,23 @@ def expected(asked: list[Asked], since: datetime.datetime, until: datetime.datet
     inside = [one for one in asked if since <= one.at < until]
     routed = [one for one in inside if not one.pinned]
     spend = sum((sum(one.parts) for one in routed if one.teacher), Decimal(0))
-    baseline = sum((sum(one.parts) for one in routed), Decimal(0))
+    baseline = sum((one.bill for one in routed), Decimal(0))
+    bound = sum((sum(one.parts) for one in routed), Decimal(0))
     accrued = hosting(until, since)
     return {
-        "baseline_usd": baseline,
+        **{f"baseline_usd{end}": baseline for end in ("", "_lower", "_upper")},
+        "baseline_upper_bound_usd": bound,
         "teacher_spend_usd": spend,
         "pinned_spend_usd": sum((sum(one.parts) for one in inside if one.pinned and one.teacher), Decimal(0)),
         "hosting_usd": accrued,
-        "savings_usd": baseline - spend - accrued,
-        "investment_usd": Decimal("200.5"),
+        **{f"savings_usd{end}": baseline - spend - accrued for end in ("", "_lower", "_upper")},
+        "savings_upper_bound_usd": bound - spend - accrued,
+        "investment_usd": Decimal("150.5"),
     }
 
 
 def reached(asked: list[Asked], investment: Decimal) -> datetime.datetime:
-    """The end of the first hour in which savings reached the investment."""
+    """The end of the first hour in which estimated savings reached the investment."""
     end = START
     while end < END:
         end += datetime.timedelta(hours=1)
@@ -223,29 +250,32 @@ def test_the_report_is_exact(results: Results) -> None:
         assert report["requests"] == sum(since <= one.at < until for one in results.asked)
         for upstream, teacher in (("teacher", True), ("student", False)):
             those = [one for one in results.asked if since <= one.at < until and one.teacher is teacher]
-            tokens = [[p - c, c, o] for p, c, o in (one.tokens for one in those)]
+            tokens = [[p - c, c, 0, o] for p, c, o in (one.tokens for one in those)]
             sums = [sum(column) for column in zip(*tokens, strict=True)]
             assert list(report["upstreams"][upstream]["tokens"].values()) == sums
             costs = [sum(column) for column in zip(*(one.parts for one in those), strict=True)] if teacher else [0] * 3
-            assert [Decimal(value) for value in report["upstreams"][upstream]["cost_usd"].values()] == costs
+            paid = report["upstreams"][upstream]["cost_usd"]
+            assert [Decimal(paid[kind]) for kind in ("input", "cached_input", "output")] == costs
+            assert [Decimal(paid[kind]) for kind in ("cache_write", "tools")] == [0, 0]
 
 
 def test_break_even_is_the_hour_in_which_it_was_reached(results: Results) -> None:
-    moment = reached(results.asked, Decimal("200.5"))
+    moment = reached(results.asked, Decimal("150.5"))
     assert START < moment < END
     for report in (results.report, results.admin):
         assert report["payback_at"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         savings = expected(results.asked, START, END)["savings_usd"]
-        assert report["payback_ratio"] == pytest.approx(float(savings / Decimal("200.5")), rel=1e-15)
+        assert report["payback_ratio"] == pytest.approx(float(savings / Decimal("150.5")), rel=1e-15)
     assert results.metrics["breakeven_payback_timestamp_seconds"] == moment.timestamp()
 
 
 def test_the_metrics_are_the_same_figures(results: Results) -> None:
     figures = expected(results.asked, START, END)
     for metric, name in (
-        ("breakeven_baseline_usd_total", "baseline_usd"),
+        ("breakeven_baseline_usd_total", "baseline_upper_bound_usd"),
+        *((f"breakeven_baseline_usd{end}", f"baseline_usd{end}") for end in ("", "_lower", "_upper")),
         ("breakeven_hosting_usd_total", "hosting_usd"),
-        ("breakeven_savings_usd", "savings_usd"),
+        *((f"breakeven_savings_usd{end}", f"savings_usd{end}") for end in ("", "_lower", "_upper")),
         ("breakeven_investment_usd", "investment_usd"),
     ):
         assert results.metrics[metric] == float(figures[name]), metric
@@ -267,7 +297,8 @@ def test_each_day_is_exact_and_the_weekend_has_no_rows(results: Results) -> None
         those = [one for one in results.asked if one.at.strftime("%Y-%m-%d") == day]
         assert int(row["requests"]) == len(those)
         assert Decimal(row["cost_usd"]) == sum(sum(one.parts) for one in those if one.teacher)
-        assert Decimal(row["baseline_usd"]) == sum(sum(one.parts) for one in those if not one.pinned)
+        assert Decimal(row["baseline_usd"]) == sum(one.bill for one in those if not one.pinned)
+        assert Decimal(row["baseline_upper_bound_usd"]) == sum(sum(one.parts) for one in those if not one.pinned)
 
 
 def test_the_curve_falls_by_hosting_over_the_weekend(results: Results) -> None:

@@ -114,7 +114,7 @@ def traffic(running: Gateway) -> int:
 
 def money(report: dict[str, Any]) -> dict[str, float]:
     """The cumulative series according to the report, with the keys of `Prometheus.query`."""
-    found = {"breakeven_baseline_usd_total": float(Decimal(report["baseline_usd"]))}
+    found = {"breakeven_baseline_usd_total": float(Decimal(report["baseline_upper_bound_usd"]))}
     for side, figures in report["upstreams"].items():
         for kind, count in figures["tokens"].items():
             found[f"breakeven_tokens_total kind={kind},upstream={side}"] = count
@@ -151,7 +151,7 @@ def test_money_counters_continue_after_a_restart(
         server.wait_for(f"sum(breakeven_requests_total) == {sent}")
         after = running.report()
         assert scraped(server) == money(after)
-        assert Decimal(after["baseline_usd"]) == 2 * Decimal(before["baseline_usd"])
+        assert Decimal(after["baseline_upper_bound_usd"]) == 2 * Decimal(before["baseline_upper_bound_usd"])
         for name in (*MONEY, HOSTING):
             for labels, values in server.history(name).items():
                 assert values == sorted(values), f"{name} {labels} went down"

@@ -38,6 +38,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("document", sa.Text))
     for name in ("student_input_value", "student_output_value", "teacher_input_cost", "teacher_output_cost"):
         op.add_column("outcomes", sa.Column(name, sa.BigInteger))
+    op.add_column("outcomes", sa.Column("key", sa.String(64)))
     # What the student answered is priced at its own tokens; prompts' share of that is what is not the output's.
     for table in ("requests", "hourly"):
         rows = sa.table(

@@ -102,10 +102,14 @@ def test_decisions_report_and_what_if(served: Gateway) -> None:
     found = call(served, "GET", f"whatif?threshold={middle}").json()["points"]
     share = sum(score >= middle - 1e-6 for score in scores) / len(scores)
     assert found[0]["teacher_share"] == pytest.approx(share, abs=1 / len(scores))
-    every = call(served, "GET", "whatif").json()["points"]
+    answered = call(served, "GET", "whatif").json()
+    every = answered["points"]
     assert [point["teacher_share"] for point in every] == sorted((p["teacher_share"] for p in every), reverse=True)
-    assert every[0]["teacher_usd"] == pytest.approx(float(report["baseline_usd"]))
-    assert every[-1]["teacher_usd"] == 0
+    # Nothing was compared, and some answers are the student's: their cost at the teacher is not known.
+    assert (answered["compared_pairs"], answered["compared_pairs_needed"]) == (0, 50)
+    assert {(point["teacher_usd"], point["monthly_cost_usd"]) for point in every} == {(None, None)}
+    assert (report["savings_usd"], report["compared_pairs_needed"]) == (None, 50)
+    assert float(report["baseline_upper_bound_usd"]) > 0
     assert call(served, "GET", "whatif?threshold=2").json()["error"]["param"] == "threshold"
 
 

@@ -22,11 +22,11 @@ from breakeven.gateway.economics.breakeven import (
     payback_months,
     payback_ratio,
     per_million,
-    savings,
 )
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.router.policy import Route
+from tests.support.pairs import EXACT
 
 PRICE = price(Decimal("15"), Decimal("1.5"), Decimal("60"))
 
@@ -89,10 +89,6 @@ def test_the_worked_example_of_the_documentation() -> None:
     assert payback_months(1, 50, 60) is None
 
 
-def test_savings_may_be_negative() -> None:
-    assert savings(100, 30, 90) == -20
-
-
 def test_the_students_effective_price() -> None:
     assert per_million(50 * 10**12, 100 * 10**6) == Fraction(10**12, 2)
     assert per_million(50, 0) is None
@@ -104,29 +100,36 @@ def test_payback_ratio() -> None:
     assert payback_ratio(50, 0) is None
 
 
-def test_payback_in_the_past_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
+def known(hour: int, baseline: int, spend: int = 0) -> Hour:
+    """An hour of which the teacher answered all."""
+    return Hour(hour, baseline, 0, 0, spend)
+
+
+def test_payback_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
     rates = [Rate(0, 10)]
-    hours = [Hour(0, 60, 0), Hour(1, 65, 5), Hour(5, 60, 0)]
+    hours = [known(0, 60), known(1, 65, 5), known(5, 60)]
     # After hour 0: 60 - 10 = 50; after hour 1: 120 - 20 = 100.
-    assert payback_moment(hours, rates, 100, 0, 10 * HOUR) == 2 * HOUR
-    assert payback_moment(hours, rates, 50, 0, 10 * HOUR) == HOUR
+    assert payback_moment(hours, rates, 100, 10 * HOUR, EXACT) == 2 * HOUR
+    assert payback_moment(hours, rates, 50, 10 * HOUR, EXACT) == HOUR
+
+
+def test_payback_is_by_the_estimate_and_not_by_the_students_tokens() -> None:
+    # Answers are worth half of what the student wrote, prompts three quarters of what it counted.
+    hours = [Hour(0, 10, 40, 100, 0), Hour(1, 10, 40, 100, 0)]
+    assert payback_moment(hours, [], 90, 10 * HOUR, EXACT) == HOUR
+    assert payback_moment(hours, [], 91, 10 * HOUR, EXACT) == 2 * HOUR
 
 
 def test_payback_in_the_past_stays_when_savings_fall_again() -> None:
-    assert payback_moment([Hour(0, 110, 0)], [Rate(0, 10)], 100, 0, 1000 * HOUR) == HOUR
+    assert payback_moment([known(0, 110)], [Rate(0, 10)], 100, 1000 * HOUR, EXACT) == HOUR
 
 
 def test_payback_within_the_current_hour_is_now() -> None:
-    assert payback_moment([Hour(3, 500, 0)], [Rate(0, 0)], 100, 0, 3 * HOUR + 7) == 3 * HOUR + 7
+    assert payback_moment([known(3, 500)], [Rate(0, 0)], 100, 3 * HOUR + 7, EXACT) == 3 * HOUR + 7
 
 
-def test_payback_in_the_future_extrapolates_the_average() -> None:
-    # 40 saved in 4 hours; 100 after 10.
-    assert payback_moment([Hour(0, 20, 0), Hour(3, 20, 0)], [Rate(0, 0)], 100, 0, 4 * HOUR) == 10 * HOUR
-
-
-def test_payback_never() -> None:
-    assert payback_moment([Hour(0, 20, 0)], [Rate(0, 30)], 100, 0, 4 * HOUR) is None  # negative savings
-    assert payback_moment([], [Rate(0, 30)], 100, 0, 4 * HOUR) is None
-    assert payback_moment([Hour(0, 20, 0)], [], 0, 0, 4 * HOUR) is None  # nothing was invested
-    assert payback_moment([Hour(0, 20, 0)], [], 100, 5 * HOUR, 4 * HOUR) is None  # the clock was set back
+def test_payback_that_was_not_reached_is_none() -> None:
+    assert payback_moment([known(0, 20), known(3, 20)], [Rate(0, 0)], 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([known(0, 20)], [Rate(0, 30)], 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([], [Rate(0, 30)], 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([known(0, 20)], [], 0, 4 * HOUR, EXACT) is None  # nothing was invested

@@ -33,6 +33,7 @@ def record(
     paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money, 0, 0)
     failed = AttemptRecord(route.other, Outcome.UPSTREAM_ERROR, 503, NO_USAGE, FREE, None, 0.1)
     answered = AttemptRecord(route, Outcome.OK, 200, Usage(prompt, cached, output, complete), paid, 0.1, 0.2)
+    of_student = baseline if route is Route.STUDENT and not pinned else 0
     return RequestRecord(
         id=id or uuid.uuid4().hex,
         request_id="caller-chose-this",
@@ -54,6 +55,8 @@ def record(
         router_seconds=0.001,
         overhead_seconds=0.002,
         seconds=0.3,
+        baseline_input=of_student // 4,
+        baseline_output=of_student // 2,
     )
 
 

@@ -17,7 +17,7 @@ from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Investment, Ledger
 from breakeven.gateway.ledger.rates import price_at
-from breakeven.gateway.ledger.statements import current
+from breakeven.gateway.ledger.statements import read
 
 HOUR = 3_600_000_000
 START = int(datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC).timestamp()) * 1_000_000
@@ -50,7 +50,7 @@ def test_hosting_starts_when_the_ledger_is_first_used(ledger: Ledger, tmp_path: 
 def test_hosting_since_in_the_past_is_entered(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path, since="2026-11-01T00:00:00Z"), now=START + 100 * HOUR)
     assert ledger.rates() == [Rate(START, PER_HOUR)]
-    statement = current(ledger, START + 100 * HOUR)
+    statement = read(ledger, START + 100 * HOUR).statement
     assert statement.hosting == 100 * PER_HOUR
 
 
@@ -58,7 +58,7 @@ def test_a_changed_rate_applies_from_now_on(ledger: Ledger, tmp_path: Path) -> N
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(config(tmp_path, hosting="2.4"), now=START + 10 * HOUR)
     assert ledger.rates() == [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR)]
-    assert current(ledger, START + 20 * HOUR).hosting == 10 * PER_HOUR + 20 * PER_HOUR
+    assert read(ledger, START + 20 * HOUR).statement.hosting == 10 * PER_HOUR + 20 * PER_HOUR
 
 
 def test_rates_stay_in_order_when_the_clock_steps_back(ledger: Ledger, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_rates_stay_in_order_when_the_clock_steps_back(ledger: Ledger, tmp_path:
     ledger.enter(config(tmp_path, hosting="2.4"), now=START - 10 * HOUR)
     rates = ledger.rates()
     assert rates == sorted(rates)
-    assert current(ledger, START - 10 * HOUR).hosting == 0
+    assert read(ledger, START - 10 * HOUR).statement.hosting == 0
 
 
 def test_the_configs_investment_replaces_the_stored_one(ledger: Ledger, tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from breakeven.gateway.accounting.record import Pair
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.statement import state
 from breakeven.gateway.economics.totals import COUNTS, MONEY, Sum
 from breakeven.gateway.ledger import Investment, Ledger
 from breakeven.gateway.ledger.rows import KEYS
-from breakeven.gateway.ledger.statements import current, read
+from breakeven.gateway.ledger.statements import comparisons, grouped, read
 from breakeven.router.policy import Reason, Route
 from tests.unit.gateway.ledger.records import record
 
@@ -41,6 +43,20 @@ def filled(ledger: Ledger) -> Ledger:
         )
     assert ledger.flush(20)
     return ledger
+
+
+def priced(index: int, key: str, teacher_output: int) -> Pair:
+    return Pair(
+        f"{index:032x}", 20 * HOUR, None, None, "0" * 12, 1.0, 1.0, 5, 5, 2.0, 40, 40, 40, teacher_output, key
+    )  # fmt: skip
+
+
+def compared(ledger: Ledger) -> None:
+    """Compared pairs in hour 20, in which the teacher's answers are about as long as the student's."""
+    for index in range(60):
+        pair = priced(index, "", 30 + index % 21)
+        ledger.settle(msgspec.structs.replace(record(at=20 * HOUR, reason=Reason.SHADOW, money=0), pair=pair))
+    assert ledger.flush(20)
 
 
 @pytest.mark.parametrize("group_by", [(), ("hour",), ("upstream", "pinned"), ("key", "reason"), KEYS])
@@ -103,25 +119,54 @@ def test_hours_are_the_sums_of_routed_traffic(filled: Ledger) -> None:
     for until in (None, 3 * HOUR, 3 * HOUR + HOUR // 2, 3 * HOUR + 1, 0, -5):
         expected: dict[int, list[int]] = {}
         for one in filled.sums(("hour", "pinned"), None, until):
-            money = expected.setdefault(int(str(one.group[0])), [0, 0])
+            money = expected.setdefault(int(str(one.group[0])), [0, 0, 0, 0])
             if not one.group[1]:
-                money[0] += one.baseline
-                money[1] += one.cost
+                money[0] += one.baseline - one.baseline_input - one.baseline_output
+                money[1] += one.baseline_input
+                money[2] += one.baseline_output
+                money[3] += one.cost
         assert filled.hours(until) == [(hour, *money) for hour, money in sorted(expected.items())]
-    assert sum(hour.baseline for hour in filled.hours()) > 0
+    assert all(sum(column) > 0 for column in list(zip(*filled.hours(), strict=True))[1:])
 
 
 def test_metrics_and_report_have_the_same_statement(filled: Ledger) -> None:
+    compared(filled)
     filled.invest(Investment("data", 5, 3 * 10**11))
     now = 40 * HOUR
     groups = filled.sums(("upstream", "pinned", "reason"))
-    expected = state(groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now)
-    assert current(filled, now) == expected
+    expected = state(
+        groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now,
+        comparisons=comparisons(filled, now),
+    )  # fmt: skip
+    assert expected.savings is not None
+    assert read(filled, now).statement == expected
     assert expected.payback_at is not None
     assert expected.payback_at < now
-    assert read(filled, now).statement == expected
-    later = current(filled, now, since=2 * HOUR)
+    later = read(filled, now, since=2 * HOUR).statement
     assert (later.payback_at, later.payback_ratio) == (expected.payback_at, expected.payback_ratio)
     assert later.requests < expected.requests
     for empty in (0, -5):
-        assert current(filled, now, until=empty).requests == 0
+        assert read(filled, now, until=empty).statement.requests == 0
+
+
+def test_the_curve_ends_with_the_savings_of_the_statement(filled: Ledger) -> None:
+    compared(filled)
+    books = read(filled, 40 * HOUR)
+    assert books.statement.savings is not None
+    end = books.curve[-1]
+    assert (end.total, end.low, end.high) == books.statement.savings[:3]
+    assert end.low < end.total < end.high
+    assert read(filled, 40 * HOUR, until=10 * HOUR).statement.pairs == 0  # compared later
+
+
+def test_a_key_with_enough_pairs_has_a_ratio_of_its_own(filled: Ledger) -> None:
+    for index in range(120):
+        pair = priced(index, "team-a" if index % 2 else "team-b", 20 if index % 2 else 60)
+        filled.settle(msgspec.structs.replace(record(at=20 * HOUR, reason=Reason.SHADOW, money=0), pair=pair))
+    assert filled.flush(20)
+    by_key = {total.group: (total, baseline) for total, baseline in grouped(filled, ["key"], 40 * HOUR, None, None)}
+    for key, ratio in (("team-a", 0.5), ("team-b", 1.5)):
+        total, baseline = by_key[key,]
+        known, input, output = total.traffic
+        assert baseline is not None
+        assert baseline.value == pytest.approx(known + input + ratio * output, abs=1)

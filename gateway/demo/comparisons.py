@@ -1,0 +1,45 @@
+"""Comparisons of the demo: how many answers are compared, and waiting until all of them are."""
+
+from __future__ import annotations
+
+import time
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+# Enough for an interval that is narrow beside the savings; fewer than 50 give no figure at all.
+_WANTED_PAIRS = 120
+_POLL_SECONDS = 0.2
+_QUIET_POLLS = 5
+_LIMIT_SECONDS = 120.0
+
+
+def section(prompts: int, to_student: int) -> dict[str, object]:
+    """The config section `shadow` for a run of `prompts`, of which the student will answer `to_student`."""
+    return {
+        "rate": min(1.0, _WANTED_PAIRS / to_student) if to_student else 0.0,
+        "scorer": "breakeven.models.recorded:score",
+        "max_queue": prompts,
+        "concurrency": 16,
+    }
+
+
+def wait(url: str) -> None:
+    """Return once the gateway at `url` compares nothing any more, at the latest after two minutes."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    quiet, before = 0, -1.0
+    while quiet < _QUIET_POLLS and time.monotonic() < deadline:
+        compared, running = _state(httpx2.get(f"{url}/metrics", timeout=30.0).text)
+        quiet = quiet + 1 if compared == before and not running else 0
+        before = compared
+        time.sleep(_POLL_SECONDS)
+
+
+def _state(metrics: str) -> tuple[float, float]:
+    """The number of sampled answers that are done with, and of calls to the teacher that are running."""
+    found = {"breakeven_shadow_total": 0.0, "breakeven_in_flight": 0.0}
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name in found and sample.labels.get("upstream") != "student":
+                found[sample.name] += sample.value
+    return found["breakeven_shadow_total"], found["breakeven_in_flight"]
