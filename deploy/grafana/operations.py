@@ -158,7 +158,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Missing usage and failed writes per hour",
-                "Responses without token counts, and failed writes to the ledger. Both should be zero.",
+                "Attempts without complete token counts, streams that were cut off among them, and failed writes to the ledger, which should be zero.",
                 [
                     (
                         f"sum by (upstream) (increase(breakeven_usage_missing_total{JOB}[1h]))",

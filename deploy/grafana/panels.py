@@ -50,10 +50,11 @@ def start(uid: str, title: str, description: str, *, jobs: str = "breakeven_requ
 
 
 def figure(
-    title: str, description: str, expression: str, unit: str, *, steps: Sequence[tuple[float | None, str]] = (),
-    none: str = "no data yet", width: int = 4, decimals: float | None = None,
+    title: str, description: str, expression: str | Sequence[Target], unit: str, *,
+    steps: Sequence[tuple[float | None, str]] = (), none: str = "no data yet", width: int = 4,
+    decimals: float | None = None,
 ) -> Builder[models.Panel]:  # fmt: skip
-    """A stat panel with the current value of an expression.
+    """A stat panel with the current value of an expression, or of several with their legends.
 
     `steps` are (lower bound, color) pairs, `none` is shown without data, `width` is in 24ths of the dashboard.
     """
@@ -70,8 +71,9 @@ def figure(
         .color_mode(shapes.BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_steps(steps or [(None, BLUE)]))
-        .with_target(_query("A", expression, "", instant=True))
     )
+    for index, (one, legend) in enumerate([(expression, "")] if isinstance(expression, str) else expression):
+        panel = panel.with_target(_query(chr(ord("A") + index), one, legend, instant=True))
     return panel if decimals is None else panel.decimals(decimals)
 
 
@@ -79,11 +81,13 @@ def lines(
     title: str, description: str, targets: Sequence[Target], unit: str, *, colors: dict[str, str] | None = None,
     width: int = 12, height: int = 8, stack: str | None = None, fill: int = 0, low: float | None = None,
     high: float | None = None, dashed: Sequence[str] = (), dots: Sequence[str] = (),
+    band: tuple[str, str] | None = None,
 ) -> Builder[models.Panel]:  # fmt: skip
     """A time series panel.
 
-    `stack` is `normal` or `percent`; `low` and `high` bound the axis; `colors`, `dashed` and `dots` go by legend, the
-    last one for series drawn as points. `width` is in 24ths of the dashboard.
+    `stack` is `normal` or `percent`; `low` and `high` bound the axis; `colors`, `dashed`, `dots` and `band` go by
+    legend: `dots` are drawn as points, `band` are the lower and the upper series of an interval, with the area between
+    them filled. `width` is in 24ths of the dashboard.
     """
     panel = (
         timeseries.Panel()
@@ -117,6 +121,10 @@ def lines(
     for name in dots:
         points = [_value("custom.drawStyle", "points"), _value("custom.pointSize", 12)]
         panel = panel.override_by_name(name, points)
+    if band is not None:
+        thin = [_value("custom.lineWidth", 1), _value("custom.fillOpacity", 15)]
+        panel = panel.override_by_name(band[0], [_value("custom.lineWidth", 1)])
+        panel = panel.override_by_name(band[1], [*thin, _value("custom.fillBelowTo", band[0])])
     for index, (expression, legend) in enumerate(targets):
         panel = panel.with_target(_query(chr(ord("A") + index), expression, legend))
     return panel

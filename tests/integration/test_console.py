@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -28,40 +29,72 @@ PROMPT = "Prove that there are infinitely many primes, and give the history of t
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
-    """A gateway with six days of traffic in its ledger: easy and hard prompts of the recorded set."""
+def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A student, and a teacher whose answers are shorter, by more or less."""
+    folder = tmp_path_factory.mktemp("upstreams")
+    asked = (*QUESTIONS, PROMPT, *(row.prompt for row in recorded.load()))
+    rows = [{"prompt": q, "answer": "It is <b>some</b> number.", "prompt_tokens": 40_000} for q in asked]
+    student_rows = [{**row, "output_tokens": 5_000} for row in rows]
+    teacher_rows = [{**row, "output_tokens": 3_000 + 1_000 * (n % 3 - 1)} for n, row in enumerate(rows)]
+    with (
+        processes.replay(folder, "student", student_rows, "--speed", "inf") as student,
+        processes.replay(folder, "teacher-model", teacher_rows, "--speed", "inf") as teacher,
+    ):
+        yield student, teacher
+
+
+@pytest.fixture(scope="module")
+def running(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway with six days of traffic in its ledger, easy and hard prompts of the recorded set, of which 40% were
+    compared.
+    """
     folder = tmp_path_factory.mktemp("console")
     now = datetime.datetime.now(datetime.UTC)
     begin = now - datetime.timedelta(days=6)
     clock = Clock(folder, begin)
-    asked = [row.prompt for row in recorded.load()[::8]]
-    rows = [
-        {"prompt": q, "answer": "It is <b>some</b> number.", "prompt_tokens": 40_000, "output_tokens": 5_000}
-        for q in (*QUESTIONS, PROMPT, *asked)
-    ]
-    with (
-        processes.replay(folder, "student", rows, "--speed", "inf") as student,
-        processes.replay(folder, "teacher-model", rows, "--speed", "inf") as teacher,
-    ):
-        config = processes.make_config(
-            student,
-            teacher,
-            economics={"investment_usd": 60, "hosting_since": begin.isoformat()},
-            routing={"novelty_threshold": 1.0, "sticky": False},
-        )
-        config["student"]["hosting_usd_per_hour"] = 0.1
-        (folder / "gateway").mkdir()
-        with processes.gateway(folder / "gateway", config, {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
-            for number, prompt in enumerate(asked):
-                clock.set(begin + (now - begin) * (number + 1) / (len(asked) + 1))
-                assert ask(gateway, prompt).status_code == 200
-            clock.set(now)
-            yield gateway
+    asked = [row.prompt for row in recorded.load()[::2]]
+    config = processes.make_config(
+        *upstreams,
+        economics={"investment_usd": 600, "hosting_since": begin.isoformat()},
+        routing={"novelty_threshold": 1.0, "sticky": False},
+        shadow={"rate": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
+    )
+    config["student"]["hosting_usd_per_hour"] = 0.1
+    with processes.gateway(folder, config, {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+        for number, prompt in enumerate(asked):
+            clock.set(begin + (now - begin) * (number + 1) / (len(asked) + 1))
+            assert ask(gateway, prompt).status_code == 200
+        clock.set(now)
+        deadline = time.monotonic() + 30
+        while report(gateway)["savings_usd"] is None:
+            assert time.monotonic() < deadline, report(gateway)
+            time.sleep(0.2)
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def unmeasured(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway with three requests, none of which was compared."""
+    folder = tmp_path_factory.mktemp("unmeasured")
+    with processes.gateway(folder, processes.make_config(*upstreams), {"BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+        for question in QUESTIONS[:3]:
+            assert ask(gateway, question).status_code == 200
+        yield gateway
 
 
 def ask(gateway: processes.Gateway, text: str) -> httpx2.Response:
     body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
     return httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0)
+
+
+def report(gateway: processes.Gateway) -> dict[str, Any]:
+    return admin(gateway, "report")
+
+
+def admin(gateway: processes.Gateway, path: str) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {KEY}"}
+    answer: dict[str, Any] = httpx2.get(f"{gateway.url}/admin/{path}", headers=headers, timeout=10.0).json()
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -97,23 +130,32 @@ class Page:
         return str(row.locator("td").nth(column).inner_text())
 
 
+def opened(browser: Any, gateway: processes.Gateway) -> Iterator[Page]:
+    """A console after signing in; afterwards it must have had no error and asked no other host."""
+    page = Page(browser, gateway.url, viewport={"width": 1200, "height": 900})
+    page.sign_in()
+    page.page.locator("#content").wait_for(state="visible")
+    page.page.locator("#figures tbody tr").first.wait_for()
+    page.page.locator("#money dd").first.wait_for()
+    yield page
+    errors, hosts = page.errors, page.hosts
+    page.context.close()
+    assert errors == []
+    assert hosts == {urlsplit(gateway.url).netloc}
+
+
 @pytest.fixture
 def console(browser: Any, running: processes.Gateway) -> Iterator[Page]:
-    opened = Page(browser, running.url, viewport={"width": 1200, "height": 900})
-    opened.sign_in()
-    opened.page.locator("#content").wait_for(state="visible")
-    opened.page.locator("#figures tbody tr").first.wait_for()
-    yield opened
-    errors, hosts = opened.errors, opened.hosts
-    opened.context.close()
-    assert errors == []
-    assert hosts == {urlsplit(running.url).netloc}
+    yield from opened(browser, running)
+
+
+@pytest.fixture
+def console_before(browser: Any, unmeasured: processes.Gateway) -> Iterator[Page]:
+    yield from opened(browser, unmeasured)
 
 
 def policy(gateway: processes.Gateway) -> dict[str, Any]:
-    headers = {"authorization": f"Bearer {KEY}"}
-    answer: dict[str, Any] = httpx2.get(f"{gateway.url}/admin/policy", headers=headers, timeout=10.0).json()
-    return answer
+    return admin(gateway, "policy")
 
 
 def test_only_applying_a_threshold_changes_the_next_request(console: Page, running: processes.Gateway) -> None:
@@ -140,29 +182,67 @@ def test_only_applying_a_threshold_changes_the_next_request(console: Page, runni
     assert page.get_by_role("button", name="Undo").is_disabled()
 
 
+def shown_usd(found: dict[str, Any], name: str) -> str:
+    return dollars(picodollars(Decimal(found[name])))
+
+
 def test_the_figures_are_those_of_the_admin_api(console: Page, running: processes.Gateway) -> None:
-    headers = {"authorization": f"Bearer {KEY}"}
-    report = httpx2.get(f"{running.url}/admin/report", headers=headers, timeout=10.0).json()
+    found = report(running)
     shown = console.page.locator("#money").inner_text()
     for name in ("savings_usd", "investment_usd", "baseline_usd", "teacher_spend_usd", "hosting_usd"):
-        assert dollars(picodollars(Decimal(report[name]))) in shown, name
-    per_million = dollars_of_float(report["student_usd_per_million_tokens"])
-    assert per_million in shown
-    assert "savings to date" in shown
-    point = httpx2.get(f"{running.url}/admin/whatif?threshold=0.5", headers=headers, timeout=10.0).json()["points"][0]
+        assert shown_usd(found, name) in shown, name
+    for name in ("savings_usd", "baseline_usd"):
+        assert f"95%: {shown_usd(found, name + '_lower')} to {shown_usd(found, name + '_upper')}" in shown
+    assert dollars_of_float(found["student_usd_per_million_tokens"]) in shown
+    assert "savings to date, estimated" in shown
+    assert found["payback_at"][:10] in shown
+    assert f"90%: {found['projection']['early'][:10]} to {found['projection']['late'][:10]}" in shown
+    basis = console.page.locator("#money-basis").inner_text()
+    assert basis.startswith(f"The baseline is estimated from {found['compared_pairs']} compared answers")
+    point = admin(running, "whatif?threshold=0.5")["points"][0]
     assert console.cell("teacher share", 0) == f"{100 * point['teacher_share']:.1f} %"
     assert f"{100 * point['expected_worse_interval'][1]:.1f} %" in console.cell("expected to be worse", 0)
     assert float(point["monthly_cost_usd"]) > 0
     assert console.cell("monthly cost", 0) == dollars_of_float(point["monthly_cost_usd"])
-    # The rest of the investment at the monthly savings of this threshold.
-    rest = float(report["investment_usd"]) - float(report["savings_usd"])
-    days = rest / float(point["monthly_savings_usd"]) * HOURS_A_MONTH / 24
-    expected = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-    shown_date = datetime.date.fromisoformat(console.cell("break-even at this threshold", 0))
-    assert abs((shown_date - expected.date()).days) <= 1
     for chart in ("#quality-chart", "#money-chart"):
         assert console.page.locator(f"{chart} canvas").count() == 1
         assert console.page.locator(chart).get_attribute("aria-label")
+
+
+def test_one_break_even_date_and_what_another_threshold_changes_about_it(
+    console: Page, running: processes.Gateway
+) -> None:
+    found = report(running)
+    name = "break-even at this threshold"
+    assert console.cell(name, 0) == console.cell(name, 1) == found["payback_at"][:10]
+    console.page.get_by_role("slider", name="Threshold").fill("0.6")
+    console.page.locator("#figures tbody tr", has_text="threshold").locator("td", has_text="0.60").wait_for()
+    before, after = (admin(running, f"whatif?threshold={one}")["points"][0] for one in (0.5, 0.6))
+    more = (after["monthly_savings_usd"] - before["monthly_savings_usd"]) / HOURS_A_MONTH * 24
+    rest = Decimal(found["investment_usd"]) - Decimal(found["savings_usd"])
+    days = float(rest) / (float(found["projection"]["savings_usd_per_day"]) + more)
+    expected = datetime.datetime.fromisoformat(found["until"]) + datetime.timedelta(days=days)
+    shown = datetime.date.fromisoformat(console.cell(name, 1))
+    assert abs((shown - expected.date()).days) <= 1
+    assert console.cell(name, 0) == found["payback_at"][:10]
+
+
+def test_until_answers_are_compared_there_are_no_savings(console_before: Page, unmeasured: processes.Gateway) -> None:
+    page, found = console_before.page, report(unmeasured)
+    assert found["savings_usd"] is None
+    at_most = shown_usd(found, "savings_upper_bound_usd")
+    assert page.locator("#money-basis").inner_text() == (
+        f"At most {at_most}: answer length not measured yet, 50 more comparisons needed (shadow traffic makes them)."
+    )
+    shown = page.locator("#money").inner_text()
+    assert at_most in shown
+    assert shown_usd(found, "baseline_upper_bound_usd") in shown
+    assert "savings" not in shown
+    assert shown.count("not measured yet") == 3  # the cap, the share paid back, the date
+    assert page.locator("#money-figure").is_hidden()
+    assert console_before.cell("monthly savings", 0) == "–"
+    assert console_before.cell("break-even at this threshold", 0) == "not measured yet"
+    assert "50 more comparisons with the teacher's answers are needed" in page.locator("#traffic").inner_text()
 
 
 def test_decisions_show_their_reason(console: Page) -> None:
@@ -170,7 +250,7 @@ def test_decisions_show_their_reason(console: Page) -> None:
     assert rows.count() == 25
     text = rows.first.inner_text()
     assert "easy: score" in text or "difficult: score" in text
-    assert "40,000 + 5,000" in text
+    assert "40,000 + " in text
 
 
 def test_both_models_side_by_side(console: Page) -> None:
@@ -181,9 +261,10 @@ def test_both_models_side_by_side(console: Page) -> None:
     for side in ("student", "teacher"):
         # HTML in an answer is shown as text.
         assert page.locator(f"#{side}-answer").inner_text() == "It is <b>some</b> number."
-        assert "40,000 + 5,000 tokens" in page.locator(f"#{side}-facts").inner_text()
+        tokens = "5,000" if side == "student" else "2,000"
+        assert f"40,000 + {tokens} tokens" in page.locator(f"#{side}-facts").inner_text()
     assert "billed hourly" in page.locator("#student-facts").inner_text()
-    assert "$0.90" in page.locator("#teacher-facts").inner_text()
+    assert "$0.72" in page.locator("#teacher-facts").inner_text()
     decision = page.locator("#decision").inner_text()
     assert decision.startswith("Routed to the ")
     assert "Largest feature contributions: " in decision
@@ -191,30 +272,30 @@ def test_both_models_side_by_side(console: Page) -> None:
 
 
 def test_a_wrong_key_shows_no_content(browser: Any, running: processes.Gateway) -> None:
-    opened = Page(browser, running.url)
-    opened.sign_in("wrong")
-    opened.page.get_by_text("Send the admin key").wait_for()
-    assert opened.page.locator("#content").is_hidden()
-    assert opened.page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
-    opened.context.close()
+    refused = Page(browser, running.url)
+    refused.sign_in("wrong")
+    refused.page.get_by_text("Send the admin key").wait_for()
+    assert refused.page.locator("#content").is_hidden()
+    assert refused.page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+    refused.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_screen_and_both_color_schemes(browser: Any, running: processes.Gateway, scheme: str) -> None:
-    opened = Page(
+    phone = Page(
         browser, running.url, viewport={"width": 360, "height": 740}, color_scheme=scheme, device_scale_factor=1
     )
-    opened.sign_in()
-    opened.page.locator("#quality-chart canvas").wait_for()
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.sign_in()
+    phone.page.locator("#quality-chart canvas").wait_for()
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 360
     if folder := os.environ.get("BREAKEVEN_DRAW"):
-        opened.page.screenshot(path=str(Path(folder) / f"console-phone-{scheme}.png"))
-        opened.page.get_by_role("slider", name="Threshold").fill("0.2")
-        opened.page.set_viewport_size({"width": 1100, "height": 1560})
-        opened.page.wait_for_timeout(500)
-        opened.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))
-    opened.context.close()
-    assert opened.errors == []
+        phone.page.screenshot(path=str(Path(folder) / f"console-phone-{scheme}.png"))
+        phone.page.get_by_role("slider", name="Threshold").fill("0.2")
+        phone.page.set_viewport_size({"width": 1100, "height": 1560})
+        phone.page.wait_for_timeout(500)
+        phone.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))
+    phone.context.close()
+    assert phone.errors == []
 
 
 def test_every_control_has_a_name(console: Page) -> None:

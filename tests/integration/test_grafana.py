@@ -24,6 +24,7 @@ from tests.support.real import Vllm, program
 
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
 INTERVAL = "5s"
+INVESTMENT = 0.4
 NAMES = ("money", "operations", "routing")
 
 
@@ -129,6 +130,12 @@ def wait_for_scrape(url: str, sample: str) -> float:
     return time.time()
 
 
+def answered(url: str, query: panels.Query, begin: float) -> panels.Series:
+    """The answer to a query; for one that looks back an hour, as if it looked back five seconds."""
+    expression = query.filled(INTERVAL).replace("offset 1h", f"offset {INTERVAL}")
+    return panels.ask(url, expression, begin, time.time())
+
+
 def from_gateway(query: panels.Query) -> bool:
     return "vllm:" not in query.expression
 
@@ -143,40 +150,52 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     with (
         processes.replay(tmp_path, "student", rows) as student,
         processes.replay(tmp_path, "teacher-model", rows) as teacher,
-        # The savings reach the investment while Prometheus is scraping.
+        # Savings are measured first, and reach the investment later, while Prometheus is scraping.
         processes.gateway(
             folder,
             processes.make_config(
-                student, teacher, economics={"investment_usd": "0.15"}, shadow={"rate": 0.2, "scorer": "exact"}
+                student,
+                teacher,
+                economics={"investment_usd": str(INVESTMENT)},
+                shadow={"rate": 0.6, "scorer": "exact", "concurrency": 8},
             ),
         ) as running,
         prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,
     ):
-        begin = wait_for_scrape(url, "breakeven_savings_usd")
+        begin = wait_for_scrape(url, "breakeven_savings_upper_bound_usd")
         time.sleep(2.5)
         empty = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
         traffic(running, 12.0)
         running.stop()
         running.start()
         traffic(running, 8.0)
+        paid_back = time.monotonic() + 60
+        while not panels.ask(url, "breakeven_payback_ratio >= 1", time.time() - 2, time.time()):
+            assert time.monotonic() < paid_back
+            traffic(running, 2.0)
         time.sleep(2.0)
-        found = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
+        found = {query: answered(url, query, begin) for query in panels.queries()}
     for query, series in empty.items():
-        if query.panel == "Savings to date":
-            assert series, "a system without traffic has negative savings: hosting"
+        if query.panel == "At most, until answer length is measured":
+            ((_, points),) = series
+            assert all(value < 0 for _, value in points), "a system without traffic only has hosting"
+        if query.panel == "Savings to date, estimated":
+            assert not series
     without = [
         (query.dashboard, query.panel, query.legend) for query in found if from_gateway(query) and not found[query]
     ]
     assert without == []
     for query, series in found.items():
         # A restart must not look like spending; only savings may be negative.
-        if not re.search("[Ss]av", query.panel) and query.panel != "Paid back":
+        if not re.search("[Ss]avings|At most", query.panel) and query.panel != "Paid back":
             assert all(value >= 0 for _, points in series for _, value in points), query
     spend = [query for query in found if query.panel == "Spend per hour, measured"]
     assert all(value < 1000 for query in spend for _, points in found[query] for _, value in points)
+    ends = {query.legend: found[query][0][1][-1][1] for query in found if query.panel == "Savings and investment"}
+    assert ends["lower"] <= ends["savings"] <= ends["upper"]
     (dot,) = (query for query in found if query.legend == "break-even" and query.panel.startswith("Savings"))
     ((_, crossing),) = found[dot]
-    assert all(value >= 0.15 for _, value in crossing)
+    assert all(value >= INVESTMENT for _, value in crossing)
     assert len(crossing) <= 8, "break-even is drawn as a point, not as a line"
     if folder_for_pictures := os.environ.get("BREAKEVEN_DRAW"):
         for name in NAMES:

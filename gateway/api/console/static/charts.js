@@ -63,7 +63,7 @@ export function money(element, curve, investment) {
       axes: [{}, { label: "USD", size: 70 }],
       series: [
         {},
-        { label: "savings", stroke: color("blue"), width: 2 },
+        { label: "savings, estimated", stroke: color("blue"), width: 2 },
         { label: "investment", stroke: color("red"), width: 2, dash: [8, 6], points: { show: false } },
       ],
     },

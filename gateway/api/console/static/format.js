@@ -35,9 +35,19 @@ export const day = (milliseconds) => new Date(milliseconds).toISOString().slice(
 // The month of all monthly figures, as in gateway/economics/periods.py.
 export const HOURS_A_MONTH = 730;
 
-// The date `months` from now; null, and a date too far away for the calendar, is never.
-export const after = (months) => {
-  if (absent(months)) return "never at this rate";
-  const at = Date.now() + months * HOURS_A_MONTH * 3_600_000;
-  return Number.isFinite(at) && at < 8.64e15 ? day(at) : "never at this rate";
+export const NOT_MEASURED = "not measured yet";
+export const NEVER = "never at this rate";
+
+// The break-even date of /admin/report as text, or why there is none.
+export const breakEven = (report) => {
+  if (!Number(report.investment_usd)) return "nothing invested";
+  if (report.payback_at) return report.payback_at.slice(0, 10);
+  return report.savings_usd === null ? NOT_MEASURED : "no date: savings too small, too uncertain, or under three days";
+};
+
+// The date `months` after `from`, in milliseconds since the epoch; null, and a date too far away, is never.
+export const after = (months, from = Date.now()) => {
+  if (absent(months)) return NEVER;
+  const at = from + months * HOURS_A_MONTH * 3_600_000;
+  return Number.isFinite(at) && at < 8.64e15 ? day(at) : NEVER;
 };

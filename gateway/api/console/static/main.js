@@ -3,7 +3,7 @@
 import { Api } from "/console/api.js";
 import { money } from "/console/charts.js";
 import { compare } from "/console/compare.js";
-import { count, moment, percent, usd } from "/console/format.js";
+import { breakEven, count, moment, NOT_MEASURED, percent, usd } from "/console/format.js";
 import { Tuning } from "/console/tune.js";
 
 const $ = (id) => document.getElementById(id);
@@ -15,27 +15,57 @@ function showStatus(text, error = false) {
 
 async function loadMoney(api) {
   const report = await api.admin("GET", "report");
+  const measured = report.savings_usd !== null;
   const facts = [
-    ["savings to date", usd(report.savings_usd), Number(report.savings_usd)],
+    measured
+      ? ["savings to date, estimated", usd(report.savings_usd), interval(report, "savings_usd"), Number(report.savings_usd)]
+      : ["at most, not measured yet", usd(report.savings_upper_bound_usd)],
     ["investment", usd(report.investment_usd)],
-    ["paid back", percent(report.payback_ratio)],
-    ["break-even", report.payback_at ? report.payback_at.slice(0, 10) : Number(report.investment_usd) ? "never at this rate" : "nothing invested"],
-    ["baseline", usd(report.baseline_usd)],
+    ["paid back", !measured && Number(report.investment_usd) ? NOT_MEASURED : percent(report.payback_ratio)],
+    ["break-even", breakEven(report), report.projection && `90%: ${report.projection.early.slice(0, 10)} to ${report.projection.late.slice(0, 10)}`],
+    measured
+      ? ["baseline, estimated", usd(report.baseline_usd), interval(report, "baseline_usd")]
+      : ["baseline, at most", usd(report.baseline_upper_bound_usd)],
     ["teacher spend", usd(report.teacher_spend_usd)],
     ["hosting", usd(report.hosting_usd)],
     ["student price per million tokens", usd(report.student_usd_per_million_tokens)],
   ];
-  $("money").replaceChildren(
-    ...facts.map(([name, value, sign]) => {
-      const [pair, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-      term.textContent = name;
-      text.textContent = value;
-      if (sign !== undefined) text.className = sign < 0 ? "loss" : "gain";
-      pair.append(term, text);
-      return pair;
-    }),
+  const unreported = Number(report.upstreams.teacher.estimated.cost_usd);
+  if (unreported > 0) facts.push(["not reported by the teacher, estimated", usd(unreported), "in none of the other figures"]);
+  $("money").replaceChildren(...facts.map(fact));
+  $("money-basis").textContent = basis(report);
+  const drawn = measured && report.curve.length > 1;
+  $("money-figure").hidden = !drawn;
+  if (drawn) money($("money-chart"), report.curve, Number(report.investment_usd));
+}
+
+// A term with its value, a note below it, and the colour of a gain or a loss.
+function fact([name, value, note, sign]) {
+  const [pair, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+  term.textContent = name;
+  text.textContent = value;
+  if (sign !== undefined) text.className = sign < 0 ? "loss" : "gain";
+  pair.append(term, text);
+  if (note) {
+    const more = document.createElement("dd");
+    more.className = "note";
+    more.textContent = note;
+    pair.append(more);
+  }
+  return pair;
+}
+
+const interval = (report, name) => `95%: ${usd(report[`${name}_lower`])} to ${usd(report[`${name}_upper`])}`;
+
+// What the figures rest on, or what it takes to have them.
+function basis(report) {
+  if (report.savings_usd !== null) {
+    return `The baseline is estimated from ${count(report.compared_pairs)} compared answers; spend and hosting are measured.`;
+  }
+  return (
+    `At most ${usd(report.savings_upper_bound_usd)}: answer length not measured yet, ` +
+    `${count(report.compared_pairs_needed)} more comparisons needed (shadow traffic makes them).`
   );
-  if (report.curve?.length) money($("money-chart"), report.curve, Number(report.investment_usd));
 }
 
 // An explanation of each reason, given the row of the decision.

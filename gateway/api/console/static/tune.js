@@ -1,7 +1,7 @@
 // The slider: shows the effect of a threshold on recorded traffic, applies it, and undoes that.
 
 import { quality } from "/console/charts.js";
-import { after, count, percent, usd } from "/console/format.js";
+import { after, breakEven, count, HOURS_A_MONTH, percent, usd } from "/console/format.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,6 +16,14 @@ const ROWS = [
 function worse(point) {
   const range = point.expected_worse_interval;
   return percent(point.expected_worse_share) + (range ? ` (${percent(range[0])} to ${percent(range[1])})` : "");
+}
+
+// What the monthly figures rest on; `seen` is the body of /admin/whatif.
+function costs(seen) {
+  if (seen.compared_pairs_needed > 0) {
+    return `Costs are unknown: ${count(seen.compared_pairs_needed)} more comparisons with the teacher's answers are needed.`;
+  }
+  return `The teacher's cost for the student's requests is estimated from ${count(seen.compared_pairs)} compared answers.`;
 }
 
 export class Tuning {
@@ -34,13 +42,11 @@ export class Tuning {
     const all = await this.api.admin("GET", "whatif");
     this.points = all.points;
     this.current = await this.whatIf(this.policy.threshold);
-    const report = await this.api.admin("GET", "report");
-    this.investment = Number(report.investment_usd);
-    this.remaining = this.investment - Number(report.savings_usd);
+    this.report = await this.api.admin("GET", "report");
     const months = all.months === null ? "less than an hour" : `${all.months.toFixed(2)} months`;
     $("traffic").textContent =
       `From ${count(this.current.requests)} requests that this router scored, over ${months}. Quality is estimated from its ` +
-      `calibrated scores, with a 90% interval. Router ${this.policy.artifact}.`;
+      `calibrated scores, with a 90% interval. ${costs(all)} Router ${this.policy.artifact}.`;
     $("threshold").value = this.policy.threshold;
     this.show(this.current);
     $("undo").disabled = this.previous.length === 0;
@@ -83,12 +89,15 @@ export class Tuning {
     quality($("quality-chart"), this.points, this.current, chosen);
   }
 
-  // The date by which the rest of the investment is saved at the monthly savings of `point`.
+  // The break-even date if savings change by the difference between `point` and the current threshold.
   breakEven(point) {
-    if (!this.investment) return "nothing invested";
-    if (this.remaining <= 0) return "reached";
-    if (point.monthly_savings_usd === null) return "–";
-    return after(point.monthly_savings_usd > 0 ? this.remaining / point.monthly_savings_usd : null);
+    const { projection, until } = this.report;
+    if (!projection || point.threshold === this.current.threshold) return breakEven(this.report);
+    if (point.monthly_savings_usd === null || this.current.monthly_savings_usd === null) return "–";
+    const before = (Number(projection.savings_usd_per_day) * HOURS_A_MONTH) / 24;
+    const monthly = before + point.monthly_savings_usd - this.current.monthly_savings_usd;
+    const remaining = Number(this.report.investment_usd) - Number(this.report.savings_usd);
+    return after(monthly > 0 ? remaining / monthly : null, Date.parse(until));
   }
 
   async apply(threshold) {
