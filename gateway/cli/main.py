@@ -59,6 +59,10 @@ app.command()(demo.demo)
 app.command()(serve.student)
 
 
+# What `breakeven train` needs beyond serving.
+_FOR_TRAINING = ("sklearn", "scipy", "joblib")
+
+
 def main() -> None:
     """Entry point of the command: prints each BreakevenError and ValueError as one line, with exit code 2."""
     # Child processes, and theirs, import nothing from the working directory.
@@ -71,4 +75,12 @@ def main() -> None:
         raise SystemExit(2) from None
     except (BreakevenError, ValueError) as error:
         typer.echo(f"breakeven: {error}", err=True)
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _FOR_TRAINING:
+            raise
+        typer.echo(
+            "breakeven: training needs scikit-learn, which the serving image leaves out: pip install breakeven",
+            err=True,
+        )
         raise SystemExit(2) from None

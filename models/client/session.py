@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.accounting.money import dollars
 from breakeven.models.client.budget import Budget
 from breakeven.models.client.journal import Journal
 from breakeven.models.errors import DistillError
@@ -126,15 +126,11 @@ class ProgressDisplay:
         return len(self._keys & journal.replies.keys())
 
     def _cost(self, done: int, journal: Journal, budget: Budget) -> str:
-        text = f"{_dollars(journal.spent)} USD so far"
+        text = f"{dollars(journal.spent)} so far"
         fresh = done - self._begun[0]
         if fresh:
             each = (journal.spent - self._begun[1]) / fresh
-            text += f", {_dollars(journal.spent + each * (len(self._keys) - done))} expected"
+            text += f", {dollars(round(journal.spent + each * (len(self._keys) - done)))} expected"
         if budget.limit is not None:
-            text += f", limit {_dollars(budget.limit)}"
+            text += f", limit {dollars(budget.limit)}"
         return text
-
-
-def _dollars(pico: float) -> str:
-    return f"{pico / PICODOLLARS:,.4f}"

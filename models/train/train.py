@@ -20,6 +20,7 @@ from breakeven.models.errors import DistillError
 from breakeven.models.train import card
 from breakeven.models.train import quantize as quantizing
 from breakeven.models.train.settings import Method, Settings
+from breakeven.router import plots
 from breakeven.router.files import write_atomically
 
 if TYPE_CHECKING:
@@ -232,7 +233,9 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
 
 def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> None:
     write_atomically(out / "README.md", card.card(facts))
-    card.draw(stages, out / "loss.png")
+    # A training of hours is not lost for a picture.
+    if plots.installed():
+        card.draw(stages, out / "loss.png")
     write_atomically(out / FINISHED, json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     for path in (out / "stages").glob("*/checkpoints"):

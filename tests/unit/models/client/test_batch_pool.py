@@ -38,7 +38,7 @@ def test_batches_give_the_same_dataset_at_half_the_price(tmp_path: Path) -> None
         assert set(api.teacher.answered.values()) == {1}
         assert facts(out)["cost"]["usd"] == "0.004"
         assert facts(out)["cost"]["under_way_usd"] == "0"
-        assert "0.0040 USD so far" in done.stderr
+        assert "$0.0040 so far" in done.stderr
         steps = dict(api.steps)
         again = run(api.teacher, file, out, *BATCH)
         assert again.returncode == 0

@@ -1,4 +1,6 @@
-"""matplotlib is optional: what the commands that draw do in an interpreter that does not have it."""
+"""What the commands do in an interpreter without matplotlib, which is optional, or without scikit-learn, which the
+serving image leaves out.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,19 @@ import pytest
 
 from tests.support.processes import BREAKEVEN, CHECKOUT
 
-# Imported by every interpreter at its start: the finder of installed packages no longer finds matplotlib.
-WITHOUT_MATPLOTLIB = """
+# Imported by every interpreter at its start: the finder of installed packages no longer finds these.
+WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
+
+
+ABSENT = {absent!r}
 
 
 class Finder(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] == "matplotlib" else super().find_spec(name, path, target)
+        return None if name.partition(".")[0] in ABSENT else super().find_spec(name, path, target)
 
 
 sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
@@ -36,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     """The working directory, with an outcome file."""
     site = tmp_path / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(WITHOUT_MATPLOTLIB)
+    (site / "sitecustomize.py").write_text(WITHOUT.format(absent=("matplotlib",)))
     draw = random.Random(7)
     rows = [
         {
@@ -87,3 +92,12 @@ def test_a_plot_asked_for_is_refused_before_any_work(folder: Path, command: tupl
     done = run(folder, *BREAKEVEN, *command)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"breakeven: {command[-2]}: {NEEDED}\n"
+
+
+def test_training_without_scikit_learn_says_what_is_missing(folder: Path) -> None:
+    (folder / "site" / "sitecustomize.py").write_text(WITHOUT.format(absent=("sklearn", "scipy", "joblib")))
+    done = run(folder, *BREAKEVEN, "train", "rows.jsonl", "--out", "router")
+    assert done.returncode == 2
+    assert "training needs scikit-learn" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run(folder, *BREAKEVEN, "route", "How do I reset my password?").returncode == 0
