@@ -34,6 +34,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,
+                width=6,
             )
         )
         .with_panel(
@@ -44,6 +45,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,
+                width=6,
             )
         )
         .with_panel(figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD"))
@@ -75,6 +77,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,
+                width=6,
             )
         )
         .with_panel(
@@ -89,11 +92,11 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Comparisons still needed",
+                "Comparisons needed",
                 "Compared answers that are missing until savings can be estimated; shadow traffic makes them.",
                 f"max(breakeven_compared_pairs_needed{JOB})",
                 "short",
-                width=8,
+                width=4,
             )
         )
         .with_panel(
@@ -102,7 +105,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Hosting cost divided by tokens served, since the start of the ledger.",
                 f"max(breakeven_student_usd_per_million_tokens{JOB})",
                 "currencyUSD",
-                width=8,
+                width=6,
             )
         )
     )
