@@ -139,7 +139,7 @@ class Metrics:
         )
         self.usage_missing = Counter(
             "breakeven_usage_missing_total",
-            "Answers for which the upstream did not report complete token counts, so that their cost is unknown.",
+            "Attempts that reached the upstream and have no complete token counts, so that their cost is only estimated.",
             ["upstream"],
             registry=registry,
         )
