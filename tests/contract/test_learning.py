@@ -40,7 +40,10 @@ def enter(folder: Path, count: int, noise: float = 0.05) -> None:
         outcomes.append((request, "shadow", at, 0.2, 0.1, "0" * 12, score, 1.0, 5, 9, 1.0))
         prompts.append((request, at, text))
     with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as connection, connection:
-        connection.executemany(f"INSERT INTO outcomes VALUES ({','.join('?' * 11)})", outcomes)
+        names = "request, source, at, score, novelty, artifact, student_score, teacher_score, student_tokens"
+        connection.executemany(
+            f"INSERT INTO outcomes ({names}, teacher_tokens, weight) VALUES ({','.join('?' * 11)})", outcomes
+        )
         connection.executemany("INSERT INTO prompts VALUES (?, ?, ?)", prompts)
 
 

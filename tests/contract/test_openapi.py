@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import requests
 import schemathesis
 
 from tests.contract.gateway import Gateway, chat, running
+from tests.support.pairs import PAIRS, store
 
 ADMIN = {"authorization": "Bearer admin"}
 ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
@@ -130,6 +132,8 @@ def test_answers_of_a_gateway_with_traffic_are_what_the_document_says(
 ) -> None:
     schema = schemathesis.openapi.from_dict(document)
     url = f"http://127.0.0.1:{served.port}"
+    # Enough compared pairs for savings to be measured.
+    store(served.folder / "ledger.db", PAIRS, time.time_ns() // 1000)
     answered = requests.get(f"{url}/admin/decisions", headers=ADMIN, timeout=10).json()["decisions"][0]
     bodies: dict[tuple[str, str], Any] = {
         ("POST", "/v1/feedback"): {"request_id": answered["request_id"], "score": 1},
@@ -145,6 +149,7 @@ def test_answers_of_a_gateway_with_traffic_are_what_the_document_says(
         schema[path][method].validate_response(answer)
     report = requests.get(f"{url}/admin/report", headers=ADMIN, timeout=10).json()
     assert report["curve"]
+    assert report["savings_usd"] is not None
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/admin/policy"), ("POST", "/admin/route")])

@@ -8,12 +8,10 @@ exact.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
 import io
 import os
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +22,10 @@ import httpx2
 import pytest
 import yaml
 
+from breakeven.gateway.economics.baseline import PricedPair
 from tests.support import processes
 from tests.support.clock import Clock
+from tests.support.pairs import store
 from tests.support.processes import BREAKEVEN
 
 UTC = datetime.UTC
@@ -45,6 +45,8 @@ QUESTIONS = {
     "What is three plus three?": (2_000_001, 2_000_000, 1),
     "What is four plus four?": (999_999, 333_333, 111_111),
 }
+# What the teacher charges for the same: 31/32 for a prompt, 3/4 for an answer.
+PAIRS = [PricedPair("", 32_000, 40_000, 31_000, 30_000, 8.0)] * 60
 MODES = ("auto@1", "auto@1", "auto@0", "auto@1", "teacher", "student")
 
 
@@ -128,18 +130,6 @@ def config(student: str, teacher: str, **hosting: Any) -> dict[str, Any]:
     return made
 
 
-def compare(gateway: processes.Gateway) -> None:
-    """Sixty compared pairs in the ledger, from the first hour on, all of them alike."""
-    at = int(START.timestamp() * 1e6)
-    with contextlib.closing(sqlite3.connect(gateway.ledger)) as connection, connection:
-        connection.executemany(
-            "INSERT INTO outcomes (request, source, at, student_score, teacher_score, student_tokens, teacher_tokens,"
-            " student_input_value, student_output_value, teacher_input_cost, teacher_output_cost, key, weight)"
-            " VALUES (?, 'shadow', ?, 1, 1, 200, 100, 32000, 40000, 31000, 30000, '', 8)",
-            [(f"{index:032x}", at) for index in range(60)],
-        )
-
-
 def send(gateway: processes.Gateway, clock: Clock, asked: list[Asked]) -> None:
     questions = {tokens: question for question, tokens in QUESTIONS.items()}
     for one in asked:
@@ -176,7 +166,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
             gateway.start()
             send(gateway, clock, [one for one in asked if one.at > RESTARTED])
             clock.set(END)
-            compare(gateway)
+            store(gateway.ledger, PAIRS, int(START.timestamp() * 1e6))
             invest = [
                 *BREAKEVEN,
                 "invest",

@@ -118,7 +118,8 @@ def money(report: dict[str, Any]) -> dict[str, float]:
     for side, figures in report["upstreams"].items():
         for kind, count in figures["tokens"].items():
             found[f"breakeven_tokens_total kind={kind},upstream={side}"] = count
-            found[f"breakeven_cost_usd_total kind={kind},upstream={side}"] = float(figures["cost_usd"][kind])
+        for kind, usd in figures["cost_usd"].items():
+            found[f"breakeven_cost_usd_total kind={kind},upstream={side}"] = float(usd)
     return found
 
 
@@ -197,6 +198,7 @@ def test_a_graceful_shutdown_loses_no_request(
     assert report["upstreams"]["teacher"]["tokens"] == {
         "input": 272 * whole,
         "cached_input": 128 * whole,
+        "cache_write": 0,
         "output": 5 * whole,
     }
 
