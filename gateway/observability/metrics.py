@@ -139,7 +139,7 @@ class Metrics:
         )
         self.usage_missing = Counter(
             "breakeven_usage_missing_total",
-            "Attempts that reached the upstream and have no complete token counts, so that their cost is only estimated.",
+            "Attempts that reached the upstream and have no complete token counts: their cost is only estimated.",
             ["upstream"],
             registry=registry,
         )

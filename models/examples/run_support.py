@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from breakeven.models.examples.processes import alive, free_port, process, replay
 from breakeven.models.examples.support import Case, cases, is_common
 from breakeven.models.scoring import checkers
 from breakeven.models.serving.vllm_server import Student, command, environment
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     known = cases(options.cases, seed=7)
     _write_inputs(out, known)
     seconds: dict[str, float] = {}
-    with _replay(out) as teacher_url, _timed(seconds, "generate"):
+    with replay(out) as teacher_url, _timed(seconds, "generate"):
         _breakeven(
             *("distill", "generate", out / "prompts.jsonl", "--out", out / "data", "--base-url", teacher_url),
             *("--model", "oracle", "--max-usd", "20", *_PRICES, "--i-may-train-on-these-outputs"),
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             *("--learning-rate", "5e-4", "--dtype", options.dtype, "--eval-every", "30", "--seed", "1"),
             python=options.train_python,
         )
-    port = _free_port()
+    port = free_port()
     argv = command(out / "model", name="support", port=port, cpu=True, max_model_len=512, python=options.vllm_python)
     with Student(argv, environment(cpu=True), host="127.0.0.1", port=port) as student:
         with _timed(seconds, "evaluate"):
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 )
             )
         threshold = _threshold(tuned)
-        with _replay(out) as teacher_url, _timed(seconds, "gateway"):
+        with replay(out) as teacher_url, _timed(seconds, "gateway"):
             routed = _routed(out, _config(out, student.base_url, teacher_url, threshold), outcomes, known)
     report = json.loads((out / "eval/report.json").read_text(encoding="utf-8"))
     training = json.loads((out / "model/training.json").read_text(encoding="utf-8"))
@@ -168,13 +168,13 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
     """Send the test rows through the gateway; the scores of its answers, and the spending in its ledger."""
     by_prompt = {case.prompt: case for case in known}
     rows = [row for row in _read(outcomes) if row["split"] == "test"]
-    port = _free_port()
+    port = free_port()
     # The ledger must hold only this run.
     shutil.rmtree(out / "ledger", ignore_errors=True)
     (out / "ledger").mkdir()
     log = (out / "gateway.log").open("wb")
     line = [sys.executable, "-P", "-m", "breakeven.gateway.cli", "serve", "--config", str(config), "--port", str(port)]
-    with log, _process(line, log, lambda: _alive(f"http://127.0.0.1:{port}/healthz")):
+    with log, process(line, log, lambda: alive(f"http://127.0.0.1:{port}/healthz")):
         scored = []
         for row in rows:
             case = by_prompt[row["messages"][-1]["content"]]
@@ -246,54 +246,10 @@ def _breakeven(*arguments: object, python: str = sys.executable) -> str:
 
 
 @contextmanager
-def _replay(out: Path) -> Iterator[str]:
-    """Run a replay server with the program's answers as teacher; yields its base URL."""
-    port_file = out / "teacher.port"
-    port_file.unlink(missing_ok=True)
-    replay = [sys.executable, "-P", "-m", "breakeven.models.replay", "--model", "oracle"]
-    line = [*replay, "--answers", str(out / "answers.jsonl")]
-    line += ["--port-file", str(port_file), "--speed", "inf"]
-    with (out / "teacher.log").open("wb") as log, _process(line, log, port_file.exists):
-        yield f"http://127.0.0.1:{int(port_file.read_text())}/v1"
-
-
-@contextmanager
-def _process(line: list[str], log: Any, ready: Callable[[], bool]) -> Iterator[None]:
-    process = subprocess.Popen(line, stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        for _ in range(600):
-            if ready():
-                break
-            if process.poll() is not None:
-                raise SystemExit(f"{line[2]} ended with code {process.returncode}")
-            time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(90)
-
-
-@contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     seconds[name] = time.monotonic() - start
-
-
-def _alive(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
