@@ -8,7 +8,6 @@ total fits neither reading the usage is not complete: it is counted as missing i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +19,7 @@ _PICODOLLARS = 10**12
 # xAI reports its own price in ticks, ten thousand million of which are a USD.
 _XAI_TICK = 100
 _NO_DETAILS: dict[str, Any] = {}
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,6 +72,10 @@ def read_usage(value: object, service_tier: object = None) -> Usage | None:
         output = 0
     if prompt is None and output is None:
         return None
+    tier = _tier(value.get("service_tier", service_tier))
+    if tier is None and value.keys() <= _PLAIN and (total is None or total == (prompt or 0) + (output or 0)):
+        # What vLLM sends: nothing else to look for.
+        return Usage(prompt or 0, 0, output or 0, complete=prompt is not None and output is not None)
     of_prompt = _details(value, "prompt_tokens_details", "input_tokens_details")
     of_output = _details(value, "completion_tokens_details", "output_tokens_details")
     cached, written, hour, outside = _cache(value, of_prompt)
@@ -91,7 +95,7 @@ def read_usage(value: object, service_tier: object = None) -> Usage | None:
         audio_input=min(_count(of_prompt, "audio_tokens") or 0, whole),
         audio_output=min(_count(of_output, "audio_tokens") or 0, completion),
         web_searches=_searches(value),
-        service_tier=_tier(value.get("service_tier", service_tier)),
+        service_tier=tier,
         reported_cost=_reported(value),
     )
 
@@ -146,18 +150,18 @@ def _tier(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 32 else None
 
 
-def _details(value: dict[str, Any], *names: str) -> dict[str, Any]:
+def _details(value: dict[str, Any], first: str, second: str = "") -> dict[str, Any]:
     """The first of these objects that is there; an empty one where none is."""
-    return next((found for name in names if isinstance(found := value.get(name), dict)), _NO_DETAILS)
+    found = value.get(first)
+    if not isinstance(found, dict):
+        found = value.get(second)
+    return found if isinstance(found, dict) else _NO_DETAILS
 
 
-def _count(value: dict[str, Any], *names: str) -> int | None:
+def _count(value: dict[str, Any], first: str, second: str = "") -> int | None:
     """The first of these fields that is there, None where it is no credible count."""
-    return next(_counts(value, names), None)
-
-
-def _counts(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[int | None]:
-    for name in names:
-        found = value.get(name)
-        if found is not None:
-            yield found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MAX_COUNT else None
+    found = value.get(first)
+    if found is None:
+        found = value.get(second)
+    # Exactly int: True is one as well.
+    return found if type(found) is int and 0 <= found <= _MAX_COUNT else None
