@@ -27,7 +27,7 @@ from tests.contract.scripted import (
 CONFIG = {"shadow": {"rate": 1.0, "scorer": "judge", "concurrency": 1}, "ledger": {"store_prompts": True}}
 # The scripted usage: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD a million.
 CALL = 160_000_000
-JUDGE = "You compare two answers"
+ENDS = ("", "_lower", "_upper")
 
 
 def verdict(winner: str, a: float, b: float) -> list[Any]:
@@ -141,22 +141,17 @@ def test_savings_are_against_the_teachers_own_answers(fresh: Gateway) -> None:
     fresh.teacher.default(*answer(completion("hello", {"prompt_tokens": 10, "completion_tokens": 9})))
     ask(fresh)
     outcomes(fresh, 1)
-    assert fresh.metric("output_token_ratio") == 3.0
-    assert fresh.metric("baseline_usd_total") == pytest.approx(160e-6)
-    text = fresh.get("/metrics").body.decode()
-    assert "breakeven_savings_usd" not in text
-    assert "breakeven_payback" not in text
+    assert not any(name.startswith(("breakeven_savings_usd", "breakeven_payback")) for name in fresh.metrics())
     assert (fresh.metric("compared_pairs"), fresh.metric("compared_pairs_needed")) == (1, 49)
     for count in range(2, 51):
         ask(fresh)
         outcomes(fresh, count)
-    assert fresh.metric("compared_pairs_needed") == 0
-    spent = 50 * 280e-6
-    for end in ("", "_lower", "_upper"):
-        assert fresh.metric(f"baseline_usd{end}") == pytest.approx(50 * 280e-6)
-        assert fresh.metric(f"savings_usd{end}") == pytest.approx(50 * 280e-6 - spent, abs=1e-12)
-    assert fresh.metric("baseline_usd_total") == pytest.approx(50 * 160e-6)
-    assert "breakeven_savings_upper_bound_usd" not in fresh.get("/metrics").body.decode()
+    found = fresh.metrics()
+    baseline, savings = ([found[f"breakeven_{of}_usd{end}"] for end in ENDS] for of in ("baseline", "savings"))
+    assert (found["breakeven_output_token_ratio"], baseline) == (3.0, pytest.approx([50 * 280e-6] * 3))
+    assert savings == pytest.approx([0] * 3, abs=1e-12)
+    assert found["breakeven_compared_pairs_needed"] == 0
+    assert "breakeven_savings_upper_bound_usd" not in found
 
 
 @pytest.mark.parametrize(
