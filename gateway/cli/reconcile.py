@@ -38,6 +38,8 @@ def reconcile(
     first, end = _day("--since", since), _day("--until", until)
     if first is not None and end is not None and first >= end:
         raise ValueError("--since must be before --until")
+    if len({path.resolve() for path in bill}) != len(bill):
+        raise ValueError("the same bill is given twice, and would count twice")
     rows = [row for path in bill for row in bills.read(path)]
     settings = load_config(config)
     first = min(row.day for row in rows) if first is None else first

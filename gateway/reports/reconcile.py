@@ -59,13 +59,17 @@ class Line(NamedTuple):
 
 
 class Reconciliation(NamedTuple):
-    """The days [since, until) of the served model `model`, and the bill's rows of models that are not served here."""
+    """The days [since, until) of the served model `model`, and the bill's rows of models that are not served here.
+
+    `unnamed`: some rows of the bill name no model, and count as the served one's.
+    """
 
     since: int
     until: int
     model: str
     lines: list[Line]
     not_served: list[BillRow]
+    unnamed: bool = False
 
     @property
     def causes(self) -> list[Cause]:
@@ -116,14 +120,14 @@ def reconcile(
             served.setdefault(row.day, []).append(row)
         else:
             others.setdefault((row.day, row.model), []).append(row)
+    unnamed = any(not row.model for parts in served.values() for row in parts)
     usual = add(known.values())
     lines = []
     for day in sorted(known.keys() | served.keys()):
         line = Line(day, model, known.get(day), _merge(served[day], day, model) if day in served else None)
         lines.append(line._replace(causes=tuple(_causes(line, usual))))
-    return Reconciliation(
-        since, until, model, lines, [_merge(parts, *group) for group, parts in sorted(others.items())]
-    )
+    not_served = [_merge(parts, *group) for group, parts in sorted(others.items())]
+    return Reconciliation(since, until, model, lines, not_served, unnamed)
 
 
 def same_model(billed: str, name: str) -> bool:

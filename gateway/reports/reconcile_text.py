@@ -34,6 +34,7 @@ def to_dict(found: Reconciliation) -> dict[str, Any]:
     return {
         "since": _date(found.since),
         "until": _date(found.until),
+        "unnamed_rows": found.unnamed,
         "total": _line(whole),
         "days": [{"day": _date(line.day)} | _line(line) for line in found.lines],
         "not_served": [{"day": _date(row.day), "model": row.model} | _bill(row) for row in found.not_served],
@@ -58,6 +59,8 @@ def lines(found: Reconciliation) -> Iterator[Table | str]:
         yield f"The bill has no row of {found.model}; if it has another name there, give it with --model."
     elif on_bill.cost is None:
         yield "The bill has no cost: differences are in tokens only, and what they cost is at the ledger's prices."
+    if found.unnamed:
+        yield f"Some rows name no model and count as {found.model}; export cost by line item or model."
     if not found.causes:
         yield "Ledger and bill agree."
     for cause in found.causes:

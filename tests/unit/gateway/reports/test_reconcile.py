@@ -27,8 +27,8 @@ FIRST = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
 DAY = 86_400
 MODEL = "gpt-4o"
 PRICE = price(Decimal("2.50"), Decimal("1.25"), Decimal(10))
-# Prompt, cached and output tokens of one request of the script; 0.004375 USD.
-REQUEST = (1000, 300, 225)
+# Prompt, cached and output tokens of one request of the script; 4.375 USD.
+REQUEST = (1_000_000, 300_000, 225_000)
 A_DAY = 8
 NO_USAGE = Usage(0, 0, 0, False)
 
@@ -69,8 +69,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for one in range(A_DAY if day != ELSEWHERE else 0):
             usage = Usage(*REQUEST, True)
             if day == CUT and one == 0:
-                # 1000 and 200 tokens were estimated for it: 0.0045 USD.
-                missing = {"usage_missing": True, "estimated": Estimate(1000, 200), "cost_estimated": 4_500_000_000}
+                # A million and 200,000 tokens were estimated for it: 4.50 USD.
+                missing = {"usage_missing": True, "estimated": Estimate(10**6, 200_000), "cost_estimated": 45 * 10**11}
                 ledger.settle(record(day * 100, day, NO_USAGE, **missing))
             else:
                 ledger.settle(record(day * 100 + one, day, usage, shadow=one == 1))
@@ -80,13 +80,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def provider(folder: Path) -> tuple[Path, Path]:
-    """The provider's exports of usage and cost, counted by its own arithmetic. The cut stream had 180 output tokens."""
+    """Exports of usage and cost, by the provider's own arithmetic. The cut stream had 180,000 output tokens."""
     usage, costs = [], []
     for day in range(30):
         requests = A_DAY + (3 if day == BYPASS else 0)
         prompt, cached, output = (tokens * requests for tokens in REQUEST)
         if day == CUT:
-            cached, output = cached - 300, output - 225 + 180
+            cached, output = cached - 300_000, output - 225_000 + 180_000
         usd = (Decimal("2.5") * (prompt - cached) + Decimal("1.25") * cached + 10 * output) / 10**6
         if day == FLEX:
             usd /= 2
@@ -119,10 +119,10 @@ def test_a_month_is_reconciled_to_the_cent(config: Path, tmp_path: Path) -> None
         day: [(one["kind"], Decimal(one["usd"]), one["ratio"]) for one in line["causes"]]
         for day, line in differing.items()
     }
-    one = Decimal("0.004375")
+    one = Decimal("4.375")
     assert causes == {
-        # 1000 prompt tokens and 180 of the answer.
-        "2026-11-05": [("estimated", Decimal("0.0043"), None)],
+        # A million prompt tokens and 180,000 of the answer.
+        "2026-11-05": [("estimated", Decimal("4.30"), None)],
         "2026-11-10": [("prices", -4 * one, 0.5)],
         "2026-11-15": [("bypass", 3 * one, None)],
         "2026-11-20": [("not_in_bill", -8 * one, None)],
@@ -131,18 +131,24 @@ def test_a_month_is_reconciled_to_the_cent(config: Path, tmp_path: Path) -> None
     for line in found["days"]:
         assert Decimal(line["difference_usd"]) == sum(Decimal(cause["usd"]) for cause in line["causes"])
     assert len(found["days"]) == 30
-    assert Decimal(found["total"]["difference_usd"]) == Decimal("0.0043") - one
+    assert Decimal(found["total"]["difference_usd"]) == Decimal("4.30") - one
     assert [(row["model"], row["cost_usd"]) for row in found["not_served"]] == [
         ("o3-mini-2025-01-31", "1.500000000000")
     ]
     cut = differing["2026-11-05"]["ledger"]
-    assert (cut["usage_missing"], Decimal(cut["estimated_cost_usd"])) == (1, Decimal("0.0045"))
+    assert (cut["usage_missing"], Decimal(cut["estimated_cost_usd"])) == (1, Decimal("4.50"))
 
 
 def test_the_table_names_the_causes(config: Path, tmp_path: Path) -> None:
     said = run(config, *provider(tmp_path)).stdout
-    for words in ("cut streams", "bypasses the gateway", "0.500 times", "not on the bill", "not in the ledger"):
-        assert words in said
+    for words in (
+        "$4.30 usage never reported, such as cut streams",
+        "-$17.50 another price or service tier than in the config, 0.500 times",
+        "$13.12 traffic that bypasses the gateway",
+        "-$35.00 in the ledger, not on the bill",
+        "$35.00 on the bill, not in the ledger",
+    ):
+        assert words in " ".join(said.replace("│", " ").split())
     assert "not served by this gateway: o3-mini-2025-01-31, $1.50 on the bill" in said
 
 
@@ -165,6 +171,11 @@ def test_a_bad_bill_is_one_line(config: Path, tmp_path: Path) -> None:
     assert done.stderr == (
         f"breakeven: {path}: page 1, data[0], results[0]: input_tokens: '-1' is not a whole number of 0 or more\n"
     )
+
+
+def test_the_same_file_twice_is_refused(config: Path, tmp_path: Path) -> None:
+    usage, _ = provider(tmp_path)
+    assert run(config, usage, usage).stderr == "breakeven: the same bill is given twice, and would count twice\n"
 
 
 def ledger_day(**changes: int) -> Sum:
@@ -208,6 +219,21 @@ def test_below_half_a_cent_it_is_rounding() -> None:
 
 def test_a_bill_without_cost_prices_tokens_by_the_ledger() -> None:
     assert causes(BillRow(5, MODEL, 11, 1100, None, 110), ledger_day()) == [(Kind.BYPASS, 2 * 10**11)]
+
+
+def test_another_name_for_the_model_and_none_at_all() -> None:
+    rows = [BillRow(5, "deployment-a", 10, 1000, None, 100, 2 * 10**12)]
+    found = reconcile(rows, [ledger_day()], MODEL)
+    assert ([one.model for one in found.not_served], found.on_bill) == (["deployment-a"], None)
+    assert [cause.kind for cause in found.causes] == [Kind.NOT_IN_BILL]
+    known = reconcile(rows, [ledger_day()], MODEL, aliases=["deployment-a"])
+    assert (known.causes, known.not_served, known.unnamed) == ([], [], False)
+    assert reconcile([BillRow(5, "", cost=2 * 10**12)], [ledger_day()], MODEL).unnamed
+
+
+def test_failed_attempts_are_no_difference() -> None:
+    failed = Sum((6, "teacher"), attempts=3)
+    assert reconcile([BillRow(5, MODEL, cost=2 * 10**12)], [ledger_day(), failed], MODEL, until=8).causes == []
 
 
 @pytest.mark.parametrize(
