@@ -173,7 +173,6 @@ def _causes(line: Line, usual: Sum) -> Iterator[Cause]:
 
 def _traffic(bill: BillRow, ledger: Sum, usual: Sum, difference: int | None) -> Iterator[Cause]:
     """The causes that are tokens which the bill has and the ledger did not measure, at the ledger's prices."""
-    more_requests = bill.requests is not None and bill.requests > ledger.attempts
     if bill.input_tokens is None and bill.output_tokens is None:
         if ledger.usage_missing and ledger.cost_estimated and difference is not None and difference > 0:
             yield Cause(Kind.ESTIMATED, min(ledger.cost_estimated, difference))
@@ -184,8 +183,10 @@ def _traffic(bill: BillRow, ledger: Sum, usual: Sum, difference: int | None) -> 
     if excess < 0:
         yield Cause(Kind.NOT_IN_BILL, excess)
         return
-    # Where the bill has no more requests than the ledger, what is too much belongs to those of unknown usage.
-    alone = bill.requests is not None and not more_requests
+    # Where the bill has no more requests than the ledger, what is too much belongs to those of unknown usage. Without
+    # request counts an estimate may be short by half before other traffic is suspected.
+    within = 2 * excess <= 3 * ledger.cost_estimated
+    alone = within if bill.requests is None else bill.requests <= ledger.attempts
     estimated = (excess if alone else min(excess, ledger.cost_estimated)) if ledger.usage_missing else 0
     if estimated:
         yield Cause(Kind.ESTIMATED, estimated)

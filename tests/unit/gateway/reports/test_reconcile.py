@@ -207,6 +207,20 @@ def test_cut_streams_and_bypass_on_one_day_are_told_apart() -> None:
     assert causes(row, cut) == [(Kind.ESTIMATED, 10**11), (Kind.BYPASS, 19 * 10**11)]
 
 
+@pytest.mark.parametrize(
+    ("estimated", "expected"),
+    [
+        (14 * 10**10, [(Kind.ESTIMATED, 2 * 10**11)]),
+        (10**11, [(Kind.ESTIMATED, 10**11), (Kind.BYPASS, 10**11)]),
+    ],
+)
+def test_without_request_counts_an_estimate_may_be_short_by_half(
+    estimated: int, expected: list[tuple[Kind, int]]
+) -> None:
+    row = BillRow(5, MODEL, None, 1100, None, 110, 2_200_000_000_000)
+    assert causes(row, ledger_day(usage_missing=1, cost_estimated=estimated)) == expected
+
+
 def test_other_counts_for_the_same_requests() -> None:
     row = BillRow(5, MODEL, 10, 1100, None, 100, 2_100_000_000_000)
     assert causes(row, ledger_day()) == [(Kind.TOKENS, 10**11)]
