@@ -39,6 +39,7 @@ from breakeven.gateway.ledger.rates import (
     register,
 )
 from breakeven.gateway.ledger.rates import Writer as Registration
+from breakeven.gateway.ledger.reported import Reported, reported
 from breakeven.gateway.ledger.totals import hours, read
 from breakeven.gateway.ledger.writer import Writer
 from breakeven.router.policy import Reason
@@ -130,6 +131,10 @@ class Ledger:
     def hours(self, until: int | None = None) -> list[Hour]:
         """Routed traffic per hour; see `totals.hours`. Raises LedgerError, ValueError."""
         return self._read(lambda connection: hours(connection, until))
+
+    def reported(self, since: int | None = None, until: int | None = None) -> Reported:
+        """The provider's own prices over [since, until); see `reported.reported`. Raises LedgerError."""
+        return self._read(lambda connection: reported(connection, since, until))
 
     def rates(self) -> list[Rate]:
         """Hosting rates in chronological order. Raises LedgerError."""
