@@ -196,6 +196,10 @@ class Ledger:
         """Delete stored prompts, with `before` only older ones; returns their number. Raises LedgerError."""
         return self._write(lambda connection: outcomes.purge_prompts(connection, before))
 
+    def repeated_prompts(self, since: int, until: int) -> tuple[int, int]:
+        """Stored prompts and how many are repeated; see `outcomes.repeated_prompts`. Raises LedgerError."""
+        return self._read(lambda connection: outcomes.repeated_prompts(connection, since, until))
+
     def judged(self) -> list[outcomes.Judged]:
         """Outcomes whose prompt is stored, oldest first. Raises LedgerError."""
         return self._read(outcomes.judged)
