@@ -49,7 +49,8 @@ def report(
     with read_ledger(load_config(config)) as ledger:
         books = read(ledger, now, start, end)
         groups = grouped(ledger, names, now, start, end) if names else []
-        found = reporting.Report(books, names, groups, ledger.investments(), ledger.contradictions(now))
+        reported = ledger.reported(start, end)
+        found = reporting.Report(books, names, groups, ledger.investments(), ledger.contradictions(now), reported)
     if chart:
         charts.require(books)
     if png is not None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import AsJson, require_plots, show
+from breakeven.gateway.cli.money import Since, Until
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show
 
-InputTokens = Annotated[str, typer.Option(help="Prompt tokens a month, such as 80M.")]
+if TYPE_CHECKING:
+    from breakeven.gateway.economics.plan import Plan
+    from breakeven.gateway.reports.plan_from_ledger import Source
+    from breakeven.gateway.reports.plan_options import Traffic
+
+InputTokens = Annotated[
+    str | None, typer.Option(help="Prompt tokens a month, such as 80M; required without --from-ledger.")
+]
 OutputTokens = Annotated[str, typer.Option(help="Completion tokens a month, such as 20M.")]
 CachedTokens = Annotated[str, typer.Option(help="Prompt tokens a month that the teacher's API bills as cached.")]
 InputUsd = Annotated[str, typer.Option(help="Teacher's price in USD per million uncached prompt tokens.")]
@@ -35,6 +44,13 @@ InvestmentUsd = Annotated[
     list[str] | None,
     typer.Option(help="Total one-time cost in USD, replacing the parts above; give it twice for a range."),
 ]
+FromLedger = Annotated[
+    bool,
+    typer.Option(
+        "--from-ledger",
+        help="Take tokens from the traffic in the ledger, and prices and hosting from the config; options override.",
+    ),
+]
 Plot = Annotated[
     Path | None,
     typer.Option(help="Write a PNG of cumulative cost over months and cost by volume; needs matplotlib."),
@@ -42,7 +58,8 @@ Plot = Annotated[
 
 
 def plan(
-    input_tokens: InputTokens,
+    context: typer.Context,
+    input_tokens: InputTokens = None,
     output_tokens: OutputTokens = "0",
     cached_tokens: CachedTokens = "0",
     input_usd: InputUsd = "15",
@@ -60,17 +77,22 @@ def plan(
     evaluation_usd: EvaluationUsd = "0",
     labour_usd: LabourUsd = "0",
     investment_usd: InvestmentUsd = None,
+    from_ledger: FromLedger = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    since: Since = None,
+    until: Until = None,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate what distilling would cost and save, when it breaks even, and whether it does, before you build it."""
     from breakeven.gateway.economics import plan as economics
-    from breakeven.gateway.reports import plan as planning
     from breakeven.gateway.reports.plan_options import OneTimeCosts, Traffic, assumptions
 
     require_plots("--plot", plot)
+    if input_tokens is None and not from_ledger:
+        context.fail("Missing option '--input-tokens'.")
     traffic = Traffic(
-        input_tokens=input_tokens,
+        input_tokens=input_tokens or "0",
         output_tokens=output_tokens,
         cached_tokens=cached_tokens,
         input_usd=input_usd,
@@ -82,14 +104,41 @@ def plan(
         replica_tokens_per_second=replica_tokens_per_second,
         student_usd_per_million=student_usd_per_million,
     )
+    source = _source(context, config, since, until) if from_ledger else None
+    if source is not None:
+        traffic = source.fill(traffic)
+    elif since is not None or until is not None:
+        raise ValueError("--since and --until are options of --from-ledger")
     dataset = (examples, example_input_tokens, example_output_tokens)
     costs = OneTimeCosts(*dataset, training_usd, evaluation_usd, labour_usd, tuple(investment_usd or ()))
-    made = economics.plan(assumptions(traffic, costs))
+    _print(economics.plan(assumptions(traffic, costs)), source, traffic, plot, as_json)
+
+
+def _source(context: typer.Context, config: Path, since: str | None, until: str | None) -> Source:
+    """The traffic of the ledger, the config, and the names of the options on the command line."""
+    from breakeven.gateway.config.load import load_config
+    from breakeven.gateway.ledger import monthly
+    from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.reports.plan_from_ledger import Source
+
+    settings, now = load_config(config), time.time_ns() // 1000
+    start, end = parse_moment("--since", since), parse_moment("--until", until)
+    with read_ledger(settings) as ledger:
+        found = monthly.read(ledger, now, start, end)
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return Source(found, settings, now, [name for name, one in sources.items() if one and one.name == "COMMANDLINE"])
+
+
+def _print(made: Plan, source: Source | None, traffic: Traffic, plot: Path | None, as_json: bool) -> None:
+    from breakeven.gateway.reports import plan as planning
+    from breakeven.gateway.reports import plan_from_ledger
+
     if plot is not None:
         planning.draw(made, plot)
     if as_json:
-        typer.echo(json.dumps(planning.to_dict(made), indent=1))
+        measured = {} if source is None else {"from_ledger": plan_from_ledger.to_dict(source.monthly)}
+        typer.echo(json.dumps(planning.to_dict(made) | measured, indent=1))
         return
-    show([*planning.render(made), planning.verdict(made)])
+    show([*(source.parts(traffic) if source else ()), *planning.render(made), planning.verdict(made)])
     if plot is not None:
         typer.echo(f"plot: {plot}")

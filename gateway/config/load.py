@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.price_file import read_prices
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 
@@ -23,7 +24,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def load_config(path: Path) -> Config:
     """Load and validate a config file.
 
-    Relative paths and SQLite URLs in it are resolved against its folder. Raises ConfigError.
+    Relative paths and SQLite URLs in it are resolved against its folder. The prices of `teacher.prices_file` are read
+    into `teacher.usd_per_million`. Raises ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -36,7 +38,7 @@ def load_config(path: Path) -> Config:
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: must be a mapping with at least the keys student and teacher"])
     try:
-        config = Config.model_validate(document)
+        config = Config.model_validate(_with_prices(document, path.resolve().parent))
     except ValidationError as error:
         raise ConfigError(list(_lines(error))) from None
     return _resolved(config, path.resolve().parent)
@@ -74,6 +76,18 @@ def _lines(error: ValidationError) -> Iterator[str]:
                 if path
                 else fault["msg"].removeprefix("Value error, ")
             )
+
+
+def _with_prices(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with the prices that `teacher.prices_file` names; what is wrong otherwise is left to the schema."""
+    teacher = document.get("teacher")
+    if not isinstance(teacher, dict) or teacher.get("usd_per_million") is not None:
+        return document
+    file, model = teacher.get("prices_file"), teacher.get("model")
+    if not isinstance(file, str) or not isinstance(model, str):
+        return document
+    others = {key: value for key, value in teacher.items() if key not in ("prices_file", "usd_per_million")}
+    return document | {"teacher": {**others, "usd_per_million": read_prices(folder / Path(file).expanduser(), model)}}
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -126,10 +126,25 @@ class Student(Upstream):
 
 
 class Teacher(Upstream):
-    usd_per_million: Prices = Field(description="The teacher's prices.")
+    usd_per_million: Prices = Field(description="The teacher's prices; this or prices_file, never both.")
+    prices_file: str | None = Field(
+        None,
+        description="File of prices in LiteLLM's format, relative to this file, in which the model's are looked up: "
+        "in place of usd_per_million.",
+    )
     price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in chronological order.")
 
     _in_order = field_validator("price_changes")(_chronological)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _priced_once(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            given = [key for key in ("usd_per_million", "prices_file") if value.get(key) is not None]
+            if len(given) != 1:
+                fault = "both are given" if given else "neither is given"
+                raise ValueError(f"give exactly one of usd_per_million and prices_file; {fault}")
+        return value
 
 
 class Escalation(Section):

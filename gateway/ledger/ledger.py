@@ -39,6 +39,7 @@ from breakeven.gateway.ledger.rates import (
     register,
 )
 from breakeven.gateway.ledger.rates import Writer as Registration
+from breakeven.gateway.ledger.reported import Reported, reported
 from breakeven.gateway.ledger.totals import hours, read
 from breakeven.gateway.ledger.writer import Writer
 from breakeven.router.policy import Reason
@@ -131,6 +132,10 @@ class Ledger:
         """Routed traffic per hour; see `totals.hours`. Raises LedgerError, ValueError."""
         return self._read(lambda connection: hours(connection, until))
 
+    def reported(self, since: int | None = None, until: int | None = None) -> Reported:
+        """The provider's own prices over [since, until); see `reported.reported`. Raises LedgerError."""
+        return self._read(lambda connection: reported(connection, since, until))
+
     def rates(self) -> list[Rate]:
         """Hosting rates in chronological order. Raises LedgerError."""
         return self._read(read_rates)
@@ -190,6 +195,10 @@ class Ledger:
     def purge_prompts(self, before: int | None = None) -> int:
         """Delete stored prompts, with `before` only older ones; returns their number. Raises LedgerError."""
         return self._write(lambda connection: outcomes.purge_prompts(connection, before))
+
+    def repeated_prompts(self, since: int, until: int) -> tuple[int, int]:
+        """Stored prompts and how many are repeated; see `outcomes.repeated_prompts`. Raises LedgerError."""
+        return self._read(lambda connection: outcomes.repeated_prompts(connection, since, until))
 
     def judged(self) -> list[outcomes.Judged]:
         """Outcomes whose prompt is stored, oldest first. Raises LedgerError."""

@@ -116,6 +116,17 @@ def purge_prompts(connection: Connection, before: int | None = None) -> int:
     return connection.execute(statement).rowcount
 
 
+def repeated_prompts(connection: Connection, since: int, until: int) -> tuple[int, int]:
+    """The number of prompts stored in [since, until), and of those among them that are equal to an earlier one.
+
+    Times are in microseconds since the epoch.
+    """
+    c = prompts.c
+    statement = select(func.count(), func.count(c.text.distinct())).where(c.at >= since, c.at < until)
+    every, different = connection.execute(statement).one()
+    return every, every - different
+
+
 def judged(connection: Connection) -> list[Judged]:
     """The newest outcomes whose prompt is stored, at most 200,000, oldest first."""
     c = outcomes.c

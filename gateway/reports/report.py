@@ -14,6 +14,7 @@ from breakeven.gateway.economics.projection import Projection
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import COUNTS, Sum
 from breakeven.gateway.ledger import Investment
+from breakeven.gateway.ledger.reported import Reported
 from breakeven.gateway.ledger.statements import Books, Group
 from breakeven.router.statistics import Interval
 
@@ -25,6 +26,7 @@ class Report(NamedTuple):
 
     `groups` are sums for each value of `by`, which names what they are grouped by; both are empty without grouping.
     `price_sets` counts the different sets of prices and hosting rates with which gateways write to the ledger.
+    `reported` has the provider's own prices of the period.
     """
 
     books: Books
@@ -32,6 +34,7 @@ class Report(NamedTuple):
     groups: Sequence[Group]
     investments: Sequence[Investment]
     price_sets: int
+    reported: Reported = Reported(0, 0, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""
@@ -41,6 +44,7 @@ class Report(NamedTuple):
                 "investments": investments_to_rows(self.investments),
                 "price_sets": self.price_sets,
             }
+            | reported_to_dict(self.reported)
             | ({"groups": groups_to_rows(self.by, self.groups)} if self.by else {})
         )
 
@@ -155,6 +159,12 @@ def groups_to_rows(by: Sequence[str], groups: Sequence[Group]) -> list[dict[str,
         }
         for total, baseline in groups
     ]
+
+
+def reported_to_dict(reported: Reported) -> dict[str, str | None]:
+    """The provider's own price of the attempts that it reported one of, and their counted cost, USD; null for none."""
+    sums = {"reported_cost_usd": reported.price, "counted_cost_usd_of_reported": reported.counted}
+    return {name: exact(value) if reported.attempts else None for name, value in sums.items()}
 
 
 def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from breakeven.gateway.economics.projection import MIN_DAYS
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Investment
+from breakeven.gateway.ledger.reported import Reported
 from breakeven.gateway.ledger.statements import Books, Group
 from breakeven.gateway.reports.report import Report, label, moment
 from breakeven.router.policy import Route
@@ -29,6 +30,8 @@ def lines(report: Report) -> Iterator[Table | str]:
     yield from describe_investments(report.investments)
     yield describe_break_even(report.books)
     yield from describe_quality(report.books)
+    if report.reported.difference:
+        yield describe_reported(report.reported)
     if report.price_sets > 1:
         yield f"Warning: gateways with {report.price_sets} different sets of prices write to this ledger."
     if report.by:
@@ -98,6 +101,14 @@ def describe_break_even(books: Books) -> str:
     return (
         f"break-even: expected {expected} (90% interval {early} to {late}) at the pace of the last {projection.days} "
         f"days, {dollars(projection.per_day)} a day"
+    )
+
+
+def describe_reported(reported: Reported) -> str:
+    """One sentence: the provider's own price, and what was counted for the same attempts."""
+    return (
+        f"the provider's own price of {reported.attempts:,} attempts is {dollars(reported.price)}, counted here "
+        f"{dollars(reported.counted)} (difference {dollars(reported.difference)}): check usd_per_million"
     )
 
 

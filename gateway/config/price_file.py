@@ -1,0 +1,167 @@
+"""The teacher's prices from a file in the format of LiteLLM: a JSON object of models, USD for one token.
+
+Every price is converted exactly. Multipliers are rounded to a millionth, since some lists have tiers at five thirds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from breakeven.gateway.errors import ConfigError
+
+_MILLION = 10**6
+_WHERE = "teacher.prices_file"
+_INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
+# Keys of `Prices` to fields of the file.
+_FIELDS = {
+    "input": _INPUT,
+    "output": _OUTPUT,
+    "cached_input": "cache_read_input_token_cost",
+    "cache_write": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+    "audio_input": "input_cost_per_audio_token",
+    "audio_output": "output_cost_per_audio_token",
+}
+_OF_PROMPTS = (_INPUT, *(_FIELDS[name] for name in ("cached_input", "cache_write", "cache_write_1h")))
+_SERVICE_TIERS = {"flex": Decimal("0.5"), "priority": Decimal(2)}
+_CONTEXT = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)k_tokens)")
+_SEARCHES = "search_context_cost_per_query"
+_SEARCH = "search_context_size_medium"  # what is searched with where a request does not say
+
+
+def read_prices(path: Path, model: str) -> dict[str, Any]:
+    """The prices of `model` in the file, as a value of `teacher.usd_per_million`: USD per million tokens.
+
+    Raises ConfigError for a file that cannot be read, a model that is not in it, and a price that cannot be held
+    exactly.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
+    except OSError as error:
+        raise _fault(f"{path} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise _fault(f"{path} is not valid JSON ({error})") from None
+    if not isinstance(document, dict):
+        raise _fault(f"{path} must be a JSON object of models and their prices")
+    name = _find(document, model, path)
+    entry = document[name]
+    if not isinstance(entry, dict):
+        raise _fault(f"{name}: must be an object of prices")
+    return _Entry(name, entry).prices()
+
+
+def _find(document: Mapping[str, Any], model: str, path: Path) -> str:
+    """The entry's name: the model's own, the one that ends in it after a provider's, or the one without a provider."""
+    if model in document:
+        return model
+    prefixed = [name for name in document if name.endswith(f"/{model}")]
+    costs = [_costs(document[name]) for name in prefixed]
+    if prefixed and all(one == costs[0] for one in costs):
+        return prefixed[0]
+    if prefixed:
+        shown = ", ".join(prefixed[:5])
+        raise _fault(f"{path} has several prices for {model} ({shown}); give teacher.usd_per_million instead")
+    bare = model.rpartition("/")[2]
+    if bare in document:
+        return bare
+    close = difflib.get_close_matches(model, document, 3, 0.5)
+    hint = f"; closest: {', '.join(close)}" if close else ""
+    raise _fault(f"{path} has no model {model}{hint}")
+
+
+def _costs(entry: object) -> object:
+    return {key: value for key, value in entry.items() if "cost" in key} if isinstance(entry, dict) else entry
+
+
+class _Entry:
+    """The prices of one model in the file."""
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        self._name = name
+        self._fields = fields
+
+    def prices(self) -> dict[str, Any]:
+        """All of them as a value of the config; what the file does not say is left out."""
+        for field in (_INPUT, _OUTPUT):
+            if self._fields.get(field) is None:
+                raise self._fault(field, "missing; the model is not billed by the token")
+        found: dict[str, Any] = {key: self._per_million(field) for key, field in _FIELDS.items() if self._has(field)}
+        found["service_tiers"] = {
+            tier: self._service_tier(tier) if self._has(f"{_INPUT}_{tier}") else usual
+            for tier, usual in _SERVICE_TIERS.items()
+        }
+        found["context_tiers"] = self._context_tiers()
+        searches = self._fields.get(_SEARCHES)
+        if isinstance(searches, dict) and searches.get(_SEARCH) is not None:
+            where = self._of(_SEARCHES)
+            found["usd_per_web_search"] = _held(_number(searches[_SEARCH], where), 1, where, "USD")
+        return found
+
+    def _service_tier(self, tier: str) -> Decimal:
+        fields = [field for field in (*_OF_PROMPTS, _OUTPUT) if self._has(f"{field}_{tier}")]
+        return self._multiplier(fields, f"_{tier}")
+
+    def _context_tiers(self) -> list[dict[str, Any]]:
+        matches = {match[1]: int(match[2]) for match in map(_CONTEXT.fullmatch, self._fields) if match}
+        tiers = []
+        for suffix, thousands in sorted(matches.items(), key=lambda one: one[1]):
+            prompts = [field for field in _OF_PROMPTS if self._has(field + suffix)]
+            outputs = [_OUTPUT] if self._has(_OUTPUT + suffix) else []
+            of_input, of_output = (self._multiplier(fields, suffix) for fields in (prompts, outputs))
+            tiers.append({"above_prompt_tokens": thousands * 1000, "input": of_input, "output": of_output})
+        return tiers
+
+    def _multiplier(self, fields: list[str], suffix: str) -> Decimal:
+        """By how much the `fields` with this suffix are dearer; 1 for none. Raises ConfigError where they differ."""
+        ratios: dict[Fraction, str] = {}
+        for field in fields:
+            base = Fraction(self._number(field)) if self._has(field) else Fraction(0)
+            price = Fraction(self._number(field + suffix))
+            if base:
+                ratios.setdefault(price / base, field + suffix)
+            elif price:
+                raise self._fault(field + suffix, f"there is no {field} that it is a multiple of")
+        if len(ratios) > 1:
+            names = " and ".join(ratios.values())
+            raise self._fault(names, "are different multiples of the plain prices; give teacher.usd_per_million")
+        return Decimal(round(next(iter(ratios), Fraction(1)) * _MILLION)) / _MILLION
+
+    def _per_million(self, field: str) -> Decimal:
+        return _held(self._number(field), _MILLION, self._of(field), "USD per million tokens")
+
+    def _has(self, field: str) -> bool:
+        return self._fields.get(field) is not None
+
+    def _number(self, field: str) -> Decimal:
+        return _number(self._fields.get(field), self._of(field))
+
+    def _of(self, field: str) -> str:
+        return f"{self._name}: {field}"
+
+    def _fault(self, field: str, message: str) -> ConfigError:
+        return _fault(f"{self._of(field)}: {message}")
+
+
+def _number(value: object, where: str) -> Decimal:
+    if not isinstance(value, Decimal) or value < 0:
+        raise _fault(f"{where}: must be a number of USD, 0 or more")
+    return value
+
+
+def _held(value: Decimal, times: int, where: str, unit: str) -> Decimal:
+    """`value` times `times`, which must have at most six decimals: what can be counted exactly."""
+    product = Fraction(value) * times
+    if product * _MILLION % 1:
+        raise _fault(f"{where}: {(value * times).normalize():f} {unit} has more than six decimals")
+    return Decimal(int(product * _MILLION)) / _MILLION
+
+
+def _fault(message: str) -> ConfigError:
+    return ConfigError([f"{_WHERE}: {message}"])
