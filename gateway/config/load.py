@@ -18,6 +18,8 @@ from breakeven.gateway.config.price_file import read_prices
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 
+# The keys of the teacher that reading its prices from a file resolves.
+_REPLACED = ("prices_file", "prices_model", "usd_per_million")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -83,10 +85,10 @@ def _with_prices(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     teacher = document.get("teacher")
     if not isinstance(teacher, dict) or teacher.get("usd_per_million") is not None:
         return document
-    file, model = teacher.get("prices_file"), teacher.get("model")
+    file, model = teacher.get("prices_file"), teacher.get("prices_model") or teacher.get("model")
     if not isinstance(file, str) or not isinstance(model, str):
         return document
-    others = {key: value for key, value in teacher.items() if key not in ("prices_file", "usd_per_million")}
+    others = {key: value for key, value in teacher.items() if key not in _REPLACED}
     return document | {"teacher": {**others, "usd_per_million": read_prices(folder / Path(file).expanduser(), model)}}
 
 

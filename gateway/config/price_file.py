@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from breakeven.gateway.errors import ConfigError
 _MILLION = 10**6
 _WHERE = "teacher.prices_file"
 _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
+_REASONING = "output_cost_per_reasoning_token"
 # Keys of `Prices` to fields of the file.
 _FIELDS = {
     "input": _INPUT,
@@ -58,19 +59,17 @@ def read_prices(path: Path, model: str) -> dict[str, Any]:
 
 
 def _find(document: Mapping[str, Any], model: str, path: Path) -> str:
-    """The entry's name: the model's own, the one that ends in it after a provider's, or the one without a provider."""
-    if model in document:
-        return model
+    """The entry's name: the model's own, or without its provider, or the one that ends in it after a provider's."""
+    for name in (model, model.rpartition("/")[2]):
+        if name in document:
+            return name
     prefixed = [name for name in document if name.endswith(f"/{model}")]
     costs = [_costs(document[name]) for name in prefixed]
     if prefixed and all(one == costs[0] for one in costs):
         return prefixed[0]
     if prefixed:
         shown = ", ".join(prefixed[:5])
-        raise _fault(f"{path} has several prices for {model} ({shown}); give teacher.usd_per_million instead")
-    bare = model.rpartition("/")[2]
-    if bare in document:
-        return bare
+        raise _fault(f"{path} has several prices for {model} ({shown}); choose one with teacher.prices_model")
     close = difflib.get_close_matches(model, document, 3, 0.5)
     hint = f"; closest: {', '.join(close)}" if close else ""
     raise _fault(f"{path} has no model {model}{hint}")
@@ -92,6 +91,8 @@ class _Entry:
         for field in (_INPUT, _OUTPUT):
             if self._fields.get(field) is None:
                 raise self._fault(field, "missing; the model is not billed by the token")
+        if self._has(_REASONING) and self._number(_REASONING) != self._number(_OUTPUT):
+            raise self._fault(_REASONING, f"differs from {_OUTPUT}, and reasoning is counted at that price")
         found: dict[str, Any] = {key: self._per_million(field) for key, field in _FIELDS.items() if self._has(field)}
         found["service_tiers"] = {
             tier: self._service_tier(tier) if self._has(f"{_INPUT}_{tier}") else usual
@@ -105,32 +106,36 @@ class _Entry:
         return found
 
     def _service_tier(self, tier: str) -> Decimal:
-        fields = [field for field in (*_OF_PROMPTS, _OUTPUT) if self._has(f"{field}_{tier}")]
-        return self._multiplier(fields, f"_{tier}")
+        return self._multiplier(self._in_tier((*_OF_PROMPTS, _OUTPUT), f"_{tier}"), f"_{tier}")
 
     def _context_tiers(self) -> list[dict[str, Any]]:
         matches = {match[1]: int(match[2]) for match in map(_CONTEXT.fullmatch, self._fields) if match}
         tiers = []
         for suffix, thousands in sorted(matches.items(), key=lambda one: one[1]):
-            prompts = [field for field in _OF_PROMPTS if self._has(field + suffix)]
-            outputs = [_OUTPUT] if self._has(_OUTPUT + suffix) else []
-            of_input, of_output = (self._multiplier(fields, suffix) for fields in (prompts, outputs))
+            kinds = (self._in_tier(fields, suffix) for fields in (_OF_PROMPTS, (_OUTPUT,)))
+            of_input, of_output = (self._multiplier(fields, suffix) for fields in kinds)
             tiers.append({"above_prompt_tokens": thousands * 1000, "input": of_input, "output": of_output})
         return tiers
+
+    def _in_tier(self, fields: Sequence[str], suffix: str) -> list[str]:
+        """Those with a price in the tier and a plain one, which it is a multiple of."""
+        return [field for field in fields if self._has(field + suffix) and self._has(field)]
 
     def _multiplier(self, fields: list[str], suffix: str) -> Decimal:
         """By how much the `fields` with this suffix are dearer; 1 for none. Raises ConfigError where they differ."""
         ratios: dict[Fraction, str] = {}
         for field in fields:
-            base = Fraction(self._number(field)) if self._has(field) else Fraction(0)
-            price = Fraction(self._number(field + suffix))
+            price, base = (Fraction(self._number(name)) for name in (field + suffix, field))
             if base:
                 ratios.setdefault(price / base, field + suffix)
             elif price:
-                raise self._fault(field + suffix, f"there is no {field} that it is a multiple of")
+                raise self._fault(field + suffix, f"is no multiple of {field}, which is 0")
         if len(ratios) > 1:
-            names = " and ".join(ratios.values())
-            raise self._fault(names, "are different multiples of the plain prices; give teacher.usd_per_million")
+            raise self._fault(
+                " and ".join(ratios.values()),
+                "are different multiples of the plain prices; remove them from the file if this tier is not used, or "
+                "give teacher.usd_per_million",
+            )
         return Decimal(round(next(iter(ratios), Fraction(1)) * _MILLION)) / _MILLION
 
     def _per_million(self, field: str) -> Decimal:

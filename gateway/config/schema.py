@@ -132,6 +132,7 @@ class Teacher(Upstream):
         description="File of prices in LiteLLM's format, relative to this file, in which the model's are looked up: "
         "in place of usd_per_million.",
     )
+    prices_model: str | None = Field(None, description="Name of the model in prices_file; null: as model.")
     price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in chronological order.")
 
     _in_order = field_validator("price_changes")(_chronological)
@@ -144,6 +145,8 @@ class Teacher(Upstream):
             if len(given) != 1:
                 fault = "both are given" if given else "neither is given"
                 raise ValueError(f"give exactly one of usd_per_million and prices_file; {fault}")
+            if value.get("prices_model") is not None and "prices_file" not in given:
+                raise ValueError("prices_model names a model in prices_file, which is not given")
         return value
 
 

@@ -42,6 +42,11 @@ FILE = """{
  "thirds": {"input_cost_per_token": 3.3333333e-07, "output_cost_per_token": 1e-06},
  "uneven": {"input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06,
   "input_cost_per_token_flex": 5e-07, "output_cost_per_token_flex": 6e-07},
+ "gemini": {"input_cost_per_token": 2e-06, "output_cost_per_token": 1e-05,
+  "input_cost_per_token_above_200k_tokens": 4e-06, "cache_creation_input_token_cost_above_200k_tokens": 2.5e-07},
+ "thinking": {"input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06, "output_cost_per_reasoning_token": 3e-06},
+ "free": {"input_cost_per_token": 0, "output_cost_per_token": 0, "input_cost_per_token_flex": 1e-06},
+ "vercel/openai/gpt-4o": {"input_cost_per_token": 9e-06, "output_cost_per_token": 9e-06},
  "image": {"output_cost_per_image": 0.04}
 }"""
 
@@ -108,9 +113,14 @@ def test_what_an_answer_costs(tmp_path: Path) -> None:
     ("model", "message"),
     [
         ("gpt-4", "has no model gpt-4; closest: gpt-4o, gpt-4o-mini"),
-        ("claude", "has several prices for claude (anthropic/claude, bedrock/claude); give teacher.usd_per_million"),
+        (
+            "claude",
+            "has several prices for claude (anthropic/claude, bedrock/claude); choose one with teacher.prices_model",
+        ),
         ("thirds", "thirds: input_cost_per_token: 0.33333333 USD per million tokens has more than six decimals"),
         ("uneven", "uneven: input_cost_per_token_flex and output_cost_per_token_flex: are different multiples"),
+        ("thinking", "thinking: output_cost_per_reasoning_token: differs from output_cost_per_token"),
+        ("free", "free: input_cost_per_token_flex: is no multiple of input_cost_per_token, which is 0"),
         ("image", "image: input_cost_per_token: missing; the model is not billed by the token"),
         ("sample_spec", "sample_spec: output_cost_per_token: missing"),
     ],
@@ -119,6 +129,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, model: str, message: str) 
     said = fault(config(tmp_path, model))
     assert said.startswith("teacher.prices_file: ")
     assert message in said
+
+
+def test_a_tier_of_tokens_without_a_plain_price_is_left_out(tmp_path: Path) -> None:
+    tiers = prices(tmp_path, "gemini").context_tiers
+    assert tiers == [ContextTier(above_prompt_tokens=200_000, input=Decimal(2), output=Decimal(1))]
+
+
+def test_a_name_of_its_own_in_the_file(tmp_path: Path) -> None:
+    path = config(tmp_path, "my-deployment", prices_model="bedrock/claude")
+    assert load_config(path).teacher.usd_per_million.input == 3
+    prices = {"input": 1, "output": 1}
+    alone = config(tmp_path, "my-deployment", prices_file=None, usd_per_million=prices, prices_model="x")
+    assert fault(alone) == "teacher: prices_model names a model in prices_file, which is not given"
 
 
 def test_exactly_one_source_of_prices(tmp_path: Path) -> None:
