@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from breakeven.gateway.accounting.record import Pair, RequestRecord
+from breakeven.gateway.accounting.record import AttemptRecord, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY
@@ -51,37 +51,63 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
 
 
 def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row of the table `attempts` per attempt."""
-    return [
-        {
-            "request": record.id,
-            "number": number,
-            "last": counts(record, number),
-            "upstream": str(attempt.upstream),
-            "outcome": str(attempt.outcome),
-            "status": attempt.status,
-            "prompt_tokens": attempt.usage.prompt,
-            "cached_tokens": _cached(attempt.usage),
-            "cache_write_tokens": attempt.usage.cache_write,
-            "output_tokens": attempt.usage.output,
-            "usage_complete": attempt.usage.complete,
-            "usage_missing": attempt.usage_missing,
-            "service_tier": attempt.usage.service_tier,
-            "cost_input": attempt.cost.input,
-            "cost_cached_input": attempt.cost.cached_input,
-            "cost_cache_write": attempt.cost.cache_write,
-            "cost_output": attempt.cost.output,
-            "cost_tools": attempt.cost.tools,
-            "cost_reported": attempt.usage.reported_cost,
-            "estimated_prompt_tokens": attempt.estimated.prompt,
-            "estimated_output_tokens": attempt.estimated.output,
-            "cost_estimated": attempt.cost_estimated,
-            "first_event_seconds": attempt.first_event_seconds,
-            "seconds": attempt.seconds,
-        }
-        for record in records
-        for number, attempt in enumerate(record.attempts, 1)
-    ]
+    """One row of the table `attempts` per attempt, all with the same columns.
+
+    What few attempts have is left out where none of these has it: the table's defaults say the same, and to bind a
+    value costs time for each.
+    """
+    pairs = [(record, number, attempt) for record in records for number, attempt in enumerate(record.attempts, 1)]
+    rows = [_attempt_row(record, number, attempt) for record, number, attempt in pairs]
+    if any(map(_is_unusual, (attempt for _, _, attempt in pairs))):
+        for row, (_, _, attempt) in zip(rows, pairs, strict=True):
+            row |= _unusual(attempt)
+    return rows
+
+
+def _attempt_row(record: RequestRecord, number: int, attempt: AttemptRecord) -> Row:
+    usage, cost = attempt.usage, attempt.cost
+    return {
+        "request": record.id,
+        "number": number,
+        "last": counts(record, number),
+        "upstream": str(attempt.upstream),
+        "outcome": str(attempt.outcome),
+        "status": attempt.status,
+        "prompt_tokens": usage.prompt,
+        "cached_tokens": _cached(usage),
+        "output_tokens": usage.output,
+        "usage_complete": usage.complete,
+        "cost_input": cost.input,
+        "cost_cached_input": cost.cached_input,
+        "cost_output": cost.output,
+        "first_event_seconds": attempt.first_event_seconds,
+        "seconds": attempt.seconds,
+    }
+
+
+def _is_unusual(attempt: AttemptRecord) -> bool:
+    usage = attempt.usage
+    return bool(
+        attempt.usage_missing
+        or usage.cache_write
+        or usage.web_searches
+        or usage.service_tier is not None
+        or usage.reported_cost is not None
+    )
+
+
+def _unusual(attempt: AttemptRecord) -> Row:
+    return {
+        "cache_write_tokens": attempt.usage.cache_write,
+        "usage_missing": attempt.usage_missing,
+        "service_tier": attempt.usage.service_tier,
+        "cost_cache_write": attempt.cost.cache_write,
+        "cost_tools": attempt.cost.tools,
+        "cost_reported": attempt.usage.reported_cost,
+        "estimated_prompt_tokens": attempt.estimated.prompt,
+        "estimated_output_tokens": attempt.estimated.output,
+        "cost_estimated": attempt.cost_estimated,
+    }
 
 
 def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
@@ -116,7 +142,8 @@ def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
             )
             total = sums.setdefault(group, [0] * len(values))
             for index, value in enumerate(values):
-                total[index] += value
+                if value:
+                    total[index] += value
 
 
 def hourly_rows(sums: HourlySums) -> list[Row]:

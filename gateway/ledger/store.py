@@ -80,18 +80,20 @@ def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
     if connection.dialect.name != "sqlite":
         connection.execute(insert(table), rows)
         return
+    if not rows:
+        return
+    head, values, names = _plain_insert(table, tuple(rows[0]))
     for start in range(0, len(rows), _STEP):
         few = rows[start : start + _STEP]
         # Bypasses SQLAlchemy's parameter binding, which costs several times what SQLite takes to store a row.
-        head, values, names = _plain_insert(table)
         statement = head + ", ".join([values] * len(few))
         connection.exec_driver_sql(statement, tuple([row[name] for row in few for name in names]))
 
 
 @functools.cache
-def _plain_insert(table: Table) -> tuple[str, str, list[str]]:
-    """INSERT up to VALUES, the placeholders of one row, and the names of its columns in order."""
-    compiled = insert(table).compile(dialect=sqlite.dialect())
+def _plain_insert(table: Table, columns: tuple[str, ...]) -> tuple[str, str, list[str]]:
+    """INSERT of these columns up to VALUES, the placeholders of one row, and the names of its columns in order."""
+    compiled = insert(table).compile(dialect=sqlite.dialect(), column_keys=list(columns))
     assert compiled.positiontup is not None
     head, values, own = str(compiled).partition(" VALUES ")
     return head + values, own, compiled.positiontup
