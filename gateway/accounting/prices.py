@@ -119,8 +119,8 @@ def cost(usage: Usage, price: Price) -> Cost:
         output += min(usage.audio_output, usage.output) * (price.audio_output - price.output)
     write = _write_cost(usage, price, written) if written else 0
     read = cached * price.cached_input
-    of_input, of_output = price.multipliers(usage)
-    if of_input != MILLION or of_output != MILLION:
+    if usage.service_tier is not None or price.context_tiers:
+        of_input, of_output = price.multipliers(usage)
         input, read, write = (kind * of_input // MILLION for kind in (input, read, write))
         output = output * of_output // MILLION
     return Cost(input, read, output, write, usage.web_searches * price.web_search)

@@ -43,7 +43,7 @@ class ShadowResult(StrEnum):
     DROPPED_BUDGET = "dropped_budget"
 
 
-class AttemptRecord(msgspec.Struct, frozen=True):
+class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call to one upstream.
 
     `status` is the upstream's HTTP status, None without a response. Times are seconds since the start of the attempt.

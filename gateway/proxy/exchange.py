@@ -233,7 +233,7 @@ class Exchange:
             outcome=self.outcome,
             status=self.status,
             attempts=attempts,
-            baseline=baseline(attempts, price, pinned=pinned),
+            baseline=of_student.input + of_student.output or baseline(attempts, price, pinned=pinned),
             router_seconds=plan.router_seconds if plan else None,
             overhead_seconds=self._overhead_seconds,
             seconds=time.perf_counter() - self._started,

@@ -167,7 +167,8 @@ class Services:
     @property
     def price(self) -> Price:
         """The teacher's prices in force now."""
-        return in_force(self._price_schedule, time.time_ns() // 1000)
+        schedule = self._price_schedule
+        return schedule[0][1] if len(schedule) == 1 else in_force(schedule, time.time_ns() // 1000)
 
     @functools.cached_property
     def _price_schedule(self) -> list[tuple[int, Price]]:
