@@ -33,6 +33,17 @@ class EventInfo(msgspec.Struct):
     content: bool = True
 
 
+# An event whose JSON says nothing that the gateway reads: the client gets it as content.
+CONTENT = EventInfo()
+_NO_CONTENT = EventInfo(content=False)
+_DONE = EventInfo(done=True)
+
+
+def without_json(data: bytes | None) -> EventInfo:
+    """What an event means that carries no JSON: the end of the stream with `[DONE]`, else nothing."""
+    return _DONE if data else _NO_CONTENT
+
+
 class Adapter(abc.ABC):
     """One OpenAI endpoint: reads its requests, responses and stream events.
 
@@ -72,9 +83,9 @@ class Adapter(abc.ABC):
         """The id under which the upstream stores a response, read from its JSON; None if it does not store it."""
         return None
 
-    @abc.abstractmethod
     def usage(self, answer: bytes) -> Usage | None:
         """The usage that a response's JSON reports; None if it reports none."""
+        return answer_usage(answer)
 
     @abc.abstractmethod
     def read_event(self, event: Event) -> EventInfo:

@@ -7,17 +7,14 @@ from typing import Any
 import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.accounting.usage import Usage, read_usage
-from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
+from breakeven.gateway.accounting.usage import read_usage
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
-_DONE = EventInfo(done=True)
-_CONTENT = EventInfo(seen=(0,))
-_UNREADABLE = EventInfo()
-_NO_CONTENT = EventInfo(content=False)
+_FIRST_CHOICE = EventInfo(seen=(0,))
 
 
 class _Choice(msgspec.Struct):
@@ -63,19 +60,14 @@ class Completions(Adapter):
         prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
         return prompts * (body.get("n", int, "an integer") or 1)
 
-    def usage(self, answer: bytes) -> Usage | None:
-        return answer_usage(answer)
-
     def read_event(self, event: Event) -> EventInfo:
         data = event.data
-        if not data:
-            return _NO_CONTENT
-        if data.strip() == b"[DONE]":
-            return _DONE
+        if not data or data.strip() == b"[DONE]":
+            return without_json(data)
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return _UNREADABLE
+            return CONTENT
         choices = chunk.choices
         if chunk.error is not None:
             return EventInfo(error=chunk.error)
@@ -84,7 +76,7 @@ class Completions(Adapter):
         if choices is not None and len(choices) == 1 and chunk.usage is None:
             only = choices[0]
             if only.finish_reason is None and only.index == 0:
-                return _CONTENT
+                return _FIRST_CHOICE
         return EventInfo(
             usage=read_usage(chunk.usage, chunk.service_tier),
             usage_only=isinstance(chunk.usage, dict) and choices == [],

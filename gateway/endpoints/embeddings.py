@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_prompt
-
-_CONTENT = EventInfo()
 
 
 class Embeddings(Adapter):
@@ -32,11 +29,8 @@ class Embeddings(Adapter):
     def conversation(self, body: Body) -> Conversation:
         return read_prompt(body.get("input", Any, "a string or an array"))
 
-    def usage(self, answer: bytes) -> Usage | None:
-        return answer_usage(answer)
-
     def read_event(self, event: Event) -> EventInfo:  # noqa: ARG002
-        return _CONTENT
+        return CONTENT
 
     def error_tail(self, error: bytes) -> bytes:
         return b"data: %b\n\n" % error

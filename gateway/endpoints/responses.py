@@ -7,16 +7,13 @@ from typing import Any
 import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.accounting.usage import Usage, read_usage
-from breakeven.gateway.endpoints.base import Adapter, EventInfo, answer_usage
+from breakeven.gateway.accounting.usage import read_usage
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat
 
-_CONTENT = EventInfo()
-_NO_CONTENT = EventInfo(content=False)
-_DONE = EventInfo(done=True)
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _INPUT = "a string or an array"
@@ -77,24 +74,19 @@ class Responses(Adapter):
             return None
         return found if isinstance(found, str) else None
 
-    def usage(self, answer: bytes) -> Usage | None:
-        return answer_usage(answer)
-
     def read_event(self, event: Event) -> EventInfo:
         data = event.data
-        if not data:
-            return _NO_CONTENT
-        if data.strip() == b"[DONE]":
-            return _DONE
+        if not data or data.strip() == b"[DONE]":
+            return without_json(data)
         try:
             typed = _TYPED.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return _CONTENT
+            return CONTENT
         kind = typed.type
         if typed.error is not None or kind == "error":
             return EventInfo(error=typed.error or msgspec.json.decode(data))
         if not isinstance(typed.response, dict):
-            return _CONTENT
+            return CONTENT
         response = typed.response
         found = response.get("id")
         known = found if isinstance(found, str) else None

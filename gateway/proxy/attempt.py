@@ -96,11 +96,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         upstream.breaker.released()
         raise
     finally:
-        deadline.close()
-        upstream.in_flight -= 1
         attempt.end()
-        if response is not None:
-            response.close(complete=attempt.outcome is Outcome.OK)
+        upstream.release(response, deadline, reusable=attempt.outcome is Outcome.OK)
 
 
 def _record_failure(upstream: Upstream, failure: UpstreamFailure) -> None:

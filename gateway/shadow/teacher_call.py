@@ -55,8 +55,5 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
         attempt.outcome = Outcome.GATEWAY_ERROR
         raise
     finally:
-        deadline.close()
-        upstream.in_flight -= 1
         attempt.end()
-        if response is not None:
-            response.close()
+        upstream.release(response, deadline)

@@ -83,6 +83,16 @@ class Upstream:
             with translated_errors(self.route, deadline):
                 raise
 
+    def release(self, response: UpstreamResponse | None, deadline: Deadline, *, reusable: bool = False) -> None:
+        """End one attempt: its deadline, its place in `in_flight`, and its response.
+
+        `reusable`: the last event was read, so that the connection may be kept; see `UpstreamResponse.close`.
+        """
+        deadline.close()
+        self.in_flight -= 1
+        if response is not None:
+            response.close(complete=reusable)
+
     async def fetch_context_window(self) -> int | None:
         """The configured model's `max_model_len` (tokens) from the upstream's /v1/models; None if not reported. Never
         raises for an upstream that fails.
