@@ -124,7 +124,7 @@ def test_counts(results: dict[str, Any], running: processes.Gateway) -> None:
         prompt = sum(usage["prompt_tokens"] for usage in usages)
         output = sum(usage["completion_tokens"] for usage in usages)
         cached = sum(usage["prompt_tokens_details"]["cached_tokens"] for usage in usages)
-        tokens = {"input": prompt - cached, "cached_input": cached, "output": output}
+        tokens = {"input": prompt - cached, "cached_input": cached, "cache_write": 0, "output": output}
         assert report["upstreams"][side]["tokens"] == tokens
         for kind, count in tokens.items():
             assert metrics[f'breakeven_tokens_total{{kind="{kind}",upstream="{side}"}}'] == count
