@@ -40,7 +40,7 @@ class TokenRatios:
         if events and usage.output:
             self._events += events
             self._output += usage.output
-        if usage.prompt:
+        if counted and usage.prompt:
             self._counted += counted
             self._prompt += usage.prompt
         if self._events > _MEMORY or self._counted > _MEMORY:

@@ -49,10 +49,11 @@ class Attempt:
         """Record the time at which the upstream's response ended or was abandoned."""
         self._seconds = time.perf_counter() - self._started
 
-    def record(self, services: Services, counted: int) -> AttemptRecord:
+    def record(self, services: Services, counted: int, *, learn: bool = True) -> AttemptRecord:
         """The settled record of this attempt, its cost computed at the prices in force now.
 
-        `counted`: the gateway's own count of the prompt's tokens.
+        `counted`: the gateway's own count of the prompt's tokens. `learn`: whether a complete usage teaches the token
+        ratios; not that of a judge, whose prompt is another than the one that was counted.
         """
         ratios = services.state.token_ratios[self.route]
         estimated, cost_estimated = NO_ESTIMATE, 0
@@ -61,7 +62,7 @@ class Attempt:
             estimated = ratios.estimate(self.usage, counted=counted, events=self.events)
             tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
             cost_estimated = services.cost(self.route, tokens).total
-        elif self.usage.complete:
+        elif learn and self.usage.complete:
             ratios.observe(self.usage, counted=counted, events=self.events)
         return AttemptRecord(
             upstream=self.route,

@@ -167,7 +167,9 @@ class _Comparison:
             artifact=self.services.artifact.hash,
             outcome=self._attempts[-1].outcome if self._attempts else Outcome.GATEWAY_ERROR,
             status=(self._attempts[-1].status if self._attempts else None) or 502,
-            attempts=tuple(attempt.record(self.services, len(self._sample.body) // 4) for attempt in self._attempts),
+            attempts=tuple(
+                attempt.record(self.services, len(self._sample.body) // 4, learn=False) for attempt in self._attempts
+            ),
             baseline=0,
             router_seconds=None,
             overhead_seconds=None,

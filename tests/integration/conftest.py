@@ -1,8 +1,9 @@
-"""Fixtures of the tests with a real vLLM."""
+"""Fixtures of the tests with a real vLLM or a real browser."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of the machine; skips where it is absent."""
+    # Imported here: an interpreter for training, which has no playwright, reads this file as well.
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("Chromium is absent; install the Debian package chromium")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+        yield launched
+        launched.close()

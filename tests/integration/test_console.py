@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -95,17 +94,6 @@ def admin(gateway: processes.Gateway, path: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {KEY}"}
     answer: dict[str, Any] = httpx2.get(f"{gateway.url}/admin/{path}", headers=headers, timeout=10.0).json()
     return answer
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    binary = shutil.which("chromium")
-    if binary is None:
-        pytest.skip("Chromium is absent; install the Debian package chromium")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 class Page:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gate
     config = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1")
     with processes.gateway(tmp_path_factory.mktemp("docs"), config, {"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    binary = shutil.which("chromium")
-    if binary is None:
-        pytest.skip("Chromium is absent; install the Debian package chromium")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
