@@ -159,10 +159,12 @@ def _metrics() -> Iterator[str]:
 
 def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
-    from breakeven.gateway.economics.baseline import Estimate, Traffic
+    from breakeven.gateway.economics.baseline import Estimate
     from breakeven.gateway.economics.quality import Compared, output_ratio, retention
     from breakeven.gateway.economics.statement import Statement
+    from breakeven.gateway.economics.shares import Share
     from breakeven.gateway.economics.totals import Sum
+    from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality
     from breakeven.gateway.observability.metrics import Metrics, PolicyCollector, UpstreamCollector
     from breakeven.gateway.observability.money import families
@@ -181,8 +183,27 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     found = Quality(retention(pairs, 1.0), output_ratio(pairs))
     upstreams = {route: Sum() for route in Route}
     estimate = Estimate(0, 0, 0, 50)
+    share = Share("default", 0, 0, 0, 0, estimate, estimate)
     measured = Statement(
-        0, 1, upstreams, Traffic(0, 0, 0), estimate, 0, 0, 0, 1, estimate, 0, 50, 0, 0.0, 1, Fraction(1), 0
+        0,
+        1,
+        upstreams,
+        NO_TRAFFIC,
+        estimate,
+        0,
+        0,
+        0,
+        1,
+        estimate,
+        0,
+        50,
+        0,
+        0.0,
+        1,
+        Fraction(1),
+        0,
+        (share,),
+        (share,),
     )
     books = Books(measured, [], None, found)
     unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)

@@ -45,6 +45,8 @@ COLUMNS = {
     "requests.at": "when the request arrived",
     "endpoint": "`chat_completions`, `completions`, `responses`, `embeddings`",
     "key": "name of the client key; empty without keys",
+    "workload": "workload: of the request's header, of its key, or `default`",
+    "size": "size class of a student's answer: 1 up to 64 output tokens, 2 up to 256, 3 up to 1,024, 4 above; 0: none",
     "stream": "whether the client asked for a stream",
     "route": "`student` or `teacher`: the upstream of the decision",
     "reason": "why: see [reasons](headers.md#reasons)",

@@ -11,6 +11,9 @@ from breakeven.gateway.accounting.prices import Cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.router.policy import Reason, Route
 
+# The workload of requests for which neither the client nor its key named one.
+DEFAULT_WORKLOAD = "default"
+
 
 class Endpoint(StrEnum):
     """The OpenAI endpoints whose requests are sent to an upstream."""
@@ -73,6 +76,7 @@ class Pair(msgspec.Struct, frozen=True):
     [0, 1], token counts those reported for the two answers. `weight` is the inverse of the sampling rate at that time.
     The values are in picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
     for the prompt (cached or not) and for the answer. `key` is the name of the client's key, "" without one.
+    `workload` is that of the request.
     """
 
     request: str
@@ -90,19 +94,21 @@ class Pair(msgspec.Struct, frozen=True):
     teacher_input_cost: int = 0
     teacher_output_cost: int = 0
     key: str = ""
+    workload: str = DEFAULT_WORKLOAD
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
     """One settled request.
 
-    `id` is unique and made by the gateway; `request_id` is the one in the response headers, which the client may have
-    chosen and need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of the
-    upstream that answered (after a fallback the other one, with reason `fallback`); None where the request was
-    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request; `baseline_output` is the part of
-    it for output tokens that the student wrote, of which the teacher might have written more or fewer. `key` is the
-    name of the client's key. `router_seconds` is the time of the routing decision, `overhead_seconds` all time spent
-    in the gateway before the first attempt was sent, `probe_seconds` the time that the start of the student's answer
-    was held back for the escalation check, None where there was none.
+    `id` is unique and made by the gateway; `request_id` is the one in the response headers, which the client may
+    have chosen and need not be unique. `at` is microseconds since the Unix epoch. `route` and `reason` are those of
+    the upstream that answered (after a fallback the other one, with reason `fallback`); None where the request was
+    rejected before a decision. `baseline` is in picodollars, 0 for a pinned request; `baseline_output` is the part
+    of it for output tokens that the student wrote, of which the teacher might have written more or fewer. `key` is
+    the name of the client's key, `workload` one of the config's. `router_seconds` is the time of the routing
+    decision, `overhead_seconds` all time spent in the gateway before the first attempt was sent, `probe_seconds`
+    the time that the start of the student's answer was held back for the escalation check, None where there was
+    none.
     """
 
     id: str
@@ -129,3 +135,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     baseline_output: int = 0
     pair: Pair | None = None
     baseline_input: int = 0
+    workload: str = DEFAULT_WORKLOAD

@@ -52,6 +52,7 @@ class RecordedDecision(Schema):
     at: int = Field(description="When the request began, microseconds since the Unix epoch.")
     endpoint: str = Field(description="Such as chat_completions.")
     key: str = Field(description="Name of the client's key; empty: none.")
+    workload: str = Field(description="Its workload.")
     stream: bool = Field(description="Whether the answer was asked for as a stream.")
     route: str = Field(description="Upstream that was decided for: student or teacher.")
     reason: str = Field(description="Why, such as easy, difficult or pinned.")

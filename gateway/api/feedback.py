@@ -12,7 +12,7 @@ from breakeven.gateway.api.errors import documented
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import OPTIONAL, client_key
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import LedgerError, RequestError
 from breakeven.gateway.ledger.outcomes import Answered
 from breakeven.router.policy import Route

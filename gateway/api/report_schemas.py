@@ -86,6 +86,33 @@ class Projection(Schema):
     late: Timestamp = Field(description="End of the 90% interval.")
 
 
+class MoneyShare(Schema):
+    """What a part of the routed traffic cost and saved; the parts add up to the report's figures."""
+
+    requests: int = Field(ge=0, description="Routed requests.")
+    baseline_usd: Usd | None = Field(description="What the teacher would have charged, USD, estimated; null as above.")
+    baseline_usd_lower: Usd | None = Field(description="Lower end of its 95% interval; null as above.")
+    baseline_usd_upper: Usd | None = Field(description="Upper end of its 95% interval; null as above.")
+    baseline_upper_bound_usd: Usd = Field(description="The same with the student's own tokens, USD: no estimate.")
+    teacher_spend_usd: Usd = Field(description="What the requests cost at the teacher, USD.")
+    hosting_usd: Usd = Field(description="Its part of hosting, by the tokens that the student served, USD.")
+    savings_usd: Usd | None = Field(description="Baseline minus spend and hosting, USD; null as above.")
+    savings_usd_lower: Usd | None = Field(description="Lower end of its 95% interval; null as above.")
+    savings_usd_upper: Usd | None = Field(description="Upper end of its 95% interval; null as above.")
+
+
+class WorkloadShare(MoneyShare):
+    """One workload."""
+
+    workload: str = Field(description="Its name; (other): all others together.")
+
+
+class KeyShare(MoneyShare):
+    """One client key."""
+
+    key: str = Field(description="Its name; (none): without a key; (other): all others together.")
+
+
 class Report(Schema):
     """Cost, baseline, savings and payback of a period."""
 
@@ -126,6 +153,8 @@ class Report(Schema):
     student_usd_per_million_tokens: float | None = Field(
         description="Hosting over the student's tokens, USD per million; null: it served none."
     )
+    by_workload: list[WorkloadShare] = Field(description="The same by workload, the largest baseline first.")
+    by_key: list[KeyShare] = Field(description="The same by client key, the largest baseline first.")
     shadow_spend_usd: Usd = Field(description="Part of the teacher's spend that shadow traffic took, USD.")
     output_token_ratio: float | None = Field(
         description="Output tokens of the teacher for one of the student's, from compared pairs; null: no pairs."

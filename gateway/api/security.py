@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits import keys
 from breakeven.gateway.runtime.services import Services

@@ -6,7 +6,6 @@ a model, so that no dump of the config contains a secret.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.prices import PriceChange, Prices
 from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
 
@@ -212,41 +212,6 @@ class Shadow(Section):
     window_days: int = Field(28, ge=1, description="Days over which quality_retention is measured.")
 
 
-class ClientKey(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the key in the ledger and the log.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
-    requests_per_minute: int | None = Field(None, ge=1, description="Maximum requests per minute; above it: 429.")
-    tokens_per_minute: int | None = Field(None, ge=1, description="Maximum tokens per minute; once used: 429.")
-    monthly_budget_usd: Usd | None = Field(None, description="Budget in USD per calendar month (UTC).")
-    over_budget: Literal["refuse", "student"] = Field(
-        "refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
-    )
-
-    @functools.cached_property
-    def limited(self) -> bool:
-        """Whether the key has any limit, so that its usage must be counted."""
-        limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)
-        return any(limit is not None for limit in limits)
-
-
-class Auth(Section):
-    keys: list[ClientKey] = Field([], description="Client API keys; empty: no keys, loopback addresses only.")
-
-    @field_validator("keys")
-    @classmethod
-    def _names_differ(cls, value: list[ClientKey]) -> list[ClientKey]:
-        names = [key.name for key in value]
-        if len(set(names)) != len(names):
-            raise ValueError("two keys have the same name")
-        return value
-
-
-class Admin(Section):
-    key_env: str = Field(
-        "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; not set: no /admin."
-    )
-
-
 class Config(Section):
     """A whole breakeven.yaml, validated. Its sections are described by its fields."""
 
@@ -258,6 +223,12 @@ class Config(Section):
     ledger: LedgerConfig = Field(LedgerConfig(), description="The database of usage and cost.")
     shadow: Shadow = Field(Shadow(), description="Comparing the student with the teacher on live traffic.")
     auth: Auth = Field(Auth(), description="Authentication of clients.")
+    workloads: list[Annotated[str, Field(pattern=WORKLOAD)]] = Field(
+        [],
+        max_length=64,
+        description="Names of workloads that requests can give in `x-breakeven-workload`, beside those of auth.keys; "
+        "savings are reported by workload.",
+    )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
 
     @model_validator(mode="after")

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.economics.baseline import Ratios, Traffic
+from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
+from breakeven.gateway.economics.traffic import NO_TRAFFIC, Value, size_of, together
 from breakeven.router.policy import Route
 
 
@@ -33,13 +34,6 @@ def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -
     return 0 if pinned or answer is None else cost(answer.usage, price).total
 
 
-class Value(NamedTuple):
-    """Picodollars of a prompt (cached or not) and of an answer."""
-
-    input: int
-    output: int
-
-
 def value(usage: Usage, price: Price) -> Value:
     """What usage is worth at a price, by prompt and answer."""
     of = cost(usage, price)
@@ -56,6 +50,12 @@ def student_value(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bo
     if pinned or answer is None or answer.upstream is not Route.STUDENT:
         return Value(0, 0)
     return value(answer.usage, price)
+
+
+def answer_size(attempts: Sequence[AttemptRecord]) -> int:
+    """The size class of the student's answer, see `traffic.size_of`; 0 where the teacher answered or nobody did."""
+    answer = _answer(attempts)
+    return 0 if answer is None or answer.upstream is not Route.STUDENT else size_of(answer.usage.output)
 
 
 def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
@@ -101,9 +101,9 @@ def payback_moment(
     """
     if investment <= 0:
         return None
-    total, spend = Traffic(0, 0, 0), 0
+    total, spend = NO_TRAFFIC, 0
     for hour in hours:
-        total, spend = total.plus(hour.traffic), spend + hour.spend
+        total, spend = together((total, hour.traffic)), spend + hour.spend
         end = min((hour.hour + 1) * HOUR, now)
         gross = ratios.value(total) - spend
         # Hosting only lowers the sum and is slow to compute, so it is computed only where the rest is enough.

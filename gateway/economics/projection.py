@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from breakeven.gateway.economics.baseline import Ratios, Traffic
+from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.breakeven import Rate, hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.totals import Hour
+from breakeven.gateway.economics.traffic import NO_TRAFFIC, Traffic, together
 
 RECENT_DAYS = 28
 MIN_DAYS = 3
@@ -65,18 +66,18 @@ def points(
     """One point for each step of [since, until), also without traffic; times and `step` are in microseconds."""
     steps: dict[int, tuple[Traffic, int]] = {}
     for hour in hours:
-        traffic, spend = steps.get(hour.hour * HOUR // step, (Traffic(0, 0, 0), 0))
-        steps[hour.hour * HOUR // step] = traffic.plus(hour.traffic), spend + hour.spend
+        traffic, spend = steps.get(hour.hour * HOUR // step, (NO_TRAFFIC, 0))
+        steps[hour.hour * HOUR // step] = together((traffic, hour.traffic)), spend + hour.spend
     found: list[Point] = []
-    sum_of, paid, before = Traffic(0, 0, 0), 0, 0
+    sum_of, paid, before = NO_TRAFFIC, 0, 0
     for index in range(min([since // step, *steps]), max([(until - 1) // step, *steps]) + 1):
         start = index * step
         end = max(start, min(start + step, until))  # the last step ends now
-        traffic, spend = steps.get(index, (Traffic(0, 0, 0), 0))
+        traffic, spend = steps.get(index, (NO_TRAFFIC, 0))
         accrued = hosting(rates, max(start, since), end)
         # Estimated from the sum, so that the last point is the savings of the report to the picodollar.
-        sum_of, paid = sum_of.plus(traffic), paid + spend + accrued
-        whole = ratios.pooled(sum_of)
+        sum_of, paid = together((sum_of, traffic)), paid + spend + accrued
+        whole = ratios.estimate(sum_of)
         student = whole.value - before - traffic.known
         total = whole.less(paid)
         found.append(

@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from breakeven.gateway.economics.baseline import LEAST_PAIRS, Estimate, PricedPair, Ratios, Traffic, measure, usable
+from breakeven.gateway.economics.baseline import LEAST_PAIRS, Estimate, PricedPair, Ratios, measure, usable
 from breakeven.gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million
 from breakeven.gateway.economics.periods import HOUR
-from breakeven.gateway.economics.totals import Hour, Sum, add
+from breakeven.gateway.economics.shares import Share, shares
+from breakeven.gateway.economics.totals import STRATA, Hour, Sum, add, traffic_of
+from breakeven.gateway.economics.traffic import Traffic, together
 from breakeven.router.policy import Reason, Route
+
+# What the ledger's sums of a statement are grouped by.
+BY = ("upstream", "pinned", "reason", *STRATA)
 
 
 class Comparisons(NamedTuple):
@@ -40,11 +45,12 @@ class Statement(msgspec.Struct, frozen=True):
 
     `upstreams` has the sums of each upstream, including pinned requests; `traffic` and `routed_spend` exclude them.
     `baseline` is what the teacher would have charged for `traffic`, `savings` is that less `routed_spend` and
-    `hosting`: estimates with their intervals, None until answers enough were compared. `savings_upper_bound` takes the
-    student's own tokens for the teacher's, and is no estimate. `pairs` were compared, `pairs_needed` more are needed.
-    `payback_ratio` is of all savings since the beginning; `payback_at` is when these reached the investment,
-    microseconds since the epoch, None where they have not. `shadow_spend` is the part of the teacher's spend caused by
-    shadow traffic. `student_per_million` is the student's effective price in picodollars per million tokens.
+    `hosting`: estimates with their intervals, None until answers enough were compared. `savings_upper_bound` takes
+    the student's own tokens for the teacher's, and is no estimate. `pairs` were compared, `pairs_needed` more are
+    needed. `payback_ratio` is of all savings since the beginning; `payback_at` is when these reached the
+    investment, microseconds since the epoch, None where they have not. `shadow_spend` is the part of the teacher's
+    spend caused by shadow traffic. `student_per_million` is the student's effective price in picodollars per
+    million tokens. `by_workload` and `by_key` divide baseline, spend and hosting.
     """
 
     since: int
@@ -64,6 +70,8 @@ class Statement(msgspec.Struct, frozen=True):
     payback_at: int | None
     student_per_million: Fraction | None
     shadow_spend: int
+    by_workload: tuple[Share, ...] = ()
+    by_key: tuple[Share, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -83,19 +91,20 @@ def state(
 ) -> Statement:
     """The statement of a period; times are microseconds since the epoch, money is picodollars.
 
-    `groups` are the ledger's sums over the period by (upstream, pinned, reason); a `since` of None is from the
+    `groups` are the ledger's sums over the period by BY; a `since` of None is from the
     beginning. `hours` are all hours from the beginning to the end of the period, in order of time: payback is computed
     from them, because it depends on the savings since the beginning and not on those of one period.
     """
     upstreams = {route: add(g for g in groups if g.group[0] == route) for route in Route}
     routed = add(g for g in groups if not g.group[1])
     pinned = add(g for g in groups if g.group[1])
+    traffic = traffic_of(groups, BY)
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
     begin = _beginning(hours, rates, until)
     start = begin if since is None else since
     accrued = hosting(rates, start, until)
     ratios = comparisons.ratios
-    baseline = None if ratios is None else ratios.pooled(routed.traffic)
+    baseline = None if ratios is None else ratios.estimate(traffic)
     ratio = reached = None
     if ratios is not None:
         cumulative = ratios.value(add_traffic(hours)) - sum(hour.spend for hour in hours)
@@ -105,29 +114,28 @@ def state(
         since=start,
         until=until,
         upstreams=upstreams,
-        traffic=routed.traffic,
+        traffic=traffic,
         baseline=baseline,
         routed_spend=routed.cost,
         pinned_spend=pinned.cost,
         hosting=accrued,
         investment=investment,
         savings=None if baseline is None else baseline.less(routed.cost + accrued),
-        savings_upper_bound=routed.traffic.upper_bound - routed.cost - accrued,
+        savings_upper_bound=traffic.upper_bound - routed.cost - accrued,
         pairs=comparisons.pairs,
         pairs_needed=comparisons.needed,
         payback_ratio=ratio,
         payback_at=reached,
         student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
         shadow_spend=sum(g.cost for g in groups if g.group[2] == Reason.SHADOW),
+        by_workload=shares(groups, BY, "workload", ratios, accrued),
+        by_key=shares(groups, BY, "key", ratios, accrued),
     )
 
 
 def add_traffic(hours: Sequence[Hour]) -> Traffic:
     """The routed traffic of all these hours."""
-    total = Traffic(0, 0, 0)
-    for hour in hours:
-        total = total.plus(hour.traffic)
-    return total
+    return together(hour.traffic for hour in hours)
 
 
 def _beginning(hours: Sequence[Hour], rates: Sequence[Rate], until: int) -> int:

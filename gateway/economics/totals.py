@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
-from breakeven.gateway.economics.baseline import Traffic
+from breakeven.gateway.economics.traffic import Traffic, stratum, together, traffic
 
+# The groups that the baseline is estimated by.
+STRATA = ("workload", "key", "size")
 COUNTS = (
     "requests",
     "attempts",
@@ -65,29 +67,32 @@ class Sum(msgspec.Struct):
         """Prompt tokens, cached or not, and output tokens."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.output_tokens
 
-    @property
-    def traffic(self) -> Traffic:
-        """What the baseline is estimated from; 0 throughout for pinned requests."""
-        known = self.baseline - self.baseline_input - self.baseline_output
-        return Traffic(known, self.baseline_input, self.baseline_output)
-
 
 class Hour(NamedTuple):
     """Routed traffic of one hour, and what it cost. `hour` counts from the Unix epoch, money is in picodollars."""
 
     hour: int
-    known: int
-    student_input: int
-    student_output: int
+    traffic: Traffic
     spend: int
-
-    @property
-    def traffic(self) -> Traffic:
-        """What the baseline is estimated from."""
-        return Traffic(self.known, self.student_input, self.student_output)
 
 
 def add(parts: Iterable[Sum], group: tuple[object, ...] = ()) -> Sum:
     """Add up sums; the result has the given `group`."""
     listed = list(parts)
     return Sum(group, *(sum(map(value, listed)) for value in _VALUES))
+
+
+def traffic_of(sums: Iterable[Sum], by: Sequence[str]) -> Traffic:
+    """What the baseline of these sums, grouped `by` names with STRATA among them, is estimated from. Pinned requests
+    have none.
+    """
+    workload, key, size = (by.index(name) for name in STRATA)
+    return together(
+        traffic(
+            one.baseline - one.baseline_input - one.baseline_output,
+            one.baseline_input,
+            one.baseline_output,
+            stratum(str(one.group[workload]), str(one.group[key]), int(str(one.group[size]))),
+        )
+        for one in sums
+    )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
+from breakeven.gateway.economics.traffic import Traffic, stratum, traffic
 from breakeven.gateway.ledger.schema import attempts, cost_of, requests
 from breakeven.router.policy import Reason
 
@@ -18,6 +19,7 @@ _COLUMNS = (
     "at",
     "endpoint",
     "key",
+    "workload",
     "stream",
     "route",
     "reason",
@@ -44,6 +46,14 @@ class Scored(NamedTuple):
     known: int
     student_input: int
     student_output: int
+    workload: str
+    key: str
+    size: int
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its baseline is estimated from."""
+        return traffic(self.known, self.student_input, self.student_output, stratum(self.workload, self.key, self.size))
 
 
 def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -86,7 +96,7 @@ def scored(
     if until is not None:
         wanted.append(c.at < until)
     known = c.baseline - c.baseline_input - c.baseline_output
-    columns = (c.at, c.score, c.novelty, known, c.baseline_input, c.baseline_output)
+    columns = (c.at, c.score, c.novelty, known, c.baseline_input, c.baseline_output, c.workload, c.key, c["size"])
     statement = select(*columns).where(and_(*wanted))
     rows = connection.execute(statement.order_by(c.at.desc()).limit(MAX_SCORED))
     return [Scored(*row) for row in rows]

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,9 +128,9 @@ class Ledger:
         """Counts and money over [since, until), grouped; see `totals.read`. Raises LedgerError, ValueError."""
         return self._read(lambda connection: read(connection, group_by, since, until, reason))
 
-    def hours(self, until: int | None = None) -> list[Hour]:
+    def hours(self, until: int | None = None, keys: Collection[str] = ()) -> list[Hour]:
         """Routed traffic per hour; see `totals.hours`. Raises LedgerError, ValueError."""
-        return self._read(lambda connection: hours(connection, until))
+        return self._read(lambda connection: hours(connection, until, keys))
 
     def reported(self, since: int | None = None, until: int | None = None) -> Reported:
         """The provider's own prices over [since, until); see `reported.reported`. Raises LedgerError."""

@@ -60,7 +60,7 @@ def priced_pairs(connection: Connection, until: int | None = None) -> list[Price
     """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch with what they cost."""
     c = comparisons.c
     values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
-    statement = select(c.key, *values, c.weight).order_by(c.at.desc()).limit(MAX_PAIRS)
+    statement = select(c.key, *values, c.weight, c.workload, c.size).order_by(c.at.desc()).limit(MAX_PAIRS)
     if until is not None:
         statement = statement.where(c.at < until)
     return [PricedPair(*row) for row in connection.execute(statement)]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from breakeven.gateway.accounting.record import AttemptRecord, Pair, RequestRecord
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, AttemptRecord, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.economics.breakeven import answer_size
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COUNTS, MONEY
+from breakeven.gateway.economics.traffic import size_of
 from breakeven.router.policy import Reason
 
-KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key")
+KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key", "workload", "size")
 # Sources of outcomes.
 SHADOW, FEEDBACK = "shadow", "feedback"
 
@@ -20,7 +22,18 @@ HourlySums = dict[tuple[object, ...], list[int]]
 
 
 def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row of the table `requests` per record."""
+    """One row of the table `requests` per record, all with the same columns.
+
+    The workload is left out where all have the default one: to bind a value costs time for each.
+    """
+    rows = _request_rows(records)
+    if any(record.workload != DEFAULT_WORKLOAD for record in records):
+        for row, record in zip(rows, records, strict=True):
+            row["workload"] = record.workload
+    return rows
+
+
+def _request_rows(records: Sequence[RequestRecord]) -> list[Row]:
     return [
         {
             "id": record.id,
@@ -38,6 +51,7 @@ def request_rows(records: Sequence[RequestRecord]) -> list[Row]:
             "baseline": record.baseline,
             "baseline_input": record.baseline_input,
             "baseline_output": record.baseline_output,
+            "size": _size(record),
             "router_seconds": record.router_seconds,
             "overhead_seconds": record.overhead_seconds,
             "seconds": record.seconds,
@@ -113,12 +127,12 @@ def _unusual(attempt: AttemptRecord) -> Row:
 def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
     """Add the records to `sums`, by KEYS; what belongs to a request is counted with its last attempt."""
     for record in records:
-        hour = record.at // HOUR
+        hour, size = record.at // HOUR, _size(record)
         for number, attempt in enumerate(record.attempts, 1):
             last = counts(record, number)
             group = (
                 hour, attempt.upstream, record.pinned, record.endpoint,
-                record.route or "none", record.reason or "none", record.key or "",
+                record.route or "none", record.reason or "none", record.key or "", record.workload, size,
             )  # fmt: skip
             values = (
                 int(last),
@@ -174,6 +188,7 @@ _COMPARISON = (
     "teacher_input_cost",
     "teacher_output_cost",
     "weight",
+    "workload",
 )
 
 
@@ -184,7 +199,8 @@ def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
 
 def comparison_rows(records: Sequence[RequestRecord]) -> list[Row]:
     """One row for each pair that shadow traffic compared: what its two answers cost."""
-    return [_of(record.pair, _COMPARISON) for record in records if record.pair is not None]
+    pairs = [record.pair for record in records if record.pair is not None]
+    return [{**_of(pair, _COMPARISON), "size": size_of(pair.student_tokens)} for pair in pairs]
 
 
 def _of(pair: Pair, names: Sequence[str]) -> Row:
@@ -194,6 +210,11 @@ def _of(pair: Pair, names: Sequence[str]) -> Row:
 def counts(record: RequestRecord, number: int) -> bool:
     """Whether the request is counted with attempt `number` (from 1): the last one; never for shadow traffic."""
     return number == len(record.attempts) and record.reason is not Reason.SHADOW
+
+
+def _size(record: RequestRecord) -> int:
+    """The size class of an answer whose baseline is estimated; 0 for others."""
+    return answer_size(record.attempts) if record.baseline_input or record.baseline_output else 0
 
 
 def _cached(usage: Usage) -> int:

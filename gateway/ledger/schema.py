@@ -7,6 +7,7 @@ import operator
 
 from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Float, Index, Integer, MetaData, String, Table, Text
 
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.economics.totals import COSTS
 
 metadata = MetaData()
@@ -32,6 +33,9 @@ requests = Table(
     Column("baseline", BigInteger, nullable=False),
     Column("baseline_input", BigInteger, nullable=False, server_default="0"),
     Column("baseline_output", BigInteger, nullable=False, server_default="0"),
+    # Strata of the estimated baseline; the size is a class, see economics/traffic.py.
+    Column("workload", String(64), nullable=False, server_default=DEFAULT_WORKLOAD),
+    Column("size", Integer, nullable=False, server_default="0"),
     Column("router_seconds", Float),
     Column("overhead_seconds", Float),
     Column("seconds", Float, nullable=False),
@@ -84,6 +88,8 @@ hourly = Table(
     Column("route", String(16), primary_key=True),
     Column("reason", String(16), primary_key=True),
     Column("key", String(64), primary_key=True),
+    Column("workload", String(64), primary_key=True, server_default=DEFAULT_WORKLOAD),
+    Column("size", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("requests", BigInteger, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("usage_missing", BigInteger, nullable=False),
@@ -123,7 +129,6 @@ outcomes = Table(
     Index("outcomes_at", "at"),
 )
 
-# The text that the router read, stored only with ledger.store_prompts.
 # What the two answers of a compared pair cost, picodollars: the student's tokens at the teacher's prices, and what the
 # teacher charged for its own answer. The baseline is estimated from these.
 comparisons = Table(
@@ -137,9 +142,12 @@ comparisons = Table(
     Column("teacher_input_cost", BigInteger, nullable=False),
     Column("teacher_output_cost", BigInteger, nullable=False),
     Column("weight", Float, nullable=False),
+    Column("workload", String(64), nullable=False, server_default=DEFAULT_WORKLOAD),
+    Column("size", Integer, nullable=False, server_default="0"),
     Index("comparisons_at", "at"),
 )
 
+# The text that the router read, stored only with ledger.store_prompts.
 prompts = Table(
     "prompts",
     metadata,

@@ -13,14 +13,13 @@ from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, Projection, points, project
 from breakeven.gateway.economics.quality import Retention, output_ratio, retention
-from breakeven.gateway.economics.statement import Comparisons, Statement, add_traffic, compare, state
-from breakeven.gateway.economics.totals import Hour, Sum
+from breakeven.gateway.economics.statement import BY, Comparisons, Statement, add_traffic, compare, state
+from breakeven.gateway.economics.totals import STRATA, Hour, Sum, add, traffic_of
 from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one whose attempt is paid.
-GROUPS = ("day", "hour", "route", "upstream", "key", "reason", "endpoint", "pinned")
-_BY = ("upstream", "pinned", "reason")
+GROUPS = ("day", "hour", "route", "upstream", "key", "workload", "reason", "endpoint", "pinned")
 _DAYS = 3  # a ledger with fewer days gets a curve by the hour
 
 
@@ -67,7 +66,7 @@ def quality(ledger: Ledger, now: int) -> Quality:
     pairs = ledger.compared(since)
     if not pairs:
         return Quality(None, None)
-    routed = {str(one.group[0]): one.requests for one in ledger.sums(_BY[:2], since) if not one.group[1]}
+    routed = {str(one.group[0]): one.requests for one in ledger.sums(BY[:2], since) if not one.group[1]}
     share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
     return Quality(retention(pairs, share), output_ratio(pairs))
 
@@ -83,10 +82,11 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
     All in microseconds since the epoch. Raises LedgerError, and ValueError as `totals.read` does.
     """
     bound = _bound(now, until)
-    hours, rates, investment = ledger.hours(bound), ledger.rates(), ledger.investment()
     end = now if until is None else min(until, now)
     found = comparisons(ledger, now, until)
-    sums = ledger.sums(_BY, since, bound)
+    hours = ledger.hours(bound, found.ratios.keys if found.ratios is not None else ())
+    rates, investment = ledger.rates(), ledger.investment()
+    sums = ledger.sums(BY, since, bound)
     statement = state(sums, hours, rates, investment, since=since, until=end, comparisons=found)
     return Books(statement, *_curve(hours, rates, statement, found), quality(ledger, now))
 
@@ -94,8 +94,8 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
 def grouped(ledger: Ledger, by: Sequence[str], now: int, since: int | None, until: int | None) -> list[Group]:
     """Sums over [since, until) by any of GROUPS; a day or hour is given as its first microsecond.
 
-    The baseline of a group by key is estimated from the key's own comparisons where it has enough of them. Raises
-    ValueError for an invalid grouping or period, with the option `--by` in its message, and LedgerError.
+    The baselines of the groups add up to that of the statement. Raises ValueError for an invalid grouping or period,
+    with the option `--by` in its message, and LedgerError.
     """
     unknown = set(by) - set(GROUPS)
     if unknown:
@@ -104,18 +104,18 @@ def grouped(ledger: Ledger, by: Sequence[str], now: int, since: int | None, unti
         raise ValueError("--by: names the same twice")
     if {"day", "hour"} <= set(by):
         raise ValueError("--by: choose day or hour")
-    groups = ledger.sums(by, since, until)
+    names = [*by, *(name for name in STRATA if name not in by)]
     scales = [{"day": DAY, "hour": HOUR}.get(name) for name in by]
-    for one in groups:
-        pairs = zip(scales, one.group, strict=True)
-        one.group = tuple(value if scale is None else int(str(value)) * scale for scale, value in pairs)
+    parts: dict[tuple[object, ...], list[Sum]] = {}
+    for one in ledger.sums(names, since, until):
+        pairs = zip(scales, one.group[: len(by)], strict=True)
+        group = tuple(value if scale is None else int(str(value)) * scale for scale, value in pairs)
+        parts.setdefault(group, []).append(one)
     ratios = comparisons(ledger, now, until).ratios
-    if ratios is None:
-        return [Group(one, None) for one in groups]
-    if "key" not in by:
-        return [Group(one, ratios.pooled(one.traffic)) for one in groups]
-    keys = [str(one.group[by.index("key")]) for one in groups]
-    return [Group(one, ratios.estimate({key: one.traffic})) for key, one in zip(keys, groups, strict=True)]
+    return [
+        Group(add(of, group), None if ratios is None else ratios.estimate(traffic_of(of, names)))
+        for group, of in parts.items()
+    ]
 
 
 def _bound(now: int, until: int | None) -> int | None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from operator import attrgetter, itemgetter
 
-from sqlalchemy import Boolean, Column, Connection, Select, and_, case, cast, func, literal_column, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy import Integer as SqlInteger
 
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.economics.periods import HOUR
-from breakeven.gateway.economics.totals import COSTS, COUNTS, MONEY, Hour, Sum, add
+from breakeven.gateway.economics.totals import COSTS, COUNTS, MONEY, STRATA, Hour, Sum, add, traffic_of
+from breakeven.gateway.economics.traffic import stratum, together, traffic
 from breakeven.gateway.ledger.pruning import raw_since
 from breakeven.gateway.ledger.rows import KEYS
 from breakeven.gateway.ledger.schema import attempts, cost_of, hourly, requests
@@ -49,8 +64,10 @@ def read(
     return sorted(totals, key=attrgetter("group"))
 
 
-def hours(connection: Connection, until: int | None = None) -> list[Hour]:
+def hours(connection: Connection, until: int | None = None, keys: Collection[str] = ()) -> list[Hour]:
     """The routed traffic of each hour, and its cost, before `until` (microseconds), in chronological order.
+
+    Of the client keys only `keys` are strata of their own.
 
     An hour with only pinned traffic is included, with zeros. Raises ValueError as `read` does.
     """
@@ -60,16 +77,31 @@ def hours(connection: Connection, until: int | None = None) -> list[Hour]:
     for money in (known, c.baseline_input, c.baseline_output, cost_of(hourly)):
         of_routed = case((c.pinned.is_(False), money), else_=0)
         halves += [func.sum(of_routed // _HALF), func.sum(of_routed % _HALF)]
-    statement = select(c.hour, *halves).group_by(c.hour).order_by(c.hour)
+    first: list[ColumnElement[int]] = [literal_column(str(index)) for index in (1, 2, 3, 4)]
+    own = case((and_(c.workload == DEFAULT_WORKLOAD, c.key.in_(keys)), c.key), else_="")
+    strata = [c.workload, own, c["size"]]
+    statement = select(c.hour, *strata, *halves).group_by(*first).order_by(*first)
     if until is not None:
         statement = statement.where(c.hour < until // HOUR)
     rows = connection.execute(statement).all()
-    found = [Hour(hour, *_whole([int(half) for half in found])) for hour, *found in rows]
+    found = []
+    for hour, of in itertools.groupby(rows, key=itemgetter(0)):
+        parts = []
+        spend = 0
+        for _, workload, key, size, *values in of:
+            billed, student_input, student_output, paid = _whole([int(value) for value in values])
+            parts.append(traffic(billed, student_input, student_output, stratum(workload, key, size)))
+            spend += paid
+        found.append(Hour(hour, together(parts), spend))
     if until is not None and until % HOUR:
-        cut = read(connection, ("hour", "pinned"), until // HOUR * HOUR, until)
+        by = ("pinned", *STRATA)
+        cut = read(connection, by, until // HOUR * HOUR, until)
         if cut:
-            routed = add(one for one in cut if not one.group[1])
-            found.append(Hour(until // HOUR, *routed.traffic, routed.cost))
+            routed = [one for one in cut if not one.group[0]]
+            for one in routed:
+                _, workload, key, size = one.group
+                one.group = (False, workload, key if key in keys else "", size)
+            found.append(Hour(until // HOUR, traffic_of(routed, by), add(routed).cost))
     return found
 
 
@@ -123,7 +155,7 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
         "day": r.at // (24 * HOUR),
         "hour": r.at // HOUR,
         "upstream": a.upstream,
-        **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key")},
+        **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key", *STRATA)},
     }
     keys = [columns[name] for name in group_by]
     last = cast(a["last"], SqlInteger) if isinstance(a["last"].type, Boolean) else a["last"]

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import RequestError
 
 

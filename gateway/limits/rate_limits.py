@@ -20,7 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import RequestRecord
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.limits.monthly_spend import MonthlySpend

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UnknownMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -65,6 +66,7 @@ def families(books: Books | None, *, pending: int, write_failures: int, price_se
     if books is not None:
         yield from _traffic(books.statement)
         yield from _savings(books.statement)
+        yield from _shares(books.statement)
         yield from _payback(books)
     waiting = GaugeMetricFamily(
         "breakeven_ledger_pending", "Settled requests of this process that are not in the database yet."
@@ -173,6 +175,29 @@ def _estimate(name: str, what: str, estimate: Estimate) -> Iterator[Metric]:
     yield gauge(name, f"{what}; absent until answers enough were compared.", float(usd(estimate.value)))
     yield gauge(f"{name}_lower", f"Lower end of the 95% interval of {name}.", float(usd(estimate.low)))
     yield gauge(f"{name}_upper", f"Upper end of the 95% interval of {name}.", float(usd(estimate.high)))
+
+
+def _shares(statement: Statement) -> Iterator[Metric]:
+    for name, found in (("workload", statement.by_workload), ("key", statement.by_key)):
+        spend = GaugeMetricFamily(
+            f"breakeven_teacher_spend_by_{name}_usd",
+            f"USD spent on the teacher for routed requests so far, by {name}.",
+            labels=[name],
+        )
+        for one in found:
+            spend.add_metric([one.name], float(usd(one.spend)))
+        yield spend
+        measured = [(one.name, one.savings) for one in found if one.savings is not None]
+        for suffix, what, of in (
+            ("", f"USD saved so far, by {name}; they add up to breakeven_savings_usd.", attrgetter("value")),
+            ("_lower", "Lower end of its 95% interval.", attrgetter("low")),
+            ("_upper", "Upper end of its 95% interval.", attrgetter("high")),
+        ):
+            family = GaugeMetricFamily(f"breakeven_savings_by_{name}_usd{suffix}", what, labels=[name])
+            for label, savings in measured:
+                family.add_metric([label], float(usd(of(savings))))
+            if measured:
+                yield family
 
 
 def _payback(books: Books) -> Iterator[Metric]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits.keys import client_key
@@ -48,7 +49,16 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,
         conversation_id=client.headers.get("x-breakeven-conversation"),
+        workload=_workload(services, caller, client),
     )
+
+
+def _workload(services: Services, caller: ClientKey | None, client: Client) -> str:
+    """The workload that the client names, if the config has it; else its key's, else the default one."""
+    named = client.headers.get("x-breakeven-workload", "")
+    if named in services.workloads:
+        return named
+    return (caller.workload if caller is not None else None) or DEFAULT_WORKLOAD
 
 
 def target(services: Services, adapter: Adapter, body: Body) -> model_names.Target:

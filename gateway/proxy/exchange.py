@@ -7,9 +7,9 @@ import time
 import msgspec
 
 from breakeven.gateway.accounting.estimates import NO_ESTIMATE
-from breakeven.gateway.accounting.record import AttemptRecord, Outcome, RequestRecord
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, AttemptRecord, Outcome, RequestRecord
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.economics.breakeven import baseline, student_value
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
@@ -82,8 +82,9 @@ class ClientRequest(msgspec.Struct, frozen=True):
     """What the client requested, read from a checked body.
 
     `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream;
-    `conversation_id` the client's own id of the conversation; `student_only` is set if the key's budget for the
-    teacher is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
+    `conversation_id` the client's own id of the conversation; `workload` the one that it belongs to; `student_only`
+    is set if the key's budget for the teacher is spent. `stream` and `wants_usage` are the client's options,
+    `choices` the number of answers (`n`).
     """
 
     body: Body
@@ -94,6 +95,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     may_fall_back: bool
     student_only: bool
     conversation_id: str | None
+    workload: str
 
     @property
     def pinned(self) -> bool:
@@ -194,6 +196,8 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         """x-request-id and those x-breakeven-* response headers whose values are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
+        if self.request is not None:
+            headers["x-breakeven-workload"] = self.request.workload
         if self.plan is not None:
             decision = self.plan.decision
             headers["x-breakeven-route"] = str(self.route)
@@ -240,5 +244,6 @@ class Exchange:
             seconds=time.perf_counter() - self._started,
             probe_seconds=probe.seconds if probe else None,
             baseline_input=of_student.input,
+            workload=request.workload if request else DEFAULT_WORKLOAD,
             baseline_output=of_student.output,
         )

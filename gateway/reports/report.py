@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from breakeven.gateway.accounting.money import PICODOLLARS, exact
 from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.projection import Projection
+from breakeven.gateway.economics.shares import Share
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import COUNTS, Sum
 from breakeven.gateway.ledger import Investment
@@ -72,6 +73,8 @@ def statement_to_dict(statement: Statement) -> dict[str, Any]:
         "investment_usd": exact(statement.investment),
         "payback_ratio": statement.payback_ratio,
         "student_usd_per_million_tokens": None if per_million is None else float(per_million) / PICODOLLARS,
+        "by_workload": [_share(one, "workload") for one in statement.by_workload],
+        "by_key": [_share(one, "key") for one in statement.by_key],
     }
 
 
@@ -98,6 +101,18 @@ def _upstream(total: Sum) -> dict[str, Any]:
             "output_tokens": total.estimated_output_tokens,
             "cost_usd": exact(total.cost_estimated),
         },
+    }
+
+
+def _share(one: Share, name: str) -> dict[str, Any]:
+    return {
+        name: one.name,
+        "requests": one.requests,
+        **_estimate("baseline_usd", one.baseline),
+        "baseline_upper_bound_usd": exact(one.upper_bound),
+        "teacher_spend_usd": exact(one.spend),
+        "hosting_usd": exact(one.hosting),
+        **_estimate("savings_usd", one.savings),
     }
 
 

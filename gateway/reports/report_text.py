@@ -9,6 +9,7 @@ from rich.table import Table
 from breakeven.gateway.accounting.money import dollars
 from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.projection import MIN_DAYS
+from breakeven.gateway.economics.shares import Share
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Investment
@@ -27,6 +28,9 @@ def lines(report: Report) -> Iterator[Table | str]:
             f"The answer lengths of the teacher are not known yet: {statement.pairs_needed} more comparisons are "
             "needed, which shadow traffic makes; set shadow: {rate: 0.02} in the config, for example."
         )
+    for name, found in (("workload", statement.by_workload), ("key", statement.by_key)):
+        if len(found) > 1:
+            yield render_shares(name, found)
     yield from describe_investments(report.investments)
     yield describe_break_even(report.books)
     yield from describe_quality(report.books)
@@ -74,6 +78,23 @@ def render_groups(by: Sequence[str], groups: Sequence[Group]) -> Table:
             "not measured" if baseline is None else dollars(baseline.value),
             dollars(total.baseline),
         )
+    return table
+
+
+def render_shares(name: str, found: Sequence[Share]) -> Table:
+    """One row for each workload or client key, the largest baseline first; they add up to the table of money."""
+    table = Table(title=f"Savings by {name}", title_justify="left")
+    table.add_column(name)
+    for column in ("requests", "teacher spend", "hosting", "savings", "95% interval"):
+        table.add_column(column, justify="right")
+    for one in found:
+        savings = one.savings
+        money = (
+            ("not measured yet", "-")
+            if savings is None
+            else (dollars(savings.value), f"{dollars(savings.low)} to {dollars(savings.high)}")
+        )
+        table.add_row(one.name, f"{one.requests:,}", dollars(one.spend), dollars(one.hosting), *money)
     return table
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breakeven.gateway.accounting.money import PICODOLLARS
-from breakeven.gateway.economics import baseline as economics
 from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
@@ -40,12 +39,11 @@ def traffic(scored: Sequence[Scored], novelty_threshold: float, ratios: Ratios |
 
 
 def _cost(scored: Sequence[Scored], ratios: Ratios | None) -> Array | None:
-    parts = [economics.Traffic(one.known, one.student_input, one.student_output) for one in scored]
     if ratios is not None:
-        return np.array([ratios.value(part) for part in parts]) / PICODOLLARS
-    if any(part.student_input or part.student_output for part in parts):
+        return np.array([ratios.value(one.traffic) for one in scored]) / PICODOLLARS
+    if any(one.student_input or one.student_output for one in scored):
         return None
-    return np.array([part.known for part in parts]) / PICODOLLARS
+    return np.array([one.known for one in scored]) / PICODOLLARS
 
 
 def months(scored: Sequence[Scored], since: int | None, until: int | None) -> float | None:

@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from breakeven.gateway.accounting.estimates import TokenRatios
 from breakeven.gateway.accounting.prices import FREE, Cost, Price, cost
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.config.schema import ClientKey, Config
+from breakeven.gateway.config.access import ClientKey
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.rates import in_force, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
@@ -141,6 +143,12 @@ class Services:
     def keys(self) -> Mapping[str, ClientKey]:
         """The client keys of the config, by SHA-256 in hex."""
         return {key.sha256: key for key in self.config.auth.keys}
+
+    @functools.cached_property
+    def workloads(self) -> frozenset[str]:
+        """The names of workloads that a request may give."""
+        of_keys = (key.workload for key in self.config.auth.keys if key.workload is not None)
+        return frozenset((DEFAULT_WORKLOAD, *self.config.workloads, *of_keys))
 
     @property
     def policy(self) -> Policy:

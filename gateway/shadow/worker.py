@@ -146,6 +146,7 @@ class _Comparison:
             teacher_input_cost=paid.input,
             teacher_output_cost=paid.output,
             key=record.key or "",
+            workload=record.workload,
         )
         return ShadowResult.COMPARED
 
@@ -175,6 +176,7 @@ class _Comparison:
             overhead_seconds=None,
             seconds=time.perf_counter() - self._started,
             pair=self._pair,
+            workload=self._sample.record.workload,
         )
 
     def _body(self) -> bytes:

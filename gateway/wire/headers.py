@@ -13,10 +13,12 @@ HEADERS = (
     ("x-breakeven-attempts", "Number of calls to upstreams so far; each is paid for."),
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
     ("x-request-id", "The same id."),
+    ("x-breakeven-workload", "The workload that the request is counted in."),
 )
 SENT = (
     ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: forwarded and returned; any other value is replaced."),
     ("x-breakeven-fallback", "`false`: no fallback to the other upstream for this request."),
+    ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
     ("x-breakeven-conversation", "Any id: requests with the same id go to the same upstream, as one conversation."),
 )
 REASONS = (

@@ -59,10 +59,11 @@ def running(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
         shadow={"rate": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
     )
     config["student"]["hosting_usd_per_hour"] = 0.1
+    config["workloads"] = ["search"]
     with processes.gateway(folder, config, {**clock.env, "BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
         for number, prompt in enumerate(asked):
             clock.set(begin + (now - begin) * (number + 1) / (len(asked) + 1))
-            assert ask(gateway, prompt).status_code == 200
+            assert ask(gateway, prompt, "search" if number % 3 else "").status_code == 200
         clock.set(now)
         deadline = time.monotonic() + 30
         while report(gateway)["savings_usd"] is None:
@@ -81,9 +82,10 @@ def unmeasured(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFact
         yield gateway
 
 
-def ask(gateway: processes.Gateway, text: str) -> httpx2.Response:
+def ask(gateway: processes.Gateway, text: str, workload: str = "") -> httpx2.Response:
     body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
-    return httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=20.0)
+    headers = {"x-breakeven-workload": workload}
+    return httpx2.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers, timeout=20.0)
 
 
 def report(gateway: processes.Gateway) -> dict[str, Any]:
@@ -195,6 +197,38 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
     for chart in ("#quality-chart", "#money-chart"):
         assert console.page.locator(f"{chart} canvas").count() == 1
         assert console.page.locator(chart).get_attribute("aria-label")
+
+
+def test_the_headline_is_one_in_report_admin_metrics_and_console(console: Page, running: processes.Gateway) -> None:
+    """The clock stands still, so that all four read the same moment."""
+    printed, answered, exported = running.report(), report(running), running.metrics()
+    shown = console.page.locator("#money").inner_text()
+    for name in ("savings_usd", "savings_usd_lower", "savings_usd_upper", "baseline_usd"):
+        assert printed[name] == answered[name]
+        base, end = name.partition("_usd")[0], name.partition("_usd")[2]
+        assert exported[f"breakeven_{base}_usd{end}"] == pytest.approx(float(printed[name]), rel=1e-12)
+        assert shown_usd(printed, name) in shown
+    assert exported["breakeven_payback_ratio"] == printed["payback_ratio"] == answered["payback_ratio"]
+    assert printed["payback_at"] == answered["payback_at"]
+    at = datetime.datetime.fromisoformat(printed["payback_at"]).timestamp()
+    assert exported["breakeven_payback_timestamp_seconds"] == pytest.approx(at, abs=1)
+
+
+def test_savings_by_workload_are_those_of_the_report(console: Page, running: processes.Gateway) -> None:
+    found = report(running)["by_workload"]
+    assert {one["workload"] for one in found} == {"default", "search"}
+    table = console.page.locator("table", has_text="Savings by workload")
+    rows = [row.split("\t") for row in table.locator("tbody tr").all_inner_texts()]
+    assert rows == [
+        [
+            one["workload"],
+            f"{one['requests']:,}",
+            *(shown_usd(one, name) for name in ("teacher_spend_usd", "hosting_usd", "savings_usd")),
+            f"{shown_usd(one, 'savings_usd_lower')} to {shown_usd(one, 'savings_usd_upper')}",
+        ]
+        for one in found
+    ]
+    assert console.page.locator("table", has_text="Savings by key").count() == 0
 
 
 def test_one_break_even_date_and_what_another_threshold_changes_about_it(

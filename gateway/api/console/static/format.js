@@ -1,6 +1,6 @@
 // Numbers and dates as text; null and undefined are a dash.
 
-const NONE = "–";
+export const NONE = "–";
 const absent = (value) => value === null || value === undefined;
 
 // USD, given as a number or as a decimal string: rounded to cents, half to even, and an amount below one cent to the

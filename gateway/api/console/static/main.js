@@ -3,7 +3,7 @@
 import { Api } from "/console/api.js";
 import { money } from "/console/charts.js";
 import { compare } from "/console/compare.js";
-import { breakEven, count, moment, NOT_MEASURED, percent, usd } from "/console/format.js";
+import { breakEven, count, moment, NONE, NOT_MEASURED, percent, usd } from "/console/format.js";
 import { Tuning } from "/console/tune.js";
 
 const $ = (id) => document.getElementById(id);
@@ -34,6 +34,7 @@ async function loadMoney(api) {
   if (unreported > 0) facts.push(["not reported by the teacher, estimated", usd(unreported), "in none of the other figures"]);
   $("money").replaceChildren(...facts.map(fact));
   $("money-basis").textContent = basis(report);
+  $("shares").replaceChildren(...["workload", "key"].flatMap((name) => shares(name, report[`by_${name}`])));
   const drawn = measured && report.curve.length > 1;
   $("money-figure").hidden = !drawn;
   if (drawn) money($("money-chart"), report.curve, Number(report.investment_usd));
@@ -53,6 +54,37 @@ function fact([name, value, note, sign]) {
     pair.append(more);
   }
   return pair;
+}
+
+// A table of savings by workload or by client key; none where there is only one.
+function shares(name, parts) {
+  if (parts.length < 2) return [];
+  const table = document.createElement("table");
+  table.createCaption().textContent = `Savings by ${name}`;
+  const head = table.createTHead().insertRow();
+  for (const text of [name, "requests", "teacher spend", "hosting", "savings", "95% interval"]) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = text;
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const part of parts) {
+    const row = body.insertRow();
+    const measured = part.savings_usd !== null;
+    const savings = measured
+      ? [usd(part.savings_usd), `${usd(part.savings_usd_lower)} to ${usd(part.savings_usd_upper)}`]
+      : [NOT_MEASURED, NONE];
+    const texts = [part[name], count(part.requests), usd(part.teacher_spend_usd), usd(part.hosting_usd), ...savings];
+    for (const text of texts) row.insertCell().textContent = text;
+  }
+  const scroll = document.createElement("div");
+  scroll.className = "scroll";
+  scroll.tabIndex = 0;
+  scroll.role = "region";
+  scroll.ariaLabel = `Savings by ${name}`;
+  scroll.append(table);
+  return [scroll];
 }
 
 const interval = (report, name) => `95%: ${usd(report[`${name}_lower`])} to ${usd(report[`${name}_upper`])}`;

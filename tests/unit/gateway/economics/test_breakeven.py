@@ -25,6 +25,7 @@ from breakeven.gateway.economics.breakeven import (
 )
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
+from breakeven.gateway.economics.traffic import traffic
 from breakeven.router.policy import Route
 from tests.support.pairs import EXACT
 
@@ -102,7 +103,7 @@ def test_payback_ratio() -> None:
 
 def known(hour: int, baseline: int, spend: int = 0) -> Hour:
     """An hour of which the teacher answered all."""
-    return Hour(hour, baseline, 0, 0, spend)
+    return Hour(hour, traffic(baseline, 0, 0), spend)
 
 
 def test_payback_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
@@ -115,7 +116,7 @@ def test_payback_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
 
 def test_payback_is_by_the_estimate_and_not_by_the_students_tokens() -> None:
     # Answers are worth half of what the student wrote, prompts three quarters of what it counted.
-    hours = [Hour(0, 10, 40, 100, 0), Hour(1, 10, 40, 100, 0)]
+    hours = [Hour(0, traffic(10, 40, 100), 0), Hour(1, traffic(10, 40, 100), 0)]
     assert payback_moment(hours, [], 90, 10 * HOUR, EXACT) == HOUR
     assert payback_moment(hours, [], 91, 10 * HOUR, EXACT) == 2 * HOUR
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from breakeven.gateway.economics.baseline import PricedPair, Ratios, Traffic
+from breakeven.gateway.economics.baseline import PricedPair, Ratios
 from breakeven.gateway.economics.breakeven import Rate, hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, points, project
 from breakeven.gateway.economics.totals import Hour
+from breakeven.gateway.economics.traffic import traffic
 from tests.support.pairs import EXACT
 
 RATES = [Rate(0, 10)]
 
 
 def hour_of(hour: int, baseline: int, spend: int = 0) -> Hour:
-    return Hour(hour, baseline, 0, 0, spend)
+    return Hour(hour, traffic(baseline, 0, 0), spend)
 
 
 def days(*saved: int) -> list[Point]:
@@ -79,8 +80,8 @@ def test_no_projection_where_the_interval_has_no_end() -> None:
 
 def test_points_have_the_interval_of_the_estimate() -> None:
     pairs = [PricedPair("", 10, 10, 10, length, 1.0) for length in range(1, 101)]
-    (point,) = points([Hour(0, 1000, 200, 500, 7)], RATES, 0, HOUR, Ratios(pairs))
-    estimate = Ratios(pairs).pooled(Traffic(1000, 200, 500))
+    (point,) = points([Hour(0, traffic(1000, 200, 500), 7)], RATES, 0, HOUR, Ratios(pairs))
+    estimate = Ratios(pairs).estimate(traffic(1000, 200, 500))
     assert (point.baseline, point.student) == (estimate.value, estimate.value - 1000)
     assert (point.low, point.total, point.high) == tuple(
         end - 17 for end in (estimate.low, estimate.value, estimate.high)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.economics.baseline import Estimate, Traffic
+from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.breakeven import Rate
 from breakeven.gateway.economics.periods import HOUR
-from breakeven.gateway.economics.statement import compare, state
-from breakeven.gateway.economics.totals import Hour, Sum, add
+from breakeven.gateway.economics.statement import BY, compare, state
+from breakeven.gateway.economics.totals import Hour, Sum, add, traffic_of
+from breakeven.gateway.economics.traffic import traffic
 from breakeven.router.policy import Route
 from tests.support.pairs import COMPARISONS, PAIRS
 
 
 def sums(
     upstream: str, pinned: bool = False, reason: str = "easy", *, prompt: int = 0, answer: int = 0, cost: int = 0,
-    tokens: int = 0,
+    tokens: int = 0, workload: str = "default", key: str = "",
 ) -> Sum:  # fmt: skip
     """Prompts and answers are of the student where `upstream` is, in picodollars at the teacher's prices."""
     of_student = {"baseline_input": prompt, "baseline_output": answer} if upstream == "student" else {}
     return Sum(
-        (upstream, pinned, reason), requests=1, attempts=1, input_tokens=tokens, cost_input=cost,
+        (upstream, pinned, reason, workload, key, 0), requests=1, attempts=1, input_tokens=tokens, cost_input=cost,
         baseline=prompt + answer, **of_student,
     )  # fmt: skip
 
@@ -30,7 +31,7 @@ GROUPS = [
     sums("teacher", True, "pinned", cost=1000, tokens=7),
 ]
 # As GROUPS in two hours.
-HOURS = [Hour(0, 40, 80, 100, 40), Hour(1, 0, 80, 100, 0)]
+HOURS = [Hour(0, traffic(40, 80, 100), 40), Hour(1, traffic(0, 80, 100), 0)]
 
 
 def test_pinned_traffic_is_excluded_from_baseline_and_spend() -> None:
@@ -80,7 +81,7 @@ def test_hosting_without_traffic_is_a_loss() -> None:
 def test_sums_add_up() -> None:
     total = add(GROUPS)
     assert (total.requests, total.tokens, total.cost, total.baseline) == (4, 1_000_021, 1040, 400)
-    assert total.traffic == Traffic(40, 160, 200)
+    assert traffic_of(GROUPS, BY) == traffic(40, 160, 200)
 
 
 def test_payback_without_hosting_or_before_it_began() -> None:

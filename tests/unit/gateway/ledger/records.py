@@ -28,6 +28,7 @@ def record(
     reason: Reason = Reason.EASY,
     complete: bool = True,
     attempts: int = 1,
+    workload: str = "default",
 ) -> RequestRecord:
     """One settled request; of several attempts all but the last failed and cost nothing."""
     paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money, 0, 0)
@@ -57,6 +58,7 @@ def record(
         seconds=0.3,
         baseline_input=of_student // 4,
         baseline_output=of_student // 2,
+        workload=workload,
     )
 
 

@@ -14,9 +14,10 @@ from tests.unit.gateway.ledger.records import record
 
 def test_priced_pairs_are_read_newest_first_and_before_a_moment(ledger: Ledger) -> None:
     for at, key in ((HOUR, "team-a"), (2 * HOUR, ""), (3 * HOUR, "team-b")):
-        pair = Pair(f"{at:032x}", at, 0.1, None, "0" * 12, 0.5, 1.0, 5, 7, 4.0, 10, 20, 30, 40, key)
+        pair = Pair(f"{at:032x}", at, 0.1, None, "0" * 12, 0.5, 1.0, 65, 7, 4.0, 10, 20, 30, 40, key, "support")
         ledger.settle(msgspec.structs.replace(record(at=at, reason=Reason.SHADOW), pair=pair))
     assert ledger.flush(20)
-    assert ledger.priced_pairs() == [PricedPair(key, 10, 20, 30, 40, 4.0) for key in ("team-b", "", "team-a")]
+    expected = [PricedPair(key, 10, 20, 30, 40, 4.0, "support", 2) for key in ("team-b", "", "team-a")]
+    assert ledger.priced_pairs() == expected
     assert [pair.key for pair in ledger.priced_pairs(3 * HOUR)] == ["", "team-a"]
     assert len(ledger.compared(0)) == 3

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from breakeven.gateway.accounting.record import Pair
 from breakeven.gateway.economics.periods import HOUR
-from breakeven.gateway.economics.statement import state
+from breakeven.gateway.economics.statement import BY, state
 from breakeven.gateway.economics.totals import COUNTS, MONEY, Sum
+from breakeven.gateway.economics.traffic import together
 from breakeven.gateway.ledger import Investment, Ledger
 from breakeven.gateway.ledger.rows import KEYS
 from breakeven.gateway.ledger.statements import comparisons, grouped, read
@@ -34,6 +35,8 @@ def filled(ledger: Ledger) -> Ledger:
                 route=route,
                 pinned=index % 7 == 0,
                 key=("team-a", "team-b", None)[index % 3],
+                workload=("default", "support")[index % 5 == 0],
+                output=(5, 100, 1000, 5000)[index // 3 % 4],
                 reason=Reason.EASY if route is Route.STUDENT else Reason.DIFFICULT,
                 complete=index % 11 != 0,
                 attempts=1 + index % 2,
@@ -117,23 +120,35 @@ def test_cached_tokens_are_clamped_to_prompt_tokens(ledger: Ledger) -> None:
 
 def test_hours_are_the_sums_of_routed_traffic(filled: Ledger) -> None:
     for until in (None, 3 * HOUR, 3 * HOUR + HOUR // 2, 3 * HOUR + 1, 0, -5):
-        expected: dict[int, list[int]] = {}
-        for one in filled.sums(("hour", "pinned"), None, until):
-            money = expected.setdefault(int(str(one.group[0])), [0, 0, 0, 0])
-            if not one.group[1]:
-                money[0] += one.baseline - one.baseline_input - one.baseline_output
-                money[1] += one.baseline_input
-                money[2] += one.baseline_output
-                money[3] += one.cost
-        assert filled.hours(until) == [(hour, *money) for hour, money in sorted(expected.items())]
-    assert all(sum(column) > 0 for column in list(zip(*filled.hours(), strict=True))[1:])
+        for keys in ((), ("team-b",)):
+            known: dict[int, int] = {}
+            spend: dict[int, int] = {}
+            student: dict[int, dict[tuple[str, str, int], tuple[int, int]]] = {}
+            for one in filled.sums(("hour", "pinned", "workload", "key", "size"), None, until):
+                hour, pinned, workload, key, size = one.group
+                at = int(str(hour))
+                spend[at] = spend.get(at, 0) + (0 if pinned else one.cost)
+                known[at] = known.get(at, 0) + one.baseline - one.baseline_input - one.baseline_output
+                if one.baseline_input:
+                    # Only the keys asked for are apart, and only in the default workload.
+                    own = str(key) if workload == "default" and key in keys else ""
+                    before = student.setdefault(at, {}).setdefault((str(workload), own, int(str(size))), (0, 0))
+                    sums = before[0] + one.baseline_input, before[1] + one.baseline_output
+                    student[at][str(workload), own, int(str(size))] = sums
+            expected = [(at, (known[at], student.get(at, {})), spend[at]) for at in sorted(spend)]
+            assert filled.hours(until, keys) == expected
+    strata = together(hour.traffic for hour in filled.hours(None, ("team-b",))).student
+    assert {(of.workload, of.size) for of in strata} == {
+        (of, size) for of in ("default", "support") for size in (1, 2, 3, 4)
+    }
+    assert {of.key for of in strata} == {"", "team-b"}
 
 
 def test_metrics_and_report_have_the_same_statement(filled: Ledger) -> None:
     compared(filled)
     filled.invest(Investment("data", 5, 3 * 10**11))
     now = 40 * HOUR
-    groups = filled.sums(("upstream", "pinned", "reason"))
+    groups = filled.sums(BY)
     expected = state(
         groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now,
         comparisons=comparisons(filled, now),
@@ -167,6 +182,28 @@ def test_a_key_with_enough_pairs_has_a_ratio_of_its_own(filled: Ledger) -> None:
     by_key = {total.group: (total, baseline) for total, baseline in grouped(filled, ["key"], 40 * HOUR, None, None)}
     for key, ratio in (("team-a", 0.5), ("team-b", 1.5)):
         total, baseline = by_key[key,]
-        known, input, output = total.traffic
         assert baseline is not None
-        assert baseline.value == pytest.approx(known + input + ratio * output, abs=1)
+        # But not in a workload of its own, which is one whoever sends it.
+        (named,) = (one for one in filled.sums(("key", "workload")) if one.group == (key, "support"))
+        output = ratio * (total.baseline_output - named.baseline_output) + named.baseline_output
+        assert baseline.value == pytest.approx(total.baseline - total.baseline_output + output, abs=4)
+
+
+def test_the_parts_by_workload_key_and_any_group_add_up_to_the_statement(filled: Ledger) -> None:
+    compared(filled)
+    filled.invest(Investment("data", 5, 3 * 10**11))
+    statement = read(filled, 40 * HOUR).statement
+    assert statement.baseline is not None
+    assert statement.savings is not None
+    for parts in (statement.by_workload, statement.by_key):
+        assert len(parts) > 1
+        assert sum(one.spend for one in parts) == statement.routed_spend
+        assert sum(one.hosting for one in parts) == statement.hosting
+        savings = [one.savings for one in parts if one.savings is not None]
+        assert sum(one.value for one in savings) == pytest.approx(statement.savings.value, abs=10)
+        assert all(one.low <= one.value <= one.high for one in savings)
+    assert [one.name for one in statement.by_workload] == ["default", "support"]
+    assert {one.name for one in statement.by_key} == {"team-a", "team-b", "(none)"}
+    for by in (["day"], ["reason", "key"], ["workload"], ["endpoint", "workload", "key"]):
+        found = [one.baseline.value for one in grouped(filled, by, 40 * HOUR, None, None) if one.baseline is not None]
+        assert sum(found) == pytest.approx(statement.baseline.value, abs=20)

@@ -13,7 +13,7 @@ import pytest
 from breakeven.gateway.accounting.prices import Cost
 from breakeven.gateway.accounting.record import AttemptRecord, Endpoint, Outcome, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.config.schema import ClientKey
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.limits.rate_limits import Quotas, WindowStore

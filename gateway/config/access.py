@@ -1,0 +1,53 @@
+"""The sections of breakeven.yaml on who may use the gateway: client keys and the operators' key."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from breakeven.gateway.config.types import Section, Usd
+
+WORKLOAD = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+class ClientKey(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the key in the ledger and the log.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
+    requests_per_minute: int | None = Field(None, ge=1, description="Maximum requests per minute; above it: 429.")
+    tokens_per_minute: int | None = Field(None, ge=1, description="Maximum tokens per minute; once used: 429.")
+    monthly_budget_usd: Usd | None = Field(None, description="Budget in USD per calendar month (UTC).")
+    over_budget: Literal["refuse", "student"] = Field(
+        "refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
+    )
+
+    workload: str | None = Field(
+        None,
+        pattern=WORKLOAD,
+        description="Workload of requests that name none with `x-breakeven-workload`; null: `default`.",
+    )
+
+    @functools.cached_property
+    def limited(self) -> bool:
+        """Whether the key has any limit, so that its usage must be counted."""
+        limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)
+        return any(limit is not None for limit in limits)
+
+
+class Auth(Section):
+    keys: list[ClientKey] = Field([], description="Client API keys; empty: no keys, loopback addresses only.")
+
+    @field_validator("keys")
+    @classmethod
+    def _names_differ(cls, value: list[ClientKey]) -> list[ClientKey]:
+        names = [key.name for key in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two keys have the same name")
+        return value
+
+
+class Admin(Section):
+    key_env: str = Field(
+        "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; not set: no /admin."
+    )
