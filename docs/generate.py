@@ -161,8 +161,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
     from breakeven.gateway.economics.baseline import Estimate
     from breakeven.gateway.economics.quality import Compared, output_ratio, retention
-    from breakeven.gateway.economics.statement import Statement
     from breakeven.gateway.economics.shares import Share
+    from breakeven.gateway.economics.statement import Statement
     from breakeven.gateway.economics.totals import Sum
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality

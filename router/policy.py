@@ -36,6 +36,7 @@ class Reason(StrEnum):
     FALLBACK = "fallback"
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
+    NO_STUDENT = "no_student"
     # Not a client's request: the teacher's answer to a prompt that the student had answered, for comparison.
     SHADOW = "shadow"
 

@@ -1,9 +1,10 @@
-"""Bootstrap confidence intervals: the percentile bootstrap over rows (Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993, chapter 13).
+"""Confidence intervals: of a proportion, and by the percentile bootstrap over rows (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13).
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -40,3 +41,14 @@ def ratio_of_means(numerator: Array, denominator: Array, *, resamples: int, seed
         ratios = numerator[drawn].mean(axis=1) / denominator[drawn].mean(axis=1)
     whole = denominator.mean()
     return percentile_interval(float(numerator.mean() / whole) if whole else 0.0, ratios)
+
+
+def proportion(count: int, of: int) -> Interval:
+    """The share `count` of `of` (at least 1), with Wilson's score interval (Journal of the American Statistical
+    Association 22, 1927).
+    """
+    z = NormalDist().inv_cdf(0.975)
+    share, more = count / of, z * z / of
+    middle = (share + more / 2) / (1 + more)
+    half = z / (1 + more) * (share * (1 - share) / of + more / (4 * of)) ** 0.5
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))

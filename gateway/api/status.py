@@ -48,7 +48,7 @@ class Readiness(Schema):
     status: Literal["ready", "draining", "both upstreams are down"] = Field(
         description="Anything but ready comes with HTTP status 503; draining: the process is shutting down."
     )
-    student: Literal["up", "down"] = Field(description="down: its circuit breaker is open.")
+    student: Literal["up", "down", "not configured"] = Field(description="down: its circuit breaker is open.")
     teacher: Literal["up", "down"] = Field(description="down: its circuit breaker is open.")
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
     config: Literal["in force", "wrong, the one before stays"] = Field(
@@ -92,12 +92,16 @@ async def readyz(now: Now, response: Response) -> Readiness:
     response.status_code = 200 if ready else 503
     return Readiness(
         status="draining" if now.state.draining else "ready" if ready else "both upstreams are down",
-        student="up" if up[Route.STUDENT] else "down",
+        student=_state(up.get(Route.STUDENT)),
         teacher="up" if up[Route.TEACHER] else "down",
         router=now.artifact.hash,
         config="in force" if not now.state.config_faults else "wrong, the one before stays",
         config_faults=list(now.state.config_faults),
     )
+
+
+def _state(up: bool | None) -> Literal["up", "down", "not configured"]:
+    return "not configured" if up is None else "up" if up else "down"
 
 
 @router.get(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.router.model.artifact import load
-from breakeven.router.policy import Capabilities, Policy, Route, decide
+from breakeven.router.policy import Capabilities, Policy, Reason, Route, decide
 from breakeven.router.text import read_chat
 
 
@@ -23,10 +23,9 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         threshold = config.routing.threshold if config is not None else 0.5
     novelty_threshold = config.routing.novelty_threshold if config is not None else 1.0
     student = Capabilities(frozenset({"text"}), tools=True, context_window=None)
-    if config is not None:
-        student = Capabilities(
-            frozenset(config.student.modalities), config.student.tools, config.student.context_window
-        )
+    section = config.student if config is not None else None
+    if section is not None:
+        student = Capabilities(frozenset(section.modalities), section.tools, section.context_window)
     conversation = read_chat([{"role": "user", "content": prompt}])
     decision = decide(
         conversation,
@@ -39,8 +38,9 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
     )
     # Scored even where a rule ahead of the score made the decision, to show what the score would have been.
     seen = loaded.assess(conversation.text)
-    yield f"route      {decision.route}"
-    yield f"reason     {decision.reason}"
+    alone = config is not None and section is None
+    yield f"route      {Route.TEACHER if alone else decision.route}"
+    yield f"reason     {Reason.NO_STUDENT if alone else decision.reason}"
     yield f"score      {seen.score:.6f}"
     yield f"threshold  {threshold:g}"
     yield f"novelty    {seen.novelty:.6f} (novel at {novelty_threshold:g} or above)"

@@ -46,11 +46,13 @@ def report(
         raise ValueError("--since must be before --until")
     names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     now = time.time_ns() // 1000
-    with read_ledger(load_config(config)) as ledger:
+    settings = load_config(config)
+    with read_ledger(settings) as ledger:
         books = read(ledger, now, start, end)
         groups = grouped(ledger, names, now, start, end) if names else []
         reported = ledger.reported(start, end)
-        found = reporting.Report(books, names, groups, ledger.investments(), ledger.contradictions(now), reported)
+        sets, has_student = ledger.contradictions(now), settings.student is not None
+        found = reporting.Report(books, names, groups, ledger.investments(), sets, reported, has_student)
     if chart:
         charts.require(books)
     if png is not None:

@@ -111,6 +111,8 @@ def plan(
         raise ValueError("--since and --until are options of --from-ledger")
     dataset = (examples, example_input_tokens, example_output_tokens)
     costs = OneTimeCosts(*dataset, training_usd, evaluation_usd, labour_usd, tuple(investment_usd or ()))
+    if source is not None:
+        costs = source.fill_costs(costs)
     _print(economics.plan(assumptions(traffic, costs)), source, traffic, plot, as_json)
 
 
@@ -120,13 +122,16 @@ def _source(context: typer.Context, config: Path, since: str | None, until: str 
     from breakeven.gateway.ledger import monthly
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.reports.plan_from_ledger import Source
+    from breakeven.gateway.reports.resemblance import EARLIER, NEWEST, resemblance
 
     settings, now = load_config(config), time.time_ns() // 1000
     start, end = parse_moment("--since", since), parse_moment("--until", until)
     with read_ledger(settings) as ledger:
         found = monthly.read(ledger, now, start, end)
+        texts = ledger.stored_prompts(found.since, found.until, NEWEST + EARLIER)
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return Source(found, settings, now, [name for name, one in sources.items() if one and one.name == "COMMANDLINE"])
+    given = [name for name, one in sources.items() if one and one.name == "COMMANDLINE"]
+    return Source(found, settings, now, given, resemblance(texts))
 
 
 def _print(made: Plan, source: Source | None, traffic: Traffic, plot: Path | None, as_json: bool) -> None:
@@ -136,9 +141,11 @@ def _print(made: Plan, source: Source | None, traffic: Traffic, plot: Path | Non
     if plot is not None:
         planning.draw(made, plot)
     if as_json:
-        measured = {} if source is None else {"from_ledger": plan_from_ledger.to_dict(source.monthly)}
+        measured = {} if source is None else {"from_ledger": plan_from_ledger.to_dict(source, made.assumptions)}
         typer.echo(json.dumps(planning.to_dict(made) | measured, indent=1))
         return
-    show([*(source.parts(traffic) if source else ()), *planning.render(made), planning.verdict(made)])
+    before = source.parts(traffic) if source else ()
+    after = source.conclusions(made.assumptions) if source else ()
+    show([*before, *planning.render(made), planning.verdict(made), *after])
     if plot is not None:
         typer.echo(f"plot: {plot}")

@@ -38,7 +38,7 @@ def load_config(path: Path) -> Config:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError([f"{path}: {where}not valid YAML ({getattr(error, 'problem', 'encoding')})"]) from None
     if not isinstance(document, dict):
-        raise ConfigError([f"{path}: must be a mapping with at least the keys student and teacher"])
+        raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
     try:
         config = Config.model_validate(_with_prices(document, path.resolve().parent))
     except ValidationError as error:
@@ -51,7 +51,7 @@ def check_environment(config: Config) -> None:
     reachable from other machines without client keys.
     """
     faults = []
-    for section, upstream in (("student", config.student), ("teacher", config.teacher)):
+    for section, upstream in config.upstreams.items():
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
             faults.append(
                 f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.prices import PriceChange, Prices
 from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
+from breakeven.router.policy import Route
 
 
 class Server(Section):
@@ -216,7 +217,11 @@ class Config(Section):
     """A whole breakeven.yaml, validated. Its sections are described by its fields."""
 
     server: Server = Field(Server(), description="The gateway's HTTP server.")
-    student: Student = Field(description="The self-hosted distilled model on vLLM.")
+    student: Student | None = Field(
+        None,
+        description="The self-hosted distilled model on vLLM; without it everything goes to the teacher, and is "
+        "recorded and accounted.",
+    )
     teacher: Teacher = Field(description="The API that the student was distilled from.")
     routing: Routing = Field(Routing(), description="How the upstream of a request is chosen.")
     economics: Economics = Field(Economics(), description="Investment and start of hosting.")
@@ -233,7 +238,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:
-        since, changes = self.economics.hosting_since, self.student.hosting_changes
+        since, changes = self.economics.hosting_since, self.student.hosting_changes if self.student else []
         if since is not None and changes and changes[0].since <= since:
             raise ValueError("student.hosting_changes[0].since: must come after economics.hosting_since")
         return self
@@ -241,9 +246,31 @@ class Config(Section):
     @model_validator(mode="after")
     def _upstreams_differ(self) -> Config:
         reserved = {"auto", "student", "teacher"}
-        for name, upstream in (("student", self.student), ("teacher", self.teacher)):
+        for name, upstream in self.upstreams.items():
             if upstream.model in reserved - {name} or upstream.model.startswith("auto@"):
                 raise ValueError(f"{name}.model: {upstream.model!r} is reserved here; rename the model at the upstream")
-        if self.student.model == self.teacher.model:
+        if self.student is not None and self.student.model == self.teacher.model:
             raise ValueError("student.model and teacher.model are the same; rename one, so that clients can select it")
         return self
+
+    @model_validator(mode="after")
+    def _student_is_there(self) -> Config:
+        if self.student is None:
+            needed = {
+                "shadow.rate": self.shadow.rate > 0,
+                "routing.escalation": self.routing.escalation is not None,
+                **{
+                    f"auth.keys[{index}].over_budget": key.over_budget == "student"
+                    for index, key in enumerate(self.auth.keys)
+                },
+            }
+            for path, given in needed.items():
+                if given:
+                    raise ValueError(f"{path}: needs a student; add the section student, or remove this key")
+        return self
+
+    @property
+    def upstreams(self) -> dict[Route, Student | Teacher]:
+        """The sections of the upstreams that are configured."""
+        both = {Route.STUDENT: self.student, Route.TEACHER: self.teacher}
+        return {route: section for route, section in both.items() if section is not None}

@@ -127,6 +127,18 @@ def sensitivity(
     return {(volume, share): plan(_scaled(a, volume, share)) for volume in volumes for share in shares}
 
 
+def least_student_share(a: Assumptions, months: float | None = None) -> Fraction | None:
+    """The smallest student's share of the tokens, in whole percents, at which distilling pays: at all, or within so
+    many months at the higher one-time cost. None where it does at no share.
+    """
+    for percent in range(1, 101):
+        made = plan(msgspec.structs.replace(a, teacher_share=1 - Fraction(percent, 100)))
+        paid = made.payback_high
+        if made.pays and (months is None or (paid is not None and paid <= months)):
+            return Fraction(percent, 100)
+    return None
+
+
 def _scaled(a: Assumptions, volume: Fraction, share: Fraction) -> Assumptions:
     return msgspec.structs.replace(
         a,

@@ -200,6 +200,10 @@ class Ledger:
         """Stored prompts and how many are repeated; see `outcomes.repeated_prompts`. Raises LedgerError."""
         return self._read(lambda connection: outcomes.repeated_prompts(connection, since, until))
 
+    def stored_prompts(self, since: int, until: int, limit: int) -> list[str]:
+        """The newest stored prompts, oldest first; see `outcomes.stored_prompts`. Raises LedgerError."""
+        return self._read(lambda connection: outcomes.stored_prompts(connection, since, until, limit))
+
     def judged(self) -> list[outcomes.Judged]:
         """Outcomes whose prompt is stored, oldest first. Raises LedgerError."""
         return self._read(outcomes.judged)

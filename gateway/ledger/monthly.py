@@ -23,9 +23,9 @@ class Tokens(NamedTuple):
 class Monthly(NamedTuple):
     """Traffic of `days` whole days in [since, until), microseconds since the epoch, scaled to a month of 730 hours.
 
-    `requests` were answered in the period itself, `by_key` and `total` are scaled to a month. `usage_missing` attempts
-    have no complete usage, so that what they lack is not included. Of the period's `prompts` stored prompts `repeated`
-    are equal to an earlier one of the period.
+    `requests` were answered in the period itself, `by_key`, `by_workload` and `total` are scaled to a month.
+    `usage_missing` attempts have no complete usage, so that what they lack is not included. Of the period's `prompts`
+    stored prompts `repeated` are equal to an earlier one of the period.
     """
 
     since: int
@@ -34,6 +34,7 @@ class Monthly(NamedTuple):
     requests: int
     usage_missing: int
     by_key: dict[str, Tokens]
+    by_workload: dict[str, Tokens]
     prompts: int
     repeated: int
 
@@ -61,19 +62,18 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
             "hours of it; wait, or choose a longer period with --since and --until"
         )
     begin = end - days * DAY
-    found = [one for one in ledger.sums(("key", "route", "upstream", "reason"), begin, end) if _answered(one)]
+    sums = ledger.sums(("key", "workload", "route", "upstream", "reason"), begin, end)
+    found = [one for one in sums if _answered(one)]
     if not any(one.requests for one in found):
         raise ValueError(f"--from-ledger: no request was answered in the last {days} whole days of the period")
-    by_key: dict[str, list[Sum]] = {}
-    for one in found:
-        by_key.setdefault(str(one.group[0]), []).append(one)
     return Monthly(
         begin,
         end,
         days,
         sum(one.requests for one in found),
         sum(one.usage_missing for one in found),
-        {key: _scaled(sums, days) for key, sums in sorted(by_key.items())},
+        _by(found, 0, days),
+        _by(found, 1, days),
         *ledger.repeated_prompts(begin, end),
     )
 
@@ -82,8 +82,15 @@ def _answered(one: Sum) -> bool:
     """Whether these are attempts that answered: not those before a fallback or an escalation, and not shadow traffic,
     which the teacher alone would not have.
     """
-    _, route, upstream, reason = one.group
+    _, _, route, upstream, reason = one.group
     return route == upstream and reason != Reason.SHADOW
+
+
+def _by(found: list[Sum], column: int, days: int) -> dict[str, Tokens]:
+    parts: dict[str, list[Sum]] = {}
+    for one in found:
+        parts.setdefault(str(one.group[column]), []).append(one)
+    return {name: _scaled(sums, days) for name, sums in sorted(parts.items())}
 
 
 def _scaled(sums: list[Sum], days: int) -> Tokens:

@@ -127,6 +127,13 @@ def repeated_prompts(connection: Connection, since: int, until: int) -> tuple[in
     return every, every - different
 
 
+def stored_prompts(connection: Connection, since: int, until: int, limit: int) -> list[str]:
+    """The newest `limit` prompts stored in [since, until), microseconds since the epoch, oldest first."""
+    c = prompts.c
+    newest = select(c.text).where(c.at >= since, c.at < until).order_by(c.at.desc(), c.request).limit(limit)
+    return list(reversed(connection.scalars(newest).all()))
+
+
 def judged(connection: Connection) -> list[Judged]:
     """The newest outcomes whose prompt is stored, at most 200,000, oldest first."""
     c = outcomes.c

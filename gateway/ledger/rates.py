@@ -54,6 +54,8 @@ def enter(connection: Connection, config: Config, now: int) -> None:
 def hosting_schedule(config: Config, start: int) -> list[Rate]:
     """The config's hosting rates in chronological order; the first one holds from `start`, microseconds."""
     student = config.student
+    if student is None:
+        return [Rate(start, 0)]
     first = Rate(start, picodollars(student.hosting_usd_per_hour) * student.hosting_replicas)
     changes = [
         Rate(micros(change.since), picodollars(change.usd_per_hour) * change.replicas)

@@ -84,7 +84,7 @@ class Publisher:
 
     def publish(self) -> None:
         """Write the current state to the shared files."""
-        for route, upstream in self._upstreams.items():
+        for route, upstream in tuple(self._upstreams.items()):
             self._in_flight.labels(route).set(upstream.in_flight)
             self._circuit.labels(route).set(int(upstream.breaker.open))
         self._pending.set(self._ledger.pending)

@@ -237,7 +237,7 @@ class UpstreamCollector(Collector):
             "1 while the upstream's circuit breaker is open after failures, 0 while it is closed.",
             labels=["upstream"],
         )
-        for route, upstream in self._upstreams.items():
+        for route, upstream in tuple(self._upstreams.items()):
             in_flight.add_metric([route], upstream.in_flight)
             circuit.add_metric([route], int(upstream.breaker.open))
         return (in_flight, circuit)

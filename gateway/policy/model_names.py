@@ -24,13 +24,13 @@ def resolve(name: str | None, config: Config) -> Target:
         return Target(None, None)
     if name.startswith("auto@"):
         return Target(None, _threshold(name))
-    if name in (Route.STUDENT, config.student.model):
-        return Target(Route.STUDENT, None)
     if name in (Route.TEACHER, config.teacher.model):
         return Target(Route.TEACHER, None)
+    if config.student is not None and name in (Route.STUDENT, config.student.model):
+        return Target(Route.STUDENT, None)
     raise RequestError(
         404,
-        "The model does not exist here; use auto, auto@0.35, student, teacher, or a name listed by GET /v1/models.",
+        "The model does not exist here; use auto, auto@0.35, or another name that GET /v1/models lists.",
         param="model",
         code="model_not_found",
     )
@@ -38,7 +38,8 @@ def resolve(name: str | None, config: Config) -> Target:
 
 def names(config: Config) -> tuple[str, ...]:
     """All names that `resolve` knows, apart from `auto@` with a threshold; each once."""
-    return tuple(dict.fromkeys(("auto", "student", "teacher", config.student.model, config.teacher.model)))
+    own = (upstream.model for upstream in config.upstreams.values())
+    return tuple(dict.fromkeys(("auto", *map(str, config.upstreams), *own)))
 
 
 def _threshold(name: str) -> float:

@@ -66,7 +66,7 @@ def target(services: Services, adapter: Adapter, body: Body) -> model_names.Targ
     threshold or type.
     """
     named = model_names.resolve(body.get("model", str, "a string"), services.config)
-    if named.pin is None and adapter.unrouted is not None:
+    if named.pin is None and adapter.unrouted in services.upstreams:
         return model_names.Target(adapter.unrouted, None)
     return named
 

@@ -124,18 +124,22 @@ def decision_for(
     policy = services.policy
     if wanted.threshold is not None:
         policy = policy._replace(threshold=wanted.threshold)
-    limit = adapter.max_output_tokens(body)
+    limit, student = adapter.max_output_tokens(body), services.student
     try:
         conversation = adapter.conversation(body)
+        before = held(conversation, policy)
+        if student is None:
+            reason = Reason.NO_STUDENT if wanted.pin is None else Reason.PINNED
+            return Decision(Route.TEACHER, reason, None, policy.threshold, None)
         return decide(
             conversation,
             pin=wanted.pin,
             policy=policy,
-            student=services.student,
+            student=student,
             max_output_tokens=limit,
             available=_BOTH if available is None else available,
             assess=services.artifact.assess,
-            held=held(conversation, policy),
+            held=before,
             band=services.artifact.noise,
         )
     except Exception as error:  # a bug in the router must not fail the request

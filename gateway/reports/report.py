@@ -27,7 +27,7 @@ class Report(NamedTuple):
 
     `groups` are sums for each value of `by`, which names what they are grouped by; both are empty without grouping.
     `price_sets` counts the different sets of prices and hosting rates with which gateways write to the ledger.
-    `reported` has the provider's own prices of the period.
+    `reported` has the provider's own prices of the period; `has_student` is whether the config has a student.
     """
 
     books: Books
@@ -36,6 +36,7 @@ class Report(NamedTuple):
     investments: Sequence[Investment]
     price_sets: int
     reported: Reported = Reported(0, 0, 0)
+    has_student: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""

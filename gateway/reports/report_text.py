@@ -23,7 +23,12 @@ def lines(report: Report) -> Iterator[Table | str]:
     """All tables and sentences of the report, in the order in which they are printed."""
     statement = report.books.statement
     yield from render(statement)
-    if statement.pairs_needed:
+    if not report.has_student:
+        yield (
+            "Only a teacher is configured: it answers everything, and nothing is saved. `breakeven plan --from-ledger` "
+            "says from this traffic whether a student would pay."
+        )
+    elif statement.pairs_needed:
         yield (
             f"The answer lengths of the teacher are not known yet: {statement.pairs_needed} more comparisons are "
             "needed, which shadow traffic makes; set shadow: {rate: 0.02} in the config, for example."
@@ -32,7 +37,8 @@ def lines(report: Report) -> Iterator[Table | str]:
         if len(found) > 1:
             yield render_shares(name, found)
     yield from describe_investments(report.investments)
-    yield describe_break_even(report.books)
+    if report.has_student or statement.investment > 0:
+        yield describe_break_even(report.books)
     yield from describe_quality(report.books)
     if report.reported.difference:
         yield describe_reported(report.reported)
@@ -151,14 +157,13 @@ def describe_quality(books: Books) -> list[str]:
 
 def _money(statement: Statement) -> list[tuple[str, str]]:
     traffic = statement.traffic
+    # Where the student answered nothing there is nothing to estimate.
+    needed = statement.pairs_needed if traffic.student else 0
     rows = [
-        (
-            "baseline: all sent to the teacher",
-            _estimate(statement.baseline, traffic.upper_bound, statement.pairs_needed),
-        ),
+        ("baseline: all sent to the teacher", _estimate(statement.baseline, traffic.upper_bound, needed)),
         ("teacher spend", dollars(statement.routed_spend)),
         ("hosting accrued", dollars(statement.hosting)),
-        ("savings", _estimate(statement.savings, statement.savings_upper_bound, statement.pairs_needed)),
+        ("savings", _estimate(statement.savings, statement.savings_upper_bound, needed)),
     ]
     if statement.pinned_spend:
         rows.append(("pinned teacher spend, not included", dollars(statement.pinned_spend)))
@@ -171,6 +176,8 @@ def _money(statement: Statement) -> list[tuple[str, str]]:
 
 
 def _estimate(estimate: Estimate | None, at_most: int, needed: int) -> str:
+    if estimate is None and not needed:
+        return dollars(at_most)
     if estimate is None:
         return f"at most {dollars(at_most)}: answer length not measured yet, {needed} more comparisons"
     low, high = dollars(estimate.low), dollars(estimate.high)

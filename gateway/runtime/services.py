@@ -99,10 +99,7 @@ class Services:
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
         """Build the services of a config. Opens no connection: call `start` of each upstream for that."""
         registry = CollectorRegistry()
-        upstreams = {
-            Route.STUDENT: Upstream(Route.STUDENT, config.student),
-            Route.TEACHER: Upstream(Route.TEACHER, config.teacher),
-        }
+        upstreams = {route: Upstream(route, section) for route, section in config.upstreams.items()}
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
         exported_upstreams = dict(upstreams)
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
@@ -127,15 +124,15 @@ class Services:
 
         An upstream whose config section is unchanged is kept with its connections; others are new and not started.
         """
-        sections = {Route.STUDENT: config.student, Route.TEACHER: config.teacher}
+        upstreams = {}
+        for route, section in config.upstreams.items():
+            before = self.upstreams.get(route)
+            upstreams[route] = before if before is not None and before.config == section else Upstream(route, section)
         return replace(
             self,
             config=config,
             artifact=artifact,
-            upstreams={
-                route: self.upstreams[route] if self.upstreams[route].config == section else Upstream(route, section)
-                for route, section in sections.items()
-            },
+            upstreams=upstreams,
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
 
@@ -156,21 +153,21 @@ class Services:
         return self.policies.active.policy
 
     @property
-    def student(self) -> Capabilities:
-        """The student's modalities, tool support and context window (tokens), which the routing rules check."""
-        return Capabilities(
-            frozenset(self.config.student.modalities),
-            self.config.student.tools,
-            self.upstreams[Route.STUDENT].context_window,
-        )
+    def student(self) -> Capabilities | None:
+        """The student's modalities, tool support and context window (tokens), which the routing rules check; None where
+        there is only a teacher.
+        """
+        section = self.config.student
+        if section is None:
+            return None
+        window = self.upstreams[Route.STUDENT].context_window
+        return Capabilities(frozenset(section.modalities), section.tools, window)
 
     @property
     def available(self) -> frozenset[Route]:
         """The upstreams that accept a request now: circuit not open, and below their concurrency limit."""
-        student, teacher = self.upstreams[Route.STUDENT].available, self.upstreams[Route.TEACHER].available
-        if student and teacher:
-            return _BOTH
-        return frozenset(route for route, there in ((Route.STUDENT, student), (Route.TEACHER, teacher)) if there)
+        found = [route for route, upstream in self.upstreams.items() if upstream.available]
+        return _BOTH if len(found) == len(_BOTH) else frozenset(found)
 
     @property
     def price(self) -> Price:

@@ -78,7 +78,7 @@ class Current:
             config, artifact = await asyncio.to_thread(self._load, self._read, old)
             new = old.with_config(config, artifact)
             for route, upstream in new.upstreams.items():
-                if upstream is not old.upstreams[route]:
+                if upstream is not old.upstreams.get(route):
                     await upstream.start()
         except BreakevenError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
@@ -87,13 +87,16 @@ class Current:
             _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
             return False
         self.services = new
+        # In place and never empty: a scrape may be reading it.
+        for route in set(new.state.exported_upstreams) - set(new.upstreams):
+            del new.state.exported_upstreams[route]
         new.state.exported_upstreams.update(new.upstreams)
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         _log.info("the config was reloaded")
         for route, upstream in old.upstreams.items():
-            if upstream is not new.upstreams[route]:
+            if upstream is not new.upstreams.get(route):
                 task = asyncio.create_task(_close_when_idle(upstream))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
@@ -102,8 +105,8 @@ class Current:
     async def learn_context_window(self) -> None:
         """Until cancelled: fetch the student's context window from its server while it is not known."""
         while True:
-            student = self.services.upstreams[Route.STUDENT]
-            if student.context_window is None:
+            student = self.services.upstreams.get(Route.STUDENT)
+            if student is not None and student.context_window is None:
                 student.context_window = await student.fetch_context_window()
             await asyncio.sleep(_WINDOW_RETRY_SECONDS)
 

@@ -102,8 +102,8 @@ class Supervisor:
 def divide_limits(config: Config, workers: int) -> Config:
     """The config of one of `workers` processes: `max_concurrency` of each upstream divided by them, rounded up."""
     parts = {
-        name: section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
-        for name, section in (("student", config.student), ("teacher", config.teacher))
+        str(route): section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
+        for route, section in config.upstreams.items()
     }
     return config.model_copy(update=parts)
 

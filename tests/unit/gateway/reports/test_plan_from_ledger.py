@@ -116,6 +116,39 @@ def test_what_was_taken_from_where(config: Path) -> None:
     assert "Distilling pays" in done.stdout
 
 
+def test_from_which_share_a_student_pays(config: Path) -> None:
+    """The teacher alone costs 6.57 + 4.38 + 0.438 USD a month, two replicas at 1 USD an hour much more."""
+    made = json.loads(plan(config, "--json").stdout)
+    assert made["from_ledger"]["least_student_share"] == {"at_all": None, "in_a_year": None}
+    assert made["from_ledger"]["common_share"] is None
+    # 11.388 USD a month: hosting of 3.65 is earned with 33% of it; 40 more in a year with 62%.
+    options = ("--hosting-usd-per-hour", "0.0025", "--investment-usd", "40")
+    done = plan(config, *options)
+    assert "A student pays from 33% of the tokens on; it is paid back within 12 months from 62%." in done.stdout
+    found = json.loads(plan(config, *options, "--json").stdout)["from_ledger"]
+    assert found["least_student_share"] == {"at_all": 0.33, "in_a_year": 0.62}
+    assert "it takes 300 stored prompts in the period (ledger.store_prompts: true), and there are 5." in done.stdout
+    assert "Retention: not measured yet." in done.stdout
+    # 1,000 prompt tokens and 100 of the answer, uncached.
+    assert found["example_usd"] == "0.021000000000"
+    assert "the teacher's answers to 1,000 more prompts like these cost $21.00;" in done.stdout
+    examples = json.loads(plan(config, "--examples", "100", "--json").stdout)
+    assert examples["one_time_usd"]["data, 100 examples"] == ["2.100000000000"] * 2
+
+
+def test_what_is_common(tmp_path: Path) -> None:
+    words = ["alder", "beech", "cedar", "elm", "fir", "gum", "hazel", "ivy", "juniper", "kapok"]
+    prompts = [f"Where does the {words[n % 10]} number {n} grow best in spring?" for n in range(300)]
+    path = filled(tmp_path, traffic(), prompts)
+    path.write_text(path.read_text().replace("hosting_usd_per_hour: 1", "hosting_usd_per_hour: 0.0001"))
+    done = plan(path)
+    assert "of the newest 100 prompts" in done.stdout
+    assert "100.0% [96.3%, 100.0%] are like one of them." in done.stdout
+    assert "If a student may answer what is alike: $11.24 saved a month, paid back after 0 months." in done.stdout
+    found = json.loads(plan(path, "--json").stdout)["from_ledger"]["common_share"]
+    assert (found["newest_prompts"], found["earlier_prompts"], found["alike"]["estimate"]) == (100, 200, 1.0)
+
+
 def test_a_period(config: Path) -> None:
     since, until = iso(FIRST - 10 * DAY), iso(FIRST + 30 * HOUR)
     found = json.loads(plan(config, "--json", "--since", since, "--until", until).stdout)["from_ledger"]
