@@ -61,10 +61,12 @@ class HostingObserver:
             self._unlock()
 
     async def _observe(self, settings: HostingObserved) -> None:
-        at, interval = time.time_ns() // 1000, round(settings.interval_seconds * 1e6)
+        interval = settings.interval_seconds
+        patience = min(_ANSWER_SECONDS, interval)
+        at = time.time_ns() // 1000
         last, self._last = self._last, None
         try:
-            seen = await sample(settings, min(_ANSWER_SECONDS, settings.interval_seconds))
+            seen = await sample(settings, patience)
         except NotObserved as error:
             if str(error) != self._fault:
                 _log.warning("the student's replicas are not observed: %s", error)
@@ -73,10 +75,11 @@ class HostingObserver:
         if self._fault is not None:
             _log.info("the student's replicas are observed again")
         self._last, self._fault = (at, seen), None
-        if last is not None and 0 < at - last[0] <= 2 * interval:
+        if last is not None and 0 < at - last[0] <= 2e6 * interval:
             self._spans.append(Span(last[0], at, last[1].replicas, last[1].busy, last[1].active(seen)))
         if self._spans:
-            await asyncio.to_thread(self._store, at + 3 * interval)
+            # Later than any sample that still counts for the time since this one is stored.
+            await asyncio.to_thread(self._store, at + round(1e6 * (3 * interval + 2 * patience)))
 
     def _store(self, due: int) -> None:
         try:

@@ -100,7 +100,7 @@ def read_prometheus(body: bytes) -> float:
         kind, result = answer["data"]["resultType"], answer["data"]["result"]
         rows = [result] if kind == "scalar" else [row["value"] for row in result]
         values = [float(value) for _, value in rows]
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError):
         raise ValueError("has an answer that is not Prometheus'; check prometheus_url") from None
     if len(values) != 1:
         what = f"{len(values)} series; put sum() around it" if values else "no series; check its names and labels"

@@ -57,7 +57,7 @@ function fact([name, value, note, sign]) {
 
 // What the cost of hosting rests on.
 function hostingBasis(observed) {
-  if (observed.share === null) return "hours of the schedule; replicas not measured yet";
+  if (observed.share === null) return "hours of the schedule; replicas are not observed";
   const idle = observed.idle_share === null ? "" : `, ${percent(observed.idle_share)} idle`;
   return `${percent(observed.share)} of the hours observed: ${fixed(observed.mean_replicas, 2)} replicas on average${idle}`;
 }
