@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expressions import BASELINE, SAVINGS, TEACHER, per_million, rate, saving
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, timeseries
 from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, job, lines, row
 
 
@@ -69,6 +69,17 @@ def add_totals(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 low=0,
             )
         )
+        .with_panel(_shares("workload", "Workloads are named in x-breakeven-workload or by the client key."))
+        .with_panel(_shares("key", "Keys are those of the config; (none) is traffic without a key."))
+    )
+
+
+def _shares(name: str, what: str) -> timeseries.Panel:
+    return lines(
+        f"Savings to date by {name}, estimated",
+        f"The lines add up to the savings to date; hosting is divided by the tokens that the student served. {what}",
+        [(f"max by ({name}) (breakeven_savings_by_{name}_usd{JOB})", f"{{{{{name}}}}}")],
+        "currencyUSD",
     )
 
 
