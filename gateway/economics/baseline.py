@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
-from breakeven.gateway.economics.traffic import Traffic, stratum
+from breakeven.gateway.economics.traffic import Stratum, Traffic, stratum
 
 # Fewer pairs give no figure: with heavy-tailed lengths an interval from a handful does not hold what it promises.
 LEAST_PAIRS = 50
@@ -113,6 +113,14 @@ class Ratios:
         """The value alone of `estimate`."""
         return traffic.known + _expected(self._spread(traffic))
 
+    def expected(self, traffic: Traffic) -> float:
+        """The same, not rounded."""
+        found = float(traffic.known)
+        for of, (input, output) in traffic.student.items():
+            ratio = self._ratio(of)
+            found += ratio.input * input + ratio.output * output
+        return found
+
     def relative_error(self, traffic: Traffic) -> float:
         """The standard error of `estimate` over its estimated part, the requests that the student answered."""
         spread = list(self._spread(traffic))
@@ -123,10 +131,13 @@ class Ratios:
         """Each ratio with the prompts and answers that it stands for: strata with one ratio share its error."""
         sums: dict[_Ratio, tuple[int, int]] = {}
         for of, (input, output) in traffic.student.items():
-            ratio = self._of.get(of) or self._of.get(of[:2]) or self._of[()]
+            ratio = self._ratio(of)
             before = sums.get(ratio, (0, 0))
             sums[ratio] = before[0] + input, before[1] + output
         return ((ratio, *of) for ratio, of in sums.items())
+
+    def _ratio(self, of: Stratum) -> _Ratio:
+        return self._of.get(of) or self._of.get(of[:2]) or self._of[()]
 
     def _error(self, spread: Sequence[tuple[_Ratio, int, int]]) -> float:
         """The standard error. Ratios that share no pair have independent errors; that of a whole is added as if it were

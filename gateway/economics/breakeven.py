@@ -12,7 +12,7 @@ from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
-from breakeven.gateway.economics.traffic import NO_TRAFFIC, Value, size_of, together
+from breakeven.gateway.economics.traffic import Value, size_of
 from breakeven.router.policy import Route
 
 
@@ -78,11 +78,10 @@ def payback_moment(hours: Iterable[Hour], hosting: Hosting, investment: int, now
     """
     if investment <= 0:
         return None
-    total, spend = NO_TRAFFIC, 0
+    gross = 0.0
     for hour in hours:
-        total, spend = together((total, hour.traffic)), spend + hour.spend
+        gross += ratios.expected(hour.traffic) - hour.spend
         end = min((hour.hour + 1) * HOUR, now)
-        gross = ratios.value(total) - spend
         if gross >= investment and gross - hosting.cost(0, end) >= investment:
             return end
     return None

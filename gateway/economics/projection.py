@@ -16,7 +16,7 @@ from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.totals import Hour
-from breakeven.gateway.economics.traffic import NO_TRAFFIC, Traffic, together
+from breakeven.gateway.economics.traffic import NO_TRAFFIC, together
 
 RECENT_DAYS = 28
 MIN_DAYS = 3
@@ -64,16 +64,16 @@ def points(
     hours: Iterable[Hour], hosting: Hosting, since: int, until: int, ratios: Ratios, step: int = DAY
 ) -> list[Point]:
     """One point for each step of [since, until), also without traffic; times and `step` are in microseconds."""
-    steps: dict[int, tuple[Traffic, int]] = {}
+    steps: dict[int, list[Hour]] = {}
     for hour in hours:
-        traffic, spend = steps.get(hour.hour * HOUR // step, (NO_TRAFFIC, 0))
-        steps[hour.hour * HOUR // step] = together((traffic, hour.traffic)), spend + hour.spend
+        steps.setdefault(hour.hour * HOUR // step, []).append(hour)
     found: list[Point] = []
     sum_of, paid, before = NO_TRAFFIC, 0, 0
     for index in range(min([since // step, *steps]), max([(until - 1) // step, *steps]) + 1):
         start = index * step
         end = max(start, min(start + step, until))  # the last step ends now
-        traffic, spend = steps.get(index, (NO_TRAFFIC, 0))
+        within = steps.get(index, ())
+        traffic, spend = together(hour.traffic for hour in within), sum(hour.spend for hour in within)
         accrued = hosting.cost(max(start, since), end)
         # Estimated from the sum, so that the last point is the savings of the report to the picodollar.
         sum_of, paid = together((sum_of, traffic)), paid + spend + accrued

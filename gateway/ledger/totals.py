@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter, itemgetter
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -24,7 +25,7 @@ from sqlalchemy import Integer as SqlInteger
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import COSTS, COUNTS, MONEY, STRATA, Hour, Sum, add, traffic_of
-from breakeven.gateway.economics.traffic import stratum, together, traffic
+from breakeven.gateway.economics.traffic import Stratum, Traffic, Value, stratum
 from breakeven.gateway.ledger.pruning import raw_since
 from breakeven.gateway.ledger.rows import KEYS
 from breakeven.gateway.ledger.schema import attempts, cost_of, hourly, requests
@@ -84,15 +85,7 @@ def hours(connection: Connection, until: int | None = None, keys: Collection[str
     if until is not None:
         statement = statement.where(c.hour < until // HOUR)
     rows = connection.execute(statement).all()
-    found = []
-    for hour, of in itertools.groupby(rows, key=itemgetter(0)):
-        parts = []
-        spend = 0
-        for _, workload, key, size, *values in of:
-            billed, student_input, student_output, paid = _whole([int(value) for value in values])
-            parts.append(traffic(billed, student_input, student_output, stratum(workload, key, size)))
-            spend += paid
-        found.append(Hour(hour, together(parts), spend))
+    found = [_hour(hour, of) for hour, of in itertools.groupby(rows, key=itemgetter(0))]
     if until is not None and until % HOUR:
         by = ("pinned", *STRATA)
         cut = read(connection, by, until // HOUR * HOUR, until)
@@ -103,6 +96,18 @@ def hours(connection: Connection, until: int | None = None, keys: Collection[str
                 one.group = (False, workload, key if key in keys else "", size)
             found.append(Hour(until // HOUR, traffic_of(routed, by), add(routed).cost))
     return found
+
+
+def _hour(hour: int, rows: Iterable[Sequence[Any]]) -> Hour:
+    """One hour from its rows: hour, workload, key, size class, and four amounts in two halves each."""
+    known = spend = 0
+    student: dict[Stratum, Value] = {}
+    for _, workload, key, size, *halves in rows:
+        billed, input, output, cost = _whole(halves)
+        known, spend = known + billed, spend + cost
+        if input or output:
+            student[stratum(workload, key, size)] = Value(input, output)
+    return Hour(hour, Traffic(known, student), spend)
 
 
 def _parts(group_by: Sequence[str], since: int | None, until: int | None) -> Iterator[_Part]:
@@ -132,7 +137,8 @@ def _sum(row: Sequence[object], groups: int) -> Sum:
 
 
 def _whole(halves: Sequence[int]) -> list[int]:
-    return [high * _HALF + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    # PostgreSQL's sums are decimals.
+    return [int(high) * _HALF + int(low) for high, low in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def _from_hours(group_by: Sequence[str], first: int | None, last: int | None) -> Select[tuple[object, ...]]:

@@ -29,8 +29,17 @@ from breakeven.router.policy import Route
 _log = logging.getLogger("breakeven.metrics")
 
 
+# A read that takes more CPU time than this is not repeated before it is a twentieth of the time that passed.
+_CHEAP_SECONDS = 0.1
+_SHARE = 20
+
+
 class MoneyCollector(Collector):
-    """Reads the ledger at each scrape; while it cannot be read, exports the values of the last successful read."""
+    """Reads the ledger at each scrape; while it cannot be read, exports the values of the last successful read.
+
+    A ledger of years takes seconds to read: then it is read less often, so that reading takes at most a twentieth of
+    one core.
+    """
 
     def __init__(self, ledger: Ledger, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         """`clock` gives microseconds since the epoch."""
@@ -38,14 +47,11 @@ class MoneyCollector(Collector):
         self._clock = clock
         self._now = 0
         self._last: Books | None = None
+        self._read_again = 0.0
 
     def collect(self) -> Iterator[Metric]:
-        try:
-            # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
-            self._now = max(self._now, self._clock())
-            self._last = read(self._ledger, self._now)
-        except LedgerError as error:
-            _log.error("cannot read the ledger, exporting the previous values: %s", error)
+        if self._last is None or time.monotonic() >= self._read_again:
+            self._read()
         price_sets: int | None = None
         with contextlib.suppress(LedgerError):
             price_sets = self._ledger.contradictions(self._clock())
@@ -57,6 +63,17 @@ class MoneyCollector(Collector):
             write_failures=self._ledger.write_failures,
             price_sets=price_sets,
         )
+
+    def _read(self) -> None:
+        started = time.thread_time()
+        try:
+            # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
+            self._now = max(self._now, self._clock())
+            self._last = read(self._ledger, self._now)
+        except LedgerError as error:
+            _log.error("cannot read the ledger, exporting the previous values: %s", error)
+        took = time.thread_time() - started
+        self._read_again = time.monotonic() + (_SHARE * took if took > _CHEAP_SECONDS else 0.0)
 
 
 def families(books: Books | None, *, pending: int, write_failures: int, price_sets: int | None) -> Iterator[Metric]:
