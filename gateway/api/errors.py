@@ -32,6 +32,7 @@ class ErrorResponse(Schema):
 _MEANINGS = {
     400: "A parameter or the body is wrong; `param` names the field.",
     401: "No key, or a wrong one.",
+    403: "The key may not ask for this.",
     404: "There is nothing by this name; under /admin also where no admin key is configured.",
     408: "The body did not arrive within `server.read_seconds`.",
     409: "The update was made for another router artifact than the running one.",

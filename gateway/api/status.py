@@ -14,6 +14,7 @@ from breakeven.gateway.api.errors import documented, error_content
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import OPTIONAL, client_key
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.policy import model_names
 from breakeven.router.policy import Route
 
@@ -60,21 +61,25 @@ class Readiness(Schema):
 router = APIRouter(tags=["status"], route_class=ApiRoute)
 
 
-@router.get("/v1/models", dependencies=[Security(client_key)], responses=documented(401), openapi_extra=OPTIONAL)
-async def list_models(now: Now) -> ModelList:
-    """List the model names."""
-    return ModelList(data=[Model(id=name) for name in model_names.names(now.config)])
+Key = Annotated[ClientKey | None, Security(client_key)]
+
+
+@router.get("/v1/models", responses=documented(401), openapi_extra=OPTIONAL)
+async def list_models(now: Now, key: Key) -> ModelList:
+    """List the model names that the key may use."""
+    return ModelList(data=[Model(id=name) for name in model_names.names(now.config, key)])
 
 
 @router.get(
     "/v1/models/{name:path}",
-    dependencies=[Security(client_key)],
-    responses=documented(400, 401, 404),
+    responses=documented(400, 401, 403, 404),
     openapi_extra=OPTIONAL,
 )
-async def get_model(name: Annotated[str, Path(description="What a request would send as `model`.")], now: Now) -> Model:
+async def get_model(
+    name: Annotated[str, Path(description="What a request would send as `model`.")], now: Now, key: Key
+) -> Model:
     """Look up one model name; `auto@0.35` is one, too."""
-    model_names.resolve(name, now.config)
+    model_names.resolve(name, now.config, key)
     return Model(id=name)
 
 

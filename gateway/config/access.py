@@ -21,12 +21,24 @@ class ClientKey(Section):
     over_budget: Literal["refuse", "student"] = Field(
         "refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
     )
-
+    may_pin: bool = Field(True, description="Whether it may choose the upstream by its name; else: 403.")
+    may_override: bool = Field(True, description="Whether it may set a threshold with `auto@`; else: 403.")
+    teacher: bool = Field(
+        True, description="Whether it may reach the teacher at all; else the student answers, or 403 where it cannot."
+    )
+    models: list[str] | None = Field(
+        None, description="The model names that it may send, `auto` for requests without one; null: all."
+    )
     workload: str | None = Field(
         None,
         pattern=WORKLOAD,
         description="Workload of requests that name none with `x-breakeven-workload`; null: `default`.",
     )
+
+    @functools.cached_property
+    def restricted(self) -> bool:
+        """Whether there is anything that the key may not ask for."""
+        return not (self.may_pin and self.may_override and self.teacher and self.models is None)
 
     @functools.cached_property
     def limited(self) -> bool:

@@ -173,6 +173,11 @@ class Routing(Section):
     sticky: bool = Field(True, description="Session affinity: later turns of a conversation go to the same upstream.")
     fallback: bool = Field(True, description="Try the other upstream if one fails before the first byte.")
     escalation: Escalation | None = Field(None, description="Check the start of the student's answer; null: off.")
+    aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = Field(
+        {},
+        description="Further model names and what they mean, such as `{gpt-4o: auto}`: auto, auto@0.35, student, "
+        "teacher, or an upstream's model. An upstream's own model name can be one.",
+    )
 
 
 class Economics(Section):
@@ -258,6 +263,20 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _aliases_mean_something(self) -> Config:
+        reserved = {"auto", "student", "teacher"}
+        known = {*reserved, *(upstream.model for upstream in self.upstreams.values())}
+        if self.student is None:
+            known -= {"student"}
+        for alias, meant in self.routing.aliases.items():
+            path = f"routing.aliases.{alias}"
+            if alias in reserved or alias.startswith("auto@"):
+                raise ValueError(f"{path}: this name has a meaning of its own; choose another")
+            if meant not in known and not re.fullmatch(r"auto@(0(\.\d+)?|1(\.0+)?)", meant):
+                raise ValueError(f"{path}: {meant!r} is no name here; use one of {', '.join(sorted(known))}, auto@0.35")
+        return self
+
+    @model_validator(mode="after")
     def _student_is_there(self) -> Config:
         if self.student is None:
             needed = {
@@ -267,6 +286,7 @@ class Config(Section):
                     f"auth.keys[{index}].over_budget": key.over_budget == "student"
                     for index, key in enumerate(self.auth.keys)
                 },
+                **{f"auth.keys[{index}].teacher": not key.teacher for index, key in enumerate(self.auth.keys)},
             }
             for path, given in needed.items():
                 if given:

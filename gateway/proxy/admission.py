@@ -26,15 +26,15 @@ def identify(services: Services, client: Client) -> ClientKey | None:
 async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
     """Read and check the body, count the request against the caller's limits, and resolve the model name.
 
-    Raises RequestError: 400 (invalid body), 404 (unknown model), 408 (body timeout), 413 (body too large), 429 (limit
-    reached), and 503 while the gateway shuts down.
+    Raises RequestError: 400 (invalid body), 403 (not allowed), 404 (unknown model), 408 (body timeout), 413 (body too
+    large), 429 (limit reached), and 503 while the gateway shuts down.
     """
     if services.state.draining:
         raise shutting_down()
     server = services.config.server
     body = Body(await client.read_body(server.max_body_bytes, server.read_seconds))
     client.watch()
-    student_only = services.state.quotas.admit(caller)
+    student_only = services.state.quotas.admit(caller) or (caller is not None and not caller.teacher)
     adapter.check(body)
     stream = adapter.streams and (body.get("stream", bool, "true or false") or False)
     choices = adapter.choices(body)
@@ -42,7 +42,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
     return ClientRequest(
         body=body,
-        target=target(services, adapter, body),
+        target=target(services, adapter, body, caller),
         stream=stream,
         wants_usage=stream and options.get("include_usage") is True,
         choices=choices,
@@ -61,11 +61,11 @@ def _workload(services: Services, caller: ClientKey | None, client: Client) -> s
     return (caller.workload if caller is not None else None) or DEFAULT_WORKLOAD
 
 
-def target(services: Services, adapter: Adapter, body: Body) -> model_names.Target:
+def target(services: Services, adapter: Adapter, body: Body, caller: ClientKey | None = None) -> model_names.Target:
     """What the body's `model` selects at this endpoint. Raises RequestError 404 for an unknown name, 400 for a bad
-    threshold or type.
+    threshold or type, 403 for what the caller may not ask for.
     """
-    named = model_names.resolve(body.get("model", str, "a string"), services.config)
+    named = model_names.resolve(body.get("model", str, "a string"), services.config, caller)
     if named.pin is None and adapter.unrouted in services.upstreams:
         return model_names.Target(adapter.unrouted, None)
     return named

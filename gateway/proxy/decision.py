@@ -6,8 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.policy.model_names import teacher_not_allowed
 from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
@@ -62,6 +64,7 @@ class _Routing:
     """One routing decision, and the facts about the request that are established while it is made."""
 
     def __init__(self, exchange: Exchange, request: ClientRequest) -> None:
+        self._exchange = exchange
         self._services = exchange.services
         self._adapter = exchange.adapter
         self._caller = exchange.caller.name if exchange.caller else None
@@ -75,7 +78,7 @@ class _Routing:
         """Decide by spent budget, response affinity or the router's rules. Raises RequestError as `plan` does."""
         services, body, available = self._services, self._request.body, self._services.available
         if self._request.student_only:
-            return _student_only(services, self._adapter, body, available)
+            return _student_only(services, self._adapter, body, available, self._exchange.caller)
         if not available:
             raise overloaded(services, Route.TEACHER)
         self.previous = self._adapter.previous(body)
@@ -147,13 +150,16 @@ def decision_for(
         return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
 
 
-def _student_only(services: Services, adapter: Adapter, body: Body, available: frozenset[Route]) -> Decision:
-    """The decision for a key whose budget for the teacher is spent. Raises RequestError 429 if only the teacher can
-    answer, and 429 or 503 if the student is not available.
+def _student_only(
+    services: Services, adapter: Adapter, body: Body, available: frozenset[Route], caller: ClientKey | None
+) -> Decision:
+    """The decision for a key that may not reach the teacher, or whose budget for it is spent. Raises RequestError 403
+    or 429 if only the teacher can answer, and 429 or 503 if the student is not available.
     """
     decision = decision_for(services, adapter, body, available=_STUDENT)
     if decision.route is not Route.STUDENT:
-        raise services.state.quotas.over_budget()
+        refused = caller is not None and not caller.teacher
+        raise teacher_not_allowed() if refused else services.state.quotas.over_budget()
     if Route.STUDENT not in available:
         raise overloaded(services, Route.STUDENT)
     return decision
