@@ -46,7 +46,8 @@ def report(
         raise ValueError("--since must be before --until")
     names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     now = time.time_ns() // 1000
-    with read_ledger(load_config(config)) as ledger:
+    settings = load_config(config)
+    with read_ledger(settings) as ledger:
         books = read(ledger, now, start, end)
         groups = grouped(ledger, names, now, start, end) if names else []
         reported = ledger.reported(start, end)
@@ -62,6 +63,8 @@ def report(
         typer.echo(json.dumps(found.to_dict(), indent=1))
     else:
         show(report_text.lines(found))
+        if settings.teacher.prices_source is not None:
+            typer.echo(f"The teacher's prices are from {settings.teacher.prices_source}.")
         if chart:
             show(charts.text(books))
         if png is not None:

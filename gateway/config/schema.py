@@ -7,16 +7,15 @@ a model, so that no dump of the config contains a secret.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from breakeven.gateway.config.prices import PriceChange, Prices
-from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
+from breakeven.gateway.config.prices import TeacherPrices
+from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd, chronological
 
 
 class Server(Section):
@@ -95,13 +94,6 @@ class Upstream(Section):
         return os.environ[self.api_key_env] if self.api_key_env else None
 
 
-def _chronological(value: list[Any]) -> list[Any]:
-    for earlier, later in itertools.pairwise(value):
-        if later.since <= earlier.since:
-            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} must come after the change before it; sort them")
-    return value
-
-
 class HostingChange(Section):
     since: Moment = Field(description="Time from which the change applies.")
     usd_per_hour: Usd = Field(description="Cost of one replica per hour from then on, in USD.")
@@ -122,32 +114,11 @@ class Student(Upstream):
     hosting_replicas: int = Field(1, ge=0, description="Number of replicas of the student, each paid for by the hour.")
     hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
 
-    _in_order = field_validator("hosting_changes")(_chronological)
+    _in_order = field_validator("hosting_changes")(chronological)
 
 
-class Teacher(Upstream):
-    usd_per_million: Prices = Field(description="The teacher's prices; this or prices_file, never both.")
-    prices_file: str | None = Field(
-        None,
-        description="File of prices in LiteLLM's format, relative to this file, in which the model's are looked up: "
-        "in place of usd_per_million.",
-    )
-    prices_model: str | None = Field(None, description="Name of the model in prices_file; null: as model.")
-    price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in chronological order.")
-
-    _in_order = field_validator("price_changes")(_chronological)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _priced_once(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            given = [key for key in ("usd_per_million", "prices_file") if value.get(key) is not None]
-            if len(given) != 1:
-                fault = "both are given" if given else "neither is given"
-                raise ValueError(f"give exactly one of usd_per_million and prices_file; {fault}")
-            if value.get("prices_model") is not None and "prices_file" not in given:
-                raise ValueError("prices_model names a model in prices_file, which is not given")
-        return value
+class Teacher(TeacherPrices, Upstream):
+    """The API that is paid for by the token."""
 
 
 class Escalation(Section):
