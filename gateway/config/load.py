@@ -132,4 +132,8 @@ def _resolved(config: Config, folder: Path) -> Config:
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+    for section, upstream in (("student", config.student), ("teacher", config.teacher)):
+        name = upstream.tokenizer
+        if name is not None and name.endswith(".json"):
+            changes[section] = upstream.model_copy(update={"tokenizer": str(folder / Path(name).expanduser())})
     return config.model_copy(update=changes)

@@ -15,7 +15,16 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.prices import TeacherPrices
-from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd, chronological
+from breakeven.gateway.config.types import (
+    Fraction,
+    Modality,
+    Moment,
+    Seconds,
+    Section,
+    TokenizerName,
+    Usd,
+    chronological,
+)
 
 
 class Server(Section):
@@ -56,6 +65,12 @@ class Breaker(Section):
     pause_seconds: Seconds = Field(10.0, description="Time that the circuit stays open before a probe request.")
 
 
+_TOKENIZER = (
+    "What counts the tokens that no usage reported: `vllm` (the upstream's own /tokenize), `tiktoken:o200k_base` or "
+    "another encoding, or the path of a `tokenizer.json`, relative to this file; null: they are estimated."
+)
+
+
 class Upstream(Section):
     """The settings that both upstreams share."""
 
@@ -69,6 +84,7 @@ class Upstream(Section):
         None,
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
+    tokenizer: TokenizerName | None = Field(None, description=_TOKENIZER)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
@@ -101,6 +117,7 @@ class HostingChange(Section):
 
 
 class Student(Upstream):
+    tokenizer: TokenizerName | None = Field("vllm", description=_TOKENIZER)
     context_window: int | None = Field(
         None,
         ge=1,

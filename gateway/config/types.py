@@ -16,6 +16,7 @@ Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 # Whole millionths.
 Multiplier = Annotated[Decimal, Field(ge=0, le=1000, decimal_places=6, allow_inf_nan=False)]
+TokenizerName = Annotated[str, Field(pattern=r"^(vllm|tiktoken:[\w.-]+|.+\.json)$")]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 
 
