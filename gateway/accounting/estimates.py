@@ -19,8 +19,8 @@ _MEMORY = 1 << 20
 _CHARACTERS_PER_TOKEN = 4
 # With more tokens for each event than this, events differ so much in length that characters tell more.
 _FEW_TOKENS_PER_EVENT = 1.5
-# The text of the first complete answers is measured, then that of one in as many.
-_SAMPLE = 16
+# The text of the first complete answers is measured, then that of one in so many.
+_FIRST_SAMPLES, _SAMPLE = 16, 256
 
 
 class Estimate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,7 +57,7 @@ class TokenRatios:
     @property
     def samples_text(self) -> bool:
         """Whether `observe` wants to know how many characters the next complete answer has."""
-        return self._answers < _SAMPLE or self._answers % _SAMPLE == 0
+        return self._answers < _FIRST_SAMPLES or self._answers % _SAMPLE == 0
 
     @property
     def by_characters(self) -> bool:
