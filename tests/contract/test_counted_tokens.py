@@ -216,6 +216,18 @@ def test_without_a_tokenizer_nothing_is_asked(tmp_path: Path) -> None:
         assert gateway.student.tokenized == []
 
 
+def test_where_events_hold_many_tokens_characters_are_what_tokens_are_estimated_from(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        usage = {"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110}
+        finish = delta("", finish="stop")
+        gateway.teacher.script(*stream(*[delta("word " * 20)] * 5, finish, usage_chunk(usage), DONE))
+        assert gateway.post(chat(model="teacher", stream=True)).status == 200
+        # 40 words of five characters, at five characters for each token; by events it would be 17.
+        assert attempt(gateway, cut_by_upstream(gateway, 1, "teacher", "word " * 40))[1:3] == (40, "estimated")
+        gateway.teacher.script(*answer(completion("word " * 30, usage=False)))
+        assert attempt(gateway, gateway.record(gateway.post(chat(model="teacher"))))[1:3] == (30, "estimated")
+
+
 def test_a_shutdown_waits_for_the_count(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         gateway.student.tokenizer = slow(0.4)
