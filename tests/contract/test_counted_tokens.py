@@ -228,6 +228,20 @@ def test_where_events_hold_many_tokens_characters_are_what_tokens_are_estimated_
         assert attempt(gateway, gateway.record(gateway.post(chat(model="teacher"))))[1:3] == (30, "estimated")
 
 
+def test_the_next_turn_of_a_conversation_does_not_wait_for_the_count(tmp_path: Path) -> None:
+    with running(tmp_path, {"routing": {"sticky": True}, "teacher": {"tokenizer": "vllm"}}) as gateway:
+        gateway.teacher.tokenizer = slow(0.6)
+        gateway.teacher.script(*answer(completion("word " * 20, usage=False)))
+        first = chat("a question")
+        assert gateway.post({**first, "model": "auto@0"}).headers["x-breakeven-route"] == "teacher"
+        answered = {"role": "assistant", "content": "word " * 20}
+        turns = [*first["messages"], answered, {"role": "user", "content": "and?"}]
+        # Its threshold alone would send it to the student.
+        second = gateway.post({"model": "auto@1", "messages": turns})
+        assert second.headers["x-breakeven-reason"] == "sticky"
+        assert len(gateway.settled()) == 1
+
+
 def test_a_shutdown_waits_for_the_count(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         gateway.student.tokenizer = slow(0.4)
