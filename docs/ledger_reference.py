@@ -85,6 +85,8 @@ COLUMNS = {
     "cost_output": f"{_COST}: completion",
     "cost_tools": f"{_COST}: fees beside tokens, such as web searches",
     "cost_reported": "the provider's own price of the answer in picodollars; null where it reports none",
+    "estimated_by": "how the estimated output was found: `counted` with the upstream's tokenizer, or `estimated`; "
+    "null where usage was reported",
     "cost_estimated": "what the estimated tokens would cost, picodollars; not part of the other costs",
     "first_event_seconds": "from the call to the first event or body byte",
     "hour": "start of the hour",

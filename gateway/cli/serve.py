@@ -39,6 +39,8 @@ def serve(
             "breakeven: compiled routing kernel missing, decisions are about 5x slower; "
             "install a C compiler and reinstall"
         )
+    if settings.teacher.prices_source is not None:
+        say(f"breakeven: the teacher's prices are from {settings.teacher.prices_source}")
     say(f"breakeven listens on http://{address}:{bound}")
     if settings.server.workers > 1:
         ledger.close()
@@ -54,6 +56,8 @@ def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     settings = load(config)
     check_services(settings)
+    if settings.teacher.prices_source is not None:
+        typer.echo(f"# The teacher's prices are from {settings.teacher.prices_source}.")
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
 
 

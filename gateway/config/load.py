@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,21 @@ import yaml
 from pydantic import ValidationError
 
 from breakeven.gateway.config.price_file import read_prices
+from breakeven.gateway.config.price_package import read_package
+from breakeven.gateway.config.prices import PRICED_BY
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 
 # The keys of the teacher that reading its prices from a file resolves.
-_REPLACED = ("prices_file", "prices_model", "usd_per_million")
+_REPLACED = ("prices_file", "prices_package", "prices_provider", "prices_model", "usd_per_million")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def load_config(path: Path) -> Config:
     """Load and validate a config file.
 
-    Relative paths and SQLite URLs in it are resolved against its folder. The prices of `teacher.prices_file` are read
-    into `teacher.usd_per_million`. Raises ConfigError.
+    Relative paths and SQLite URLs in it are resolved against its folder. The prices that `teacher.prices_file` or
+    `teacher.prices_package` names are read into `teacher.usd_per_million` and `price_changes`. Raises ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -40,9 +43,11 @@ def load_config(path: Path) -> Config:
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
     try:
-        config = Config.model_validate(_with_prices(document, path.resolve().parent))
+        priced, source = _with_prices(document, path.resolve().parent)
+        config = Config.model_validate(priced)
     except ValidationError as error:
         raise ConfigError(list(_lines(error))) from None
+    config.teacher._prices_source = source
     return _resolved(config, path.resolve().parent)
 
 
@@ -80,16 +85,38 @@ def _lines(error: ValidationError) -> Iterator[str]:
             )
 
 
-def _with_prices(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The document with the prices that `teacher.prices_file` names; what is wrong otherwise is left to the schema."""
+def _with_prices(document: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
+    """The document with the prices that the file or package of `teacher` has, and their source in words; what is wrong
+    otherwise is left to the schema.
+    """
     teacher = document.get("teacher")
-    if not isinstance(teacher, dict) or teacher.get("usd_per_million") is not None:
-        return document
-    file, model = teacher.get("prices_file"), teacher.get("prices_model") or teacher.get("model")
-    if not isinstance(file, str) or not isinstance(model, str):
-        return document
+    if not isinstance(teacher, dict) or sum(teacher.get(key) is not None for key in PRICED_BY) != 1:
+        return document, None
+    file, package = teacher.get("prices_file"), teacher.get("prices_package")
+    model, provider = teacher.get("prices_model") or teacher.get("model"), teacher.get("prices_provider")
+    if not isinstance(model, str) or not isinstance(provider, str | None):
+        return document, None
+    found: dict[str, Any]
+    if isinstance(file, str) and provider is None:
+        path = folder / Path(file).expanduser()
+        found = {"usd_per_million": read_prices(path, model)}
+        source = f"{file} of {datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d}: {model}"
+    elif isinstance(package, str):
+        prices, changes, source = read_package(
+            package, provider, model, str(teacher.get("base_url")), datetime.now(UTC).date()
+        )
+        if changes and teacher.get("price_changes"):
+            raise ConfigError(
+                [
+                    "teacher.price_changes: prices_package already has announced changes of this model; remove these, "
+                    "or give usd_per_million"
+                ]
+            )
+        found = {"usd_per_million": prices, **({"price_changes": changes} if changes else {})}
+    else:
+        return document, None
     others = {key: value for key, value in teacher.items() if key not in _REPLACED}
-    return document | {"teacher": {**others, "usd_per_million": read_prices(folder / Path(file).expanduser(), model)}}
+    return document | {"teacher": {**others, **found}}, source
 
 
 def _resolved(config: Config, folder: Path) -> Config:
@@ -105,4 +132,8 @@ def _resolved(config: Config, folder: Path) -> Config:
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+    for section, upstream in config.upstreams.items():
+        name = upstream.tokenizer
+        if name is not None and name.endswith(".json"):
+            changes[str(section)] = upstream.model_copy(update={"tokenizer": str(folder / Path(name).expanduser())})
     return config.model_copy(update=changes)

@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from breakeven.gateway.config.price_numbers import MILLION, exact, multiplier
+from breakeven.gateway.config.prices import SERVICE_TIERS
 from breakeven.gateway.errors import ConfigError
 
-_MILLION = 10**6
 _WHERE = "teacher.prices_file"
 _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
 _REASONING = "output_cost_per_reasoning_token"
@@ -31,7 +32,6 @@ _FIELDS = {
     "audio_output": "output_cost_per_audio_token",
 }
 _OF_PROMPTS = (_INPUT, *(_FIELDS[name] for name in ("cached_input", "cache_write", "cache_write_1h")))
-_SERVICE_TIERS = {"flex": Decimal("0.5"), "priority": Decimal(2)}
 _CONTEXT = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)k_tokens)")
 _SEARCHES = "search_context_cost_per_query"
 _SEARCH = "search_context_size_medium"  # what is searched with where a request does not say
@@ -96,13 +96,13 @@ class _Entry:
         found: dict[str, Any] = {key: self._per_million(field) for key, field in _FIELDS.items() if self._has(field)}
         found["service_tiers"] = {
             tier: self._service_tier(tier) if self._has(f"{_INPUT}_{tier}") else usual
-            for tier, usual in _SERVICE_TIERS.items()
+            for tier, usual in SERVICE_TIERS.items()
         }
         found["context_tiers"] = self._context_tiers()
         searches = self._fields.get(_SEARCHES)
         if isinstance(searches, dict) and searches.get(_SEARCH) is not None:
-            where = self._of(_SEARCHES)
-            found["usd_per_web_search"] = _held(_number(searches[_SEARCH], where), 1, where, "USD")
+            each = _number(searches[_SEARCH], self._of(_SEARCHES))
+            found["usd_per_web_search"] = exact(each, 1, "USD", partial(self._fault, _SEARCHES))
         return found
 
     def _service_tier(self, tier: str) -> Decimal:
@@ -123,23 +123,17 @@ class _Entry:
 
     def _multiplier(self, fields: list[str], suffix: str) -> Decimal:
         """By how much the `fields` with this suffix are dearer; 1 for none. Raises ConfigError where they differ."""
-        ratios: dict[Fraction, str] = {}
-        for field in fields:
-            price, base = (Fraction(self._number(name)) for name in (field + suffix, field))
-            if base:
-                ratios.setdefault(price / base, field + suffix)
-            elif price:
-                raise self._fault(field + suffix, f"is no multiple of {field}, which is 0")
-        if len(ratios) > 1:
-            raise self._fault(
-                " and ".join(ratios.values()),
-                "are different multiples of the plain prices; remove them from the file if this tier is not used, or "
-                "give teacher.usd_per_million",
-            )
-        return Decimal(round(next(iter(ratios), Fraction(1)) * _MILLION)) / _MILLION
+
+        def fault(names: str, message: str) -> ConfigError:
+            hint = "remove them from the file if this tier is not used, or give teacher.usd_per_million"
+            return self._fault(names, f"{message}; {hint}")
+
+        prices = {field + suffix: (self._number(field + suffix), self._number(field)) for field in fields}
+        return multiplier(prices, fault)
 
     def _per_million(self, field: str) -> Decimal:
-        return _held(self._number(field), _MILLION, self._of(field), "USD per million tokens")
+        fault = partial(self._fault, field)
+        return exact(self._number(field), MILLION, "USD per million tokens", fault)
 
     def _has(self, field: str) -> bool:
         return self._fields.get(field) is not None
@@ -158,14 +152,6 @@ def _number(value: object, where: str) -> Decimal:
     if not isinstance(value, Decimal) or value < 0:
         raise _fault(f"{where}: must be a number of USD, 0 or more")
     return value
-
-
-def _held(value: Decimal, times: int, where: str, unit: str) -> Decimal:
-    """`value` times `times`, which must have at most six decimals: what can be counted exactly."""
-    product = Fraction(value) * times
-    if product * _MILLION % 1:
-        raise _fault(f"{where}: {(value * times).normalize():f} {unit} has more than six decimals")
-    return Decimal(int(product * _MILLION)) / _MILLION
 
 
 def _fault(message: str) -> ConfigError:

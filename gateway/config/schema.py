@@ -6,18 +6,26 @@ a model, so that no dump of the config contains a secret.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
-from breakeven.gateway.config.prices import PriceChange, Prices
-from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
+from breakeven.gateway.config.prices import TeacherPrices
+from breakeven.gateway.config.types import (
+    Fraction,
+    Modality,
+    Moment,
+    Seconds,
+    Section,
+    TokenizerName,
+    Usd,
+    chronological,
+)
 from breakeven.router.policy import Route
 
 
@@ -59,6 +67,12 @@ class Breaker(Section):
     pause_seconds: Seconds = Field(10.0, description="Time that the circuit stays open before a probe request.")
 
 
+_TOKENIZER = (
+    "What counts the tokens that no usage reported: `vllm` (the upstream's own /tokenize), `tiktoken:o200k_base` or "
+    "another encoding, or the path of a `tokenizer.json`, relative to this file; null: they are estimated."
+)
+
+
 class Upstream(Section):
     """The settings that both upstreams share."""
 
@@ -72,6 +86,7 @@ class Upstream(Section):
         None,
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
+    tokenizer: TokenizerName | None = Field(None, description=_TOKENIZER)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
@@ -97,13 +112,6 @@ class Upstream(Section):
         return os.environ[self.api_key_env] if self.api_key_env else None
 
 
-def _chronological(value: list[Any]) -> list[Any]:
-    for earlier, later in itertools.pairwise(value):
-        if later.since <= earlier.since:
-            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} must come after the change before it; sort them")
-    return value
-
-
 class HostingChange(Section):
     since: Moment = Field(description="Time from which the change applies.")
     usd_per_hour: Usd = Field(description="Cost of one replica per hour from then on, in USD.")
@@ -111,6 +119,7 @@ class HostingChange(Section):
 
 
 class Student(Upstream):
+    tokenizer: TokenizerName | None = Field("vllm", description=_TOKENIZER)
     context_window: int | None = Field(
         None,
         ge=1,
@@ -127,32 +136,11 @@ class Student(Upstream):
         None, description="Pay for the replicas that are seen running, where they are seen; null: by the schedule only."
     )
 
-    _in_order = field_validator("hosting_changes")(_chronological)
+    _in_order = field_validator("hosting_changes")(chronological)
 
 
-class Teacher(Upstream):
-    usd_per_million: Prices = Field(description="The teacher's prices; this or prices_file, never both.")
-    prices_file: str | None = Field(
-        None,
-        description="File of prices in LiteLLM's format, relative to this file, in which the model's are looked up: "
-        "in place of usd_per_million.",
-    )
-    prices_model: str | None = Field(None, description="Name of the model in prices_file; null: as model.")
-    price_changes: list[PriceChange] = Field([], description="Dated changes of the prices, in chronological order.")
-
-    _in_order = field_validator("price_changes")(_chronological)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _priced_once(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            given = [key for key in ("usd_per_million", "prices_file") if value.get(key) is not None]
-            if len(given) != 1:
-                fault = "both are given" if given else "neither is given"
-                raise ValueError(f"give exactly one of usd_per_million and prices_file; {fault}")
-            if value.get("prices_model") is not None and "prices_file" not in given:
-                raise ValueError("prices_model names a model in prices_file, which is not given")
-        return value
+class Teacher(TeacherPrices, Upstream):
+    """The API that is paid for by the token."""
 
 
 class Escalation(Section):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -15,6 +16,7 @@ Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 # Whole millionths.
 Multiplier = Annotated[Decimal, Field(ge=0, le=1000, decimal_places=6, allow_inf_nan=False)]
+TokenizerName = Annotated[str, Field(pattern=r"^(vllm|tiktoken:[\w.-]+|.+\.json)$")]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 
 
@@ -25,6 +27,14 @@ def _with_a_zone(value: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
+
+
+def chronological(value: list[Any]) -> list[Any]:
+    """The dated changes unchanged. Raises ValueError where one does not come after the one before it."""
+    for earlier, later in itertools.pairwise(value):
+        if later.since <= earlier.since:
+            raise ValueError(f"{later.since:%Y-%m-%dT%H:%M:%SZ} must come after the change before it; sort them")
+    return value
 
 
 class Section(BaseModel):

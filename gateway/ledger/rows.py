@@ -121,6 +121,7 @@ def _unusual(attempt: AttemptRecord) -> Row:
         "estimated_prompt_tokens": attempt.estimated.prompt,
         "estimated_output_tokens": attempt.estimated.output,
         "cost_estimated": attempt.cost_estimated,
+        "estimated_by": ("counted" if attempt.estimated.counted else "estimated") if attempt.usage_missing else None,
     }
 
 

@@ -72,6 +72,7 @@ attempts = Table(
     Column("estimated_prompt_tokens", BigInteger, nullable=False, server_default="0"),
     Column("estimated_output_tokens", BigInteger, nullable=False, server_default="0"),
     Column("cost_estimated", BigInteger, nullable=False, server_default="0"),
+    Column("estimated_by", String(16)),
     Column("first_event_seconds", Float),
     Column("seconds", Float, nullable=False),
 )

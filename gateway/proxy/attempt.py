@@ -9,9 +9,10 @@ import msgspec
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
-from breakeven.gateway.proxy.exchange import Attempt, Exchange
+from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
@@ -24,11 +25,8 @@ from breakeven.gateway.upstreams.upstream import (
     translated_errors,
     unbilled,
 )
-from breakeven.gateway.wire.chat_text import whole_text
 from breakeven.router.policy import Route
 
-# A whole answer without usage is taken for so many events, to estimate its tokens from.
-_CHARACTERS_PER_TOKEN = 4
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -84,6 +82,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     except Escalated:
         # A stream is cut off here; a response that is no stream had been read to its end.
         attempt.outcome = Outcome.TRUNCATED if request.stream else Outcome.OK
+        attempt.escalated = True
         upstream.breaker.succeeded()
         raise
     except UpstreamFailure as failure:
@@ -139,8 +138,7 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
         capture.feed(body)
     exchange.remember_response(exchange.adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
-    if not attempt.usage.complete:
-        attempt.events = len(whole_text(body) or "") // _CHARACTERS_PER_TOKEN
+    attempt.segments = [body]
     attempt.outcome = Outcome.OK
     probe = exchange.probe(attempt.route)
     if probe is None:

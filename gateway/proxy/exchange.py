@@ -6,13 +6,12 @@ import time
 
 import msgspec
 
-from breakeven.gateway.accounting.estimates import NO_ESTIMATE
-from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, AttemptRecord, Outcome, RequestRecord
-from breakeven.gateway.accounting.usage import NO_USAGE, Usage
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, Outcome, RequestRecord
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.economics.breakeven import baseline, student_value
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
+from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
@@ -20,62 +19,6 @@ from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.text import Conversation
-
-
-class Attempt:
-    """One call to one upstream while it runs. Times are seconds from its start.
-
-    `events` counts the events with content that the upstream sent, whether or not they reached the client. `unbilled`
-    is set where the upstream was not reached or refused: it charges nothing then.
-    """
-
-    def __init__(self, route: Route) -> None:
-        self.route = route
-        self.outcome = Outcome.GATEWAY_ERROR
-        self.status: int | None = None
-        self.usage: Usage = NO_USAGE
-        self.events = 0
-        self.unbilled = False
-        self.first_event_seconds: float | None = None
-        self._started = time.perf_counter()
-        self._seconds: float | None = None
-
-    def first_event(self) -> None:
-        """Record the time of the first event or body byte; later calls change nothing."""
-        if self.first_event_seconds is None:
-            self.first_event_seconds = time.perf_counter() - self._started
-
-    def end(self) -> None:
-        """Record the time at which the upstream's response ended or was abandoned."""
-        self._seconds = time.perf_counter() - self._started
-
-    def record(self, services: Services, counted: int, *, learn: bool = True) -> AttemptRecord:
-        """The settled record of this attempt, its cost computed at the prices in force now.
-
-        `counted`: the gateway's own count of the prompt's tokens. `learn`: whether a complete usage teaches the token
-        ratios; not that of a judge, whose prompt is another than the one that was counted.
-        """
-        ratios = services.state.token_ratios[self.route]
-        estimated, cost_estimated = NO_ESTIMATE, 0
-        missing = not (self.usage.complete or self.unbilled)
-        if missing:
-            estimated = ratios.estimate(self.usage, counted=counted, events=self.events)
-            tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
-            cost_estimated = services.cost(self.route, tokens).total
-        elif learn and self.usage.complete:
-            ratios.observe(self.usage, counted=counted, events=self.events)
-        return AttemptRecord(
-            upstream=self.route,
-            outcome=self.outcome,
-            status=self.status,
-            usage=self.usage,
-            cost=services.cost(self.route, self.usage),
-            first_event_seconds=self.first_event_seconds,
-            seconds=self._seconds or 0.0,
-            usage_missing=missing,
-            estimated=estimated,
-            cost_estimated=cost_estimated,
-        )
 
 
 class ClientRequest(msgspec.Struct, frozen=True):
@@ -142,6 +85,7 @@ class Exchange:
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
         self._overhead_seconds: float | None = None
+        self._seconds: float | None = None
         self._at = time.time_ns() // 1000
         self._started = time.perf_counter()
 
@@ -183,6 +127,11 @@ class Exchange:
         self.attempts.append(attempt)
         return attempt
 
+    def end(self) -> None:
+        """Record the time at which the request ended, before its last bytes are sent; later calls change nothing."""
+        if self._seconds is None:
+            self._seconds = time.perf_counter() - self._started
+
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
         if response_id is not None:
@@ -213,6 +162,7 @@ class Exchange:
 
     def record(self) -> RequestRecord:
         """The settled record of the request, with costs at the prices in force now."""
+        self.end()
         attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
         decision = plan.decision if plan else None
@@ -241,7 +191,7 @@ class Exchange:
             baseline=of_student.input + of_student.output or baseline(attempts, price, pinned=pinned),
             router_seconds=plan.router_seconds if plan else None,
             overhead_seconds=self._overhead_seconds,
-            seconds=time.perf_counter() - self._started,
+            seconds=self._seconds or 0.0,
             probe_seconds=probe.seconds if probe else None,
             baseline_input=of_student.input,
             workload=request.workload if request else DEFAULT_WORKLOAD,

@@ -15,7 +15,7 @@ from breakeven.gateway.proxy.decision import plan
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
-from breakeven.gateway.proxy.settle import settle
+from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
 from breakeven.router.policy import Route
 
@@ -34,7 +34,9 @@ class Relay:
         await self.serve(AsgiClient(scope, receive, send), scope["method"])
 
     async def serve(self, client: Client, method: str) -> None:
-        """Serve one request of any server. It is settled exactly once, before the last bytes are sent."""
+        """Serve one request of any server. It is settled exactly once: before the last bytes are sent, or soon after
+        them where tokens that no usage reported are counted first.
+        """
         if method != "POST":
             error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
             await client.finish(_reply(error, {"x-request-id": client.request_id}))
@@ -50,7 +52,7 @@ class Relay:
         finally:
             running.discard(task)
             await client.unwatch()
-            settle(exchange)
+            conclude(exchange)
         if reply is not None:
             await client.finish(reply)
 

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 
 import msgspec
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.observability import log
+from breakeven.gateway.proxy.attempt_state import Attempt
+from breakeven.gateway.proxy.counting import count, countable
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.sampling import enqueue_sample
 
+_log = logging.getLogger("breakeven.relay")
 _encode = msgspec.json.Encoder().encode
+
+
+def conclude(exchange: Exchange) -> None:
+    """End a request whose last bytes are about to be sent: settle it, or have its unreported tokens counted first.
+
+    What is counted is counted in a task of its own, for two seconds at most, so that no client waits for it.
+    """
+    exchange.end()
+    plan, route = exchange.plan, exchange.route
+    if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
+        exchange.services.state.conversations.remember(plan.session, route, time.monotonic())
+    attempts = countable(exchange)
+    if not attempts:
+        settle(exchange)
+        return
+    counting = exchange.services.state.counting
+    task = asyncio.create_task(_count_and_settle(exchange, attempts))
+    counting.add(task)
+    task.add_done_callback(counting.discard)
+
+
+async def _count_and_settle(exchange: Exchange, attempts: list[Attempt]) -> None:
+    try:
+        await count(exchange, attempts)
+    except Exception as error:  # catch-all: the request is settled with estimates
+        _log.error("tokens could not be counted: %s", type(error).__name__)
+    finally:
+        settle(exchange)
 
 
 def settle(exchange: Exchange) -> None:
@@ -28,6 +61,4 @@ def settle(exchange: Exchange) -> None:
             assert plan.conversation is not None
             exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
     enqueue_sample(exchange, record)
-    if plan is not None and plan.session is not None and record.route is not None and record.outcome is Outcome.OK:
-        exchange.services.state.conversations.remember(plan.session, record.route, time.monotonic())
     log.settled(encoded)

@@ -11,9 +11,10 @@ import msgspec.structs
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter, EventInfo
 from breakeven.gateway.errors import RequestError, UpstreamFailure
+from breakeven.gateway.proxy.attempt_state import MAX_KEPT_BYTES, Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
-from breakeven.gateway.proxy.exchange import Attempt, Exchange
+from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, error_failure, translated_errors
@@ -55,6 +56,8 @@ class StreamRelay:
         self._error_seen = False
         self._probe = exchange.probe(attempt.route)
         self._capture = plan.capture
+        self._keep = attempt.segments.append
+        self._room = MAX_KEPT_BYTES
 
     async def run(self, headers: Mapping[str, str]) -> Reply:
         """Relay to the end of the stream; returns the last bytes, with `headers` in case nothing was sent yet.
@@ -100,6 +103,13 @@ class StreamRelay:
     def _scan(self, segment: bytes) -> list[Event]:
         if self._capture is not None:
             self._capture.feed(segment)
+        if self._room > 0:
+            # A reference, not a copy: only a stream that is cut off has its text read.
+            self._room -= len(segment)
+            if self._room > 0:
+                self._keep(segment)
+            else:
+                self._attempt.kept_events = self._attempt.events
         return self._scanner.feed(segment)
 
     def _on_segment(self, segment: bytes) -> bool:

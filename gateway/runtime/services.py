@@ -64,6 +64,8 @@ class State:
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
     running: set[asyncio.Task[None]] = field(default_factory=set)
+    # Requests whose clients are served, and whose unreported tokens are being counted.
+    counting: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
     # The upstreams of the config in force, whose state the metrics export.

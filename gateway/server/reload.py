@@ -13,7 +13,7 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
 from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.server.startup import check_scorer
+from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
 from breakeven.router.policy import Route
@@ -147,7 +147,7 @@ class Current:
             artifact = load(Path(path) if path is not None else None)
         except ArtifactError as error:
             raise ConfigError([f"routing.artifact: {error}"]) from None
-        check_scorer(config)
+        check_loadable(config)
         try:
             old.ledger.enter(config, now=time.time_ns() // 1000)
         except LedgerError as error:

@@ -9,16 +9,17 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
 from breakeven.gateway.ledger.opening import config_errors_for
+from breakeven.gateway.upstreams.tokenizers import VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """Load the router artifact and open the ledger, which migrates its database.
 
-    Raises ConfigError with the key that is at fault: routing.artifact, shadow.scorer or ledger.url.
+    Raises ConfigError with the key that is at fault: routing.artifact, shadow.scorer, tokenizer or ledger.url.
     """
     artifact = _artifact(config)
-    check_scorer(config)
+    check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
     with config_errors_for("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
@@ -27,13 +28,23 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
 def check_services(config: Config) -> None:
     """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
     _artifact(config)
-    check_scorer(config)
+    check_loadable(config)
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
 
 
-def check_scorer(config: Config) -> None:
-    """Raise ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded."""
+def check_loadable(config: Config) -> None:
+    """Load what the config names and running requests will use.
+
+    Raises ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded, and for
+    a tokenizer that cannot.
+    """
+    for section, upstream in config.upstreams.items():
+        if upstream.tokenizer not in (None, VLLM):
+            try:
+                load_tokenizer(upstream.tokenizer)
+            except ValueError as error:
+                raise ConfigError([f"{section}.tokenizer: {error}"]) from None
     if config.shadow.rate > 0:
         # Imported here: it loads `breakeven.models`, which nothing else in the gateway needs.
         from breakeven.gateway.shadow.scoring import scoring

@@ -9,7 +9,7 @@ from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
-from breakeven.gateway.proxy.exchange import Attempt
+from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream, response_failure, translated_errors, unbilled

@@ -22,7 +22,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
 from breakeven.gateway.limits.monthly_spend import MonthlySpend
 from breakeven.gateway.observability import log
-from breakeven.gateway.proxy.exchange import Attempt
+from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED, one_output_limit
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.shadow_queue import ShadowSample

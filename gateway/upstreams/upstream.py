@@ -16,10 +16,14 @@ from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.pool import Pool, Unreachable
 from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.tokenizers import VLLM, LocalTokenizer, ServerTokenizer, Tokenizer
 from breakeven.router.policy import Route
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
+_TOKENIZE = "/tokenize"
+# It lists every token's number beside the count.
+_TOKENIZED_BYTES = 1 << 22
 # Below vLLM's keep-alive of 5 seconds: a POST on a connection that the server is just closing fails.
 _KEEP_ALIVE_SECONDS = 4.0
 _CONTEXT_OVERFLOW = re.compile(
@@ -32,7 +36,7 @@ _CONTEXT_OVERFLOW = re.compile(
 class Upstream:
     """One upstream: its connection pool, circuit breaker and number of requests in flight.
 
-    `context_window` is in tokens, None while it is not known.
+    `context_window` is in tokens, None while it is not known. `tokenizer` counts what it did not report, None without.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig) -> None:
@@ -41,6 +45,7 @@ class Upstream:
         self.breaker = Breaker(config.breaker)
         self.in_flight = 0
         self.context_window: int | None = getattr(config, "context_window", None)
+        self.tokenizer = self._tokenizer(config)
         self._pool: Pool | None = None
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
 
@@ -112,6 +117,26 @@ class Upstream:
                 return window if isinstance(window, int) and window > 0 else None
         return None
 
+    def _tokenizer(self, config: UpstreamConfig) -> Tokenizer | None:
+        if config.tokenizer is None:
+            return None
+        return (
+            ServerTokenizer(config.model, self._tokenize)
+            if config.tokenizer == VLLM
+            else LocalTokenizer(config.tokenizer)
+        )
+
+    async def _tokenize(self, document: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer of vLLM's /tokenize, which is beside /v1. On a connection of its own.
+
+        Raises UpstreamFailure, OSError and ValueError.
+        """
+        response = await self._send("POST", _TOKENIZE, {"content-type": "application/json"}, document, fresh=True)
+        try:
+            return response.status, await response.read(_TOKENIZED_BYTES)
+        finally:
+            response.close()
+
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
     ) -> UpstreamResponse:
@@ -138,7 +163,8 @@ class Upstream:
         key = self.config.api_key()
         head = self._heads.get((method, path, key))
         if head is None:
-            lines = [f"{method} {pool.path}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
+            base = pool.path.removesuffix("/v1") if path == _TOKENIZE else pool.path
+            lines = [f"{method} {base}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
             if key is not None:
                 lines.append(f"authorization: Bearer {key}")
             if any("\n" in line or "\r" in line for line in lines):

@@ -3,7 +3,7 @@
     upstream.script(Head(200, {"content-type": "text/event-stream"}), Send(b"data: x\n\n"), Reset())
 
 Each request takes the script whose marker its body holds, else the next one of the queue, else the default
-answer. GETs (/v1/models) are answered beside the scripts.
+answer. GETs (/v1/models) and /tokenize are answered beside the scripts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +167,9 @@ class ScriptedUpstream:
     def __init__(self, model: str) -> None:
         self.model = model
         self.received: list[Received] = []
+        # What /tokenize answers, and what it was asked.
+        self.tokenizer: Callable[[Any], Sequence[Step]] | None = None
+        self.tokenized: list[Received] = []
         self.open_connections = 0
         self.accepted = 0
         self._scripts: deque[Sequence[Step]] = deque()
@@ -212,6 +215,7 @@ class ScriptedUpstream:
             self._marked.clear()
             self._default = None
             self.received = []
+            self.tokenizer, self.tokenized = None, []
 
     @property
     def last(self) -> Received:
@@ -289,6 +293,9 @@ class ScriptedUpstream:
     def _steps(self, request: Received) -> Sequence[Step]:
         if request.method == "GET":
             return answer({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+        if request.path == "/tokenize":
+            self.tokenized.append(request)
+            return self.tokenizer(request.json) if self.tokenizer else answer({"detail": "Not Found"}, 404)
         with self._lock:
             self.received.append(request)
             for marker, steps in self._marked.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_what_an_answer_costs(tmp_path: Path) -> None:
         ("thirds", "thirds: input_cost_per_token: 0.33333333 USD per million tokens has more than six decimals"),
         ("uneven", "uneven: input_cost_per_token_flex and output_cost_per_token_flex: are different multiples"),
         ("thinking", "thinking: output_cost_per_reasoning_token: differs from output_cost_per_token"),
-        ("free", "free: input_cost_per_token_flex: is no multiple of input_cost_per_token, which is 0"),
+        ("free", "free: input_cost_per_token_flex: is no multiple of the plain price, which is 0"),
         ("image", "image: input_cost_per_token: missing; the model is not billed by the token"),
         ("sample_spec", "sample_spec: output_cost_per_token: missing"),
     ],
@@ -141,14 +142,15 @@ def test_a_name_of_its_own_in_the_file(tmp_path: Path) -> None:
     assert load_config(path).teacher.usd_per_million.input == 3
     prices = {"input": 1, "output": 1}
     alone = config(tmp_path, "my-deployment", prices_file=None, usd_per_million=prices, prices_model="x")
-    assert fault(alone) == "teacher: prices_model names a model in prices_file, which is not given"
+    assert fault(alone) == "teacher: prices_model names a model in prices_file or prices_package; neither is given"
 
 
 def test_exactly_one_source_of_prices(tmp_path: Path) -> None:
     both = fault(config(tmp_path, "gpt-4o", usd_per_million={"input": 1, "output": 1}))
-    assert both == "teacher: give exactly one of usd_per_million and prices_file; both are given"
+    asked = "teacher: give exactly one of usd_per_million, prices_file, prices_package"
+    assert both == f"{asked}; usd_per_million and prices_file are given"
     neither = fault(config(tmp_path, "gpt-4o", prices_file=None))
-    assert neither == "teacher: give exactly one of usd_per_million and prices_file; neither is given"
+    assert neither == f"{asked}; none of them is given"
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "is not valid JSON"), ("[]", "must be a JSON object")])
@@ -169,3 +171,5 @@ def test_check_prints_the_effective_prices(tmp_path: Path) -> None:
     printed = yaml.safe_load(done.stdout)["teacher"]
     assert (printed["usd_per_million"]["input"], printed["usd_per_million"]["cached_input"]) == ("2.5", "1.25")
     assert printed["prices_file"] is None
+    day = datetime.fromtimestamp((tmp_path / "prices.json").stat().st_mtime, UTC)
+    assert done.stdout.startswith(f"# The teacher's prices are from prices.json of {day:%Y-%m-%d}: gpt-4o.\n")

@@ -1,0 +1,103 @@
+"""The state of one attempt while it runs, and its settled record."""
+
+from __future__ import annotations
+
+import time
+
+from breakeven.gateway.accounting.estimates import NO_COUNTS, NO_ESTIMATE, Estimate, TokenRatios
+from breakeven.gateway.accounting.record import AttemptRecord, Outcome
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.wire.delivered_text import delivered_text
+from breakeven.router.policy import Route
+
+# Of a longer answer the first bytes are kept, and what is found in them is scaled by its events.
+MAX_KEPT_BYTES = 1 << 18
+
+
+class Attempt:
+    """One call to one upstream while it runs. Times are seconds from its start.
+
+    `events` counts the events with content that the upstream sent, whether or not they reached the client; `segments`
+    are the bytes of the answer as they came, up to MAX_KEPT_BYTES, and `kept_events` the events in them, None for all.
+    `unbilled` is set where the upstream was not reached or refused: it charges nothing then. `escalated`: the answer
+    was discarded for the teacher's. `counts` are the tokens that the upstream's tokenizer counted after the end.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.outcome = Outcome.GATEWAY_ERROR
+        self.status: int | None = None
+        self.usage: Usage = NO_USAGE
+        self.events = 0
+        self.segments: list[bytes] = []
+        self.kept_events: int | None = None
+        self.unbilled = False
+        self.escalated = False
+        self.counts = NO_COUNTS
+        self.first_event_seconds: float | None = None
+        self._started = time.perf_counter()
+        self._seconds: float | None = None
+
+    def first_event(self) -> None:
+        """Record the time of the first event or body byte; later calls change nothing."""
+        if self.first_event_seconds is None:
+            self.first_event_seconds = time.perf_counter() - self._started
+
+    def end(self) -> None:
+        """Record the time at which the upstream's response ended or was abandoned."""
+        self._seconds = time.perf_counter() - self._started
+
+    @property
+    def missing(self) -> bool:
+        """Whether the upstream may charge for tokens that it did not report."""
+        return not (self.usage.complete or self.unbilled)
+
+    def text(self) -> str:
+        """The text that was delivered, as far as its bytes were kept."""
+        return delivered_text(b"".join(self.segments))
+
+    def scaled(self, amount: int) -> int:
+        """An amount that was found in the kept bytes, for the whole answer."""
+        return round(amount * self.events / self.kept_events) if self.kept_events else amount
+
+    def record(self, services: Services, counted: int, *, learn: bool = True) -> AttemptRecord:
+        """The settled record of this attempt, its cost computed at the prices in force now.
+
+        `counted`: the gateway's own count of the prompt's tokens. `learn`: whether a complete usage teaches the token
+        ratios; not that of a judge, whose prompt is another than the one that was counted.
+        """
+        ratios = services.state.token_ratios[self.route]
+        estimated, cost_estimated = NO_ESTIMATE, 0
+        missing = self.missing
+        if missing:
+            estimated = self._estimate(ratios, counted)
+            tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
+            cost_estimated = services.cost(self.route, tokens).total
+        elif learn and self.usage.complete:
+            characters = self.scaled(len(self.text())) if self.segments and ratios.samples_text else 0
+            ratios.observe(self.usage, counted=counted, events=self.events, characters=characters)
+        return AttemptRecord(
+            upstream=self.route,
+            outcome=self.outcome,
+            status=self.status,
+            usage=self.usage,
+            cost=services.cost(self.route, self.usage),
+            first_event_seconds=self.first_event_seconds,
+            seconds=self._seconds or 0.0,
+            usage_missing=missing,
+            estimated=estimated,
+            cost_estimated=cost_estimated,
+        )
+
+    def _estimate(self, ratios: TokenRatios, counted: int) -> Estimate:
+        by_characters = ratios.by_characters or not self.events
+        characters = self.scaled(len(self.text())) if by_characters and self.counts.output is None else None
+        found = ratios.estimate(self.usage, counted=counted, events=self.events, characters=characters)
+        prompt, output = self.counts.prompt, self.counts.output
+        return Estimate(
+            found.prompt if prompt is None else prompt,
+            found.output if output is None else self.scaled(output),
+            # What is scaled was not all counted.
+            output is not None and self.kept_events is None,
+        )
