@@ -97,6 +97,7 @@ COLUMNS = {
     "input_tokens": "uncached prompt tokens",
     "cached_input_tokens": "cached prompt tokens",
     "source": "`shadow` or `feedback`",
+    "comparisons.source": "`shadow`: drawn from live traffic; `rows`: entered from outcome rows",
     "student_score": "score of the student's answer, in [0, 1]",
     "teacher_score": "score of the teacher's answer, in [0, 1]",
     "student_tokens": "output tokens of the student",

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from breakeven.router.files import write_atomically
 from breakeven.router.text import read_chat
 
+# Optional counts of a row: tokens of the answers, and of the prompt as each model counts it.
+TOKENS = ("student_tokens", "teacher_tokens", "student_prompt_tokens", "teacher_prompt_tokens")
+
 
 class OutcomeError(ValueError):
     """Outcome rows cannot be used; the message names file, line and field, and counts the bad rows."""
@@ -170,7 +173,7 @@ def _fault(record: dict[str, Any]) -> str | None:
         value = record.get(name)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value <= 1.0:
             return f"{name}: must be a number in [0, 1]"
-    for name in ("student_tokens", "teacher_tokens"):
+    for name in TOKENS:
         value = record.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
             return f"{name}: must be a whole number, 0 or more"

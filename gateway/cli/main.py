@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, money, plan, reconcile, router, serve, tune
+from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 
@@ -46,6 +46,7 @@ app.command()(money.report)
 app.command()(reconcile.reconcile)
 app.command()(plan.plan)
 app.command()(money.invest)
+app.command()(pairs.pairs)
 app.command()(money.purge)
 
 

@@ -52,7 +52,8 @@ def report(
         groups = grouped(ledger, names, now, start, end) if names else []
         reported = ledger.reported(start, end)
         sets, has_student = ledger.contradictions(now), settings.student is not None
-        found = reporting.Report(books, names, groups, ledger.investments(), sets, reported, has_student)
+        entered = ledger.entered_pairs()
+        found = reporting.Report(books, names, groups, ledger.investments(), sets, reported, has_student, entered)
     if chart:
         charts.require(books)
     if png is not None:

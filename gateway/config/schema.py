@@ -282,6 +282,11 @@ class Config(Section):
         return self
 
     @property
+    def workload_names(self) -> frozenset[str]:
+        """The names of workloads that the config has, without the default one."""
+        return frozenset((*self.workloads, *(key.workload for key in self.auth.keys if key.workload is not None)))
+
+    @property
     def hosting_observed(self) -> HostingObserved | None:
         """How the student's replicas are observed; None where they are not, and without a student."""
         return None if self.student is None else self.student.hosting_observed

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,6 +182,14 @@ class Ledger:
     def priced_pairs(self, until: int | None = None) -> list[PricedPair]:
         """Compared pairs with their prices; see `outcomes.priced_pairs`. Raises LedgerError."""
         return self._read(lambda connection: outcomes.priced_pairs(connection, until))
+
+    def enter_pairs(self, pairs: Mapping[str, PricedPair], at: int) -> int:
+        """Store pairs of outcome rows; see `outcomes.enter_pairs`. Raises LedgerError."""
+        return self._write(lambda connection: outcomes.enter_pairs(connection, pairs, at))
+
+    def entered_pairs(self) -> int:
+        """The number of comparisons that came from outcome rows. Raises LedgerError."""
+        return self._read(outcomes.entered_pairs)
 
     def feedback(self, request_id: str, key: str, score: float) -> outcomes.Answered | None:
         """Store a user's score in [0, 1] of a request of this client key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
@@ -13,6 +13,8 @@ from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
 from breakeven.router.policy import Reason, Route
 
+ROWS = "rows"
+_IDS = 500  # parameters of one statement
 # Enough for a confidence interval narrower than one percent; the newest pairs are used.
 MAX_PAIRS = 20_000
 _MAX_ROWS = 200_000
@@ -64,6 +66,41 @@ def priced_pairs(connection: Connection, until: int | None = None) -> list[Price
     if until is not None:
         statement = statement.where(c.at < until)
     return [PricedPair(*row) for row in connection.execute(statement)]
+
+
+def enter_pairs(connection: Connection, pairs: Mapping[str, PricedPair], at: int) -> int:
+    """Store pairs of outcome rows by their id (32 hex digits), at `at`; returns how many were not there already."""
+    c = comparisons.c
+    known: set[str] = set()
+    ids = list(pairs)
+    for start in range(0, len(ids), _IDS):
+        known |= set(connection.scalars(select(c.request).where(c.request.in_(ids[start : start + _IDS]))))
+    fresh = [
+        {
+            "request": id,
+            "at": at,
+            "key": pair.key,
+            "student_input_value": pair.student_input,
+            "student_output_value": pair.student_output,
+            "teacher_input_cost": pair.teacher_input,
+            "teacher_output_cost": pair.teacher_output,
+            "weight": pair.weight,
+            "workload": pair.workload,
+            "size": pair.size,
+            "source": ROWS,
+        }
+        for id, pair in pairs.items()
+        if id not in known
+    ]
+    if fresh:
+        connection.execute(insert(comparisons), fresh)
+    return len(fresh)
+
+
+def entered_pairs(connection: Connection) -> int:
+    """How many comparisons came from outcome rows."""
+    statement = select(func.count()).select_from(comparisons).where(comparisons.c.source == ROWS)
+    return connection.scalar(statement) or 0
 
 
 def answered(connection: Connection, request_id: str, key: str) -> Answered | None:

@@ -145,6 +145,8 @@ comparisons = Table(
     Column("weight", Float, nullable=False),
     Column("workload", String(64), nullable=False, server_default=DEFAULT_WORKLOAD),
     Column("size", Integer, nullable=False, server_default="0"),
+    # shadow: drawn from live traffic; rows: entered from outcome rows, whose prompts somebody chose.
+    Column("source", String(16), nullable=False, server_default="shadow"),
     Index("comparisons_at", "at"),
 )
 

@@ -27,7 +27,8 @@ class Report(NamedTuple):
 
     `groups` are sums for each value of `by`, which names what they are grouped by; both are empty without grouping.
     `price_sets` counts the different sets of prices and hosting rates with which gateways write to the ledger.
-    `reported` has the provider's own prices of the period; `has_student` is whether the config has a student.
+    `reported` has the provider's own prices of the period; `has_student` is whether the config has a student;
+    `entered_pairs` is how many comparisons came from outcome rows.
     """
 
     books: Books
@@ -37,6 +38,7 @@ class Report(NamedTuple):
     price_sets: int
     reported: Reported = Reported(0, 0, 0)
     has_student: bool = True
+    entered_pairs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; money is USD as exact decimal strings, moments are ISO 8601."""
@@ -45,6 +47,7 @@ class Report(NamedTuple):
             | {
                 "investments": investments_to_rows(self.investments),
                 "price_sets": self.price_sets,
+                "entered_pairs": self.entered_pairs,
             }
             | reported_to_dict(self.reported)
             | ({"groups": groups_to_rows(self.by, self.groups)} if self.by else {})

@@ -34,6 +34,11 @@ def lines(report: Report) -> Iterator[Table | str]:
             f"The answer lengths of the teacher are not known yet: {statement.pairs_needed} more comparisons are "
             "needed, which shadow traffic makes; set shadow: {rate: 0.02} in the config, for example."
         )
+    if report.entered_pairs:
+        yield (
+            f"{report.entered_pairs:,} of the comparisons were entered from outcome rows: the estimate is as good as "
+            "these are like the traffic."
+        )
     for name, found in (("workload", statement.by_workload), ("key", statement.by_key)):
         if len(found) > 1:
             yield render_shares(name, found)

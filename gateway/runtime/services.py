@@ -146,8 +146,7 @@ class Services:
     @functools.cached_property
     def workloads(self) -> frozenset[str]:
         """The names of workloads that a request may give."""
-        of_keys = (key.workload for key in self.config.auth.keys if key.workload is not None)
-        return frozenset((DEFAULT_WORKLOAD, *self.config.workloads, *of_keys))
+        return self.config.workload_names | {DEFAULT_WORKLOAD}
 
     @property
     def policy(self) -> Policy:

@@ -267,7 +267,7 @@ def _outcome(one: evaluation.Scored) -> dict[str, Any]:
     if one.example.category is not None:
         row["category"] = one.example.category
     if one.student.usage.complete:
-        row["student_tokens"] = one.student.usage.output
+        row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
     if (tokens := one.teacher_tokens()) is not None:
-        row["teacher_tokens"] = tokens[1]
+        row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
     return row | {"student_response": one.student.text, "teacher_response": one.teacher_text}
