@@ -6,7 +6,7 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
@@ -27,8 +27,10 @@ class BearerKey(SecurityBase):
     ApiRoute calls it before the body is read; FastAPI calls it again for a handler that wants to know whose key it is.
     """
 
-    def __init__(self, name: str, description: str, check: Callable[[Services, str | None], ClientKey | None]) -> None:
-        """`check` takes the services and the authorization header. It raises RequestError 401, or 404 where the route
+    def __init__(
+        self, name: str, description: str, check: Callable[[Services, Mapping[str, str]], ClientKey | None]
+    ) -> None:
+        """`check` takes the services and the request's headers. It raises RequestError 401, or 404 where the route
         is turned off.
         """
         self.scheme_name = name
@@ -37,18 +39,18 @@ class BearerKey(SecurityBase):
 
     async def __call__(self, request: Request) -> ClientKey | None:
         """The client's key, None where there are none. Raises RequestError."""
-        return self._check(request.state.services, request.headers.get("authorization"))
+        return self._check(request.state.services, request.headers)
 
 
-def _check_client(services: Services, authorization: str | None) -> ClientKey | None:
-    return keys.client_key(services.keys, authorization)
+def _check_client(services: Services, headers: Mapping[str, str]) -> ClientKey | None:
+    return keys.client_key(services.keys, headers)
 
 
-def _check_admin(services: Services, authorization: str | None) -> None:
+def _check_admin(services: Services, headers: Mapping[str, str]) -> None:
     key = os.environ.get(services.config.admin.key_env)
     if not key:
         raise RequestError(404, "There is nothing at this path.", code="not_found")
-    scheme, _, given = (authorization or "").partition(" ")
+    scheme, _, given = headers.get("authorization", "").partition(" ")
     # Digests have one length, so that the time taken tells nothing of the key's.
     digests = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given.strip(), key))
     if not hmac.compare_digest(*digests) or scheme.lower() != "bearer":

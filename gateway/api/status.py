@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response, Security
@@ -41,6 +42,12 @@ class Health(Schema):
     """The process is alive."""
 
     status: Literal["ok"] = "ok"
+
+
+class Version(Schema):
+    """The gateway's version."""
+
+    version: str = Field(description="As of the installed package.")
 
 
 class Readiness(Schema):
@@ -87,6 +94,24 @@ async def get_model(
 async def healthz() -> Health:
     """Whether the process is alive."""
     return Health()
+
+
+@router.get("/health", responses=documented())
+async def health() -> Health:
+    """The same as /healthz, at the path that vLLM and its tools have."""
+    return Health()
+
+
+@router.get("/ping", responses=documented())
+async def ping() -> Health:
+    """The same as /healthz, at the path that SageMaker's hosts ask."""
+    return Health()
+
+
+@router.get("/version", responses=documented())
+async def version() -> Version:
+    """The version of this gateway."""
+    return Version(version=importlib.metadata.version("breakeven"))
 
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "Send requests elsewhere."}, **documented()})

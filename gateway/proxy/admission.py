@@ -20,7 +20,7 @@ _OFF = frozenset({"false", "0", "off", "no"})
 
 def identify(services: Services, client: Client) -> ClientKey | None:
     """The configured key that the request carries; None where the config has no keys. Raises RequestError 401."""
-    return client_key(services.keys, client.headers.get("authorization"))
+    return client_key(services.keys, client.headers)
 
 
 async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
@@ -34,6 +34,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     server = services.config.server
     body = Body(await client.read_body(server.max_body_bytes, server.read_seconds))
     client.watch()
+    if client.deployment is not None:
+        body.set("model", client.deployment)
     student_only = services.state.quotas.admit(caller) or (caller is not None and not caller.teacher)
     adapter.check(body)
     stream = adapter.streams and (body.get("stream", bool, "true or false") or False)

@@ -18,6 +18,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# The key of an ASGI scope under which Azure's name of a deployment stands.
+DEPLOYMENT = "breakeven.deployment"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -33,7 +35,8 @@ class Client(abc.ABC):
     """The client of one request.
 
     `headers` are the request's, names in lower case; `request_id` is its x-request-id if valid, else a new one;
-    `started` is True once response headers were sent, `gone` once the client has disconnected or stopped reading.
+    `deployment` is the model that the path names, as Azure's do, None for other paths; `started` is True once response
+    headers were sent, `gone` once the client has disconnected or stopped reading.
     """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -43,6 +46,7 @@ class Client(abc.ABC):
             self.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
         given = self.headers.get("x-request-id")
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else fresh_id()
+        self.deployment: str | None = None
         self.started = False
         self.gone = False
 
@@ -109,6 +113,7 @@ class AsgiClient(Client):
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope["headers"])
+        self.deployment = scope.get(DEPLOYMENT)
         self._receive = receive
         self._send = send
         self._watcher: asyncio.Task[None] | None = None

@@ -24,6 +24,7 @@ from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
@@ -80,6 +81,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=[name for name, _ in HEADERS],
         )
+    app.add_middleware(ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS])
     return app
 
 

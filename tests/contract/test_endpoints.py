@@ -281,7 +281,9 @@ def test_other_methods_are_405_in_json(gateway: Gateway, method: str, path: str)
         assert response.error["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat/completions/", "/v1/nope", "//v1/models", "/metrics/", "/%00"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/nope", "/v1/nope/", "/openai/v1", "/openai/deployments/x", "/chat", "/%00"]
+)
 def test_unknown_paths_are_404_in_json_without_redirects(gateway: Gateway, path: str) -> None:
     for method in ("GET", "POST", "HEAD", "OPTIONS"):
         response = ask(gateway.port, path, b"{}" if method == "POST" else None, method=method)

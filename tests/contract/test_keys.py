@@ -43,6 +43,10 @@ def test_a_right_key_is_let_in_and_is_in_the_record(gateway: Gateway) -> None:
     assert response.status == 200
     assert gateway.record(response)["key"] == "free"
     assert gateway.post(chat(), {"authorization": "bearer  secret-free "}).status == 200
+    for name in ("api-key", "x-api-key"):
+        bare = gateway.post(chat(), {name: "secret-free"})
+        assert gateway.record(bare)["key"] == "free"
+        assert gateway.get("/v1/models", {name: "secret-free"}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -50,10 +54,12 @@ def test_a_right_key_is_let_in_and_is_in_the_record(gateway: Gateway) -> None:
     [
         {}, {"authorization": ""}, {"authorization": "secret-free"}, {"authorization": "Bearer"},
         {"authorization": "Bearer secret-fre"}, {"authorization": "Bearer secret-free2"},
-        {"authorization": "Basic secret-free"}, {"authorization": "Bearer \xff\xfe"}, {"x-api-key": "secret-free"},
+        {"authorization": "Basic secret-free"}, {"authorization": "Bearer \xff\xfe"},
+        {"x-api-key": "Bearer secret-free"}, {"api-key": "secret-fre"}, {"x-api-key": ""},
+        {"authorization": "Bearer nobody", "x-api-key": "secret-free"},
         {"authorization": "Bearer " + hashlib.sha256(b"secret-free").hexdigest()},
     ],
-    ids=range(10),
+    ids=range(13),
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"])
 def test_every_wrong_key_gets_the_same_401(
