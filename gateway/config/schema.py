@@ -45,7 +45,11 @@ class Server(Section):
 
 class Timeouts(Section):
     connect_seconds: Seconds = Field(2.0, description="Timeout for opening a connection.")
-    first_event_seconds: Seconds = Field(60.0, description="Timeout for the first event or body byte of a response.")
+    first_event_seconds: Seconds = Field(
+        60.0,
+        description="Timeout for the first event or body byte of a response; longest time to hold back what a stream "
+        "sends before its answer.",
+    )
     idle_seconds: Seconds = Field(30.0, description="Timeout between two reads of a body; SSE comments reset it.")
     total_seconds: Seconds = Field(600.0, description="Timeout for the whole attempt.")
 
