@@ -52,6 +52,7 @@ ADVICE: dict[str, str] = {
     "timeout": "Retry, or the operator raises the upstream's `timeouts`.",
     "upstream_auth": "The operator checks the environment variable that `api_key_env` names.",
     "upstream_disconnected": "Retry. The operator looks at the upstream's log.",
+    "unsupported_encoding": "The response's `accept-encoding` lists what is supported.",
     "upstream_encoding": "The operator turns compression off at the upstream, or at a proxy before it.",
     "upstream_unavailable": "Retry after `Retry-After`: the circuit breaker is open.",
     "upstream_unreachable": "The operator checks `base_url` and the network.",

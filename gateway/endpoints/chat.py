@@ -70,20 +70,21 @@ class Completions(Adapter):
     stream_options = True
 
     def check(self, body: Body) -> None:
-        if body.get("prompt", str | list[Any], "a string or an array") is None:
+        prompt = body.get("prompt", str | list[Any], "a string or an array")
+        if prompt is None and body.is_null("prompt_embeds"):
             raise RequestError(400, "'prompt' is missing.", param="prompt", code="missing_required_parameter")
 
     def conversation(self, body: Body) -> Conversation:
         return read_prompt(body.get("prompt", str | list[Any], "a string or an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        return body.get("max_tokens", int, "an integer")
+        return body.integer("max_tokens")
 
     def choices(self, body: Body) -> int:
         prompt = body.get("prompt", Any, "a string or an array")
-        # A list of prompts gets `n` choices for each; a list of integers is one prompt as token ids.
-        prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
-        return prompts * (body.get("n", int, "an integer") or 1)
+        # A list of prompts gets `n` choices for each; a list of numbers is one prompt as token ids.
+        prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int | float) else 1
+        return prompts * max(1, body.integer("n") or 1)
 
     def read_event(self, event: Event) -> EventInfo:
         data = event.data
@@ -147,9 +148,8 @@ class ChatCompletions(Completions):
         return read_chat(body.get("messages", list[Any], "an array"), body.get("tools", Any, "an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        newer = body.get("max_completion_tokens", int, "an integer")
-        older = body.get("max_tokens", int, "an integer")
-        return newer if newer is not None else older
+        newer = body.integer("max_completion_tokens")
+        return newer if newer is not None else body.integer("max_tokens")
 
     def choices(self, body: Body) -> int:
-        return body.get("n", int, "an integer") or 1
+        return max(1, body.integer("n") or 1)

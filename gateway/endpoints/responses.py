@@ -16,8 +16,8 @@ from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
-# Events before the answer itself: the response exists, it waits, or an item or a part of it begins.
-_BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
+# Events before the answer itself: the response exists or waits, the connection lives, an item or a part begins.
+_BEGINNINGS = ("response.created", "response.queued", "response.in_progress", "keepalive", "ping")
 _STARTED_PARTS = {"response.output_item.added": "item", "response.content_part.added": "part"}
 _NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
 _CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
@@ -67,7 +67,7 @@ class Responses(Adapter):
         return read_chat(items, body.get("tools", Any, "an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        return body.get("max_output_tokens", int, "an integer")
+        return body.integer("max_output_tokens")
 
     def previous(self, body: Body) -> str | None:
         return body.get("previous_response_id", str, "a string")
@@ -106,14 +106,14 @@ class Responses(Adapter):
         return EventInfo(usage=usage, finished=(0,), error=error, response_id=known)
 
     def has_content(self, event: Event) -> bool:
-        fields = read_object(event.data or b"") or {}
-        kind = fields.get("type")
-        if not isinstance(kind, str) or not kind.startswith("response.") or kind in _BEGINNINGS:
+        fields = read_object(event.data or b"")
+        if not fields:
             return False
-        part = fields.get(_STARTED_PARTS.get(kind, ""))
+        kind = fields.get("type")
+        part = fields.get(_STARTED_PARTS.get(kind, "")) if isinstance(kind, str) else None
         if isinstance(part, dict):
             return any(says_something(value) for name, value in part.items() if name not in _NO_CONTENT)
-        return True
+        return kind not in _BEGINNINGS
 
     def error_tail(self, error: bytes) -> bytes:
         fields = msgspec.json.decode(error)["error"]

@@ -12,7 +12,7 @@ from breakeven.gateway.policy import model_names
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import ClientRequest
 from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean
 
 _OFF = frozenset({"false", "0", "off", "no"})
 
@@ -25,8 +25,8 @@ def identify(services: Services, client: Client) -> ClientKey | None:
 async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
     """Read and check the body, count the request against the caller's limits, and resolve the model name.
 
-    Raises RequestError: 400 (invalid body), 404 (unknown model), 408 (body timeout), 413 (body too large), 429 (limit
-    reached), and 503 while the gateway shuts down.
+    Raises RequestError: 400 (invalid body), 404 (unknown model), 408 (body timeout), 413 (body too large), 415 (unknown
+    encoding), 429 (limit reached), and 503 while the gateway shuts down.
     """
     if services.state.draining:
         raise shutting_down()
@@ -35,7 +35,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     client.watch()
     student_only = services.state.quotas.admit(caller)
     adapter.check(body)
-    stream = adapter.streams and (body.get("stream", bool, "true or false") or False)
+    stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
     wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
@@ -43,7 +43,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         body=body,
         target=target(services, adapter, body),
         stream=stream,
-        wants_usage=stream and options.get("include_usage") is True,
+        wants_usage=stream and as_boolean(options.get("include_usage")) is True,
         choices=choices,
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,

@@ -14,7 +14,7 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.config.schema import Escalation
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.lenient_json import read
 from breakeven.router.deferral import confidence
 
@@ -49,7 +49,7 @@ class Probe:
         self._chat = endpoint is Endpoint.CHAT_COMPLETIONS
         asked = body.get("logprobs", Any, "") if "logprobs" in body else None
         # At the completions endpoint 0 is a request as well: log-probabilities of the chosen tokens only.
-        self._client_asked = bool(asked) or (not self._chat and asked == 0 and asked is not False)
+        self._client_asked = as_boolean(asked) is True if self._chat else asked is not None and asked is not False
         self._logprobs: list[float] = []
         self._events_without_logprobs = 0
         self._first_seen: float | None = None
