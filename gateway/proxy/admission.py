@@ -8,6 +8,7 @@ from breakeven.gateway.config.schema import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits.keys import client_key
+from breakeven.gateway.limits.local_access import check_local_access
 from breakeven.gateway.policy import model_names
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import ClientRequest
@@ -18,7 +19,12 @@ _OFF = frozenset({"false", "0", "off", "no"})
 
 
 def identify(services: Services, client: Client) -> ClientKey | None:
-    """The configured key that the request carries; None where the config has no keys. Raises RequestError 401."""
+    """The configured key that the request carries; None where the config has no keys.
+
+    Raises RequestError 401 for a wrong key, and without keys 403 for what a website may have sent.
+    """
+    if not services.keys:
+        check_local_access(client.headers, "POST", services.config.server)
     return client_key(services.keys, client.headers.get("authorization"))
 
 
