@@ -16,16 +16,14 @@ from breakeven.gateway.config.server import Server
 from breakeven.gateway.errors import RequestError
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9_.-]+))(?::[0-9]*)?")
-# Browsers tell with them how a page that sends no `origin` relates to the address that it asks.
-_FOREIGN = frozenset({"cross-site", "same-site"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_local_access(headers: Mapping[str, str], method: str, server: Server) -> None:
     """Raise RequestError 403 for a request that a website may have made. `headers`: names in lower case.
 
-    Allowed hosts are IP addresses, localhost, names without a dot, and `server.allowed_hosts`; allowed origins are that
-    of the gateway itself and `server.cors_origins`.
+    Allowed hosts are IP addresses, localhost, names without a dot, and `server.allowed_hosts`. Allowed origins are that
+    of the gateway itself, those on loopback (pages of programs on this machine), and `server.cors_origins`.
     """
     host = headers.get("host", "")
     if host and not _is_local(host) and _name(host) not in server.allowed_hosts:
@@ -38,9 +36,11 @@ def check_local_access(headers: Mapping[str, str], method: str, server: Server) 
         )
     origin = headers.get("origin")
     if origin is None:
-        foreign = method not in _READING and headers.get("sec-fetch-site") in _FOREIGN
+        # Browsers tell with it how a page relates to the address that it asks.
+        foreign = method not in _READING and headers.get("sec-fetch-site") == "cross-site"
     else:
-        foreign = origin.partition("://")[2].lower() != host.lower() and origin not in server.cors_origins
+        place = origin.partition("://")[2].lower()
+        foreign = not (place == host.lower() or _is_loopback(place) or origin in server.cors_origins)
     if foreign:
         raise RequestError(
             403,
@@ -64,6 +64,16 @@ def _is_local(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(host: str) -> bool:
+    name = _name(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _name(host: str) -> str:

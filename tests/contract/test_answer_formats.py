@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import math
+import time
+import zlib
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.contract.scripted import (
     Raw,
     ScriptedUpstream,
     Send,
+    Sleep,
     Step,
     answer,
     completion,
@@ -85,6 +89,18 @@ def test_a_compressed_stream_is_decoded(
     student.script(Head(200, {**SSE, "content-encoding": named}), *segments(pack(STREAMS[path]), size), End())
     answered(gateway, ask(gateway, path, stream_it=True), path, stream_it=True)
     assert student.last.headers["accept-encoding"] == "identity"
+
+
+def test_a_compressed_event_arrives_as_soon_as_it_was_flushed(gateway: Gateway, student: ScriptedUpstream) -> None:
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    steps: list[Step] = []
+    for part in (delta("1"), delta("2"), delta("3"), FINISH + DONE):
+        steps += [Send(packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH)), Sleep(0.3)]
+    student.script(Head(200, {**SSE, "content-encoding": "gzip"}), *steps, Send(packer.flush()), End())
+    with gateway.connect() as client:
+        _, headers = client.request("POST", CHAT, json.dumps(chat(stream=True)).encode()).head()
+        times = [time.monotonic() for _ in client.segments(headers)]
+    assert sum(b - a > 0.1 for a, b in itertools.pairwise(times)) >= 2, times
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
