@@ -13,6 +13,11 @@ _INTRO = """# HTTP API
 The gateway publishes this as an OpenAPI document at `GET /openapi.json`. Requests to `/v1` carry a client key as
 `Authorization: Bearer <key>` where the config has `auth.keys`; requests to `/admin` carry the admin key. Fields that
 are not listed go to the upstream unchanged. Any route may answer with an [error](errors.md).
+
+The gateway refuses no request that vLLM takes: numbers and flags may be written as `16.0`, `"16"`, `1` or `"yes"`,
+any field may be null, embeddings may have `messages`, completions `prompt_embeds`, and a byte order mark is skipped. A
+number that cannot be read is relayed, and the upstream says what is wrong with it. The body of a request may be
+compressed: `content-encoding` is `gzip`, `deflate`, `br` or `zstd`; `server.max_body_bytes` limits its decoded size.
 """
 
 

@@ -116,7 +116,7 @@ def read_prompt(prompt: object) -> Conversation:
         return Conversation(cut(prompt), _tokens(_utf8(prompt), []), _TEXT_ONLY, False)
     items = prompt if isinstance(prompt, list) else []
     texts = [item for item in items[:_PARTS] if isinstance(item, str)]
-    ids = sum(isinstance(item, int) for item in items)
+    ids = sum(isinstance(item, int | float) for item in items)
     longest = max((len(item) for item in items if isinstance(item, list)), default=0)
     size = max((_utf8(text) for text in texts), default=0)
     tokens = max(ids, longest, _tokens(size, []))

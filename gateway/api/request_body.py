@@ -9,18 +9,24 @@ from fastapi import Request
 from pydantic_core import from_json
 
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.proxy.downstream import decoded_body
 from breakeven.gateway.upstreams.deadline import arriving
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """The whole body. Raises RequestError 413 above `limit` bytes, and 408 where it takes longer than `seconds`."""
+    """The whole body, decoded if it is compressed.
+
+    Raises RequestError: 413 above `limit` bytes, 408 where it takes longer than `seconds`, and 415 or 400 for an
+    encoding that is not supported or not kept to.
+    """
     data = bytearray()
     async with arriving(seconds):
         async for part in request.stream():
             data += part
             if len(data) > limit:
                 raise RequestError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
-    return bytes(data)
+    encoding = request.headers.get("content-encoding")
+    return bytes(data) if encoding is None else await decoded_body(bytes(data), encoding, limit)
 
 
 class ReadRequest(Request):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import HTMLResponse
 
 from breakeven.gateway.api.errors import error_content
+from breakeven.gateway.api.route import ApiRoute
+from breakeven.gateway.api.security import PageKey
 from breakeven.gateway.errors import RequestError
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "txt": "text/plain"}
@@ -23,14 +25,19 @@ _HEADERS = {
 }
 
 
-def page_router(path: str, folder: Traversable, *, tag: str | None = None) -> APIRouter:
-    """Serves `index.html` of the folder at `path`, such as /console, and its files below. They need no key.
+def page_router(path: str, folder: Traversable, *, tag: str | None = None, key: PageKey | None = None) -> APIRouter:
+    """Serves `index.html` of the folder at `path`, such as /console, and its files below.
 
-    With a `tag` the routes are in the OpenAPI document.
+    With a `tag` the routes are in the OpenAPI document; with a `key` they demand it where the config names one.
     """
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES}
     name_of_page = path.strip("/")
-    router = APIRouter(tags=[tag] if tag else None, include_in_schema=tag is not None)
+    router = APIRouter(
+        tags=[tag] if tag else None,
+        include_in_schema=tag is not None,
+        route_class=ApiRoute,
+        dependencies=[Depends(key)] if key else None,
+    )
 
     def respond(name: str) -> Response:
         if name not in files:

@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response, Security
+from fastapi import APIRouter, Depends, Path, Request, Response, Security
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 from pydantic import Field
@@ -14,7 +14,7 @@ from pydantic import Field
 from breakeven.gateway.api.errors import documented, error_content
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
-from breakeven.gateway.api.security import OPTIONAL, client_key
+from breakeven.gateway.api.security import OPTIONAL, client_key, metrics_key
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.policy import model_names
 from breakeven.router.policy import Route
@@ -136,6 +136,7 @@ def _state(up: bool | None) -> Literal["up", "down", "not configured"]:
 
 @router.get(
     "/metrics",
+    dependencies=[Depends(metrics_key)],
     response_class=PlainTextResponse,
     responses={
         200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}},
@@ -143,7 +144,10 @@ def _state(up: bool | None) -> Literal["up", "down", "not configured"]:
     },
 )
 async def metrics(request: Request, now: Now) -> Response:
-    """The metrics in the format of Prometheus, or of OpenMetrics where `accept` asks for it."""
+    """The metrics in the format of Prometheus, or of OpenMetrics where `accept` asks for it.
+
+    With a key where `admin.metrics_key_env` names one.
+    """
     now.metrics.flush()
     now.metrics.tasks.set(len(asyncio.all_tasks()))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))

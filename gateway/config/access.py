@@ -63,3 +63,9 @@ class Admin(Section):
     key_env: str = Field(
         "BREAKEVEN_ADMIN_KEY", description="Name of the environment variable with the admin key; not set: no /admin."
     )
+    metrics_key_env: str | None = Field(
+        None, description="Name of the environment variable with the key that /metrics demands; null: none."
+    )
+    console_key_env: str | None = Field(
+        None, description="Name of the environment variable with the key that /console demands; null: none."
+    )

@@ -61,6 +61,12 @@ def check_environment(config: Config) -> None:
             faults.append(
                 f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"
             )
+    for name, variable in (
+        ("metrics_key_env", config.admin.metrics_key_env),
+        ("console_key_env", config.admin.console_key_env),
+    ):
+        if variable is not None and not os.environ.get(variable):
+            faults.append(f"admin.{name}: the environment variable {variable} is not set; export it")
     if not config.auth.keys and config.server.host not in LOOPBACK:
         faults.append(
             f"auth.keys: empty, so server.host must be loopback and is {config.server.host}; "

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.prices import TeacherPrices
+from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.types import (
     Fraction,
     Modality,
@@ -29,33 +30,13 @@ from breakeven.gateway.config.types import (
 from breakeven.router.policy import Route
 
 
-class Server(Section):
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0: any free port.")
-    workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
-    max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body in bytes; larger ones get 413.")
-    read_seconds: Seconds = Field(
-        60.0, description="Read timeout for the request headers, and again for the body; after it: 408."
-    )
-    cors_origins: list[str] = Field(
-        [], description="Browser origins allowed by CORS, such as https://app.example.com; empty: CORS is off."
-    )
-    drain_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
-        60.0, description="Graceful shutdown: time that running requests get to finish after SIGTERM."
-    )
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _exact_origins(cls, value: list[str]) -> list[str]:
-        for origin in value:
-            if not re.fullmatch(r"https?://[^\s/?#@*]+", origin):
-                raise ValueError("must be exact origins without a path, such as https://app.example.com")
-        return value
-
-
 class Timeouts(Section):
     connect_seconds: Seconds = Field(2.0, description="Timeout for opening a connection.")
-    first_event_seconds: Seconds = Field(60.0, description="Timeout for the first event or body byte of a response.")
+    first_event_seconds: Seconds = Field(
+        60.0,
+        description="Timeout for the first event or body byte of a response; longest time to hold back what a stream "
+        "sends before its answer.",
+    )
     idle_seconds: Seconds = Field(30.0, description="Timeout between two reads of a body; SSE comments reset it.")
     total_seconds: Seconds = Field(600.0, description="Timeout for the whole attempt.")
 

@@ -10,6 +10,7 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage, read_usage
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation
@@ -20,7 +21,8 @@ class EventInfo(msgspec.Struct):
 
     `usage`: as reported in it, None without; `usage_only`: it has nothing else. `seen`: indices of the choices in it;
     `finished`: of those that it finishes. `done`: it ends the stream. `error`: an error object. `response_id`: the id
-    under which the upstream stores the response. `content`: it has something for the client to see.
+    under which the upstream stores the response. `content`: it may have something of the answer in it; see
+    `Adapter.has_content`.
     """
 
     usage: Usage | None = None
@@ -91,6 +93,13 @@ class Adapter(abc.ABC):
     def read_event(self, event: Event) -> EventInfo:
         """Read one stream event. Never raises: an event that cannot be read counts as content."""
 
+    def has_content(self, event: Event) -> bool:  # noqa: ARG002
+        """Whether a stream event shows something of the answer, unlike the events before it: a chunk with only a role,
+        the result of a content filter, `response.created`, a ping. Slower than `read_event`, and called only until the
+        first event that does. Never raises.
+        """
+        return True
+
     @abc.abstractmethod
     def error_tail(self, error: bytes) -> bytes:
         """The last bytes of a stream that failed after its first byte; `error` is an OpenAI error body in JSON."""
@@ -107,7 +116,16 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 def answer_usage(answer: bytes) -> Usage | None:
     """The usage at the top level of a response's JSON, with the service tier beside it; None if there is none."""
     try:
-        found = _ANSWER.decode(answer)
-        return read_usage(found.usage, found.service_tier)
+        found = read(_ANSWER, answer)
     except (msgspec.DecodeError, RecursionError):
         return None
+    return read_usage(found.usage, found.service_tier)
+
+
+def says_something(value: object) -> bool:
+    """Whether there is anything in a JSON value: not null, false, an empty text, or a container of nothing else."""
+    if isinstance(value, dict):
+        return any(map(says_something, value.values()))
+    if isinstance(value, list):
+        return any(map(says_something, value))
+    return value is not None and value is not False and value != ""

@@ -8,13 +8,20 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
 _FIRST_CHOICE = EventInfo(seen=(0,))
+# What some servers write as `finish_reason` of a choice that goes on.
+_UNFINISHED = (None, "", "null")
+# Fields of a choice, or of its delta, that are no part of the answer.
+_NO_CONTENT = frozenset(
+    {"index", "role", "finish_reason", "content_filter_results", "content_filter_result", "content_filter_offsets"}
+)
 
 
 class _Choice(msgspec.Struct):
@@ -33,6 +40,24 @@ class _Chunk(msgspec.Struct):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
+class _Choices(msgspec.Struct):
+    choices: list[dict[str, Any]] | None = None
+
+
+_CHOICES = msgspec.json.Decoder(_Choices)
+
+
+def _answers(choice: dict[str, Any]) -> bool:
+    """Whether there is something of the answer in a choice of a chunk."""
+    for name, value in choice.items():
+        if name == "delta" and isinstance(value, dict):
+            if any(says_something(part) for field, part in value.items() if field not in _NO_CONTENT):
+                return True
+        elif name not in _NO_CONTENT and says_something(value):
+            return True
+    return False
+
+
 def _index(choice: _Choice) -> int:
     return choice.index if isinstance(choice.index, int) else 0
 
@@ -45,20 +70,21 @@ class Completions(Adapter):
     stream_options = True
 
     def check(self, body: Body) -> None:
-        if body.get("prompt", str | list[Any], "a string or an array") is None:
+        prompt = body.get("prompt", str | list[Any], "a string or an array")
+        if prompt is None and body.is_null("prompt_embeds"):
             raise RequestError(400, "'prompt' is missing.", param="prompt", code="missing_required_parameter")
 
     def conversation(self, body: Body) -> Conversation:
         return read_prompt(body.get("prompt", str | list[Any], "a string or an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        return body.get("max_tokens", int, "an integer")
+        return body.integer("max_tokens")
 
     def choices(self, body: Body) -> int:
         prompt = body.get("prompt", Any, "a string or an array")
-        # A list of prompts gets `n` choices for each; a list of integers is one prompt as token ids.
-        prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
-        return prompts * (body.get("n", int, "an integer") or 1)
+        # A list of prompts gets `n` choices for each; a list of numbers is one prompt as token ids.
+        prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int | float) else 1
+        return prompts * max(1, body.integer("n") or 1)
 
     def read_event(self, event: Event) -> EventInfo:
         data = event.data
@@ -67,22 +93,33 @@ class Completions(Adapter):
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return CONTENT
+            again = read_again(_CHUNK, data)
+            if again is None:
+                return CONTENT
+            chunk = again
         choices = chunk.choices
         if chunk.error is not None:
             return EventInfo(error=chunk.error)
-        if choices is None and chunk.object == "error":
-            return EventInfo(error=msgspec.json.decode(data))
+        if choices is None and (chunk.object == "error" or event.name == b"error"):
+            return EventInfo(error=read_object(data) or {})
         if choices is not None and len(choices) == 1 and chunk.usage is None:
             only = choices[0]
-            if only.finish_reason is None and only.index == 0:
+            if not only.finish_reason and only.index == 0:
                 return _FIRST_CHOICE
         return EventInfo(
             usage=read_usage(chunk.usage, chunk.service_tier),
             usage_only=isinstance(chunk.usage, dict) and choices == [],
             seen=tuple(_index(choice) for choice in choices or ()),
-            finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason is not None),
+            finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason not in _UNFINISHED),
         )
+
+    def has_content(self, event: Event) -> bool:
+        data = event.data or b""
+        try:
+            choices = read(_CHOICES, data).choices
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return any(map(_answers, choices or ()))
 
     def error_tail(self, error: bytes) -> bytes:
         return b"data: %b\n\ndata: [DONE]\n\n" % error
@@ -111,9 +148,8 @@ class ChatCompletions(Completions):
         return read_chat(body.get("messages", list[Any], "an array"), body.get("tools", Any, "an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        newer = body.get("max_completion_tokens", int, "an integer")
-        older = body.get("max_tokens", int, "an integer")
-        return newer if newer is not None else older
+        newer = body.integer("max_completion_tokens")
+        return newer if newer is not None else body.integer("max_tokens")
 
     def choices(self, body: Body) -> int:
-        return body.get("n", int, "an integer") or 1
+        return max(1, body.integer("n") or 1)

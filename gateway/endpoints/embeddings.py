@@ -10,7 +10,7 @@ from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
-from breakeven.router.text import Conversation, read_prompt
+from breakeven.router.text import Conversation, read_chat, read_prompt
 
 
 class Embeddings(Adapter):
@@ -23,10 +23,14 @@ class Embeddings(Adapter):
     unrouted = Route.STUDENT
 
     def check(self, body: Body) -> None:
-        if body.get("input", str | list[Any], "a string or an array") is None:
+        given = body.get("input", str | list[Any], "a string or an array")
+        # vLLM also takes a conversation, as its chat endpoint does.
+        if given is None and body.is_null("messages"):
             raise RequestError(400, "'input' is missing.", param="input", code="missing_required_parameter")
 
     def conversation(self, body: Body) -> Conversation:
+        if body.is_null("input"):
+            return read_chat(body.get("messages", Any, "an array"))
         return read_prompt(body.get("input", Any, "a string or an array"))
 
     def read_event(self, event: Event) -> EventInfo:  # noqa: ARG002

@@ -8,13 +8,18 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+# Events before the answer itself: the response exists or waits, the connection lives, an item or a part begins.
+_BEGINNINGS = ("response.created", "response.queued", "response.in_progress", "keepalive", "ping")
+_STARTED_PARTS = {"response.output_item.added": "item", "response.content_part.added": "part"}
+_NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
 _CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _INPUT = "a string or an array"
 
@@ -62,14 +67,14 @@ class Responses(Adapter):
         return read_chat(items, body.get("tools", Any, "an array"))
 
     def max_output_tokens(self, body: Body) -> int | None:
-        return body.get("max_output_tokens", int, "an integer")
+        return body.integer("max_output_tokens")
 
     def previous(self, body: Body) -> str | None:
         return body.get("previous_response_id", str, "a string")
 
     def response_id(self, answer: bytes) -> str | None:
         try:
-            found = _RESPONSE.decode(answer).id
+            found = read(_RESPONSE, answer).id
         except (msgspec.DecodeError, RecursionError):
             return None
         return found if isinstance(found, str) else None
@@ -81,10 +86,13 @@ class Responses(Adapter):
         try:
             typed = _TYPED.decode(data)
         except (msgspec.DecodeError, RecursionError):
-            return CONTENT
+            again = read_again(_TYPED, data)
+            if again is None:
+                return CONTENT
+            typed = again
         kind = typed.type
         if typed.error is not None or kind == "error":
-            return EventInfo(error=typed.error or msgspec.json.decode(data))
+            return EventInfo(error=typed.error or read_object(data) or {})
         if not isinstance(typed.response, dict):
             return CONTENT
         response = typed.response
@@ -96,6 +104,16 @@ class Responses(Adapter):
         error = (response.get("error") or {"message": "The response failed."}) if failed else None
         usage = read_usage(response.get("usage"), response.get("service_tier"))
         return EventInfo(usage=usage, finished=(0,), error=error, response_id=known)
+
+    def has_content(self, event: Event) -> bool:
+        fields = read_object(event.data or b"")
+        if not fields:
+            return False
+        kind = fields.get("type")
+        part = fields.get(_STARTED_PARTS.get(kind, "")) if isinstance(kind, str) else None
+        if isinstance(part, dict):
+            return any(says_something(value) for name, value in part.items() if name not in _NO_CONTENT)
+        return kind not in _BEGINNINGS
 
     def error_tail(self, error: bytes) -> bytes:
         fields = msgspec.json.decode(error)["error"]

@@ -9,17 +9,23 @@ from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits.keys import client_key
+from breakeven.gateway.limits.local_access import check_local_access
 from breakeven.gateway.policy import model_names
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import ClientRequest
 from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean
 
 _OFF = frozenset({"false", "0", "off", "no"})
 
 
 def identify(services: Services, client: Client) -> ClientKey | None:
-    """The configured key that the request carries; None where the config has no keys. Raises RequestError 401."""
+    """The configured key that the request carries; None where the config has no keys.
+
+    Raises RequestError 401 for a wrong key, and without keys 403 for what a website may have sent.
+    """
+    if not services.keys:
+        check_local_access(client.headers, "POST", services.config.server)
     return client_key(services.keys, client.headers)
 
 
@@ -27,7 +33,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     """Read and check the body, count the request against the caller's limits, and resolve the model name.
 
     Raises RequestError: 400 (invalid body), 403 (not allowed), 404 (unknown model), 408 (body timeout), 413 (body too
-    large), 429 (limit reached), and 503 while the gateway shuts down.
+    large), 415 (unknown encoding), 429 (limit reached), and 503 while the gateway shuts down.
     """
     if services.state.draining:
         raise shutting_down()
@@ -38,7 +44,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         body.set("model", client.deployment)
     student_only = services.state.quotas.admit(caller) or (caller is not None and not caller.teacher)
     adapter.check(body)
-    stream = adapter.streams and (body.get("stream", bool, "true or false") or False)
+    stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
     wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
@@ -46,7 +52,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         body=body,
         target=target(services, adapter, body, caller),
         stream=stream,
-        wants_usage=stream and options.get("include_usage") is True,
+        wants_usage=stream and as_boolean(options.get("include_usage")) is True,
         choices=choices,
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,

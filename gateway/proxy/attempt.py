@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
@@ -25,6 +23,7 @@ from breakeven.gateway.upstreams.upstream import (
     translated_errors,
     unbilled,
 )
+from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -65,10 +64,13 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
         headers = {**response.headers, **exchange.headers()}
-        if request.stream and response.streams:
+        if request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
+            if not response.streams:
+                headers["content-type"] = "text/event-stream"
             relay = StreamRelay(exchange, attempt, response, client, deadline)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
+            headers.setdefault("content-type", "application/json")
             try:
                 reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
             except UPSTREAM_ERRORS:
@@ -110,6 +112,15 @@ def _record_failure(upstream: Upstream, failure: UpstreamFailure) -> None:
         upstream.breaker.succeeded()
 
 
+async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: Deadline) -> bool:
+    """Whether an answer with another content type is a stream all the same. Raises UpstreamFailure."""
+    try:
+        return await response.is_event_stream()
+    except UPSTREAM_ERRORS:
+        with translated_errors(route, deadline):
+            raise
+
+
 async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline) -> bytes:
     """The body of a response that is no stream. Raises UpstreamFailure for one that is not JSON, or an error object
     with a success status.
@@ -123,11 +134,8 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     usage = exchange.adapter.usage(body)
     if usage is None and not response.streams:
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
+        value = read_object(body)
+        if value is None:
             raise error_failure(
                 upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."}
             )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.upstreams.deadline import arriving
+from breakeven.gateway.wire import content_encoding
 from breakeven.gateway.wire.ids import fresh_id
 
 Scope = MutableMapping[str, Any]
@@ -53,8 +54,9 @@ class Client(abc.ABC):
     async def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole request body.
 
-        Raises RequestError: 413 for a body above `limit` bytes, without reading the rest, 408 for one that has not
-        arrived after `seconds`, and 400 for contradictory framing headers. Raises CancelledError on a disconnect.
+        One that is compressed is decoded. Raises RequestError: 413 for a body above `limit` bytes, as sent or decoded,
+        without reading the rest, 408 for one that has not arrived after `seconds`, 415 for an unknown encoding, and 400
+        for contradictory framing headers or a body that is not in its encoding. Raises CancelledError on a disconnect.
         """
         if "transfer-encoding" in self.headers and "content-length" in self.headers:
             raise RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", code="invalid_headers")
@@ -63,13 +65,9 @@ class Client(abc.ABC):
         if not declared.isdigit() or int(declared) <= limit:
             body = await (self._body(limit) if self._body_received() else self._body_within(limit, seconds))
         if body is None:
-            raise RequestError(
-                413,
-                f"The body is larger than {limit} bytes; send less, or raise server.max_body_bytes.",
-                code="request_too_large",
-                headers={"connection": "close"},
-            )
-        return body
+            raise _too_large(limit, {"connection": "close"})
+        encoding = self.headers.get("content-encoding")
+        return body if encoding is None else await decoded_body(body, encoding, limit)
 
     async def _body_within(self, limit: int, seconds: float) -> bytes | None:
         async with arriving(seconds):
@@ -106,6 +104,42 @@ class Client(abc.ABC):
     @abc.abstractmethod
     async def finish(self, reply: Reply) -> None:
         """Send the rest of the response, and its status and headers if nothing was sent yet."""
+
+
+async def decoded_body(body: bytes, encoding: str, limit: int) -> bytes:
+    """A request body without the compression that its content-encoding header names.
+
+    Raises RequestError: 413 above `limit` bytes, 415 for an unknown encoding, 400 for a body that is not in it.
+    """
+    try:
+        # In a thread: a small body may take long to decode, and all streams wait for the event loop.
+        plain = await asyncio.to_thread(content_encoding.decoded, body, encoding, limit)
+    except content_encoding.UnknownEncoding:
+        known = ", ".join(content_encoding.ENCODINGS)
+        raise RequestError(
+            415,
+            f"The content-encoding of the body is not supported; send it without one, or one of {known}.",
+            code="unsupported_encoding",
+            headers={"accept-encoding": known},
+        ) from None
+    except content_encoding.BrokenEncoding:
+        raise RequestError(
+            400,
+            "The body is not in the encoding that its content-encoding names; send it again.",
+            code="invalid_encoding",
+        ) from None
+    if plain is None:
+        raise _too_large(limit, {})
+    return plain
+
+
+def _too_large(limit: int, headers: Mapping[str, str]) -> RequestError:
+    return RequestError(
+        413,
+        f"The body is larger than {limit} bytes; send less, or raise server.max_body_bytes.",
+        code="request_too_large",
+        headers=headers,
+    )
 
 
 class AsgiClient(Client):

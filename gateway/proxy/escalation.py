@@ -14,7 +14,8 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.config.schema import Escalation
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean
+from breakeven.gateway.wire.lenient_json import read
 from breakeven.router.deferral import confidence
 
 ENDPOINTS = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS})
@@ -48,7 +49,7 @@ class Probe:
         self._chat = endpoint is Endpoint.CHAT_COMPLETIONS
         asked = body.get("logprobs", Any, "") if "logprobs" in body else None
         # At the completions endpoint 0 is a request as well: log-probabilities of the chosen tokens only.
-        self._client_asked = bool(asked) or (not self._chat and asked == 0 and asked is not False)
+        self._client_asked = as_boolean(asked) is True if self._chat else asked is not None and asked is not False
         self._logprobs: list[float] = []
         self._events_without_logprobs = 0
         self._first_seen: float | None = None
@@ -93,7 +94,7 @@ class Probe:
         if self._client_asked or b'"logprobs"' not in data:
             return data
         try:
-            top = _TOP.decode(data)
+            top = read(_TOP, data)
             choices = _CHOICES.decode(top["choices"])
         except (msgspec.DecodeError, KeyError, RecursionError):
             return data
@@ -122,7 +123,7 @@ class Probe:
     def _read(self, data: bytes | None) -> list[float]:
         """The log-probabilities of the first choice in an event's JSON; empty for JSON that cannot be read."""
         try:
-            choices = _EVENT.decode(data or b"").choices or []
+            choices = read(_EVENT, data or b"").choices or []
             logprobs = choices[0].get("logprobs") if choices else None
             if not isinstance(logprobs, dict):
                 return []

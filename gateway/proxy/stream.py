@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -18,19 +19,21 @@ from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, error_failure, translated_errors
+from breakeven.gateway.wire.lenient_json import readable
 from breakeven.gateway.wire.sse import Event, Scanner
 
 _DONE = b"data: [DONE]\n\n"
-# Events before the first one with content, such as comments, are buffered up to this size.
+# Events before the first one with content, such as comments, are held back up to this size.
 _MAX_BUFFERED_BYTES = 1 << 16
 
 
 class StreamRelay:
     """Relays the events of one response to the client.
 
-    Nothing is sent before the first event with content, so that if the stream fails at once, the other upstream can
-    still answer, or the client gets an HTTP error status. The last bytes are returned, not sent: the request is settled
-    before the client has the whole response.
+    Nothing is sent before the first event with content, so that if the stream fails before it, the other upstream can
+    still answer, or the client gets an HTTP error status. What comes before it, such as comments or a chunk with only a
+    role, is held back for at most `first_event_seconds` and 64 KiB: after that it keeps the client's connection alive.
+    The last bytes are returned, not sent: the request is settled before the client has the whole response.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class StreamRelay:
         self._scanner = Scanner()
         self._upstream = exchange.services.upstreams[attempt.route]
         self._idle = self._upstream.config.timeouts.idle_seconds
+        self._content = False
+        self._held_since: float | None = None
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._usage_event = b""
@@ -131,8 +136,16 @@ class StreamRelay:
             if len(out) <= _MAX_BUFFERED_BYTES and not self._done:
                 return
             self._probe.inspect(None, finished=True)
-        if out and (self._client.started or content or len(out) > _MAX_BUFFERED_BYTES):
+        if out and (self._client.started or self._content or self._held_long_enough()):
             await self._write(headers)
+
+    def _held_long_enough(self) -> bool:
+        """Whether what came before the answer is to be sent although nothing of the answer has come yet."""
+        now = time.monotonic()
+        if self._held_since is None:
+            self._held_since = now
+        seconds = self._upstream.config.timeouts.first_event_seconds
+        return len(self._buffer) > _MAX_BUFFERED_BYTES or now - self._held_since >= seconds
 
     def _collect(self, events: list[Event]) -> bool:
         """Read the events and add what the client gets of them to the buffer. Returns whether any had content."""
@@ -161,8 +174,8 @@ class StreamRelay:
                 self._seen.update(info.seen)
             if info.response_id is not None:
                 self._exchange.remember_response(info.response_id)
-            if info.content:
-                content = True
+            if info.content and (self._content or info.finished or self._adapter.has_content(event)):
+                content = self._content = True
                 self._attempt.events += 1
             out += event.raw if self._probe is None else self._inspected(self._probe, event, info)
         return content
@@ -193,9 +206,12 @@ class StreamRelay:
 
     @property
     def _complete(self) -> bool:
-        """Whether all choices have finished: those seen if the upstream sent its end marker, else those requested."""
+        """Whether all choices have finished: those seen if the upstream sent its end marker, else those requested.
+
+        An upstream that finishes no choice, and says that this was all, is believed if there was an answer.
+        """
         if self._done:
-            return bool(self._finished) and self._seen <= self._finished
+            return self._seen <= self._finished if self._finished else self._content
         return len(self._finished) >= self._choices
 
     def _final_bytes(self, failure: RequestError | None) -> bytes:
@@ -235,11 +251,7 @@ def _is_complete(event: Event) -> bool:
     """Whether a last event without its empty line has all its data; one that was cut off is not relayed."""
     if event.data is None or event.data.strip() == b"[DONE]":
         return True
-    try:
-        msgspec.json.decode(event.data)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+    return readable(event.data)
 
 
 def _status(error: object) -> int:

@@ -54,6 +54,6 @@ def one_output_limit(body: Body, field: str | None) -> None:
     """Leave one spelling of the output limit in the body: `field`, or with None the newer of those given."""
     older, newer = "max_tokens", "max_completion_tokens"
     if older in body and newer in body:
-        body.remove(older)
+        body.remove(newer if body.is_null(newer) and not body.is_null(older) else older)
     if field is not None:
         body.rename(older if field == newer else newer, field)

@@ -17,6 +17,7 @@ from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
 from breakeven.gateway.api.openapi import document
+from breakeven.gateway.api.security import LocalAccess
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
@@ -81,6 +82,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=[name for name, _ in HEADERS],
         )
+    app.add_middleware(LocalAccess, services=current)
     app.add_middleware(ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS])
     return app
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from breakeven.gateway.upstreams.connection import Connection
+from breakeven.gateway.wire import content_encoding
+from breakeven.gateway.wire.sse import starts_events
 
 # Response headers that are forwarded to the client; others could reveal internals of the upstream.
 _FORWARDED_HEADERS = re.compile(
@@ -22,10 +24,13 @@ class UpstreamResponse:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers: dict[str, str] = {}
-        self._inflate: Callable[[bytes], bytes] | None = None
+        self._encoding: str | None = None
+        self._decoder: content_encoding.Decoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
         for raw, value in connection.headers:
             if raw == b"content-encoding":
-                self._inflate = _inflater(value.strip().lower())
+                text = value.decode("latin-1")
+                self._encoding = text if self._encoding is None else f"{self._encoding}, {text}"
                 continue
             name = _forwarded_name(raw)
             if name is not None:
@@ -35,8 +40,22 @@ class UpstreamResponse:
 
     @property
     def streams(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
+        """Whether the content type says that the body is a stream of server-sent events."""
         return self.content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+    async def is_event_stream(self) -> bool:
+        """Whether the body is a stream of server-sent events by its content type or, where that is another or missing,
+        by its first bytes, for which this waits. Raises as `segment` does.
+        """
+        if self.streams:
+            return True
+        begun = b""
+        found = None
+        while found is None and (segment := await self.segment()) is not None:
+            begun += segment
+            found = starts_events(begun)
+        self._pieces = itertools.chain((begun,), self._pieces)
+        return bool(found)
 
     async def segment(self) -> bytes | None:
         """The next part of the body, None at the end. Decompressed if the upstream ignored accept-encoding: identity.
@@ -44,13 +63,21 @@ class UpstreamResponse:
         Raises ConnectionLost, and ValueError for a body that cannot be decompressed.
         """
         assert self._connection is not None, "the response is closed"
+        for piece in self._pieces:
+            return piece
         data = await self._connection.read()
-        if self._inflate is None or data is None:
+        if self._encoding is None:
             return data
-        try:
-            return self._inflate(data)
-        except zlib.error:
-            raise ValueError("the body cannot be decompressed") from None
+        if self._decoder is None:
+            self._decoder = content_encoding.decoder(self._encoding)
+            if self._decoder is None:
+                self._encoding = None
+                return data
+        if data is None:
+            self._decoder.end()
+            return None
+        self._pieces = self._decoder.decode(data)
+        return next(self._pieces, b"")
 
     async def read_into(self, sink: Callable[[bytes], bool]) -> None:
         """Read in push mode: call `sink` with each part as it arrives, until it returns False or the body ends.
@@ -59,7 +86,7 @@ class UpstreamResponse:
         See `Connection.read_into`.
         """
         assert self._connection is not None, "the response is closed"
-        if self._inflate is None:
+        if self._encoding is None:
             await self._connection.read_into(sink)
 
     async def read(self, limit: int | None = None) -> bytes:
@@ -86,9 +113,3 @@ def _forwarded_name(name: bytes) -> str | None:
     """The name of a header that is forwarded to the client, else None."""
     text = name.decode("latin-1")
     return text if _FORWARDED_HEADERS.fullmatch(text) else None
-
-
-def _inflater(encoding: bytes) -> Callable[[bytes], bytes] | None:
-    if encoding in (b"gzip", b"x-gzip"):
-        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
-    return zlib.decompressobj().decompress if encoding == b"deflate" else None

@@ -17,6 +17,7 @@ from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.pool import Pool, Unreachable
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.tokenizers import VLLM, LocalTokenizer, ServerTokenizer, Tokenizer
+from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
 from breakeven.router.policy import Route
 
 _RETRYABLE = frozenset({408, 429, 529})
@@ -195,6 +196,14 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
     except Unreachable:
         raise UpstreamFailure(
             502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
+        ) from None
+    except (BrokenEncoding, UnknownEncoding):
+        raise UpstreamFailure(
+            502,
+            f"The {route} compressed its answer, although it was asked not to, in a way that cannot be decoded.",
+            retryable=True,
+            down=True,
+            code="upstream_encoding",
         ) from None
     except (OSError, ValueError):
         raise UpstreamFailure(

@@ -21,7 +21,14 @@ T = TypeVar("T")
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # To compare with fields: a Raw is equal to another Raw, never to bytes.
-_NULL = msgspec.Raw(b"null")
+_NULL, _TRUE, _FALSE = msgspec.Raw(b"null"), msgspec.Raw(b"true"), msgspec.Raw(b"false")
+_BOM = b"\xef\xbb\xbf"
+# As long as an integer of 64 bits may be, and more.
+_DIGITS = re.compile(r"\s*([+-]?[0-9](?:_?[0-9]){0,30})(?:\.0+)?\s*")
+_FLAGS = {
+    **dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True),
+    **dict.fromkeys(("0", "off", "f", "false", "n", "no"), False),
+}
 _WHITESPACE = re.compile(rb"[ \t\r\n]*")
 
 
@@ -30,6 +37,8 @@ class Body:
 
     def __init__(self, raw: bytes) -> None:
         """`raw`: JSON in UTF-8. Raises RequestError 400 for anything but an object without duplicate keys."""
+        # Some editors and shells write it; parsers differ on whether they take it.
+        raw = raw.removeprefix(_BOM)
         try:
             if not raw.isascii():
                 raw.decode("utf-8")
@@ -53,7 +62,7 @@ class Body:
             raise RequestError(400, "A key comes twice in the body; send each key once.", code="duplicate_key")
 
     def __len__(self) -> int:
-        """Bytes as they were received."""
+        """Bytes as they were received, without a byte order mark."""
         return len(self._raw)
 
     def __contains__(self, name: str) -> bool:
@@ -75,6 +84,33 @@ class Body:
         except (msgspec.DecodeError, RecursionError):
             raise RequestError(400, f"'{name}' must be {expected}.", param=name, code="invalid_type") from None
         return cast(T, value)
+
+    def integer(self, name: str) -> int | None:
+        """The number in a field, also one that is written as `16.0` or `"16"`, as vLLM takes it.
+
+        None where it is absent, null, or no integer: the upstream then says what it thinks of it.
+        """
+        try:
+            return as_integer(self.get(name, Any, "an integer"))
+        except RequestError:
+            return None
+
+    def boolean(self, name: str) -> bool:
+        """The flag in a field, also one that is written as `1` or `"yes"`, as vLLM takes it; False if absent or null.
+
+        Raises RequestError 400 for anything else.
+        """
+        raw = self._fields.get(name)
+        if raw is None or raw in (_FALSE, _NULL):
+            return False
+        found = True if raw == _TRUE else as_boolean(self.get(name, Any, "true or false"))
+        if found is None:
+            raise RequestError(400, f"'{name}' must be true or false.", param=name, code="invalid_type")
+        return found
+
+    def is_null(self, name: str) -> bool:
+        """Whether a field is absent or null."""
+        return self._fields.get(name, _NULL) == _NULL
 
     def clear_cache(self) -> None:
         """Free the decoded values: while a request waits for its response only the bytes are needed."""
@@ -149,6 +185,23 @@ class Body:
         except RecursionError:
             return True
         return len(pairs) != len(self._fields)
+
+
+def as_integer(value: object) -> int | None:
+    """A decoded JSON value as an integer, read as pydantic reads it by default; None where it is none."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    found = _DIGITS.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) if found else None
+
+
+def as_boolean(value: object) -> bool | None:
+    """A decoded JSON value as a flag, read as pydantic reads it by default; None where it is none."""
+    if isinstance(value, str):
+        return _FLAGS.get(value.lower())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.wire.lenient_json import read
 from breakeven.gateway.wire.sse import Scanner
 
 Message = dict[str, Any]
@@ -59,10 +60,7 @@ class AnswerCapture:
 
 def whole_text(data: bytes) -> str | None:
     """The content of a chat completion in JSON; None for tool calls, several choices, or anything else."""
-    try:
-        choices = _ANSWER.decode(data).choices
-    except (msgspec.DecodeError, RecursionError):
-        return None
+    choices = _choices(data)
     message = choices[0].message if choices and len(choices) == 1 else None
     if message is None or message.tool_calls or not isinstance(message.content, str):
         return None
@@ -84,11 +82,7 @@ def _streamed_text(data: bytes) -> str | None:
     last = scanner.flush()
     texts: list[str] = []
     for event in [*events, *([last] if last is not None else [])]:
-        try:
-            choices = _ANSWER.decode(event.data or b"{}").choices or []
-        except (msgspec.DecodeError, RecursionError):
-            continue
-        for choice in choices:
+        for choice in _choices(event.data or b"{}") or ():
             if choice.delta is None:
                 continue
             if choice.delta.tool_calls or choice.index != 0:
@@ -96,6 +90,14 @@ def _streamed_text(data: bytes) -> str | None:
             if isinstance(choice.delta.content, str):
                 texts.append(choice.delta.content)
     return "".join(texts) or None
+
+
+def _choices(data: bytes) -> list[_Choice] | None:
+    """The choices in the JSON of an answer or an event; None where it has none or cannot be read."""
+    try:
+        return read(_ANSWER, data).choices
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _text(content: Any) -> str:

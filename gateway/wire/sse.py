@@ -14,6 +14,9 @@ import msgspec
 # Atomic groups: the CR and the LF of one CRLF must never count as two line ends.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"data", b"event", b"id", b"retry")
+_FIRST_LINE = re.compile(rb"(?:data|event|id|retry)?:|(?:data|event|id|retry)[\r\n]")
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -76,8 +79,21 @@ class Scanner:
     def _event(self, raw: bytes) -> Event:
         if not self._started:
             self._started = True
-            return _parse(raw, raw.removeprefix(b"\xef\xbb\xbf"))
+            return _parse(raw, raw.removeprefix(_BOM))
         return _parse(raw, raw)
+
+
+def starts_events(head: bytes) -> bool | None:
+    """Whether a body with these first bytes is a stream of events; None where more of them are needed to tell.
+
+    It is if its first line that is not empty is a comment or has the name of one of the four fields.
+    """
+    if _BOM.startswith(head):
+        return None
+    text = head.removeprefix(_BOM).lstrip(b" \t\r\n")
+    if _FIRST_LINE.match(text):
+        return True
+    return None if any(field.startswith(text) for field in _FIELDS) else False
 
 
 def _parse(raw: bytes, text: bytes) -> Event:

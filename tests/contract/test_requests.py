@@ -60,9 +60,9 @@ def test_bodies_that_are_no_json_object_are_400_and_nothing_goes_upstream(
     ("fields", "param"),
     [
         ({"messages": None}, "messages"), ({"messages": []}, "messages"), ({"messages": "hi"}, "messages"),
-        ({"messages": ["hi"]}, "messages[0]"), ({"stream": "yes"}, "stream"), ({"stream": 1}, "stream"),
-        ({"stream_options": []}, "stream_options"), ({"model": 7}, "model"), ({"model": "auto@2"}, "model"),
-        ({"model": "auto@nan"}, "model"), ({"n": "2", "stream": True}, "n"), ({"max_tokens": "5"}, "max_tokens"),
+        ({"messages": ["hi"]}, "messages[0]"), ({"stream": "maybe"}, "stream"), ({"stream": 2}, "stream"),
+        ({"stream": []}, "stream"), ({"stream_options": []}, "stream_options"), ({"model": 7}, "model"),
+        ({"model": "auto@2"}, "model"), ({"model": "auto@nan"}, "model"),
     ],
 )  # fmt: skip
 def test_wrong_types_are_400_and_name_the_field(

@@ -25,7 +25,10 @@ CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance,
 OPERATIONS = [
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses"),
     ("POST", "/v1/embeddings"), ("POST", "/v1/feedback"),
-    ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
+    ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"),
+    ("GET", "/health"),
+    ("GET", "/ping"),
+    ("GET", "/version"), ("GET", "/readyz"), ("GET", "/metrics"),
     ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("DELETE", "/admin/policy"), ("POST", "/admin/route"),
     ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"),
 ]  # fmt: skip

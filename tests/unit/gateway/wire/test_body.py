@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean, as_integer
 
 ODD = b' {"b" : 1.0, "a":[1e-7, 123456789012345678901234567890],\n"s":"\\u00e9\\/", "model":"x" , "n":null} '
 
@@ -126,3 +128,48 @@ def test_an_edited_body_decodes_to_the_same_values(value: dict[str, object], asc
     assert body.encode() == raw
     body.set("model", "small")
     assert json.loads(body.encode()) == json.loads(raw) | {"model": "small"}
+
+
+def test_a_byte_order_mark_is_taken_off() -> None:
+    body = Body(b"\xef\xbb\xbf" + ODD)
+    assert body.encode() == ODD
+    assert len(body) == len(ODD)
+
+
+SCALARS = [
+    None, True, False, 0, 1, 2, -1, 16, 10**12, 0.0, 1.0, 16.0, 2.5, 1e3, -3.0, "", " ", "0", "1", "16", "+16", "-16",
+    " 16 ", "16.0", "16.", "16.00", "16.5", ".5", "1e3", "1_000", "1__0", "_1", "1_", "0x10", "007", "sixteen", "true",
+    "TRUE", "True", "false", "yes", "no", "on", "off", "y", "n", "t", "f", "Y", "maybe", "null", "none", "2", "1.0",
+    " true ", [], [1], {}, {"a": 1},
+]  # fmt: skip
+
+
+def as_pydantic(adapter: TypeAdapter[Any], value: object) -> Any:
+    """The value as vLLM's models read it; None where they refuse it."""
+    try:
+        return adapter.validate_json(json.dumps(value))
+    except ValidationError:
+        return None
+
+
+@pytest.mark.parametrize("value", SCALARS)
+def test_numbers_and_flags_are_read_as_pydantic_reads_them(value: object) -> None:
+    assert as_integer(value) == as_pydantic(TypeAdapter(int), value)
+    assert as_boolean(value) == as_pydantic(TypeAdapter(bool), value)
+
+
+@given(st.text(max_size=5) | st.from_regex(r"\A[ +-]?[0-9_]{1,4}(\.[0-9]{0,2})?\Z") | st.floats(allow_nan=False))
+def test_every_spelling_is_read_as_pydantic_reads_it(value: object) -> None:
+    if isinstance(value, float) and abs(value) > 2**63:
+        return
+    assert as_integer(value) == as_pydantic(TypeAdapter(int), value)
+    assert as_boolean(value) == as_pydantic(TypeAdapter(bool), value)
+
+
+def test_a_flag_is_checked_and_a_number_is_left_to_the_upstream() -> None:
+    body = Body(b'{"a":"yes","b":"maybe","c":null,"d":16.0,"e":1e999,"f":[[[]]],"g":false,"h":true}')
+    assert [body.boolean(name) for name in "acghz"] == [True, False, False, True, False]
+    assert [body.integer(name) for name in "abcdefghz"] == [None, None, None, 16, None, None, 0, 1, None]
+    with pytest.raises(RequestError, match="'b' must be true or false"):
+        body.boolean("b")
+    assert [body.is_null(name) for name in "acz"] == [False, True, True]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.endpoints.chat import ChatCompletions
-from breakeven.gateway.wire.sse import Event, Scanner
+from breakeven.gateway.wire.sse import Event, Scanner, starts_events
 
 EXAMPLES = 10_000 if os.environ.get("BREAKEVEN_CI") == "1" else 500
 
@@ -130,3 +130,18 @@ def test_the_raw_bytes_of_events_add_up_to_the_input(data: bytes, cuts: list[int
     chat = ChatCompletions()
     for event in events:
         chat.read_event(event)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"data: x", True), (b"data:", True), (b"data\n", True), (b": ping", True), (b":", True), (b"event: x", True),
+        (b"id: 1", True), (b"retry: 5", True), (b"\n\r\n data: x", True), (b"\xef\xbb\xbfdata: x", True),
+        (b"", None), (b"\n", None), (b"d", None), (b"data", None), (b"eve", None), (b"\xef", None),
+        (b"\xef\xbb\xbf", None),
+        (b"{", False), (b"[", False), (b"<html>", False), (b"database: x", False), (b"Data: x", False),
+        (b"datum", False), (b"\xef\xbb\xbf{", False), (b"error: x", False), (b"\x00", False),
+    ],
+)  # fmt: skip
+def test_a_stream_of_events_is_told_by_its_first_bytes(head: bytes, expected: bool | None) -> None:
+    assert starts_events(head) is expected

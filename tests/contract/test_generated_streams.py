@@ -1,0 +1,137 @@
+"""Ten thousand generated streams: any segmentation, framing, content type, encoding and end gives what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.contract.client import eventually
+from tests.contract.gateway import Gateway, running
+from tests.support.generated_streams import CHAT, COMPLETIONS, RESPONSES, Stream, generated, read
+
+STREAMS = 10_000
+CONNECTIONS = 16
+PATIENT = {"connect_seconds": 20.0, "first_event_seconds": 30.0, "idle_seconds": 30.0, "total_seconds": 60.0}
+ASKED = {
+    CHAT: {"messages": [{"role": "user", "content": "hi"}]},
+    COMPLETIONS: {"prompt": "hi"},
+    RESPONSES: {"input": "hi"},
+}
+
+
+async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each request with the stream whose number it carries."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            found = generated(int(json.loads(await reader.readexactly(length))["user"]))
+            lines = [f"{name}: {value}" for name, value in found.headers.items()]
+            writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "transfer-encoding: chunked", "", ""]).encode())
+            for segment in found.segments:
+                writer.write(b"%x\r\n%b\r\n" % (len(segment), segment))
+                await asyncio.sleep(0)
+            if not found.clean_end:
+                return
+            writer.write(b"0\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return
+    finally:
+        writer.close()
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> tuple[int, bytes]:
+    found = generated(number)
+    options = {"stream_options": {"include_usage": True}} if found.wants_usage and found.path != RESPONSES else {}
+    body = json.dumps(
+        {"model": "student", "stream": True, "user": str(number), **ASKED[found.path], **options}
+    ).encode()
+    head = f"POST {found.path} HTTP/1.1\r\nhost: gateway\r\nx-request-id: stream-{number}\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(answer[9:12])
+    if b"content-length:" in answer:
+        length = int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return status, await reader.readexactly(length)
+    parts = []
+    while size := int(await reader.readline(), 16):
+        parts.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return status, b"".join(parts)
+
+
+def check(number: int, status: int, body: bytes) -> None:
+    expected = generated(number)
+    assert status == expected.status, (number, body)
+    if status != 200:
+        assert json.loads(body)["error"]["message"] == "died", number
+        return
+    events = read(body)
+    if expected.error:
+        assert len(events) > len(expected.events), number
+        (kind, error, *_), *marker = events[len(expected.events) :]
+        assert json.loads(error)["error"]["code"] in ("stream_truncated", "upstream_disconnected"), number
+        assert (kind, [data for _, data, *_ in marker]) == (
+            ("error", []) if expected.path == RESPONSES else ("message", ["[DONE]"])
+        )
+        events = events[: len(expected.events)]
+    assert events == expected.events, number
+
+
+async def run(gateway: Gateway) -> None:
+    numbers = iter(range(STREAMS))
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        try:
+            for number in numbers:
+                async with asyncio.timeout(60):
+                    status, body = await ask(reader, writer, number)
+                check(number, status, body)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+
+
+def counted(expected: Stream, record: dict[str, object]) -> None:
+    """The record has the outcome and the usage of the stream."""
+    assert record["outcome"] == expected.outcome
+    (attempt,) = record["attempts"]  # type: ignore[misc]
+    usage = attempt["usage"]
+    found = (usage["prompt"], usage["output"]) if usage["complete"] else None
+    assert found == expected.usage
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_streams_give_the_events_and_the_usage_of_an_independent_parser(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(upstream, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        changes = {"student": {"base_url": url, "timeouts": PATIENT, "context_window": 100_000}}
+        with running(tmp_path, changes, log_level="info") as gateway:
+            await run(gateway)
+            eventually(lambda: len(gateway.settled()) == STREAMS, 30)
+            for record in gateway.settled():
+                number = int(str(record["request_id"]).removeprefix("stream-"))
+                try:
+                    counted(generated(number), record)
+                except AssertionError as error:
+                    raise AssertionError(f"stream {number}: {error}") from None
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_the_streams_differ_and_cover_every_end() -> None:
+    made = [generated(number) for number in range(500)]
+    assert Counter(stream.outcome for stream in made).keys() == {"ok", "truncated", "upstream_error"}
+    assert {stream.path for stream in made} == {CHAT, COMPLETIONS, RESPONSES}
+    assert generated.__wrapped__(7) == generated(7)
+    assert len({b"".join(stream.segments) for stream in made}) > 490
