@@ -193,7 +193,7 @@ class Metrics:
         )
         self.first_event = Histogram(
             "breakeven_first_event_seconds",
-            "Time from the start of an attempt to the first event or body byte of its response.",
+            "Time from the start of an attempt to the first event with content, or body byte, of its response.",
             ["upstream"],
             buckets=_SLOW_BUCKETS,
             registry=registry,
