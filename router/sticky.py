@@ -1,89 +1,156 @@
-"""Session affinity: which upstream a conversation was routed to before. In memory, bounded, with expiry.
+"""Session affinity: what earlier turns of a conversation say about the next one. In memory, bounded, with expiry.
 
-A conversation that was on the teacher stays there; one on the student may move to the teacher, but not back. The memory
-of this process is a cache that also knows fallbacks and escalations. Where it has no entry, after a restart or because
-another replica answered the turn before, the route follows from the request itself: it contains the earlier turns,
-which have the same scores on every machine (`replayed`).
+A conversation that was put on the teacher for what was asked stays there; one on the student may move to the teacher,
+but not back. What was answered by the other upstream because of an outage, a limit or a missing capability holds
+nothing: only the results of its tool calls return to it.
+
+A conversation is known by the id that the client gives, or else by what was said: the request after an answer begins
+with all messages of the request before it. The memory of this process is a cache. Where it has no entry, after a
+restart or because another replica answered the turn before, the route follows from the request itself: it contains the
+earlier turns, which have the same scores on every machine (`replayed`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from breakeven.router.policy import Assessment, Policy, Route
+import msgspec
+
+from breakeven.router.policy import Assessment, Decision, Hold, Policy, Reason, Route
 
 MAX_CONVERSATIONS = 100_000
 IDLE_SECONDS = 3600.0
-_MAX_HEADER = 256
+# An id under which more conversations than this began is not the id of a conversation.
+_MAX_STARTS = 2
+# Reasons that follow from what was asked, so that they hold for the next turn as well.
+_OF_THE_CONTENT = {
+    Reason.NOVEL: Route.TEACHER,
+    Reason.DIFFICULT: Route.TEACHER,
+    Reason.EASY: Route.STUDENT,
+    Reason.ESCALATED: Route.TEACHER,
+}
+# Two spellings of one message, as a client may send it in one turn and in the next, have the same encoding.
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
-class _Held(NamedTuple):
-    """The route of a conversation, and when it expires, in seconds of the caller's clock."""
+class Session(NamedTuple):
+    """The conversation of one request: the `key` to remember its answer under, and what earlier turns left.
 
-    route: Route
-    until: float
+    `named`: whether the key is an id of the client's, and not the messages themselves. `begins`: the key of the id
+    under which this request begins a conversation; None where it continues one, or where that is not counted.
+    """
+
+    key: bytes
+    named: bool
+    held: Hold | None
+    begins: bytes | None = None
 
 
 class Conversations:
-    """The route of up to `limit` conversations, each for `idle_seconds` after its last turn. Not thread-safe."""
+    """The holds of up to `limit` conversations, each for `idle_seconds` after its last turn. Not thread-safe.
+
+    Times are seconds since the Unix epoch. Keys are 32 bytes, SHA-256 with a secret of this process over an encoding
+    that no two inputs share, so that no client can make its conversation take the place of another's.
+    """
 
     def __init__(self, limit: int = MAX_CONVERSATIONS, idle_seconds: float = IDLE_SECONDS) -> None:
         self._limit = limit
         self._idle = idle_seconds
-        self._held: OrderedDict[bytes, _Held] = OrderedDict()
+        self._held: OrderedDict[bytes, Hold] = OrderedDict()
+        self._starts: OrderedDict[bytes, int] = OrderedDict()
+        self._secret = os.urandom(32)
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def recall(self, key: bytes, now: float) -> Route | None:
-        """The route of the conversation with this `key`; None where it is unknown or has expired. `now` in seconds."""
+    def named_key(self, client: str | None, kind: str, name: str) -> bytes:
+        """The key of the conversation that the API key `client` calls `name` in the header or field `kind`."""
+        return self._hash(("named", client, kind, name)).digest()
+
+    def prefix_keys(self, client: str | None, items: Sequence[Any], ends: Iterable[int]) -> list[bytes] | None:
+        """The keys of the conversations that consist of the first so many `items` (messages decoded from JSON).
+
+        `ends`: those numbers, in ascending order. None where the items hold something that has no encoding.
+        """
+        digest = self._hash(("messages", client))
+        keys, done = [], 0
+        try:
+            for end in ends:
+                for item in items[done:end]:
+                    digest.update(_ENCODER.encode(item))
+                done = end
+                keys.append(digest.copy().digest())
+        except (OverflowError, RecursionError, UnicodeEncodeError):
+            return None
+        return keys
+
+    def recall(self, key: bytes, now: float) -> Hold | None:
+        """What is remembered under this `key`; None where that is nothing or has expired."""
         held = self._held.get(key)
         if held is None:
             return None
-        if held.until <= now:
+        if held.until is not None and held.until <= now:
             del self._held[key]
             return None
-        return held.route
+        return held
 
-    def remember(self, key: bytes, route: Route, now: float) -> None:
-        """Store that `route` answered a turn at `now` (seconds). A conversation on the teacher stays on the teacher.
+    def remember(self, session: Session, decision: Decision, escalated: bool, answered: Route, now: float) -> None:
+        """Store that a request of this session was decided so, and that `answered` made the answer, at `now`.
 
+        Under an id a conversation on the teacher stays there. Under the messages themselves the last decision counts:
+        all who sent these messages share it, and it is the one of the policy in force. What the student happened to
+        answer is not part of them, so an escalation is remembered under an id only.
         Beyond the limit the conversation whose last turn is the oldest is dropped.
         """
-        if self.recall(key, now) is Route.TEACHER:
-            route = Route.TEACHER
-        self._held[key] = _Held(route, now + self._idle)
-        self._held.move_to_end(key)
-        while len(self._held) > self._limit:
+        if session.begins is not None:
+            self._starts[session.begins] = self._starts.get(session.begins, 0) + 1
+            self._starts.move_to_end(session.begins)
+            if len(self._starts) > self._limit:
+                self._starts.popitem(last=False)
+        route, why = _lasting(decision, session.held)
+        if session.named:
+            if escalated:
+                route, why = Route.TEACHER, Reason.ESCALATED
+            before = self.recall(session.key, now)
+            if before is not None and (before.route is Route.TEACHER or route is None):
+                route, why = before.route, before.why
+        self._held[session.key] = Hold(route, why, now + self._idle, answered)
+        self._held.move_to_end(session.key)
+        if len(self._held) > self._limit:
             self._held.popitem(last=False)
 
+    def shared(self, key: bytes, *, begins: bool) -> bool:
+        """Whether several conversations have this id: more than _MAX_STARTS began, one that `begins` now included."""
+        return self._starts.get(key, 0) + begins > _MAX_STARTS
 
-def conversation_key(client: str | None, named: str | None, opening: str) -> bytes:
-    """The key of the conversation that a request belongs to, 16 bytes.
-
-    `client` is the name of the API key, `named` the conversation id that the client sent, if any; without one the
-    `opening`, system prompt and first user message, identifies the conversation.
-    """
-    parts = (client or "", "id" if named else "opening", named[:_MAX_HEADER] if named else opening)
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.digest()
+    def _hash(self, parts: tuple[str | None, ...]) -> hashlib._Hash:
+        digest = hashlib.sha256(self._secret)
+        digest.update(_ENCODER.encode(parts))
+        return digest
 
 
-def replayed(earlier: Iterable[str], assess: Callable[[str], Assessment], policy: Policy) -> Route | None:
-    """The route that a conversation has after its `earlier` user messages under the policy; None without any.
+def _lasting(decision: Decision, held: Hold | None) -> tuple[Route | None, str]:
+    """The upstream that the next turn stays on, and why; None and "" if nothing holds it."""
+    if decision.reason in _OF_THE_CONTENT:
+        return _OF_THE_CONTENT[decision.reason], decision.reason
+    return (held.route, held.why) if held is not None else (None, "")
+
+
+def replayed(earlier: Iterable[str], assess: Callable[[str], Assessment], policy: Policy) -> Hold | None:
+    """What follows under the policy from the user messages that `earlier` requests were scored by; None without any.
 
     The teacher once one of them was difficult or novel, else the student.
     """
-    route = None
+    hold = None
     for text in earlier:
         score, novelty = assess(text)
-        if score >= policy.threshold or (novelty is not None and novelty >= policy.novelty_threshold):
-            return Route.TEACHER
-        route = Route.STUDENT
-    return route
+        if novelty is not None and novelty >= policy.novelty_threshold:
+            return Hold(Route.TEACHER, Reason.NOVEL)
+        if score >= policy.threshold:
+            return Hold(Route.TEACHER, Reason.DIFFICULT)
+        hold = Hold(Route.STUDENT, Reason.EASY)
+    return hold

@@ -7,7 +7,7 @@ usually is at either end of a long prompt.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_CHARACTERS = 8192
 _PARTS = 256
@@ -28,15 +28,40 @@ _MEDIA = {
     "file": "file",
     "input_file": "file",
     "video_url": "video",
+    "input_video": "video",
     "video": "video",
+    "computer_screenshot": "image",
+    "image_generation_call": "image",
 }
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 _TEXT_ONLY = frozenset({"text"})
 _FOLLOW_UP_CHARACTERS = 40
 _EARLIER = 4
-_SYSTEM = ("system", "developer")
 _TOOL_RESULTS = ("tool", "function")
-_TOOL_OUTPUT = "function_call_output"
+_ASSISTANT = "assistant"
+# Parts and items in the history that are what a model thought or called: text to any model, not a kind of input.
+_OF_THE_MODEL = frozenset(
+    {
+        "reasoning",
+        "reasoning_text",
+        "summary_text",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "tool_call",
+        "tool_result",
+        "mcp_list_tools",
+        "mcp_approval_request",
+        "item_reference",
+        "compaction",
+    }
+)
+_CALL, _OUTPUT = "_call", "_output"
+# Answers to a call that do not have _OUTPUT in their name.
+_APPROVAL = "mcp_approval_response"
+_REPLIES = 8
+# Results of tools within each other that are looked into.
+_DEPTH = 4
 
 
 class Conversation(NamedTuple):
@@ -44,8 +69,12 @@ class Conversation(NamedTuple):
 
     `text`: the last user message, at most MAX_CHARACTERS; `tokens`: an estimate of all prompt tokens, rather too high;
     `modalities`: "text" and the kinds of media in the request; `tools`: whether tools are offered or were called;
-    `earlier`: the texts of up to _EARLIER user messages before the last, oldest first; `opening`: the system prompt and
-    the first user message; `answers_tool`: whether the last message is the result of a tool call.
+    `earlier`: the texts by which up to _EARLIER earlier requests of the conversation were read, oldest first;
+    `answers_tool`: whether the last message is the result of a tool call.
+
+    `replies`: the indices of up to _REPLIES last messages with which an answer of a model begins that the client has
+    replied to; `asked`: the number of messages up to the client's last one; `last_user`: the index of the last message
+    of the user, -1 without one.
     """
 
     text: str
@@ -53,8 +82,10 @@ class Conversation(NamedTuple):
     modalities: frozenset[str]
     tools: bool
     earlier: tuple[str, ...] = ()
-    opening: str = ""
     answers_tool: bool = False
+    replies: tuple[int, ...] = ()
+    asked: int = 0
+    last_user: int = -1
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
@@ -63,40 +94,73 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
     Never raises for values decoded from JSON.
     """
     asked: list[str] = []
-    opening: list[str] = []
-    size = 0.0
+    read: list[int] = []
+    replies: list[int] = []
+    size = float(_length(tools)) if tools else 0.0
     media: list[str] = []
     used_tools = bool(tools)
-    answers_tool = False
+    answers_tool = answering = False
+    end, last_user = 0, -1
     turns = messages if isinstance(messages, list) else []
-    for message in turns:
+    for index, message in enumerate(turns):
         if not isinstance(message, dict):
             continue
-        text, length, found = _content(message.get("content"))
+        role = message.get("role")
+        if isinstance(role, str):
+            text, length, found = _content(message.get("content"))
+        else:
+            role, text, length, found, called = _item(message)
+            used_tools = used_tools or called
         size += length + _TOKENS_PER_MESSAGE * _BYTES_PER_TOKEN
         media += found
-        role = message.get("role")
-        answers_tool = role in _TOOL_RESULTS if isinstance(role, str) else message.get("type") == _TOOL_OUTPUT
-        used_tools = used_tools or bool(message.get("tool_calls")) or answers_tool
-        if not asked and isinstance(role, str) and (role in _SYSTEM or role == "user"):
-            opening.append(text)
-        if role == "user" and text.strip():
-            asked.append(text)
-        calls = message.get("tool_calls")
+        calls = message.get("tool_calls") or message.get("function_call")
         if calls:
             size += _length(calls)
-    if tools:
-        size += _length(tools)
-    *earlier, text = [_turn(asked, index) for index in range(max(0, len(asked) - 1 - _EARLIER), len(asked))] or [""]
+        answers_tool = role in _TOOL_RESULTS
+        used_tools = used_tools or answers_tool or bool(calls)
+        if role == _ASSISTANT:
+            if end and not answering:
+                replies.append(index)
+                if asked and (not read or read[-1] != len(asked)):
+                    read.append(len(asked))
+            answering = True
+            continue
+        answering = False
+        end = index + 1
+        if role == "user":
+            last_user = index
+            if text.strip():
+                asked.append(text)
+    if answering and replies:
+        # The last answer is one that the client has begun itself, for the model to go on.
+        replies.pop()
+    if read and read[-1] == len(asked):
+        read.pop()
     return Conversation(
-        text,
+        _turn(asked, len(asked) - 1) if asked else "",
         _tokens(size, media),
-        frozenset({"text", *media}),
+        frozenset({"text", *media}) if media else _TEXT_ONLY,
         used_tools,
-        tuple(earlier),
-        "\n".join(opening),
+        tuple([_turn(asked, count - 1) for count in read[-_EARLIER:]]),
         answers_tool,
+        tuple(replies[-_REPLIES:]),
+        end,
+        last_user,
     )
+
+
+def _item(item: dict[str, Any]) -> tuple[str, str, int, list[str], bool]:
+    """Role, text, length in UTF-8 bytes and media of an input item without a role, and whether it is a call."""
+    kind = item.get("type")
+    kind = kind if isinstance(kind, str) else ""
+    if kind.endswith(_OUTPUT) or kind == _APPROVAL:
+        output = item.get("output")
+        text, length, found = _content([output] if isinstance(output, dict) else output)
+        return "tool", text, length or _length(output), found, False
+    if kind.endswith(_CALL) or kind in _OF_THE_MODEL:
+        medium = [_MEDIA[kind]] if kind in _MEDIA else []
+        return _ASSISTANT, "", 0 if medium else _length(item), medium, kind.endswith(_CALL)
+    return "", *_content(item.get("content")), False
 
 
 def _turn(asked: list[str], index: int) -> str:
@@ -131,7 +195,7 @@ def cut(text: str) -> str:
     return f"{text[: half - 1]}\n{text[len(text) - half :]}"
 
 
-def _content(content: object) -> tuple[str, int, list[str]]:
+def _content(content: object, depth: int = 0) -> tuple[str, int, list[str]]:
     """The text of one message's content, its length in UTF-8 bytes, and the kinds of media in it."""
     if isinstance(content, str):
         return content, _utf8(content), []
@@ -139,6 +203,7 @@ def _content(content: object) -> tuple[str, int, list[str]]:
         return "", 0, []
     texts: list[str] = []
     media: list[str] = []
+    unread = 0
     for part in content[:_PARTS]:
         if isinstance(part, str):
             texts.append(part)
@@ -148,12 +213,16 @@ def _content(content: object) -> tuple[str, int, list[str]]:
                 value = part.get("text", part.get("refusal"))
                 if isinstance(value, str):
                     texts.append(value)
-            elif isinstance(kind, str):
+            elif isinstance(kind, str) and kind not in _OF_THE_MODEL:
                 media.append(_MEDIA.get(kind, "other"))
+            elif kind and depth < _DEPTH:
+                # The result of a tool may have media in it.
+                media += _content(part.get("content"), depth + 1)[2]
+                unread += _length(part)
     # Parts beyond the limit are only checked for media, which can rule out the student.
     media += [_MEDIA[p["type"]] for p in content[_PARTS:] if isinstance(p, dict) and _is_medium(p.get("type"))]
     text = "\n".join(texts)
-    return text, _utf8(text), media
+    return text, _utf8(text) + unread, media
 
 
 def _is_medium(kind: object) -> bool:

@@ -67,6 +67,10 @@ class Adapter(abc.ABC):
     def conversation(self, body: Body) -> Conversation:
         """The request as the router sees it: text, earlier turns, modalities and tools."""
 
+    def items(self, body: Body) -> list[Any]:  # noqa: ARG002
+        """The messages that `conversation` counts, in one spelling; empty where the endpoint has none."""
+        return []
+
     def max_output_tokens(self, body: Body) -> int | None:  # noqa: ARG002
         """The client's limit of output tokens; None without one."""
         return None

@@ -108,7 +108,10 @@ class ChatCompletions(Completions):
                 )
 
     def conversation(self, body: Body) -> Conversation:
-        return read_chat(body.get("messages", list[Any], "an array"), body.get("tools", Any, "an array"))
+        return read_chat(self.items(body), body.get("tools", Any, "an array"))
+
+    def items(self, body: Body) -> list[Any]:
+        return body.get("messages", list[Any], "an array") or []
 
     def max_output_tokens(self, body: Body) -> int | None:
         newer = body.get("max_completion_tokens", int, "an integer")

@@ -15,7 +15,6 @@ from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
-_CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _INPUT = "a string or an array"
 
 
@@ -52,14 +51,12 @@ class Responses(Adapter):
         self.previous(body)
 
     def conversation(self, body: Body) -> Conversation:
-        items = [
-            {"role": "tool", "content": item.get("output")} if item.get("type") in _CALLS else item
-            for item in self._items(body)
-        ]
+        return read_chat(self.items(body), body.get("tools", Any, "an array"))
+
+    def items(self, body: Body) -> list[Any]:
+        items = [_plain(item) for item in self._items(body)]
         instructions = body.get("instructions", Any, _INPUT)
-        if instructions:
-            items.insert(0, {"role": "system", "content": instructions})
-        return read_chat(items, body.get("tools", Any, "an array"))
+        return [{"role": "system", "content": instructions}, *items] if instructions else items
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.get("max_output_tokens", int, "an integer")
@@ -106,3 +103,10 @@ class Responses(Adapter):
     def _items(self, body: Body) -> list[Any]:
         given = body.get("input", str | list[Any], _INPUT)
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    """An input item, a message without the fields that only some clients repeat when they send it again."""
+    if item.get("type") != "message":
+        return item
+    return {name: value for name, value in item.items() if name not in ("type", "id", "status")}

@@ -13,10 +13,11 @@ from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.sampling import sample
+from breakeven.gateway.proxy.session import held, session_of
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.router.policy import Decision, Policy, Reason, Route, decide
-from breakeven.router.sticky import conversation_key, replayed
+from breakeven.router.policy import STORED, Decision, Hold, Policy, Reason, Route, decide
+from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
 _log = logging.getLogger("breakeven.router")
@@ -68,7 +69,7 @@ class _Routing:
         self._request = request
         self.may_fall_back = request.may_fall_back and not request.student_only
         self.previous: str | None = None
-        self.session: bytes | None = None
+        self.session: Session | None = None
         self.conversation: Conversation | None = None
 
     def decide(self) -> Decision:
@@ -85,26 +86,22 @@ class _Routing:
             self.may_fall_back = False
             if stored_on not in available:
                 raise overloaded(services, stored_on)
-            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None)
+            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, available=offered, held=self._session_route)
+        decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
         if decision.route not in available:
             raise overloaded(services, decision.route)
         return decision
 
-    def _session_route(self, conversation: Conversation, policy: Policy) -> Route | None:
-        """The upstream that earlier turns went to; None for a first turn, and where session affinity is off."""
+    def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
+        """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
         services, request = self._services, self._request
-        named = request.conversation_id
         self.conversation = conversation
-        if not services.config.routing.sticky or request.pinned or not (named or conversation.opening):
+        if not services.config.routing.sticky or request.pinned:
             return None
-        self.session = conversation_key(self._caller, named, conversation.opening)
-        if not (named or conversation.earlier):
-            return None
-        recalled = services.state.conversations.recall(self.session, time.monotonic())
-        return recalled or replayed(conversation.earlier, services.artifact.assess, policy)
+        self.session = session_of(services, self._adapter, request.body, self._caller, request.session, conversation)
+        return held(services, self.session, conversation, policy)
 
 
 def decision_for(
@@ -112,12 +109,12 @@ def decision_for(
     adapter: Adapter,
     body: Body,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy], Route | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy], Hold | None] = lambda *_: None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
-    `available` are the upstreams that accept requests, None for both; `held` gives the upstream that session affinity
-    demands, if any. If the router raises, the decision is the teacher with reason `router_error`.
+    `available` are the upstreams that accept requests, None for both; `held` gives what earlier turns say
+    about this one, if anything. If the router raises, the decision is the teacher with reason `router_error`.
     Raises RequestError for an invalid model name.
     """
     wanted = target(services, adapter, body)

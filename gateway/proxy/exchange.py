@@ -18,7 +18,9 @@ from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
+from breakeven.gateway.wire.moments import moment
 from breakeven.router.policy import Decision, Reason, Route
+from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
 
@@ -82,8 +84,9 @@ class ClientRequest(msgspec.Struct, frozen=True):
     """What the client requested, read from a checked body.
 
     `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream;
-    `conversation_id` the client's own id of the conversation; `student_only` is set if the key's budget for the
-    teacher is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
+    `session` is the id that the client gives the conversation, with the name of the header or field that holds it;
+    `student_only` is set if the key's budget for the teacher is spent. `stream` and `wants_usage` are the client's
+    options, `choices` the number of answers (`n`).
     """
 
     body: Body
@@ -93,7 +96,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     choices: int
     may_fall_back: bool
     student_only: bool
-    conversation_id: str | None
+    session: tuple[str, str] | None
 
     @property
     def pinned(self) -> bool:
@@ -104,7 +107,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """Which upstream the request goes to, and what is done with the answer.
 
-    `may_fall_back` is whether the other upstream may be tried, given the decision. `session` is the conversation's key
+    `may_fall_back` is whether the other upstream may be tried, given the decision. `session` is the conversation
     for session affinity and `previous` the id of the stored response that the request continues; None where there is
     none. `conversation` is what the router read, None if no decision was needed. `router_seconds` is the wall-clock
     time of the decision. `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
@@ -113,7 +116,7 @@ class Plan(msgspec.Struct, frozen=True):
     decision: Decision
     may_fall_back: bool
     previous: str | None
-    session: bytes | None
+    session: Session | None
     conversation: Conversation | None
     router_seconds: float
     probe: Probe | None
@@ -203,6 +206,10 @@ class Exchange:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
                 headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
+            if decision.hold is not None:
+                headers["x-breakeven-hold"] = decision.hold.why
+                if decision.hold.until is not None:
+                    headers["x-breakeven-hold-until"] = moment(decision.hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
         return headers

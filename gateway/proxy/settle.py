@@ -29,5 +29,6 @@ def settle(exchange: Exchange) -> None:
             exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
     enqueue_sample(exchange, record)
     if plan is not None and plan.session is not None and record.route is not None and record.outcome is Outcome.OK:
-        exchange.services.state.conversations.remember(plan.session, record.route, time.monotonic())
+        conversations = exchange.services.state.conversations
+        conversations.remember(plan.session, plan.decision, exchange.escalated, record.route, time.time())
     log.settled(encoded)
