@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from breakeven.router.policy import Assessment, Decision, Hold, Policy, Reason, 
 
 MAX_CONVERSATIONS = 100_000
 IDLE_SECONDS = 3600.0
+MAX_TEXTS = 20_000
 # An id under which more conversations than this began is not the id of a conversation.
 _MAX_STARTS = 2
 # Reasons that follow from what was asked, so that they hold for the next turn as well.
@@ -36,67 +37,98 @@ _OF_THE_CONTENT = {
 # Two spellings of one message, as a client may send it in one turn and in the next, have the same encoding.
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
+# The API key, the number of messages, and the length of the last one.
+Trace = tuple[str | None, int, int]
+
 
 class Session(NamedTuple):
     """The conversation of one request: the `key` to remember its answer under, and what earlier turns left.
 
-    `named`: whether the key is an id of the client's, and not the messages themselves. `begins`: the key of the id
-    under which this request begins a conversation; None where it continues one, or where that is not counted.
+    `trace` is that of the messages which the key is made of, None where the key is an id of the client's. `begins`: the
+    key of the id under which this request begins a conversation; None where it continues one, or where that is not
+    counted.
     """
 
     key: bytes
-    named: bool
     held: Hold | None
+    trace: Trace | None = None
     begins: bytes | None = None
+
+
+class _Entry(NamedTuple):
+    hold: Hold
+    trace: Trace | None
 
 
 class Conversations:
     """The holds of up to `limit` conversations, each for `idle_seconds` after its last turn. Not thread-safe.
 
     Times are seconds since the Unix epoch. Keys are 32 bytes, SHA-256 with a secret of this process over an encoding
-    that no two inputs share, so that no client can make its conversation take the place of another's.
+    that no two inputs share, so that no client can make its conversation take the place of another's. Long messages are
+    hashed only where an entry has the same trace.
     """
 
     def __init__(self, limit: int = MAX_CONVERSATIONS, idle_seconds: float = IDLE_SECONDS) -> None:
         self._limit = limit
         self._idle = idle_seconds
-        self._held: OrderedDict[bytes, Hold] = OrderedDict()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        # How many entries have this trace.
+        self._traces: Counter[Trace] = Counter()
         self._starts: OrderedDict[bytes, int] = OrderedDict()
         self._secret = os.urandom(32)
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._entries)
 
     def named_key(self, client: str | None, kind: str, name: str) -> bytes:
         """The key of the conversation that the API key `client` calls `name` in the header or field `kind`."""
         return self._hash(("named", client, kind, name)).digest()
 
-    def prefix_keys(self, client: str | None, items: Sequence[Any], ends: Iterable[int]) -> list[bytes] | None:
+    def prefix_keys(self, client: str | None, items: Sequence[Any], ends: Iterable[int]) -> list[bytes]:
         """The keys of the conversations that consist of the first so many `items` (messages decoded from JSON).
 
-        `ends`: those numbers, in ascending order. None where the items hold something that has no encoding.
+        `ends`: those numbers, in ascending order. Empty where the items hold something that has no encoding.
         """
         digest = self._hash(("messages", client))
         keys, done = [], 0
         try:
             for end in ends:
-                for item in items[done:end]:
-                    digest.update(_ENCODER.encode(item))
+                digest.update(b"".join([_ENCODER.encode(item) for item in items[done:end]]))
                 done = end
                 keys.append(digest.copy().digest())
         except (OverflowError, RecursionError, UnicodeEncodeError):
-            return None
+            return []
         return keys
+
+    def find(
+        self, client: str | None, items: Sequence[Any], ends: Sequence[int], now: float
+    ) -> tuple[int, Hold] | None:
+        """What is remembered of the longest conversation of the first so many `items`, with that number; else None.
+
+        `ends`: the numbers to look for, in ascending order.
+        """
+        if not self._traces:
+            return None
+        known = [end for end in ends if trace(client, items, end) in self._traces]
+        for end, key in reversed(list(zip(known, self.prefix_keys(client, items, known), strict=False))):
+            hold = self.recall(key, now)
+            if hold is not None:
+                return end, hold
+        return None
+
+    def traced(self, one: Trace) -> bool:
+        """Whether any entry may be of the messages with this trace."""
+        return one in self._traces
 
     def recall(self, key: bytes, now: float) -> Hold | None:
         """What is remembered under this `key`; None where that is nothing or has expired."""
-        held = self._held.get(key)
-        if held is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        if held.until is not None and held.until <= now:
-            del self._held[key]
+        if entry.hold.until is not None and entry.hold.until <= now:
+            self._drop(key)
             return None
-        return held
+        return entry.hold
 
     def remember(self, session: Session, decision: Decision, escalated: bool, answered: Route, now: float) -> None:
         """Store that a request of this session was decided so, and that `answered` made the answer, at `now`.
@@ -111,21 +143,31 @@ class Conversations:
             self._starts.move_to_end(session.begins)
             if len(self._starts) > self._limit:
                 self._starts.popitem(last=False)
-        route, why = _lasting(decision, session.held)
-        if session.named:
+        route, why = lasting(decision, session.held)
+        if session.trace is None:
             if escalated:
                 route, why = Route.TEACHER, Reason.ESCALATED
             before = self.recall(session.key, now)
             if before is not None and (before.route is Route.TEACHER or route is None):
                 route, why = before.route, before.why
-        self._held[session.key] = Hold(route, why, now + self._idle, answered)
-        self._held.move_to_end(session.key)
-        if len(self._held) > self._limit:
-            self._held.popitem(last=False)
+        if session.key in self._entries:
+            self._drop(session.key)
+        self._entries[session.key] = _Entry(Hold(route, why, now + self._idle, answered), session.trace)
+        if session.trace is not None:
+            self._traces[session.trace] += 1
+        if len(self._entries) > self._limit:
+            self._drop(next(iter(self._entries)))
 
     def shared(self, key: bytes, *, begins: bool) -> bool:
         """Whether several conversations have this id: more than _MAX_STARTS began, one that `begins` now included."""
         return self._starts.get(key, 0) + begins > _MAX_STARTS
+
+    def _drop(self, key: bytes) -> None:
+        one = self._entries.pop(key).trace
+        if one is not None:
+            self._traces[one] -= 1
+            if not self._traces[one]:
+                del self._traces[one]
 
     def _hash(self, parts: tuple[str | None, ...]) -> hashlib._Hash:
         digest = hashlib.sha256(self._secret)
@@ -133,7 +175,49 @@ class Conversations:
         return digest
 
 
-def _lasting(decision: Decision, held: Hold | None) -> tuple[Route | None, str]:
+class Assessments:
+    """Scores and novelties of the last `limit` texts, so that the turns of a conversation are scored once each.
+
+    Texts are kept as SHA-256 with the hash of the artifact.
+    """
+
+    def __init__(self, limit: int = MAX_TEXTS) -> None:
+        self._limit = limit
+        self._known: OrderedDict[bytes, Assessment] = OrderedDict()
+
+    def put(self, artifact: str, text: str, assessment: Assessment) -> None:
+        """Store what the artifact with this hash made of a text; above the limit the oldest text is dropped."""
+        self._known[_text_key(artifact, text)] = assessment
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
+    def of(self, artifact: str, assess: Callable[[str], Assessment]) -> Callable[[str], Assessment]:
+        """`assess` of the artifact with this hash, which is only called for texts that are not known."""
+
+        def known(text: str) -> Assessment:
+            found = self._known.get(_text_key(artifact, text))
+            if found is None:
+                found = assess(text)
+                self.put(artifact, text, found)
+            return found
+
+        return known
+
+
+def _text_key(artifact: str, text: str) -> bytes:
+    digest = hashlib.sha256(artifact.encode())
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def trace(client: str | None, items: Sequence[Any], end: int) -> Trace:
+    """What is cheap to read of the first `end` items: equal items have equal traces, and most others have not."""
+    last = items[end - 1]
+    content = last.get("content", last.get("output")) if isinstance(last, dict) else None
+    return client, end, len(content) if isinstance(content, str | list) else -1
+
+
+def lasting(decision: Decision, held: Hold | None) -> tuple[Route | None, str]:
     """The upstream that the next turn stays on, and why; None and "" if nothing holds it."""
     if decision.reason in _OF_THE_CONTENT:
         return _OF_THE_CONTENT[decision.reason], decision.reason

@@ -33,13 +33,11 @@ from breakeven.gateway.errors import LedgerError, RequestError
 from breakeven.gateway.ledger import statements
 from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.decision import decision_for
-from breakeven.gateway.proxy.session import held, session_id, session_of
+from breakeven.gateway.proxy.session import Turn, session_id
 from breakeven.gateway.reports import report, whatif
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.moments import moment
-from breakeven.router.policy import Hold, Policy
-from breakeven.router.text import Conversation
 
 _FLUSH_SECONDS = 2.0
 # The last microsecond of the year 9999, beyond which no date can be written.
@@ -109,14 +107,9 @@ async def explain_route(
     body = Body(await request.body())
     adapter: Adapter = ChatCompletions() if "messages" in body else Responses() if "input" in body else Completions()
     adapter.check(body)
-    named = session_id(request.headers, body)
-
-    def earlier_turns(conversation: Conversation, policy: Policy) -> Hold | None:
-        if not now.config.routing.sticky:
-            return None
-        return held(now, session_of(now, adapter, body, key, named, conversation), conversation, policy)
-
-    decision = decision_for(now, adapter, body, available=None, held=earlier_turns)
+    turn = Turn(now, adapter, body, key, session_id(request.headers, body))
+    earlier = {"held": turn.held} if now.config.routing.sticky else {}
+    decision = decision_for(now, adapter, body, available=None, **earlier)
     conversation = adapter.conversation(body)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None

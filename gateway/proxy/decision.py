@@ -13,10 +13,10 @@ from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.sampling import sample
-from breakeven.gateway.proxy.session import held, session_of
+from breakeven.gateway.proxy.session import Turn
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.router.policy import STORED, Decision, Hold, Policy, Reason, Route, decide
+from breakeven.router.policy import STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
@@ -49,7 +49,7 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
         decision=decision,
         may_fall_back=routing.may_fall_back and not (request.pinned or decision.reason in _STUDENT_INCAPABLE),
         previous=routing.previous,
-        session=routing.session,
+        session=routing.session(decision),
         conversation=routing.conversation,
         router_seconds=router_seconds,
         probe=_probe(services, adapter, request, decision),
@@ -69,7 +69,7 @@ class _Routing:
         self._request = request
         self.may_fall_back = request.may_fall_back and not request.student_only
         self.previous: str | None = None
-        self.session: Session | None = None
+        self._turn: Turn | None = None
         self.conversation: Conversation | None = None
 
     def decide(self) -> Decision:
@@ -100,8 +100,18 @@ class _Routing:
         self.conversation = conversation
         if not services.config.routing.sticky or request.pinned:
             return None
-        self.session = session_of(services, self._adapter, request.body, self._caller, request.session, conversation)
-        return held(services, self.session, conversation, policy)
+        self._turn = Turn(services, self._adapter, request.body, self._caller, request.session)
+        return self._turn.held(conversation, policy)
+
+    def session(self, decision: Decision) -> Session | None:
+        """Where the answer is to be remembered; None where it is not."""
+        conversation = self.conversation
+        if self._turn is None or conversation is None:
+            return None
+        if decision.score is not None:
+            known = self._services.state.assessments
+            known.put(self._services.artifact.hash, conversation.text, Assessment(decision.score, decision.novelty))
+        return self._turn.session(conversation, decision)
 
 
 def decision_for(

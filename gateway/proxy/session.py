@@ -9,14 +9,16 @@ from typing import Any
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.router.policy import Hold, Policy
-from breakeven.router.sticky import Session, replayed
+from breakeven.router.policy import Decision, Hold, Policy, Route
+from breakeven.router.sticky import Session, lasting, replayed, trace
 from breakeven.router.text import Conversation
 
 OUR_HEADER = "x-breakeven-conversation"
 # Headers that agents send; the first one that is there counts.
 SESSION_HEADERS = ("session_id", "session-id", "x-session-id")
 _CACHE_KEY = "prompt_cache_key"
+# Up to here a body is hashed in the time of a few dictionary look-ups.
+_SHORT_BYTES = 8192
 
 
 def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None:
@@ -47,50 +49,70 @@ def _in_body(body: Body) -> tuple[str, str] | None:
     return ("metadata.session_id", name) if isinstance(name, str) and name else None
 
 
-def session_of(
-    services: Services,
-    adapter: Adapter,
-    body: Body,
-    caller: str | None,
-    named: tuple[str, str] | None,
-    conversation: Conversation,
-) -> Session | None:
-    """The session of a request of the API key `caller`, whose id is `named` (see `session_id`); remembers nothing.
+class Turn:
+    """One request's place in its conversation: what earlier turns say about it, and what is remembered of it.
 
     Without an id the messages before the last answer identify the conversation: a request that no answer precedes
-    begins a new one. None for a request that has neither id nor messages.
+    begins a new one.
     """
-    conversations = services.state.conversations
-    now = time.time()
-    begun = None
-    if named is not None:
-        name = conversations.named_key(caller, *named)
-        begins = not conversation.replies and adapter.previous(body) is None
-        # Many send one prompt_cache_key with all requests, so that these share the upstream's cache.
-        begun = name if begins and named[0] == _CACHE_KEY else None
-        if named[0] != _CACHE_KEY or not conversations.shared(name, begins=begins):
-            return Session(name, True, conversations.recall(name, now), begun)
-    items = adapter.items(body)
-    ends = [*conversation.replies, conversation.asked]
-    keys = conversations.prefix_keys(caller, items, ends) if conversation.asked else None
-    if keys is None:
-        return None
-    *earlier, key = keys
-    for position, one in zip(reversed(conversation.replies), reversed(earlier), strict=True):
-        found = conversations.recall(one, now)
-        if found is not None:
-            # Who answered matters as long as the user has said nothing since.
-            known = found if position > conversation.last_user else found._replace(answered=None)
-            return Session(key, False, known, begun)
-    return Session(key, False, None, begun)
 
+    def __init__(
+        self, services: Services, adapter: Adapter, body: Body, caller: str | None, named: tuple[str, str] | None
+    ) -> None:
+        """`caller` is the name of the API key, `named` the id as `session_id` gives it."""
+        self._services = services
+        self._adapter = adapter
+        self._body = body
+        self._caller = caller
+        self._named = named
+        self._key: bytes | None = None
+        self._begins: bytes | None = None
+        self._held: Hold | None = None
 
-def held(services: Services, session: Session | None, conversation: Conversation, policy: Policy) -> Hold | None:
-    """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
-    remembered = session.held if session is not None else None
-    if remembered is not None and remembered.route is not None:
-        return remembered
-    replay = replayed(conversation.earlier, services.artifact.assess, policy)
-    if remembered is None:
-        return replay
-    return remembered if replay is None else replay._replace(answered=remembered.answered)
+    def held(self, conversation: Conversation, policy: Policy) -> Hold | None:
+        """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
+        self._held = self._recall(conversation)
+        if conversation.earlier and (self._held is None or self._held.route is None):
+            artifact = self._services.artifact
+            assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
+            answered = self._held.answered if self._held is not None else None
+            replay = replayed(conversation.earlier, assess, policy)
+            self._held = replay._replace(answered=answered) if replay is not None else self._held
+        return self._held
+
+    def session(self, conversation: Conversation, decision: Decision) -> Session | None:
+        """Where the answer is to be remembered; None where later turns need no memory of it, or cannot find it."""
+        if self._key is not None:
+            return Session(self._key, self._held, begins=self._begins)
+        if not conversation.asked:
+            return None
+        conversations, items = self._services.state.conversations, self._adapter.items(self._body)
+        mark = trace(self._caller, items, conversation.asked)
+        # That a conversation is on the student follows from its texts; for that alone a long one is not hashed.
+        route, _ = lasting(decision, self._held)
+        needed = route is Route.TEACHER or conversation.tools or self._begins or conversations.traced(mark)
+        if not needed and len(self._body) > _SHORT_BYTES:
+            return None
+        keys = conversations.prefix_keys(self._caller, items, [conversation.asked])
+        return Session(keys[0], self._held, mark, self._begins) if keys else None
+
+    def _recall(self, conversation: Conversation) -> Hold | None:
+        conversations, now = self._services.state.conversations, time.time()
+        if self._named is not None:
+            key = conversations.named_key(self._caller, *self._named)
+            # Many send one prompt_cache_key with all requests, so that these share the upstream's cache.
+            counted = self._named[0] == _CACHE_KEY
+            begins = not conversation.replies and self._adapter.previous(self._body) is None
+            self._begins = key if counted and begins else None
+            if not (counted and conversations.shared(key, begins=begins)):
+                self._key = key
+                return conversations.recall(key, now)
+        if not conversation.replies:
+            return None
+        items = self._adapter.items(self._body)
+        found = conversations.find(self._caller, items, conversation.replies, now)
+        if found is None:
+            return None
+        end, hold = found
+        # Who answered matters as long as the user has said nothing since.
+        return hold if end > conversation.last_user else hold._replace(answered=None)

@@ -26,7 +26,7 @@ from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
-from breakeven.router.sticky import Conversations
+from breakeven.router.sticky import Assessments, Conversations
 
 
 class ResponseAffinity:
@@ -64,6 +64,7 @@ class State:
     running: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
+    assessments: Assessments = field(default_factory=Assessments)
     # The upstreams of the config in force, whose state the metrics export.
     exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)

@@ -99,6 +99,21 @@ def test_a_request_that_no_answer_precedes_is_never_held(send: Callable[..., Res
     assert where(send([environment, user("a difficult task")])) == ("student", "easy")
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("fell_back", [False, True])
+def test_a_long_conversation_is_held_as_a_short_one(
+    gateway: Gateway, send: Callable[..., Response], size: int, fell_back: bool
+) -> None:
+    turns = [user(f"first {time.time_ns()}" + " word" * size), said(), user("and?")]
+    if fell_back:
+        gateway.student.script(*error_answer(503))
+        assert where(send(turns)) == ("teacher", "fallback")
+    else:
+        assert where(send(turns, DIFFICULT))[0] == "teacher"
+    held = ("student", "easy") if fell_back else ("teacher", "sticky")
+    assert where(send([*turns, said(), user("thanks")])) == held
+
+
 def test_whoever_changes_the_history_is_not_held(send: Callable[..., Response]) -> None:
     first, second = user(f"first {time.time_ns()}"), user("second")
     send([first])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakeven.router.policy import Assessment, Decision, Hold, Policy, Reason, Route
-from breakeven.router.sticky import Conversations, Session, replayed
+from breakeven.router.sticky import Assessments, Conversations, Session, replayed, trace
 from breakeven.router.text import read_chat
 
 REASONS = {Route.TEACHER: Reason.DIFFICULT, Route.STUDENT: Reason.EASY}
@@ -31,7 +31,8 @@ def remember(
     answered: Route | None = None,
 ) -> None:
     decision = decided(reason or REASONS[route], route)
-    held.remember(Session(key, named, held.recall(key, now)), decision, escalated, answered or route, now)
+    session = Session(key, held.recall(key, now), None if named else (None, 1, 1))
+    held.remember(session, decision, escalated, answered or route, now)
 
 
 def route_of(held: Conversations, key: bytes, now: float) -> Route | None:
@@ -131,9 +132,7 @@ def test_prefix_keys_tell_apart_whatever_was_said_differently() -> None:
         [user("ab"), user("")], [user(1)], [user(1.0)], [user(True)], [user(None)], [{"role": "user"}],
         [{"role": "system", "content": "ab"}], [user("a\x00b")], [user({"type": "text", "text": "ab"})],
     ]  # fmt: skip
-    keys = [held.prefix_keys("a", one, [len(one)]) for one in different]
-    assert all(keys)
-    flat = [key for one in keys if one for key in one]
+    flat = [key for one in different for key in held.prefix_keys("a", one, [len(one)])]
     assert len(set(flat)) == len(different)
     assert held.prefix_keys("b", [user("ab")], [1]) != held.prefix_keys("a", [user("ab")], [1])
     # The order of fields is not part of what was said.
@@ -143,9 +142,56 @@ def test_prefix_keys_tell_apart_whatever_was_said_differently() -> None:
 def test_prefix_keys_of_a_request_are_those_of_its_beginnings() -> None:
     held = Conversations()
     items = [user("a"), {"role": "assistant", "content": "b"}, user("c")]
-    first, last = held.prefix_keys("a", items, [1, 3]) or []
+    first, last = held.prefix_keys("a", items, [1, 3])
     assert [first] == held.prefix_keys("a", items[:1], [1])
     assert [last] == held.prefix_keys("a", items, [3])
+
+
+def test_the_longest_beginning_that_is_known_counts() -> None:
+    held = Conversations()
+    items = [
+        user("a"),
+        {"role": "assistant", "content": "b"},
+        user("c"),
+        {"role": "assistant", "content": "d"},
+        user("e"),
+    ]
+    assert held.find("a", items, [1, 3], 0.0) is None
+    for end, route in ((1, Route.STUDENT), (3, Route.TEACHER)):
+        (key,) = held.prefix_keys("a", items, [end])
+        session = Session(key, None, trace("a", items, end))
+        held.remember(session, decided(REASONS[route], route), False, route, 0.0)
+    assert held.find("a", items, [1, 3], 1.0) == (3, Hold(Route.TEACHER, "difficult", 3600.0, Route.TEACHER))
+    assert held.find("a", items, [1], 1.0) == (1, Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT))
+    assert held.find("b", items, [1, 3], 1.0) is None
+    # Of the same length and at the same place, and still not the same.
+    other = [user("a"), {"role": "assistant", "content": "x"}, *items[2:]]
+    assert held.find("a", other, [1, 3], 1.0) == (1, Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT))
+    assert held.find("a", items, [1, 3], 3600.0) is None
+    assert not held.traced(trace("a", items, 3))
+
+
+def test_traces_end_with_their_entries() -> None:
+    held = Conversations(limit=2)
+    marks = [trace("a", [user("x" * number)], 1) for number in range(5)]
+    for number, mark in enumerate(marks):
+        held.remember(Session(bytes([number]), None, mark), decided(Reason.DIFFICULT), False, Route.TEACHER, 0.0)
+    assert [held.traced(mark) for mark in marks] == [False, False, False, True, True]
+
+
+def test_a_text_is_scored_once() -> None:
+    asked: list[str] = []
+
+    def assess(text: str) -> Assessment:
+        asked.append(text)
+        return Assessment(0.5, None)
+
+    known = Assessments(limit=2)
+    known.put("artifact", "a", Assessment(0.1, 0.2))
+    assert known.of("artifact", assess)("a") == Assessment(0.1, 0.2)
+    assert known.of("other", assess)("a") == Assessment(0.5, None)
+    assert [known.of("other", assess)(text).score for text in ("a", "b", "c", "a", "\ud800")] == [0.5] * 5
+    assert asked == ["a", "b", "c", "a", "\ud800"]
 
 
 def test_what_cannot_be_encoded_has_no_key() -> None:
@@ -153,19 +199,19 @@ def test_what_cannot_be_encoded_has_no_key() -> None:
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    assert held.prefix_keys("a", [user(2**70)], [1]) is None
-    assert held.prefix_keys("a", [user("\ud800")], [1]) is None
-    assert held.prefix_keys("a", [user(deep)], [1]) is None
+    assert held.prefix_keys("a", [user(2**70)], [1]) == []
+    assert held.prefix_keys("a", [user("\ud800")], [1]) == []
+    assert held.prefix_keys("a", [user(deep)], [1]) == []
 
 
 def test_an_id_under_which_many_conversations_begin_is_shared() -> None:
     held = Conversations()
     for now in range(2):
         assert not held.shared(b"a", begins=True)
-        held.remember(Session(b"a", True, None, begins=b"a"), decided(Reason.EASY), False, Route.STUDENT, now)
+        held.remember(Session(b"a", None, begins=b"a"), decided(Reason.EASY), False, Route.STUDENT, now)
     assert held.shared(b"a", begins=True)
     assert not held.shared(b"a", begins=False)
-    held.remember(Session(b"x", False, None, begins=b"a"), decided(Reason.EASY), False, Route.STUDENT, 3)
+    held.remember(Session(b"x", None, (None, 1, 1), b"a"), decided(Reason.EASY), False, Route.STUDENT, 3)
     assert held.shared(b"a", begins=False)
     assert not held.shared(b"b", begins=True)
 
