@@ -178,7 +178,7 @@ class Conversations:
 class Assessments:
     """Scores and novelties of the last `limit` texts, so that the turns of a conversation are scored once each.
 
-    Texts are kept as SHA-256 with the hash of the artifact.
+    Texts are kept as SHA-256 of the artifact's hash, which has a fixed length, and the text.
     """
 
     def __init__(self, limit: int = MAX_TEXTS) -> None:
@@ -187,27 +187,29 @@ class Assessments:
 
     def put(self, artifact: str, text: str, assessment: Assessment) -> None:
         """Store what the artifact with this hash made of a text; above the limit the oldest text is dropped."""
-        self._known[_text_key(artifact, text)] = assessment
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
+        self._store(_text_key(artifact, text), assessment)
 
     def of(self, artifact: str, assess: Callable[[str], Assessment]) -> Callable[[str], Assessment]:
         """`assess` of the artifact with this hash, which is only called for texts that are not known."""
 
         def known(text: str) -> Assessment:
-            found = self._known.get(_text_key(artifact, text))
+            key = _text_key(artifact, text)
+            found = self._known.get(key)
             if found is None:
                 found = assess(text)
-                self.put(artifact, text, found)
+                self._store(key, found)
             return found
 
         return known
 
+    def _store(self, key: bytes, assessment: Assessment) -> None:
+        self._known[key] = assessment
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
 
 def _text_key(artifact: str, text: str) -> bytes:
-    digest = hashlib.sha256(artifact.encode())
-    digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.digest()
+    return hashlib.sha256(f"{artifact}{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def trace(client: str | None, items: Sequence[Any], end: int) -> Trace:

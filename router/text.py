@@ -59,7 +59,7 @@ _OF_THE_MODEL = frozenset(
 _CALL, _OUTPUT = "_call", "_output"
 # Answers to a call that do not have _OUTPUT in their name.
 _APPROVAL = "mcp_approval_response"
-_REPLIES = 8
+_REPLIES = 4
 # Results of tools within each other that are looked into.
 _DEPTH = 4
 
