@@ -152,7 +152,7 @@ class Conversations:
                 route, why = before.route, before.why
         if session.key in self._entries:
             self._drop(session.key)
-        self._entries[session.key] = _Entry(Hold(route, why, now + self._idle, answered), session.trace)
+        self._entries[session.key] = _Entry(Hold(route, why, now + self._idle, answered, answered), session.trace)
         if session.trace is not None:
             self._traces[session.trace] += 1
         if len(self._entries) > self._limit:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.policy.capabilities import declared
 from breakeven.router.model.artifact import load
 from breakeven.router.policy import Capabilities, Policy, Route, decide
 from breakeven.router.text import read_chat
@@ -24,9 +25,7 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
     novelty_threshold = config.routing.novelty_threshold if config is not None else 1.0
     student = Capabilities(frozenset({"text"}), tools=True, context_window=None)
     if config is not None:
-        student = Capabilities(
-            frozenset(config.student.modalities), config.student.tools, config.student.context_window
-        )
+        student = declared(config.student)
     conversation = read_chat([{"role": "user", "content": prompt}])
     decision = decide(
         conversation,

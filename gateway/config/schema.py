@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.prices import PriceChange, Prices
-from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
+from breakeven.gateway.config.types import Fraction, Modality, Moment, Output, Seconds, Section, Usd
 
 
 class Server(Section):
@@ -115,7 +115,15 @@ class Student(Upstream):
         description="Maximum tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
     )
     modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student supports.")
+    output_modalities: list[Output] = Field(
+        ["text"], min_length=1, description="Kinds of output that the student makes; a request for others: the teacher."
+    )
     tools: bool = Field(True, description="Whether the student supports tool calls.")
+    tool_types: list[str] = Field(
+        ["function", "custom", "local_shell", "shell", "apply_patch"],
+        description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
+        "a request that offers others goes to the teacher.",
+    )
     hosting_usd_per_hour: Usd = Field(
         Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
     )

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Modality = Literal["text", "image", "audio", "file"]
+Modality = Literal["text", "image", "audio", "video", "file"]
+Output = Literal["text", "image", "audio"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 # Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.

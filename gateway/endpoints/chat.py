@@ -108,7 +108,14 @@ class ChatCompletions(Completions):
                 )
 
     def conversation(self, body: Body) -> Conversation:
-        return read_chat(self.items(body), body.get("tools", Any, "an array"))
+        offered = body.get("tools", Any, "an array") or body.get("functions", Any, "an array")
+        seen = read_chat(self.items(body), offered)
+        outputs = _outputs(body)
+        if outputs:
+            seen = seen._replace(outputs=outputs)
+        if body.get("web_search_options", Any, "an object") is not None:
+            seen = seen._replace(tools=True, tool_types=seen.tool_types | {"web_search"})
+        return seen
 
     def items(self, body: Body) -> list[Any]:
         return body.get("messages", list[Any], "an array") or []
@@ -120,3 +127,12 @@ class ChatCompletions(Completions):
 
     def choices(self, body: Body) -> int:
         return body.get("n", int, "an integer") or 1
+
+
+def _outputs(body: Body) -> frozenset[str] | None:
+    """The kinds of output that a chat completion asks for; None where it names none."""
+    named = body.get("modalities", Any, "an array")
+    kinds = {kind for kind in named if isinstance(kind, str)} if isinstance(named, list) else set()
+    if body.get("audio", Any, "an object") is not None:
+        kinds.add("audio")
+    return frozenset(kinds) or None

@@ -51,7 +51,10 @@ class Responses(Adapter):
         self.previous(body)
 
     def conversation(self, body: Body) -> Conversation:
-        return read_chat(self.items(body), body.get("tools", Any, "an array"))
+        seen = read_chat(self.items(body), body.get("tools", Any, "an array"))
+        # Conversations and prompt templates are stored by the teacher's API; a vLLM ignores them and answers 200.
+        named = any(body.get(name, Any, "an object") is not None for name in ("conversation", "prompt"))
+        return seen._replace(stored=True) if named else seen
 
     def items(self, body: Body) -> list[Any]:
         items = [_plain(item) for item in self._items(body)]

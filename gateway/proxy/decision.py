@@ -90,6 +90,9 @@ class _Routing:
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
         decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
+        seen = self.conversation
+        if seen is not None and (seen.stored or (seen.made and decision.route is Route.TEACHER)):
+            self.may_fall_back = False
         if decision.route not in available:
             raise overloaded(services, decision.route)
         return decision

@@ -75,9 +75,10 @@ class Turn:
         if conversation.earlier and (self._held is None or self._held.route is None):
             artifact = self._services.artifact
             assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
-            answered = self._held.answered if self._held is not None else None
-            replay = replayed(conversation.earlier, assess, policy)
-            self._held = replay._replace(answered=answered) if replay is not None else self._held
+            replay, known = replayed(conversation.earlier, assess, policy), self._held
+            if replay is not None and known is not None:
+                replay = replay._replace(answered=known.answered, called=known.called)
+            self._held = replay or known
         return self._held
 
     def session(self, conversation: Conversation, decision: Decision) -> Session | None:
@@ -114,5 +115,4 @@ class Turn:
         if found is None:
             return None
         end, hold = found
-        # Who answered matters as long as the user has said nothing since.
-        return hold if end > conversation.last_user else hold._replace(answered=None)
+        return hold if end > conversation.last_user else hold._replace(called=None)

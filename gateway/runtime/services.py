@@ -21,6 +21,7 @@ from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
 from breakeven.gateway.policy.active import Policies
+from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -150,12 +151,12 @@ class Services:
 
     @property
     def student(self) -> Capabilities:
-        """The student's modalities, tool support and context window (tokens), which the routing rules check."""
-        return Capabilities(
-            frozenset(self.config.student.modalities),
-            self.config.student.tools,
-            self.upstreams[Route.STUDENT].context_window,
-        )
+        """What the student's section of the config and its server say that it can do; the routing rules check it."""
+        return limited(self._declared, self.upstreams[Route.STUDENT].reported)
+
+    @functools.cached_property
+    def _declared(self) -> Capabilities:
+        return declared(self.config.student)
 
     @property
     def available(self) -> frozenset[Route]:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from breakeven.gateway.config.schema import Upstream as UpstreamConfig
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
@@ -29,10 +29,17 @@ _CONTEXT_OVERFLOW = re.compile(
 )
 
 
+class Reported(NamedTuple):
+    """What an upstream says about its model: the context window in tokens, and the kinds of input; None: nothing."""
+
+    context_window: int | None
+    modalities: frozenset[str] | None
+
+
 class Upstream:
     """One upstream: its connection pool, circuit breaker and number of requests in flight.
 
-    `context_window` is in tokens, None while it is not known.
+    `reported` is what its server says about the model, None while that is not known.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig) -> None:
@@ -40,7 +47,7 @@ class Upstream:
         self.config = config
         self.breaker = Breaker(config.breaker)
         self.in_flight = 0
-        self.context_window: int | None = getattr(config, "context_window", None)
+        self.reported: Reported | None = None
         self._pool: Pool | None = None
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
 
@@ -93,9 +100,9 @@ class Upstream:
         if response is not None:
             response.close(complete=reusable)
 
-    async def fetch_context_window(self) -> int | None:
-        """The configured model's `max_model_len` (tokens) from the upstream's /v1/models; None if not reported. Never
-        raises for an upstream that fails.
+    async def fetch_reported(self) -> Reported | None:
+        """What the upstream's /v1/models says about the configured model; None if that is not listed. Never raises for
+        an upstream that fails.
         """
         try:
             async with asyncio.timeout(10):
@@ -108,8 +115,7 @@ class Upstream:
             return None
         for model in models if isinstance(models, list) else []:
             if isinstance(model, dict) and model.get("id") == self.config.model:
-                window = model.get("max_model_len")
-                return window if isinstance(window, int) and window > 0 else None
+                return _reported(model)
         return None
 
     async def _send(
@@ -228,6 +234,17 @@ def error_failure(
         code="context_length_exceeded" if overflow else None if code is None else str(code),
         headers=passed,
     )
+
+
+def _reported(model: dict[str, Any]) -> Reported:
+    """The facts in one entry of /v1/models: vLLM has `max_model_len`, others have the kinds of input."""
+    window = model.get("max_model_len")
+    architecture = model.get("architecture")
+    kinds = model.get("input_modalities")
+    if kinds is None and isinstance(architecture, dict):
+        kinds = architecture.get("input_modalities")
+    named = frozenset(kind for kind in kinds if isinstance(kind, str)) if isinstance(kinds, list) else None
+    return Reported(window if isinstance(window, int) and window > 0 else None, named or None)
 
 
 def _error_object(body: bytes) -> Any:

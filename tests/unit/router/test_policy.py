@@ -110,10 +110,10 @@ def test_a_conversation_on_the_student_moves_to_the_teacher_only_beyond_the_stan
 @pytest.mark.parametrize("route", list(Route))
 def test_a_tool_result_goes_to_the_upstream_that_made_the_call(route: Route) -> None:
     student = Capabilities(frozenset({"text"}), True, None)
-    held = Hold(route.other, "difficult", 5.0, answered=route)
+    held = Hold(route.other, "difficult", 5.0, called=route)
     decision = run(held=held, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
     assert decision[:2] == (route, Reason.STICKY)
-    assert decision.hold == Hold(route, "tool_call", 5.0, route)
+    assert decision.hold == Hold(route, "tool_call", 5.0, called=route)
 
 
 def test_a_sticky_decision_says_what_holds_it() -> None:
@@ -134,3 +134,32 @@ def test_session_affinity_does_not_override_availability_or_capabilities() -> No
 
 def test_without_a_reference_set_nothing_is_novel() -> None:
     assert run(novelty=None, policy=Policy(0.5, 0.0)).reason is Reason.EASY
+
+
+@pytest.mark.parametrize(
+    ("student", "seen", "reason"),
+    [
+        ({}, {"tools": True, "tool_types": frozenset({"function", "mcp"})}, Reason.TOOLS),
+        ({"tool_types": frozenset({"mcp"})}, {"tools": True, "tool_types": frozenset({"mcp"})}, Reason.EASY),
+        ({}, {"outputs": frozenset({"text", "audio"})}, Reason.MODALITY),
+        ({"outputs": frozenset({"text", "audio"})}, {"outputs": frozenset({"audio"})}, Reason.EASY),
+        ({}, {"stored": True}, Reason.STICKY),
+        ({}, {"made": True}, Reason.STICKY),
+    ],
+)
+def test_what_the_student_cannot_do_goes_to_the_teacher(
+    student: dict[str, Any], seen: dict[str, Any], reason: Reason
+) -> None:
+    capabilities = Capabilities(frozenset({"text"}), True, None)._replace(**student)
+    route = Route.STUDENT if reason is Reason.EASY else Route.TEACHER
+    assert run(student=capabilities, seen=seen)[:2] == (route, reason)
+    if route is Route.TEACHER:
+        # Nor is it diverted to the student when the teacher is not available.
+        assert run(student=capabilities, seen=seen, available=frozenset({Route.STUDENT})).route is Route.TEACHER
+
+
+def test_items_that_the_student_made_do_not_bind_the_conversation_to_the_teacher() -> None:
+    by_student, by_teacher = Hold(None, "", answered=Route.STUDENT), Hold(None, "", answered=Route.TEACHER)
+    assert run(seen={"made": True}, held=by_student).reason is Reason.EASY
+    assert run(seen={"made": True}, held=by_student, score=0.9).reason is Reason.DIFFICULT
+    assert run(seen={"made": True}, held=by_teacher).hold == Hold(Route.TEACHER, "tool_call")

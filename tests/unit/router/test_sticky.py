@@ -43,10 +43,10 @@ def route_of(held: Conversations, key: bytes, now: float) -> Route | None:
 def test_a_named_conversation_on_the_teacher_does_not_move_back() -> None:
     held = Conversations()
     remember(held, b"a", Route.STUDENT, 0.0)
-    assert held.recall(b"a", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT)
+    assert held.recall(b"a", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT, Route.STUDENT)
     remember(held, b"a", Route.TEACHER, 2.0)
     remember(held, b"a", Route.STUDENT, 3.0)
-    assert held.recall(b"a", 4.0) == Hold(Route.TEACHER, "difficult", 3603.0, Route.STUDENT)
+    assert held.recall(b"a", 4.0) == Hold(Route.TEACHER, "difficult", 3603.0, Route.STUDENT, Route.STUDENT)
     assert held.recall(b"b", 4.0) is None
 
 
@@ -64,25 +64,25 @@ def test_the_last_decision_counts_for_messages_that_several_have_sent() -> None:
 def test_only_what_was_asked_holds_a_conversation(reason: Reason, named: bool) -> None:
     held = Conversations()
     remember(held, b"a", Route.TEACHER, 0.0, named=named, reason=reason)
-    assert held.recall(b"a", 1.0) == Hold(None, "", 3600.0, Route.TEACHER)
+    assert held.recall(b"a", 1.0) == Hold(None, "", 3600.0, Route.TEACHER, Route.TEACHER)
     remember(held, b"b", Route.TEACHER, 0.0, named=named)
     remember(held, b"b", Route.STUDENT, 1.0, named=named, reason=reason)
-    assert held.recall(b"b", 1.0) == Hold(Route.TEACHER, "difficult", 3601.0, Route.STUDENT)
+    assert held.recall(b"b", 1.0) == Hold(Route.TEACHER, "difficult", 3601.0, Route.STUDENT, Route.STUDENT)
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_fallback_holds_nothing_and_leaves_the_hold_of_the_decision(named: bool) -> None:
     held = Conversations()
     remember(held, b"a", Route.STUDENT, 0.0, named=named, answered=Route.TEACHER)
-    assert held.recall(b"a", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.TEACHER)
+    assert held.recall(b"a", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.TEACHER, Route.TEACHER)
 
 
 def test_an_escalation_holds_only_under_an_id() -> None:
     held = Conversations()
     for key, named in ((b"a", True), (b"b", False)):
         remember(held, key, Route.STUDENT, 0.0, named=named, escalated=True, answered=Route.TEACHER)
-    assert held.recall(b"a", 1.0) == Hold(Route.TEACHER, "escalated", 3600.0, Route.TEACHER)
-    assert held.recall(b"b", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.TEACHER)
+    assert held.recall(b"a", 1.0) == Hold(Route.TEACHER, "escalated", 3600.0, Route.TEACHER, Route.TEACHER)
+    assert held.recall(b"b", 1.0) == Hold(Route.STUDENT, "easy", 3600.0, Route.TEACHER, Route.TEACHER)
 
 
 def test_conversations_expire_after_the_idle_time() -> None:
@@ -161,12 +161,14 @@ def test_the_longest_beginning_that_is_known_counts() -> None:
         (key,) = held.prefix_keys("a", items, [end])
         session = Session(key, None, trace("a", items, end))
         held.remember(session, decided(REASONS[route], route), False, route, 0.0)
-    assert held.find("a", items, [1, 3], 1.0) == (3, Hold(Route.TEACHER, "difficult", 3600.0, Route.TEACHER))
-    assert held.find("a", items, [1], 1.0) == (1, Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT))
+    on_teacher = Hold(Route.TEACHER, "difficult", 3600.0, Route.TEACHER, Route.TEACHER)
+    on_student = Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT, Route.STUDENT)
+    assert held.find("a", items, [1, 3], 1.0) == (3, on_teacher)
+    assert held.find("a", items, [1], 1.0) == (1, on_student)
     assert held.find("b", items, [1, 3], 1.0) is None
     # Of the same length and at the same place, and still not the same.
     other = [user("a"), {"role": "assistant", "content": "x"}, *items[2:]]
-    assert held.find("a", other, [1, 3], 1.0) == (1, Hold(Route.STUDENT, "easy", 3600.0, Route.STUDENT))
+    assert held.find("a", other, [1, 3], 1.0) == (1, on_student)
     assert held.find("a", items, [1, 3], 3600.0) is None
     assert not held.traced(trace("a", items, 3))
 
