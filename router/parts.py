@@ -67,7 +67,7 @@ class Item(NamedTuple):
     """An input item without a role, such as a call or its output.
 
     `role`: whom it counts as, "" for none of the known; `length` in UTF-8 bytes; `called`: it is a tool call; `made`:
-    only the upstream that made it, or the call that it answers, is sure to read it.
+    only the upstream that made it, or the call that it answers, is sure to read it; `thought`: it is reasoning.
     """
 
     role: str
@@ -76,6 +76,7 @@ class Item(NamedTuple):
     media: list[str]
     called: bool
     made: bool
+    thought: bool = False
 
 
 def item(value: dict[str, Any]) -> Item:
@@ -89,7 +90,8 @@ def item(value: dict[str, Any]) -> Item:
     if kind.endswith(_CALL) or kind in _OF_THE_MODEL:
         media = [_MEDIA[kind]] if kind in _MEDIA else []
         size = 0 if media else length(value)
-        return Item(ASSISTANT, "", size, media, kind.endswith(_CALL), kind not in _OF_ANY_UPSTREAM)
+        foreign = kind not in _OF_ANY_UPSTREAM
+        return Item(ASSISTANT, "", size, media, kind.endswith(_CALL), foreign, kind == "reasoning")
     return Item("", *content(value.get("content")), False, False)
 
 

@@ -36,7 +36,8 @@ class Conversation(NamedTuple):
     `answers_tool`: whether the last message is the result of a tool call.
 
     `outputs`: the kinds of output that are asked for; `tool_types`: the types of the offered tools; `made`: there are
-    items that only the upstream that made them is sure to read; `stored`: it names state that the teacher's API stores.
+    items that only the upstream that made them is sure to read; `thoughts`: there are reasoning items; `stored`: it
+    names state that the teacher's API stores.
 
     `replies`: the indices of up to _REPLIES last messages with which an answer of a model begins that the client has
     replied to; `asked`: the number of messages up to the client's last one; `last_user`: the index of the last message
@@ -56,6 +57,7 @@ class Conversation(NamedTuple):
     tool_types: frozenset[str] = _NOTHING
     made: bool = False
     stored: bool = False
+    thoughts: bool = False
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
@@ -68,7 +70,7 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
     read: list[int] = []
     replies: list[int] = []
     size, used_tools = (float(length(tools)), True) if tools else (0.0, False)
-    answers_tool = answering = made = stored = False
+    answers_tool = answering = made = stored = thoughts = False
     end, last_user = 0, -1
     for index, message in enumerate(messages if isinstance(messages, list) else []):
         if not isinstance(message, dict):
@@ -77,9 +79,8 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
         if isinstance(role, str):
             text, bytes_, found = content(message.get("content"))
         else:
-            role, text, bytes_, found, called, of_its_maker = item(message)
-            used_tools = used_tools or called
-            made = made or of_its_maker
+            role, text, bytes_, found, called, of_its_maker, thought = item(message)
+            used_tools, made, thoughts = used_tools or called, made or of_its_maker, thoughts or thought
         size += bytes_ + _TOKENS_PER_MESSAGE * _BYTES_PER_TOKEN
         if found:
             media += found
@@ -117,6 +118,7 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
         tool_types=tool_types(tools) if tools else _NOTHING,
         made=made,
         stored=stored,
+        thoughts=thoughts,
     )
 
 

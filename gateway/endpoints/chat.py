@@ -9,9 +9,11 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
+from breakeven.gateway.endpoints.foreign import messages_without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
 _FIRST_CHOICE = EventInfo(seen=(0,))
@@ -119,6 +121,9 @@ class ChatCompletions(Completions):
 
     def items(self, body: Body) -> list[Any]:
         return body.get("messages", list[Any], "an array") or []
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        return body.edit("messages", messages_without_thoughts)
 
     def max_output_tokens(self, body: Body) -> int | None:
         newer = body.get("max_completion_tokens", int, "an integer")

@@ -9,9 +9,11 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
+from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -60,6 +62,12 @@ class Responses(Adapter):
         items = [_plain(item) for item in self._items(body)]
         instructions = body.get("instructions", Any, _INPUT)
         return [{"role": "system", "content": instructions}, *items] if instructions else items
+
+    def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
+        body.edit("input", lambda raw: without_foreign_reasoning(raw, route, maker))
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:
+        return body.edit("input", lambda raw: without_thoughts(raw, route))
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.get("max_output_tokens", int, "an integer")

@@ -27,6 +27,7 @@ _log = logging.getLogger("breakeven.router")
 _ROUTER_DEADLINE_SECONDS = 0.25
 _BOTH = frozenset(Route)
 _STUDENT = frozenset({Route.STUDENT})
+_FUNCTION = frozenset({"function"})
 _ESCALATABLE_REASONS = frozenset({Reason.EASY, Reason.STICKY})
 _STUDENT_INCAPABLE = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
 
@@ -48,7 +49,8 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
     made = Plan(
         decision=decision,
         may_fall_back=routing.may_fall_back and not (request.pinned or decision.reason in _STUDENT_INCAPABLE),
-        previous=routing.previous,
+        may_be_elsewhere=routing.may_be_elsewhere(decision),
+        maker=routing.maker,
         session=routing.session(decision),
         conversation=routing.conversation,
         router_seconds=router_seconds,
@@ -69,6 +71,7 @@ class _Routing:
         self._request = request
         self.may_fall_back = request.may_fall_back and not request.student_only
         self.previous: str | None = None
+        self._stored_on: Route | None = None
         self._turn: Turn | None = None
         self.conversation: Conversation | None = None
 
@@ -80,7 +83,7 @@ class _Routing:
         if not available:
             raise overloaded(services, Route.TEACHER)
         self.previous = self._adapter.previous(body)
-        stored_on = services.state.responses.get(self.previous)
+        stored_on = self._stored_on = services.state.responses.get(self.previous)
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
@@ -105,6 +108,22 @@ class _Routing:
             return None
         self._turn = Turn(services, self._adapter, request.body, self._caller, request.session)
         return self._turn.held(conversation, policy)
+
+    @property
+    def maker(self) -> Route | None:
+        """The upstream that made the last answer of the conversation; None if that is not known."""
+        hold = self._turn.hold if self._turn is not None else None
+        return hold.answered if hold is not None else None
+
+    def may_be_elsewhere(self, decision: Decision) -> bool:
+        """Whether the other upstream may know what this one may refuse: a stored response, an item, a type of tool."""
+        request, seen = self._request, self.conversation
+        if not request.may_fall_back or request.pinned or request.student_only or self._stored_on is not None:
+            return False
+        if seen is None or seen.stored or decision.reason in _STUDENT_INCAPABLE:
+            return False
+        unusual = decision.route is Route.STUDENT and not seen.tool_types <= _FUNCTION
+        return self.previous is not None or seen.made or seen.thoughts or unusual
 
     def session(self, decision: Decision) -> Session | None:
         """Where the answer is to be remembered; None where it is not."""

@@ -107,15 +107,17 @@ class ClientRequest(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """Which upstream the request goes to, and what is done with the answer.
 
-    `may_fall_back` is whether the other upstream may be tried, given the decision. `session` is the conversation
-    for session affinity and `previous` the id of the stored response that the request continues; None where there is
-    none. `conversation` is what the router read, None if no decision was needed. `router_seconds` is the wall-clock
-    time of the decision. `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
+    `may_fall_back` is whether the other upstream may be tried, given the decision; `may_be_elsewhere` whether that may
+    know what this one refuses. `maker` is the upstream that made the conversation's last answer, None if that is not
+    known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
+    what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
+    `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
     """
 
     decision: Decision
     may_fall_back: bool
-    previous: str | None
+    may_be_elsewhere: bool
+    maker: Route | None
     session: Session | None
     conversation: Conversation | None
     router_seconds: float
@@ -127,7 +129,8 @@ class Exchange:
     """One request from its first byte to its settled record.
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
-    only the first ones. After that only attempts, `escalated`, `outcome` and `status` change.
+    only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome` and `status` change.
+    `without_thoughts` are the upstreams that refused the request as it was, and get it without what a model thought.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -139,6 +142,7 @@ class Exchange:
         self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
+        self.without_thoughts: set[Route] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500

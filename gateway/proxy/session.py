@@ -59,7 +59,7 @@ class Turn:
     def __init__(
         self, services: Services, adapter: Adapter, body: Body, caller: str | None, named: tuple[str, str] | None
     ) -> None:
-        """`caller` is the name of the API key, `named` the id as `session_id` gives it."""
+        """`caller` is the name of the API key, `named` the id as `session_id` gives it. `hold` is what `held` found."""
         self._services = services
         self._adapter = adapter
         self._body = body
@@ -67,35 +67,37 @@ class Turn:
         self._named = named
         self._key: bytes | None = None
         self._begins: bytes | None = None
-        self._held: Hold | None = None
+        self.hold: Hold | None = None
 
     def held(self, conversation: Conversation, policy: Policy) -> Hold | None:
         """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
-        self._held = self._recall(conversation)
-        if conversation.earlier and (self._held is None or self._held.route is None):
+        self.hold = self._recall(conversation)
+        if conversation.earlier and (self.hold is None or self.hold.route is None):
             artifact = self._services.artifact
             assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
-            replay, known = replayed(conversation.earlier, assess, policy), self._held
+            replay, known = replayed(conversation.earlier, assess, policy), self.hold
             if replay is not None and known is not None:
                 replay = replay._replace(answered=known.answered, called=known.called)
-            self._held = replay or known
-        return self._held
+            self.hold = replay or known
+        return self.hold
 
     def session(self, conversation: Conversation, decision: Decision) -> Session | None:
         """Where the answer is to be remembered; None where later turns need no memory of it, or cannot find it."""
         if self._key is not None:
-            return Session(self._key, self._held, begins=self._begins)
+            return Session(self._key, self.hold, begins=self._begins)
         if not conversation.asked:
             return None
         conversations, items = self._services.state.conversations, self._adapter.items(self._body)
         mark = trace(self._caller, items, conversation.asked)
         # That a conversation is on the student follows from its texts; for that alone a long one is not hashed.
-        route, _ = lasting(decision, self._held)
-        needed = route is Route.TEACHER or conversation.tools or self._begins or conversations.traced(mark)
+        route, _ = lasting(decision, self.hold)
+        needed = route is Route.TEACHER or self._begins or conversations.traced(mark)
+        # Which of the upstreams answered matters to calls, and to what a model thought.
+        needed = needed or conversation.tools or conversation.thoughts
         if not needed and len(self._body) > _SHORT_BYTES:
             return None
         keys = conversations.prefix_keys(self._caller, items, [conversation.asked])
-        return Session(keys[0], self._held, mark, self._begins) if keys else None
+        return Session(keys[0], self.hold, mark, self._begins) if keys else None
 
     def _recall(self, conversation: Conversation) -> Hold | None:
         conversations, now = self._services.state.conversations, time.time()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -86,6 +86,15 @@ class Body:
         if self._fields.get(name) != encoded:
             self._fields[name] = encoded
             self._changed()
+
+    def edit(self, name: str, change: Callable[[msgspec.Raw], object | None]) -> bool:
+        """Replace a field by what `change` makes of its JSON, unless that is None; whether it was replaced."""
+        raw = self._fields.get(name)
+        value = change(raw) if raw is not None else None
+        if value is None:
+            return False
+        self.set(name, value)
+        return True
 
     def rename(self, old: str, new: str) -> None:
         """Rename a field, keeping its position; a field that is already called `new` is removed."""
