@@ -95,8 +95,14 @@ def item(value: dict[str, Any]) -> Item:
     return Item("", *content(value.get("content")), False, False)
 
 
-def names_a_file(value: object) -> bool:
-    """Whether a part of a message's content is a file by its id, which only the upstream that stores it can read."""
+def names_stored_media(message: dict[str, Any]) -> bool:
+    """Whether a message names a file or an answer in sound by its id, which only the API that stores it can read."""
+    if message.get("role") == ASSISTANT and message.get("audio") is not None:
+        return True
+    return _names_a_file(message.get("content")) or _names_a_file(message.get("output"))
+
+
+def _names_a_file(value: object) -> bool:
     parts = value[:_PARTS] if isinstance(value, list) else [value]
     for part in parts:
         if isinstance(part, dict):

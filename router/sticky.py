@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from breakeven.router.policy import Assessment, Decision, Hold, Policy, Reason, 
 
 MAX_CONVERSATIONS = 100_000
 IDLE_SECONDS = 3600.0
-MAX_TEXTS = 20_000
+MAX_TEXTS = 4096
 # An id under which more conversations than this began is not the id of a conversation.
 _MAX_STARTS = 2
 # Reasons that follow from what was asked, so that they hold for the next turn as well.
@@ -73,32 +73,28 @@ class Conversations:
         self._idle = idle_seconds
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         # How many entries have this trace.
-        self._traces: Counter[Trace] = Counter()
+        self._traces: dict[Trace, int] = {}
         self._starts: OrderedDict[bytes, int] = OrderedDict()
-        self._secret = os.urandom(32)
+        secret = os.urandom(32)
+        self._named, self._messages = secret + b"named", secret + b"messages"
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def named_key(self, client: str | None, kind: str, name: str) -> bytes:
         """The key of the conversation that the API key `client` calls `name` in the header or field `kind`."""
-        return self._hash(("named", client, kind, name)).digest()
+        return hashlib.sha256(self._named + _ENCODER.encode((client, kind, name))).digest()
 
-    def prefix_keys(self, client: str | None, items: Sequence[Any], ends: Iterable[int]) -> list[bytes]:
-        """The keys of the conversations that consist of the first so many `items` (messages decoded from JSON).
+    def prefix_key(self, client: str | None, items: Sequence[Any], end: int) -> bytes | None:
+        """The key of the conversation that consists of the first `end` items (messages decoded from JSON).
 
-        `ends`: those numbers, in ascending order. Empty where the items hold something that has no encoding.
+        None where the items hold something that has no encoding.
         """
-        digest = self._hash(("messages", client))
-        keys, done = [], 0
         try:
-            for end in ends:
-                digest.update(b"".join([_ENCODER.encode(item) for item in items[done:end]]))
-                done = end
-                keys.append(digest.copy().digest())
+            parts = [self._messages, _ENCODER.encode(client), *[_ENCODER.encode(item) for item in items[:end]]]
         except (OverflowError, RecursionError, UnicodeEncodeError):
-            return []
-        return keys
+            return None
+        return hashlib.sha256(b"".join(parts)).digest()
 
     def find(
         self, client: str | None, items: Sequence[Any], ends: Sequence[int], now: float
@@ -107,13 +103,12 @@ class Conversations:
 
         `ends`: the numbers to look for, in ascending order.
         """
-        if not self._traces:
-            return None
-        known = [end for end in ends if trace(client, items, end) in self._traces]
-        for end, key in reversed(list(zip(known, self.prefix_keys(client, items, known), strict=False))):
-            hold = self.recall(key, now)
-            if hold is not None:
-                return end, hold
+        for end in reversed(ends):
+            if trace(client, items, end) in self._traces:
+                key = self.prefix_key(client, items, end)
+                hold = self.recall(key, now) if key is not None else None
+                if hold is not None:
+                    return end, hold
         return None
 
     def traced(self, one: Trace) -> bool:
@@ -154,7 +149,7 @@ class Conversations:
             self._drop(session.key)
         self._entries[session.key] = _Entry(Hold(route, why, now + self._idle, answered, answered), session.trace)
         if session.trace is not None:
-            self._traces[session.trace] += 1
+            self._traces[session.trace] = self._traces.get(session.trace, 0) + 1
         if len(self._entries) > self._limit:
             self._drop(next(iter(self._entries)))
 
@@ -165,51 +160,38 @@ class Conversations:
     def _drop(self, key: bytes) -> None:
         one = self._entries.pop(key).trace
         if one is not None:
-            self._traces[one] -= 1
-            if not self._traces[one]:
-                del self._traces[one]
-
-    def _hash(self, parts: tuple[str | None, ...]) -> hashlib._Hash:
-        digest = hashlib.sha256(self._secret)
-        digest.update(_ENCODER.encode(parts))
-        return digest
+            left = self._traces.pop(one) - 1
+            if left:
+                self._traces[one] = left
 
 
 class Assessments:
-    """Scores and novelties of the last `limit` texts, so that the turns of a conversation are scored once each.
-
-    Texts are kept as SHA-256 of the artifact's hash, which has a fixed length, and the text.
-    """
+    """Scores and novelties of the last `limit` texts, so that the turns of a conversation are scored once each."""
 
     def __init__(self, limit: int = MAX_TEXTS) -> None:
         self._limit = limit
-        self._known: OrderedDict[bytes, Assessment] = OrderedDict()
+        self._artifact = ""
+        self._known: dict[str, Assessment] = {}
 
     def put(self, artifact: str, text: str, assessment: Assessment) -> None:
         """Store what the artifact with this hash made of a text; above the limit the oldest text is dropped."""
-        self._store(_text_key(artifact, text), assessment)
+        if artifact != self._artifact:
+            self._artifact, self._known = artifact, {}
+        self._known[text] = assessment
+        if len(self._known) > self._limit:
+            del self._known[next(iter(self._known))]
 
     def of(self, artifact: str, assess: Callable[[str], Assessment]) -> Callable[[str], Assessment]:
         """`assess` of the artifact with this hash, which is only called for texts that are not known."""
 
         def known(text: str) -> Assessment:
-            key = _text_key(artifact, text)
-            found = self._known.get(key)
+            found = self._known.get(text) if artifact == self._artifact else None
             if found is None:
                 found = assess(text)
-                self._store(key, found)
+                self.put(artifact, text, found)
             return found
 
         return known
-
-    def _store(self, key: bytes, assessment: Assessment) -> None:
-        self._known[key] = assessment
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
-
-
-def _text_key(artifact: str, text: str) -> bytes:
-    return hashlib.sha256(f"{artifact}{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def trace(client: str | None, items: Sequence[Any], end: int) -> Trace:

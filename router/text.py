@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from breakeven.router.parts import ASSISTANT, content, item, length, names_a_file, tool_types, utf8
+from breakeven.router.parts import ASSISTANT, content, item, length, names_stored_media, tool_types, utf8
 
 MAX_CHARACTERS = 8192
 _PARTS = 256
 # A token is about four characters of English, and one or two of other scripts. UTF-8 bytes divided by three
 # overestimate for English, so that a prompt is not sent to a model whose context window it may exceed.
 _BYTES_PER_TOKEN = 3.0
-_TOKENS_PER_MESSAGE = 8
+_BYTES_PER_MESSAGE = 8 * _BYTES_PER_TOKEN
 # The tokens of an image vary widely between models; this is only compared with a context window.
 _TOKENS_PER_MEDIUM = 1024
 _TEXT_ONLY = frozenset({"text"})
@@ -65,40 +65,39 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
 
     Never raises for values decoded from JSON.
     """
-    asked: list[str] = []
-    media: list[str] = []
-    read: list[int] = []
-    replies: list[int] = []
+    asked, media, read, replies = list[str](), list[str](), list[int](), list[int]()
     size, used_tools = (float(length(tools)), True) if tools else (0.0, False)
     answers_tool = answering = made = stored = thoughts = False
     end, last_user = 0, -1
     for index, message in enumerate(messages if isinstance(messages, list) else []):
         if not isinstance(message, dict):
             continue
-        role = message.get("role")
-        if isinstance(role, str):
-            text, bytes_, found = content(message.get("content"))
-        else:
+        role, text = message.get("role"), message.get("content")
+        if not isinstance(role, str):
             role, text, bytes_, found, called, of_its_maker, thought = item(message)
             used_tools, made, thoughts = used_tools or called, made or of_its_maker, thoughts or thought
-        size += bytes_ + _TOKENS_PER_MESSAGE * _BYTES_PER_TOKEN
+        elif isinstance(text, str):
+            bytes_, found = len(text) if text.isascii() else utf8(text), None
+        else:
+            text, bytes_, found = content(text)
+        size += bytes_ + _BYTES_PER_MESSAGE
         if found:
             media += found
-            stored = stored or names_a_file(message.get("content")) or names_a_file(message.get("output"))
-        calls = message.get("tool_calls") or message.get("function_call")
-        if calls:
-            size += length(calls)
         answers_tool = role in _TOOL_RESULTS
-        used_tools = used_tools or answers_tool or bool(calls)
+        # Most messages have nothing but a role and content.
+        if len(message) > 2 or found or not text:
+            calls = message.get("tool_calls") or message.get("function_call")
+            if calls:
+                size, used_tools = size + length(calls), True
+            stored = stored or names_stored_media(message)
         if role == ASSISTANT:
-            stored = stored or ("audio" in message and message["audio"] is not None)
             if end and not answering:
                 replies.append(index)
                 if asked and (not read or read[-1] != len(asked)):
                     read.append(len(asked))
             answering = True
             continue
-        answering, end = False, index + 1
+        answering, end, used_tools = False, index + 1, used_tools or answers_tool
         if role == "user":
             last_user = index
             if text.strip():

@@ -17,6 +17,7 @@ from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
 _FIRST_CHOICE = EventInfo(seen=(0,))
+_SELDOM = frozenset({"functions", "modalities", "audio", "web_search_options"})
 
 
 class _Choice(msgspec.Struct):
@@ -110,8 +111,10 @@ class ChatCompletions(Completions):
                 )
 
     def conversation(self, body: Body) -> Conversation:
-        offered = body.get("tools", Any, "an array") or body.get("functions", Any, "an array")
-        seen = read_chat(self.items(body), offered)
+        offered = body.get("tools", Any, "an array")
+        if not body.has_any(_SELDOM):
+            return read_chat(self.items(body), offered)
+        seen = read_chat(self.items(body), offered or body.get("functions", Any, "an array"))
         outputs = _outputs(body)
         if outputs:
             seen = seen._replace(outputs=outputs)

@@ -18,6 +18,7 @@ from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _INPUT = "a string or an array"
+_STORED = frozenset({"conversation", "prompt"})
 
 
 class _Response(msgspec.Struct):
@@ -55,7 +56,7 @@ class Responses(Adapter):
     def conversation(self, body: Body) -> Conversation:
         seen = read_chat(self.items(body), body.get("tools", Any, "an array"))
         # Conversations and prompt templates are stored by the teacher's API; a vLLM ignores them and answers 200.
-        named = any(body.get(name, Any, "an object") is not None for name in ("conversation", "prompt"))
+        named = body.has_any(_STORED) and any(body.get(name, Any, "an object") is not None for name in _STORED)
         return seen._replace(stored=True) if named else seen
 
     def items(self, body: Body) -> list[Any]:

@@ -48,7 +48,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         choices=choices,
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,
-        session=session_id(client.headers, body),
+        session=session_id(client.headers, body) if services.config.routing.sticky else None,
     )
 
 

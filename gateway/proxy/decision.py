@@ -130,10 +130,12 @@ class _Routing:
         conversation = self.conversation
         if self._turn is None or conversation is None:
             return None
-        if decision.score is not None:
+        session = self._turn.session(conversation, decision)
+        if session is None and decision.score is not None:
+            # The next turn is to have this one's score from here.
             known = self._services.state.assessments
             known.put(self._services.artifact.hash, conversation.text, Assessment(decision.score, decision.novelty))
-        return self._turn.session(conversation, decision)
+        return session
 
 
 def decision_for(

@@ -17,6 +17,7 @@ OUR_HEADER = "x-breakeven-conversation"
 # Headers that agents send; the first one that is there counts.
 SESSION_HEADERS = ("session_id", "session-id", "x-session-id")
 _CACHE_KEY = "prompt_cache_key"
+_ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata"})
 # Up to here a body is hashed in the time of a few dictionary look-ups.
 _SHORT_BYTES = 8192
 
@@ -28,10 +29,13 @@ def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None
     """
     if ours := headers.get(OUR_HEADER):
         return OUR_HEADER, ours
-    found = _in_body(body)
+    found = _in_body(body) if body.has_any(_ID_FIELDS) else None
     if found is not None:
         return found
-    return next(((name, headers[name]) for name in SESSION_HEADERS if headers.get(name)), None)
+    for name in SESSION_HEADERS:
+        if given := headers.get(name):
+            return name, given
+    return None
 
 
 def _in_body(body: Body) -> tuple[str, str] | None:
@@ -96,8 +100,8 @@ class Turn:
         needed = needed or conversation.tools or conversation.thoughts
         if not needed and len(self._body) > _SHORT_BYTES:
             return None
-        keys = conversations.prefix_keys(self._caller, items, [conversation.asked])
-        return Session(keys[0], self.hold, mark, self._begins) if keys else None
+        key = conversations.prefix_key(self._caller, items, conversation.asked)
+        return Session(key, self.hold, mark, self._begins) if key is not None else None
 
     def _recall(self, conversation: Conversation) -> Hold | None:
         conversations, now = self._services.state.conversations, time.time()

@@ -132,19 +132,19 @@ def test_prefix_keys_tell_apart_whatever_was_said_differently() -> None:
         [user("ab"), user("")], [user(1)], [user(1.0)], [user(True)], [user(None)], [{"role": "user"}],
         [{"role": "system", "content": "ab"}], [user("a\x00b")], [user({"type": "text", "text": "ab"})],
     ]  # fmt: skip
-    flat = [key for one in different for key in held.prefix_keys("a", one, [len(one)])]
+    flat = [held.prefix_key("a", one, len(one)) for one in different]
+    assert None not in flat
     assert len(set(flat)) == len(different)
-    assert held.prefix_keys("b", [user("ab")], [1]) != held.prefix_keys("a", [user("ab")], [1])
+    assert held.prefix_key("b", [user("ab")], 1) != held.prefix_key("a", [user("ab")], 1)
     # The order of fields is not part of what was said.
-    assert held.prefix_keys("a", [{"content": "ab", "role": "user"}], [1]) == [flat[0]]
+    assert held.prefix_key("a", [{"content": "ab", "role": "user"}], 1) == flat[0]
 
 
-def test_prefix_keys_of_a_request_are_those_of_its_beginnings() -> None:
+def test_the_key_of_a_beginning_is_that_of_the_earlier_request() -> None:
     held = Conversations()
     items = [user("a"), {"role": "assistant", "content": "b"}, user("c")]
-    first, last = held.prefix_keys("a", items, [1, 3])
-    assert [first] == held.prefix_keys("a", items[:1], [1])
-    assert [last] == held.prefix_keys("a", items, [3])
+    assert held.prefix_key("a", items, 1) == held.prefix_key("a", items[:1], 1)
+    assert held.prefix_key("a", items, 1) != held.prefix_key("a", items, 3)
 
 
 def test_the_longest_beginning_that_is_known_counts() -> None:
@@ -158,7 +158,8 @@ def test_the_longest_beginning_that_is_known_counts() -> None:
     ]
     assert held.find("a", items, [1, 3], 0.0) is None
     for end, route in ((1, Route.STUDENT), (3, Route.TEACHER)):
-        (key,) = held.prefix_keys("a", items, [end])
+        key = held.prefix_key("a", items, end)
+        assert key is not None
         session = Session(key, None, trace("a", items, end))
         held.remember(session, decided(REASONS[route], route), False, route, 0.0)
     on_teacher = Hold(Route.TEACHER, "difficult", 3600.0, Route.TEACHER, Route.TEACHER)
@@ -191,6 +192,7 @@ def test_a_text_is_scored_once() -> None:
     known = Assessments(limit=2)
     known.put("artifact", "a", Assessment(0.1, 0.2))
     assert known.of("artifact", assess)("a") == Assessment(0.1, 0.2)
+    # What another artifact made of it says nothing.
     assert known.of("other", assess)("a") == Assessment(0.5, None)
     assert [known.of("other", assess)(text).score for text in ("a", "b", "c", "a", "\ud800")] == [0.5] * 5
     assert asked == ["a", "b", "c", "a", "\ud800"]
@@ -201,9 +203,9 @@ def test_what_cannot_be_encoded_has_no_key() -> None:
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    assert held.prefix_keys("a", [user(2**70)], [1]) == []
-    assert held.prefix_keys("a", [user("\ud800")], [1]) == []
-    assert held.prefix_keys("a", [user(deep)], [1]) == []
+    assert held.prefix_key("a", [user(2**70)], 1) is None
+    assert held.prefix_key("a", [user("\ud800")], 1) is None
+    assert held.prefix_key("a", [user(deep)], 1) is None
 
 
 def test_an_id_under_which_many_conversations_begin_is_shared() -> None:
