@@ -61,11 +61,11 @@ class Conversation(NamedTuple):
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
-    """The conversation in the `messages` of a chat completion or the input items of a response, with its `tools`.
-
-    Never raises for values decoded from JSON.
-    """
-    asked, media, read, replies = list[str](), list[str](), list[int](), list[int]()
+    """The conversation in a chat's `messages` or a response's input items, with its `tools`. Never raises for JSON."""
+    asked: list[str] = []
+    media: list[str] = []
+    read: list[int] = []
+    replies: list[int] = []
     size, used_tools = (float(length(tools)), True) if tools else (0.0, False)
     answers_tool = answering = made = stored = thoughts = False
     end, last_user = 0, -1
