@@ -102,7 +102,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     it for output tokens that the student wrote, of which the teacher might have written more or fewer. `key` is the
     name of the client's key. `router_seconds` is the time of the routing decision, `overhead_seconds` all time spent
     in the gateway before the first attempt was sent, `probe_seconds` the time that the start of the student's answer
-    was held back for the escalation check, None where there was none.
+    was held back for the escalation check, None where there was none. `hold` is what made the reason sticky, and
+    `hold_until` when that ends, in seconds since the Unix epoch; None otherwise. The ledger does not store these two.
     """
 
     id: str
@@ -129,3 +130,5 @@ class RequestRecord(msgspec.Struct, frozen=True):
     baseline_output: int = 0
     pair: Pair | None = None
     baseline_input: int = 0
+    hold: str | None = None
+    hold_until: int | None = None

@@ -19,7 +19,7 @@ from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.gateway.wire.moments import moment
-from breakeven.router.policy import Decision, Reason, Route
+from breakeven.router.policy import Decision, Hold, Reason, Route
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
@@ -176,6 +176,11 @@ class Exchange:
             return Reason.FALLBACK
         return self.plan.decision.reason
 
+    @property
+    def hold(self) -> Hold | None:
+        """What earlier turns or stored state made of the decision; None unless that is why `route` answered."""
+        return self.plan.decision.hold if self.plan is not None and self.reason is Reason.STICKY else None
+
     def probe(self, route: Route) -> Probe | None:
         """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
@@ -210,10 +215,11 @@ class Exchange:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
                 headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
-            if decision.hold is not None:
-                headers["x-breakeven-hold"] = decision.hold.why
-                if decision.hold.until is not None:
-                    headers["x-breakeven-hold-until"] = moment(decision.hold.until)
+            hold = self.hold
+            if hold is not None:
+                headers["x-breakeven-hold"] = hold.why
+                if hold.until is not None:
+                    headers["x-breakeven-hold-until"] = moment(hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
         return headers
@@ -222,7 +228,7 @@ class Exchange:
         """The settled record of the request, with costs at the prices in force now."""
         attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
-        decision = plan.decision if plan else None
+        decision, hold = plan.decision if plan else None, self.hold
         pinned = request is not None and request.pinned
         price = self.services.price
         of_student = student_value(attempts, price, pinned=pinned)
@@ -252,4 +258,6 @@ class Exchange:
             probe_seconds=probe.seconds if probe else None,
             baseline_input=of_student.input,
             baseline_output=of_student.output,
+            hold=hold.why if hold else None,
+            hold_until=int(hold.until) if hold and hold.until is not None else None,
         )

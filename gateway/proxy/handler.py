@@ -109,17 +109,18 @@ class Relay:
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client, plan)
-        except UpstreamFailure as error:
-            failure = error
-        # The other upstream may have what this one does not know, if it was not relayed by this process.
-        elsewhere = plan.may_be_elsewhere and failure.upstream_status in _REFUSED
-        may_ask = elsewhere or (failure.retryable and plan.may_fall_back)
-        if not (may_ask and route.other in exchange.services.available):
-            raise failure
-        try:
-            return await _ask(exchange, client, route.other)
-        except UpstreamFailure as other:
-            raise _of_both(failure, other, plan) from None
+        except UpstreamFailure as failure:
+            # The other upstream may have what this one does not know, if it was not relayed by this process.
+            elsewhere = plan.may_be_elsewhere and failure.upstream_status in _REFUSED
+            may_ask = elsewhere or (failure.retryable and plan.may_fall_back)
+            if not (may_ask and route.other in exchange.services.available):
+                raise
+            try:
+                return await _ask(exchange, client, route.other)
+            except UpstreamFailure as other:
+                if _says_more(failure, other, plan):
+                    raise failure from None
+                raise
 
     async def _escalate(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         """Ask the teacher; if it fails, fall back to the student, whose answer is then not judged."""
@@ -137,27 +138,28 @@ async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
     """
     try:
         return await call_upstream(exchange, client, route)
-    except UpstreamFailure as failure:
-        if failure.upstream_status not in _REFUSED:
+    except UpstreamFailure as refusal:
+        if refusal.upstream_status not in _REFUSED:
             raise
         if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), route):
             raise
-        refusal = failure
-    exchange.without_thoughts.add(route)
-    try:
-        return await call_upstream(exchange, client, route)
-    except UpstreamFailure as failure:
-        raise (refusal if failure.upstream_status in _REFUSED else failure) from None
+        exchange.without_thoughts.add(route)
+        try:
+            return await call_upstream(exchange, client, route)
+        except UpstreamFailure as failure:
+            if failure.upstream_status in _REFUSED:
+                raise refusal from None
+            raise
 
 
-def _of_both(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> UpstreamFailure:
-    """The failure that the client gets of two attempts at different upstreams.
+def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> bool:
+    """Whether the client gets the first failure of two attempts at different upstreams.
 
     The teacher's 429 stays one. A refusal of what only the other upstream knows says nothing to the client.
     """
     if first.upstream_status == _TOO_MANY and plan.decision.route is Route.TEACHER:
-        return first
-    return first if plan.may_be_elsewhere and second.upstream_status in _REFUSED else second
+        return True
+    return plan.may_be_elsewhere and second.upstream_status in _REFUSED
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

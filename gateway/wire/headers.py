@@ -36,7 +36,10 @@ REASONS = (
     ("tools", "The request offers or uses tools, which the student does not support."),
     ("context", "Prompt and answer may not fit into the student's context window."),
     ("unavailable", "The other upstream is down or at its concurrency limit."),
-    ("sticky", "Session affinity: earlier turns of the conversation went to this upstream."),
+    (
+        "sticky",
+        "Session affinity: this upstream has the conversation or what the request names; see `x-breakeven-hold`.",
+    ),
     ("novel", "The prompt is unlike those that the student was distilled on: novelty >= novelty threshold."),
     ("difficult", "The score is at or above the threshold."),
     ("easy", "The score is below the threshold."),

@@ -53,7 +53,7 @@ def where(response: Response) -> tuple[str, str]:
 
 
 def test_a_difficult_conversation_stays_on_the_teacher_and_says_why_and_until_when(
-    send: Callable[..., Response],
+    gateway: Gateway, send: Callable[..., Response]
 ) -> None:
     turns = [user(f"first {time.time_ns()}")]
     assert where(send(turns, DIFFICULT)) == ("teacher", "difficult")
@@ -63,6 +63,8 @@ def test_a_difficult_conversation_stays_on_the_teacher_and_says_why_and_until_wh
     assert response.headers["x-breakeven-hold"] == "difficult"
     until = timegm(time.strptime(response.headers["x-breakeven-hold-until"], "%Y-%m-%dT%H:%M:%SZ"))
     assert 3500 < until - time.time() <= 3600
+    record = gateway.record(response)
+    assert (record["hold"], record["hold_until"]) == ("difficult", until)
     turns += [said("welcome"), user("and now?")]
     assert where(send(turns)) == ("teacher", "sticky")
 

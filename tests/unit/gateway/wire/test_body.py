@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,14 @@ def test_an_edited_body_decodes_to_the_same_values(value: dict[str, object], asc
     assert body.encode() == raw
     body.set("model", "small")
     assert json.loads(body.encode()) == json.loads(raw) | {"model": "small"}
+
+
+def test_a_field_is_edited_by_its_json() -> None:
+    body = Body(b'{"a": [1.0, 2],  "b": 1}')
+    assert body.has_any(frozenset({"b", "x"}))
+    assert not body.has_any(frozenset({"x"}))
+    assert not body.edit("x", lambda _: [1])
+    assert not body.edit("a", lambda _: None)
+    assert body.encode() == b'{"a": [1.0, 2],  "b": 1}'
+    assert body.edit("a", lambda raw: msgspec.json.decode(raw, type=list[msgspec.Raw])[:1])
+    assert body.encode() == b'{"a":[1.0],"b":1}'
