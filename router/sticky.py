@@ -91,10 +91,10 @@ class Conversations:
         None where the items hold something that has no encoding.
         """
         try:
-            parts = [self._messages, _ENCODER.encode(client), *[_ENCODER.encode(item) for item in items[:end]]]
+            encoded = _ENCODER.encode((client, items[:end]))
         except (OverflowError, RecursionError, UnicodeEncodeError):
             return None
-        return hashlib.sha256(b"".join(parts)).digest()
+        return hashlib.sha256(self._messages + encoded).digest()
 
     def find(
         self, client: str | None, items: Sequence[Any], ends: Sequence[int], now: float

@@ -118,9 +118,11 @@ class _Routing:
     def may_be_elsewhere(self, decision: Decision) -> bool:
         """Whether the other upstream may know what this one may refuse: a stored response, an item, a type of tool."""
         request, seen = self._request, self.conversation
+        if seen is None or not (self.previous or seen.made or seen.thoughts or seen.tool_types):
+            return False
         if not request.may_fall_back or request.pinned or request.student_only or self._stored_on is not None:
             return False
-        if seen is None or seen.stored or decision.reason in _STUDENT_INCAPABLE:
+        if seen.stored or decision.reason in _STUDENT_INCAPABLE:
             return False
         unusual = decision.route is Route.STUDENT and not seen.tool_types <= _FUNCTION
         return self.previous is not None or seen.made or seen.thoughts or unusual

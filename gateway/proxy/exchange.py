@@ -19,7 +19,7 @@ from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.gateway.wire.moments import moment
-from breakeven.router.policy import Decision, Hold, Reason, Route
+from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
@@ -176,11 +176,6 @@ class Exchange:
             return Reason.FALLBACK
         return self.plan.decision.reason
 
-    @property
-    def hold(self) -> Hold | None:
-        """What earlier turns or stored state made of the decision; None unless that is why `route` answered."""
-        return self.plan.decision.hold if self.plan is not None and self.reason is Reason.STICKY else None
-
     def probe(self, route: Route) -> Probe | None:
         """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
@@ -207,19 +202,18 @@ class Exchange:
         """x-request-id and those x-breakeven-* response headers whose values are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
         if self.plan is not None:
-            decision = self.plan.decision
+            decision, reason = self.plan.decision, self.reason
             headers["x-breakeven-route"] = str(self.route)
-            headers["x-breakeven-reason"] = str(self.reason)
+            headers["x-breakeven-reason"] = str(reason)
             headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
             if decision.score is not None:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
                 headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
-            hold = self.hold
-            if hold is not None:
-                headers["x-breakeven-hold"] = hold.why
-                if hold.until is not None:
-                    headers["x-breakeven-hold-until"] = moment(hold.until)
+            if decision.hold is not None and reason is Reason.STICKY:
+                headers["x-breakeven-hold"] = decision.hold.why
+                if decision.hold.until is not None:
+                    headers["x-breakeven-hold-until"] = moment(decision.hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
         return headers
@@ -228,7 +222,8 @@ class Exchange:
         """The settled record of the request, with costs at the prices in force now."""
         attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
-        decision, hold = plan.decision if plan else None, self.hold
+        decision, reason = plan.decision if plan else None, self.reason
+        hold = decision.hold if decision and reason is Reason.STICKY else None
         pinned = request is not None and request.pinned
         price = self.services.price
         of_student = student_value(attempts, price, pinned=pinned)
@@ -242,7 +237,7 @@ class Exchange:
             key=self.caller.name if self.caller else None,
             stream=request is not None and request.stream,
             route=self.route,
-            reason=self.reason,
+            reason=reason,
             pinned=pinned,
             score=decision.score if decision else None,
             threshold=decision.threshold if decision else None,

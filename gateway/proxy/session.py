@@ -17,6 +17,7 @@ OUR_HEADER = "x-breakeven-conversation"
 # Headers that agents send; the first one that is there counts.
 SESSION_HEADERS = ("session_id", "session-id", "x-session-id")
 _CACHE_KEY = "prompt_cache_key"
+_HEADERS = frozenset({OUR_HEADER, *SESSION_HEADERS})
 _ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata"})
 # Up to here a body is hashed in the time of a few dictionary look-ups.
 _SHORT_BYTES = 8192
@@ -27,9 +28,11 @@ def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None
 
     Our own header comes first, then the fields of the body, then the headers of agents.
     """
+    if _HEADERS.isdisjoint(headers) and not body.has_any(_ID_FIELDS):
+        return None
     if ours := headers.get(OUR_HEADER):
         return OUR_HEADER, ours
-    found = _in_body(body) if body.has_any(_ID_FIELDS) else None
+    found = _in_body(body)
     if found is not None:
         return found
     for name in SESSION_HEADERS:
