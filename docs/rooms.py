@@ -63,6 +63,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "outcomes",
         "policy",
         "text",
+        "parts",
         "plots",
         "statistics",
         "files",

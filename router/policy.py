@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 from breakeven.router.text import Conversation
 
+# `Hold.why` beside the reasons of decisions: the result of a tool call, and state that one upstream stores.
+TOOL_CALL = "tool_call"
+STORED = "stored"
+
 
 class Route(StrEnum):
     """The two upstreams that a request can be routed to."""
@@ -42,11 +46,15 @@ class Reason(StrEnum):
 
 
 class Capabilities(NamedTuple):
-    """The student's modalities, tool support and context window in tokens; None is unknown and not checked."""
+    """What the student can do: the kinds of input that it reads and of output that it makes, whether it calls tools and
+    those of which types, and its context window in tokens; None is unknown and not checked.
+    """
 
     modalities: frozenset[str]
     tools: bool
     context_window: int | None
+    outputs: frozenset[str] = frozenset({"text"})
+    tool_types: frozenset[str] = frozenset({"function"})
 
 
 class Policy(NamedTuple):
@@ -63,10 +71,26 @@ class Assessment(NamedTuple):
     novelty: float | None
 
 
+class Hold(NamedTuple):
+    """What the earlier turns of a conversation say about the next one.
+
+    `route`: the upstream that it stays on, None if only `answered` is known; `why`: what put it there; `until`: when
+    that ends, in seconds since the Unix epoch, None for as long as the request carries the earlier turns. `answered`:
+    the upstream that made the last answer that is remembered; `called`: the same, as long as the user has said nothing
+    since, so that it made the calls whose results the request brings. Both are None if that is not known.
+    """
+
+    route: Route | None
+    why: str
+    until: float | None = None
+    answered: Route | None = None
+    called: Route | None = None
+
+
 class Decision(NamedTuple):
     """The route of a request and the reason, with the threshold in force.
 
-    Score and novelty are None where an earlier rule decided without them.
+    Score and novelty are None where an earlier rule decided without them. `hold` is what made it STICKY, else None.
     """
 
     route: Route
@@ -74,6 +98,7 @@ class Decision(NamedTuple):
     score: float | None
     threshold: float
     novelty: float | None
+    hold: Hold | None = None
 
 
 def decide(
@@ -85,7 +110,7 @@ def decide(
     max_output_tokens: int | None,
     available: frozenset[Route],
     assess: Callable[[str], Assessment],
-    held: Route | None = None,
+    held: Hold | None = None,
     band: float = 0.0,
 ) -> Decision:
     """Apply the rules in order: pinned, modality, tools, context, unavailable, sticky, novel, difficult, easy.
@@ -94,35 +119,61 @@ def decide(
     not available, since the student could not answer it. `max_output_tokens` is the request's limit, None where it has
     none; `assess` gives score and novelty of a text and is only called where a rule needs them.
 
-    `held` is the upstream that answered the conversation before, None for a new one. A conversation on the teacher
-    stays there. One on the student stays there for the result of a tool call, and while the score is less than `band`,
-    the score's standard error, above the threshold.
+    State that the teacher's API stores goes there, and so do items that only their maker is sure to read, unless the
+    student answered before.
+
+    `held` is what earlier turns say, None for a new conversation. The result of a tool call goes to the upstream that
+    made the call. A conversation on the teacher stays there. One on the student stays there while the score is less
+    than `band`, the score's standard error, above the threshold.
     """
 
-    def to(route: Route, reason: Reason, score: float | None = None, novelty: float | None = None) -> Decision:
-        return Decision(route, reason, score, policy.threshold, novelty)
+    def to(
+        route: Route, reason: Reason, score: float | None = None, novelty: float | None = None, hold: Hold | None = None
+    ) -> Decision:
+        return Decision(route, reason, score, policy.threshold, novelty, hold)
 
     if pin is not None:
         return to(pin, Reason.PINNED)
-    if not conversation.modalities <= student.modalities:
-        return to(Route.TEACHER, Reason.MODALITY)
-    if conversation.tools and not student.tools:
-        return to(Route.TEACHER, Reason.TOOLS)
-    window = student.context_window
-    if window is not None and conversation.tokens + (max_output_tokens or 0) > window:
-        return to(Route.TEACHER, Reason.CONTEXT)
+    lacking = _lacking(conversation, student, max_output_tokens)
+    if lacking is not None:
+        return to(Route.TEACHER, lacking)
+    state = _state(conversation, held)
+    if state is not None:
+        return to(Route.TEACHER, Reason.STICKY, hold=state)
     if Route.STUDENT not in available:
         return to(Route.TEACHER, Reason.UNAVAILABLE)
     if Route.TEACHER not in available:
         return to(Route.STUDENT, Reason.UNAVAILABLE)
-    if held is Route.TEACHER or (held is Route.STUDENT and conversation.answers_tool):
-        return to(held, Reason.STICKY)
+    if held is not None and conversation.answers_tool and held.called is not None:
+        return to(held.called, Reason.STICKY, hold=held._replace(route=held.called, why=TOOL_CALL))
+    if held is not None and held.route is Route.TEACHER:
+        return to(Route.TEACHER, Reason.STICKY, hold=held)
     score, novelty = assess(conversation.text)
     # Novelty is always below 1, so that a threshold of 1 switches this rule off.
     if novelty is not None and novelty >= policy.novelty_threshold:
         return to(Route.TEACHER, Reason.NOVEL, score, novelty)
-    if held is Route.STUDENT and policy.threshold <= score < policy.threshold + band:
-        return to(Route.STUDENT, Reason.STICKY, score, novelty)
+    if held is not None and held.route is Route.STUDENT and policy.threshold <= score < policy.threshold + band:
+        return to(Route.STUDENT, Reason.STICKY, score, novelty, held)
     if score >= policy.threshold:
         return to(Route.TEACHER, Reason.DIFFICULT, score, novelty)
     return to(Route.STUDENT, Reason.EASY, score, novelty)
+
+
+def _state(conversation: Conversation, held: Hold | None) -> Hold | None:
+    """The hold of a request that the student cannot take since the teacher has state of it; None without any."""
+    if conversation.stored:
+        return Hold(Route.TEACHER, STORED)
+    made_by_student = held is not None and held.answered is Route.STUDENT
+    return Hold(Route.TEACHER, TOOL_CALL) if conversation.made and not made_by_student else None
+
+
+def _lacking(conversation: Conversation, student: Capabilities, max_output_tokens: int | None) -> Reason | None:
+    """Why the student cannot take the request; None if it can."""
+    if not (conversation.modalities <= student.modalities and conversation.outputs <= student.outputs):
+        return Reason.MODALITY
+    if conversation.tools and not (student.tools and conversation.tool_types <= student.tool_types):
+        return Reason.TOOLS
+    window = student.context_window
+    if window is not None and conversation.tokens + (max_output_tokens or 0) > window:
+        return Reason.CONTEXT
+    return None

@@ -9,34 +9,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from breakeven.router.parts import ASSISTANT, content, item, length, names_stored_media, tool_types, utf8
+
 MAX_CHARACTERS = 8192
 _PARTS = 256
 # A token is about four characters of English, and one or two of other scripts. UTF-8 bytes divided by three
 # overestimate for English, so that a prompt is not sent to a model whose context window it may exceed.
 _BYTES_PER_TOKEN = 3.0
-_TOKENS_PER_MESSAGE = 8
+_BYTES_PER_MESSAGE = 8 * _BYTES_PER_TOKEN
 # The tokens of an image vary widely between models; this is only compared with a context window.
 _TOKENS_PER_MEDIUM = 1024
-
-_MEDIA = {
-    "image_url": "image",
-    "input_image": "image",
-    "image": "image",
-    "input_audio": "audio",
-    "audio": "audio",
-    "audio_url": "audio",
-    "file": "file",
-    "input_file": "file",
-    "video_url": "video",
-    "video": "video",
-}
-_TEXTS = ("text", "input_text", "output_text", "refusal")
 _TEXT_ONLY = frozenset({"text"})
+_NOTHING: frozenset[str] = frozenset()
 _FOLLOW_UP_CHARACTERS = 40
 _EARLIER = 4
-_SYSTEM = ("system", "developer")
 _TOOL_RESULTS = ("tool", "function")
-_TOOL_OUTPUT = "function_call_output"
+_REPLIES = 4
 
 
 class Conversation(NamedTuple):
@@ -44,8 +32,16 @@ class Conversation(NamedTuple):
 
     `text`: the last user message, at most MAX_CHARACTERS; `tokens`: an estimate of all prompt tokens, rather too high;
     `modalities`: "text" and the kinds of media in the request; `tools`: whether tools are offered or were called;
-    `earlier`: the texts of up to _EARLIER user messages before the last, oldest first; `opening`: the system prompt and
-    the first user message; `answers_tool`: whether the last message is the result of a tool call.
+    `earlier`: the texts by which up to _EARLIER earlier requests of the conversation were read, oldest first;
+    `answers_tool`: whether the last message is the result of a tool call.
+
+    `outputs`: the kinds of output that are asked for; `tool_types`: the types of the offered tools; `made`: there are
+    items that only the upstream that made them is sure to read; `thoughts`: there are reasoning items; `stored`: it
+    names state that the teacher's API stores.
+
+    `replies`: the indices of up to _REPLIES last messages with which an answer of a model begins that the client has
+    replied to; `asked`: the number of messages up to the client's last one; `last_user`: the index of the last message
+    of the user, -1 without one.
     """
 
     text: str
@@ -53,50 +49,84 @@ class Conversation(NamedTuple):
     modalities: frozenset[str]
     tools: bool
     earlier: tuple[str, ...] = ()
-    opening: str = ""
     answers_tool: bool = False
+    replies: tuple[int, ...] = ()
+    asked: int = 0
+    last_user: int = -1
+    outputs: frozenset[str] = _TEXT_ONLY
+    tool_types: frozenset[str] = _NOTHING
+    made: bool = False
+    stored: bool = False
+    thoughts: bool = False
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:
-    """The conversation in the `messages` of a chat completion or the input items of a response, with its `tools`.
-
-    Never raises for values decoded from JSON.
-    """
+    """The conversation in a chat's `messages` or a response's input items, with its `tools`. Never raises for JSON."""
     asked: list[str] = []
-    opening: list[str] = []
-    size = 0.0
     media: list[str] = []
-    used_tools = bool(tools)
-    answers_tool = False
-    turns = messages if isinstance(messages, list) else []
-    for message in turns:
+    read: list[int] = []
+    replies: list[int] = []
+    size, used_tools = (float(length(tools)), True) if tools else (0.0, False)
+    answers_tool = answering = made = stored = thoughts = False
+    end, last_user = 0, -1
+    for index, message in enumerate(messages if isinstance(messages, list) else []):
         if not isinstance(message, dict):
             continue
-        text, length, found = _content(message.get("content"))
-        size += length + _TOKENS_PER_MESSAGE * _BYTES_PER_TOKEN
-        media += found
-        role = message.get("role")
-        answers_tool = role in _TOOL_RESULTS if isinstance(role, str) else message.get("type") == _TOOL_OUTPUT
-        used_tools = used_tools or bool(message.get("tool_calls")) or answers_tool
-        if not asked and isinstance(role, str) and (role in _SYSTEM or role == "user"):
-            opening.append(text)
-        if role == "user" and text.strip():
-            asked.append(text)
-        calls = message.get("tool_calls")
-        if calls:
-            size += _length(calls)
-    if tools:
-        size += _length(tools)
-    *earlier, text = [_turn(asked, index) for index in range(max(0, len(asked) - 1 - _EARLIER), len(asked))] or [""]
+        role, text = message.get("role"), message.get("content")
+        if not isinstance(role, str):
+            role, text, bytes_, found, called, of_its_maker, thought = item(message)
+            used_tools, made, thoughts = used_tools or called, made or of_its_maker, thoughts or thought
+        elif isinstance(text, str):
+            bytes_, found = len(text) if text.isascii() else utf8(text), None
+        else:
+            text, bytes_, found = content(text)
+        size += bytes_ + _BYTES_PER_MESSAGE
+        if found:
+            media += found
+        answers_tool = role in _TOOL_RESULTS
+        # Most messages have nothing but a role and content.
+        if len(message) > 2 or found or not text:
+            calls = message.get("tool_calls") or message.get("function_call")
+            if calls:
+                size, used_tools = size + length(calls), True
+            stored = stored or names_stored_media(message)
+        if role == ASSISTANT:
+            if end and not answering:
+                replies.append(index)
+                if asked and (not read or read[-1] != len(asked)):
+                    read.append(len(asked))
+            answering = True
+            continue
+        answering, end, used_tools = False, index + 1, used_tools or answers_tool
+        if role == "user":
+            last_user = index
+            if text.strip():
+                asked.append(text)
+    text, earlier = _texts(asked, read)
     return Conversation(
         text,
         _tokens(size, media),
-        frozenset({"text", *media}),
+        frozenset({"text", *media}) if media else _TEXT_ONLY,
         used_tools,
-        tuple(earlier),
-        "\n".join(opening),
+        earlier,
         answers_tool,
+        # A last answer, which the client has begun itself for the model to go on, is no reply.
+        tuple(replies[-_REPLIES - answering : -1 if answering else None]),
+        end,
+        last_user,
+        tool_types=tool_types(tools) if tools else _NOTHING,
+        made=made,
+        stored=stored,
+        thoughts=thoughts,
     )
+
+
+def _texts(asked: list[str], read: list[int]) -> tuple[str, tuple[str, ...]]:
+    """The text of the request, and those of earlier ones: `read` says how many messages were `asked` by then."""
+    if read and read[-1] == len(asked):
+        read.pop()
+    earlier = tuple([_turn(asked, count - 1) for count in read[-_EARLIER:]])
+    return _turn(asked, len(asked) - 1) if asked else "", earlier
 
 
 def _turn(asked: list[str], index: int) -> str:
@@ -113,12 +143,12 @@ def read_prompt(prompt: object) -> Conversation:
     Never raises for values decoded from JSON.
     """
     if isinstance(prompt, str):
-        return Conversation(cut(prompt), _tokens(_utf8(prompt), []), _TEXT_ONLY, False)
+        return Conversation(cut(prompt), _tokens(utf8(prompt), []), _TEXT_ONLY, False)
     items = prompt if isinstance(prompt, list) else []
     texts = [item for item in items[:_PARTS] if isinstance(item, str)]
     ids = sum(isinstance(item, int | float) for item in items)
     longest = max((len(item) for item in items if isinstance(item, list)), default=0)
-    size = max((_utf8(text) for text in texts), default=0)
+    size = max((utf8(text) for text in texts), default=0)
     tokens = max(ids, longest, _tokens(size, []))
     return Conversation(cut("\n".join(text[:MAX_CHARACTERS] for text in texts)), tokens, _TEXT_ONLY, False)
 
@@ -129,51 +159,6 @@ def cut(text: str) -> str:
         return text
     half = MAX_CHARACTERS // 2
     return f"{text[: half - 1]}\n{text[len(text) - half :]}"
-
-
-def _content(content: object) -> tuple[str, int, list[str]]:
-    """The text of one message's content, its length in UTF-8 bytes, and the kinds of media in it."""
-    if isinstance(content, str):
-        return content, _utf8(content), []
-    if not isinstance(content, list):
-        return "", 0, []
-    texts: list[str] = []
-    media: list[str] = []
-    for part in content[:_PARTS]:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict):
-            kind = part.get("type")
-            if kind in _TEXTS:
-                value = part.get("text", part.get("refusal"))
-                if isinstance(value, str):
-                    texts.append(value)
-            elif isinstance(kind, str):
-                media.append(_MEDIA.get(kind, "other"))
-    # Parts beyond the limit are only checked for media, which can rule out the student.
-    media += [_MEDIA[p["type"]] for p in content[_PARTS:] if isinstance(p, dict) and _is_medium(p.get("type"))]
-    text = "\n".join(texts)
-    return text, _utf8(text), media
-
-
-def _is_medium(kind: object) -> bool:
-    return isinstance(kind, str) and kind in _MEDIA
-
-
-def _utf8(text: str) -> int:
-    """The length of a text in UTF-8 bytes; an ASCII text is not encoded for it."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _length(value: object, depth: int = 0) -> int:
-    """The approximate length in bytes of a JSON value, to a bounded depth."""
-    if isinstance(value, str):
-        return _utf8(value)
-    if depth < 8 and isinstance(value, dict):
-        return sum(len(str(key)) + 4 + _length(item, depth + 1) for key, item in value.items())
-    if depth < 8 and isinstance(value, list):
-        return sum(2 + _length(item, depth + 1) for item in value)
-    return 4
 
 
 def _tokens(size: float, media: list[str]) -> int:

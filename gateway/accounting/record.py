@@ -108,7 +108,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     the name of the client's key, `workload` one of the config's. `router_seconds` is the time of the routing
     decision, `overhead_seconds` all time spent in the gateway before the first attempt was sent, `probe_seconds`
     the time that the start of the student's answer was held back for the escalation check, None where there was
-    none.
+    none. `hold` is what made the reason sticky, and `hold_until` when that ends, in seconds since the Unix epoch;
+    None otherwise. The ledger does not store these two.
     """
 
     id: str
@@ -136,3 +137,5 @@ class RequestRecord(msgspec.Struct, frozen=True):
     pair: Pair | None = None
     baseline_input: int = 0
     workload: str = DEFAULT_WORKLOAD
+    hold: str | None = None
+    hold_until: int | None = None

@@ -13,6 +13,7 @@ from pydantic import Field
 from breakeven.gateway.accounting.money import PICODOLLARS, exact
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.api.admin_schemas import (
+    EarlierTurns,
     ExplainedDecision,
     FeatureContribution,
     RecordedDecision,
@@ -27,13 +28,16 @@ from breakeven.gateway.api.security import admin_key
 from breakeven.gateway.economics.periods import HOURS_A_MONTH
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
+from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.errors import LedgerError, RequestError
 from breakeven.gateway.ledger import statements
 from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.decision import decision_for
+from breakeven.gateway.proxy.session import Turn, session_id
 from breakeven.gateway.reports import report, whatif
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.moments import moment
 
 _FLUSH_SECONDS = 2.0
 # The last microsecond of the year 9999, beyond which no date can be written.
@@ -87,18 +91,30 @@ async def delete_policy(now: Now) -> ActivePolicy:
 @router.post(
     "/route",
     responses=documented(400, 401, 404, 408, 413),
-    openapi_extra=relayed_body(Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS),
+    openapi_extra=relayed_body(Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS, Endpoint.RESPONSES),
 )
-async def explain_route(request: Request, now: Now) -> ExplainedDecision:
-    """Say where a request would be routed, and why, without calling an upstream."""
+async def explain_route(
+    request: Request,
+    now: Now,
+    key: Annotated[
+        str | None, Query(description="Name of the client's key whose conversation it is; absent: of no key.")
+    ] = None,
+) -> ExplainedDecision:
+    """Say where a request would be routed, and why, without calling an upstream. The headers with which clients name
+    a conversation count here as well.
+    """
     # As the relay reads it: FastAPI would decode the whole body and accept keys that come twice.
     body = Body(await request.body())
-    adapter: Adapter = ChatCompletions() if "messages" in body else Completions()
+    adapter: Adapter = ChatCompletions() if "messages" in body else Responses() if "input" in body else Completions()
     adapter.check(body)
-    decision = decision_for(now, adapter, body, available=None)
+    turn = Turn(now, adapter, body, key, session_id(request.headers, body))
+    earlier = {"held": turn.held} if now.config.routing.sticky else {}
+    decision = decision_for(now, adapter, body, available=None, **earlier)
     conversation = adapter.conversation(body)
+    hold = decision.hold
+    until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
-        **decision._asdict(),
+        **decision._asdict() | {"hold": EarlierTurns(why=hold.why, until=until) if hold is not None else None},
         tokens=conversation.tokens,
         router=now.artifact.hash,
         contributions=[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from breakeven.gateway.api.schema import Schema, Share, Usd
+from breakeven.gateway.api.schema import Schema, Share, Timestamp, Usd
 from breakeven.router.policy import Reason, Route
 
 Score = Annotated[Share, Field(description="Estimated probability that the student's answer is worse.")]
@@ -23,6 +23,16 @@ class FeatureContribution(Schema):
     )
 
 
+class EarlierTurns(Schema):
+    """What made a decision sticky."""
+
+    why: str = Field(
+        description="difficult, novel, escalated or easy: an earlier turn was; tool_call: the upstream made the call "
+        "whose result this is; stored: it stores what the request names."
+    )
+    until: Timestamp | None = Field(description="When it ends if no turn follows; null: as long as the body is this.")
+
+
 class ExplainedDecision(Schema):
     """Where a body would be routed now, and why. No upstream is called."""
 
@@ -31,6 +41,7 @@ class ExplainedDecision(Schema):
     score: Score | None = Field(description="null where no rule needed it.")
     threshold: ThresholdUsed
     novelty: Novelty | None = Field(description="null where no rule needed it.")
+    hold: EarlierTurns | None = Field(description="Why the reason is sticky; null for any other reason.")
     tokens: int = Field(ge=0, description="Estimated tokens of the prompt.")
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
     contributions: list[FeatureContribution] = Field(

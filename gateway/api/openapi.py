@@ -88,7 +88,11 @@ def document(app: FastAPI, adapters: tuple[type[Adapter], ...]) -> dict[str, Any
 def relayed_body(*endpoints: Endpoint) -> dict[str, Any]:
     """The `requestBody` of an operation that takes what one of these endpoints takes."""
     schemas = [_body(endpoint) for endpoint in endpoints]
-    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    # The first field tells the endpoints apart, also where it may be left out at the endpoint itself.
+    several = [
+        schema | {"required": [next(iter(_FIELDS[one][1]))]} for one, schema in zip(endpoints, schemas, strict=True)
+    ]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": several}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

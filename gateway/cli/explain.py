@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.policy.capabilities import declared
 from breakeven.router.model.artifact import load
 from breakeven.router.policy import Capabilities, Policy, Reason, Route, decide
 from breakeven.router.text import read_chat
@@ -25,7 +26,7 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
     student = Capabilities(frozenset({"text"}), tools=True, context_window=None)
     section = config.student if config is not None else None
     if section is not None:
-        student = Capabilities(frozenset(section.modalities), section.tools, section.context_window)
+        student = declared(section)
     conversation = read_chat([{"role": "user", "content": prompt}])
     decision = decide(
         conversation,

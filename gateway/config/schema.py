@@ -21,6 +21,7 @@ from breakeven.gateway.config.types import (
     Fraction,
     Modality,
     Moment,
+    Output,
     Seconds,
     Section,
     TokenizerName,
@@ -49,7 +50,8 @@ class Breaker(Section):
 
 
 _TOKENIZER = (
-    "What counts the tokens that no usage reported: `vllm` (the upstream's own /tokenize), `tiktoken:o200k_base` or "
+    "What counts the tokens that no usage reported: `vllm` (the upstream's own /tokenize), `auto` (the same where its "
+    "/v1/models says that it is a vLLM), `tiktoken:o200k_base` or "
     "another encoding, or the path of a `tokenizer.json`, relative to this file; null: they are estimated."
 )
 
@@ -100,14 +102,22 @@ class HostingChange(Section):
 
 
 class Student(Upstream):
-    tokenizer: TokenizerName | None = Field("vllm", description=_TOKENIZER)
+    tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
     context_window: int | None = Field(
         None,
         ge=1,
         description="Maximum tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
     )
     modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student supports.")
+    output_modalities: list[Output] = Field(
+        ["text"], min_length=1, description="Kinds of output that the student makes; a request for others: the teacher."
+    )
     tools: bool = Field(True, description="Whether the student supports tool calls.")
+    tool_types: list[str] = Field(
+        ["function", "custom", "local_shell", "shell", "apply_patch"],
+        description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
+        "a request that offers others goes to the teacher.",
+    )
     hosting_usd_per_hour: Usd = Field(
         Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
     )

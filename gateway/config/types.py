@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Modality = Literal["text", "image", "audio", "file"]
+Modality = Literal["text", "image", "audio", "video", "file"]
+Output = Literal["text", "image", "audio"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 # Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.
 UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 # Whole millionths.
 Multiplier = Annotated[Decimal, Field(ge=0, le=1000, decimal_places=6, allow_inf_nan=False)]
-TokenizerName = Annotated[str, Field(pattern=r"^(vllm|tiktoken:[\w.-]+|.+\.json)$")]
+TokenizerName = Annotated[str, Field(pattern=r"^(auto|vllm|tiktoken:[\w.-]+|.+\.json)$")]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 
 

@@ -69,6 +69,19 @@ class Adapter(abc.ABC):
     def conversation(self, body: Body) -> Conversation:
         """The request as the router sees it: text, earlier turns, modalities and tools."""
 
+    def items(self, body: Body) -> list[Any]:  # noqa: ARG002
+        """The messages that `conversation` counts, in one spelling; empty where the endpoint has none."""
+        return []
+
+    def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:  # noqa: B027
+        """Remove from a body what the upstream `route` cannot read and does without, where `maker`, if known, made the
+        last answer of the conversation.
+        """
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        """Remove from a body all that a model thought, for the upstream `route`; whether there was anything."""
+        return False
+
     def max_output_tokens(self, body: Body) -> int | None:  # noqa: ARG002
         """The client's limit of output tokens; None without one."""
         return None

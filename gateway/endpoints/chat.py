@@ -9,10 +9,12 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
+from breakeven.gateway.endpoints.foreign import messages_without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
 _FIRST_CHOICE = EventInfo(seen=(0,))
@@ -22,6 +24,7 @@ _UNFINISHED = (None, "", "null")
 _NO_CONTENT = frozenset(
     {"index", "role", "finish_reason", "content_filter_results", "content_filter_result", "content_filter_offsets"}
 )
+_SELDOM = frozenset({"functions", "modalities", "audio", "web_search_options"})
 
 
 class _Choice(msgspec.Struct):
@@ -145,7 +148,22 @@ class ChatCompletions(Completions):
                 )
 
     def conversation(self, body: Body) -> Conversation:
-        return read_chat(body.get("messages", list[Any], "an array"), body.get("tools", Any, "an array"))
+        offered = body.get("tools", Any, "an array")
+        if not body.has_any(_SELDOM):
+            return read_chat(self.items(body), offered)
+        seen = read_chat(self.items(body), offered or body.get("functions", Any, "an array"))
+        outputs = _outputs(body)
+        if outputs:
+            seen = seen._replace(outputs=outputs)
+        if body.get("web_search_options", Any, "an object") is not None:
+            seen = seen._replace(tools=True, tool_types=seen.tool_types | {"web_search"})
+        return seen
+
+    def items(self, body: Body) -> list[Any]:
+        return body.get("messages", list[Any], "an array") or []
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        return body.edit("messages", messages_without_thoughts)
 
     def max_output_tokens(self, body: Body) -> int | None:
         newer = body.integer("max_completion_tokens")
@@ -153,3 +171,12 @@ class ChatCompletions(Completions):
 
     def choices(self, body: Body) -> int:
         return max(1, body.integer("n") or 1)
+
+
+def _outputs(body: Body) -> frozenset[str] | None:
+    """The kinds of output that a chat completion asks for; None where it names none."""
+    named = body.get("modalities", Any, "an array")
+    kinds = {kind for kind in named if isinstance(kind, str)} if isinstance(named, list) else set()
+    if body.get("audio", Any, "an object") is not None:
+        kinds.add("audio")
+    return frozenset(kinds) or None

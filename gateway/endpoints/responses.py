@@ -9,10 +9,12 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
+from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat
 
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -20,8 +22,8 @@ _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.fai
 _BEGINNINGS = ("response.created", "response.queued", "response.in_progress", "keepalive", "ping")
 _STARTED_PARTS = {"response.output_item.added": "item", "response.content_part.added": "part"}
 _NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
-_CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _INPUT = "a string or an array"
+_STORED = frozenset({"conversation", "prompt"})
 
 
 class _Response(msgspec.Struct):
@@ -57,14 +59,21 @@ class Responses(Adapter):
         self.previous(body)
 
     def conversation(self, body: Body) -> Conversation:
-        items = [
-            {"role": "tool", "content": item.get("output")} if item.get("type") in _CALLS else item
-            for item in self._items(body)
-        ]
+        seen = read_chat(self.items(body), body.get("tools", Any, "an array"))
+        # Conversations and prompt templates are stored by the teacher's API; a vLLM ignores them and answers 200.
+        named = body.has_any(_STORED) and any(body.get(name, Any, "an object") is not None for name in _STORED)
+        return seen._replace(stored=True) if named else seen
+
+    def items(self, body: Body) -> list[Any]:
+        items = [_plain(item) for item in self._items(body)]
         instructions = body.get("instructions", Any, _INPUT)
-        if instructions:
-            items.insert(0, {"role": "system", "content": instructions})
-        return read_chat(items, body.get("tools", Any, "an array"))
+        return [{"role": "system", "content": instructions}, *items] if instructions else items
+
+    def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
+        body.edit("input", lambda raw: without_foreign_reasoning(raw, route, maker))
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:
+        return body.edit("input", lambda raw: without_thoughts(raw, route))
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.integer("max_output_tokens")
@@ -124,3 +133,10 @@ class Responses(Adapter):
     def _items(self, body: Body) -> list[Any]:
         given = body.get("input", str | list[Any], _INPUT)
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    """An input item, a message without the fields that only some clients repeat when they send it again."""
+    if item.get("type") != "message":
+        return item
+    return {name: value for name, value in item.items() if name not in ("type", "id", "status")}

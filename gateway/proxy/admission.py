@@ -13,6 +13,7 @@ from breakeven.gateway.limits.local_access import check_local_access
 from breakeven.gateway.policy import model_names
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import ClientRequest
+from breakeven.gateway.proxy.session import session_id
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body, as_boolean
 
@@ -56,7 +57,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         choices=choices,
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,
-        conversation_id=client.headers.get("x-breakeven-conversation"),
+        session=session_id(client.headers, body) if services.config.routing.sticky else None,
         workload=_workload(services, caller, client),
     )
 

@@ -45,7 +45,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     upstream = exchange.services.upstreams[route]
     request, plan = exchange.admitted
-    body = upstream_body(request, exchange.adapter, upstream, exchange.probe(route))
+    body = upstream_body(exchange, upstream)
     attempt = exchange.begin_attempt(route)
     if plan.capture is not None:
         plan.capture.restart()

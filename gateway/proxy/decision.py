@@ -15,10 +15,11 @@ from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.sampling import sample
+from breakeven.gateway.proxy.session import Turn
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.router.policy import Decision, Policy, Reason, Route, decide
-from breakeven.router.sticky import conversation_key, replayed
+from breakeven.router.policy import STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
+from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
 _log = logging.getLogger("breakeven.router")
@@ -28,6 +29,7 @@ _log = logging.getLogger("breakeven.router")
 _ROUTER_DEADLINE_SECONDS = 0.25
 _BOTH = frozenset(Route)
 _STUDENT = frozenset({Route.STUDENT})
+_FUNCTION = frozenset({"function"})
 _ESCALATABLE_REASONS = frozenset({Reason.EASY, Reason.STICKY})
 _STUDENT_INCAPABLE = frozenset({Reason.MODALITY, Reason.TOOLS, Reason.CONTEXT})
 
@@ -49,8 +51,9 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
     made = Plan(
         decision=decision,
         may_fall_back=routing.may_fall_back and not (request.pinned or decision.reason in _STUDENT_INCAPABLE),
-        previous=routing.previous,
-        session=routing.session,
+        may_be_elsewhere=routing.may_be_elsewhere(decision),
+        maker=routing.maker,
+        session=routing.session(decision),
         conversation=routing.conversation,
         router_seconds=router_seconds,
         probe=_probe(services, adapter, request, decision),
@@ -71,7 +74,8 @@ class _Routing:
         self._request = request
         self.may_fall_back = request.may_fall_back and not request.student_only
         self.previous: str | None = None
-        self.session: bytes | None = None
+        self._stored_on: Route | None = None
+        self._turn: Turn | None = None
         self.conversation: Conversation | None = None
 
     def decide(self) -> Decision:
@@ -82,32 +86,61 @@ class _Routing:
         if not available:
             raise overloaded(services, Route.TEACHER)
         self.previous = self._adapter.previous(body)
-        stored_on = services.state.responses.get(self.previous)
+        stored_on = self._stored_on = services.state.responses.get(self.previous)
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
             if stored_on not in available:
                 raise overloaded(services, stored_on)
-            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None)
+            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, available=offered, held=self._session_route)
+        decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
+        seen = self.conversation
+        if seen is not None and (seen.stored or (seen.made and decision.route is Route.TEACHER)):
+            self.may_fall_back = False
         if decision.route not in available:
             raise overloaded(services, decision.route)
         return decision
 
-    def _session_route(self, conversation: Conversation, policy: Policy) -> Route | None:
-        """The upstream that earlier turns went to; None for a first turn, and where session affinity is off."""
+    def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
+        """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
         services, request = self._services, self._request
-        named = request.conversation_id
         self.conversation = conversation
-        if not services.config.routing.sticky or request.pinned or not (named or conversation.opening):
+        if not services.config.routing.sticky or request.pinned:
             return None
-        self.session = conversation_key(self._caller, named, conversation.opening)
-        if not (named or conversation.earlier):
+        self._turn = Turn(services, self._adapter, request.body, self._caller, request.session)
+        return self._turn.held(conversation, policy)
+
+    @property
+    def maker(self) -> Route | None:
+        """The upstream that made the last answer of the conversation; None if that is not known."""
+        hold = self._turn.hold if self._turn is not None else None
+        return hold.answered if hold is not None else None
+
+    def may_be_elsewhere(self, decision: Decision) -> bool:
+        """Whether the other upstream may know what this one may refuse: a stored response, an item, a type of tool."""
+        request, seen = self._request, self.conversation
+        if seen is None or not (self.previous or seen.made or seen.thoughts or seen.tool_types):
+            return False
+        if not request.may_fall_back or request.pinned or request.student_only or self._stored_on is not None:
+            return False
+        if seen.stored or decision.reason in _STUDENT_INCAPABLE:
+            return False
+        unusual = decision.route is Route.STUDENT and not seen.tool_types <= _FUNCTION
+        return self.previous is not None or seen.made or seen.thoughts or unusual
+
+    def session(self, decision: Decision) -> Session | None:
+        """Where the answer is to be remembered; None where it is not."""
+        conversation = self.conversation
+        if self._turn is None or conversation is None:
             return None
-        recalled = services.state.conversations.recall(self.session, time.monotonic())
-        return recalled or replayed(conversation.earlier, services.artifact.assess, policy)
+        session = self._turn.session(conversation, decision)
+        if session is None and decision.score is not None:
+            # The next turn is to have this one's score from here.
+            known = self._services.state.assessments
+            known.put(self._services.artifact.hash, conversation.text, Assessment(decision.score, decision.novelty))
+        return session
 
 
 def decision_for(
@@ -115,12 +148,12 @@ def decision_for(
     adapter: Adapter,
     body: Body,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy], Route | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy], Hold | None] = lambda *_: None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
-    `available` are the upstreams that accept requests, None for both; `held` gives the upstream that session affinity
-    demands, if any. If the router raises, the decision is the teacher with reason `router_error`.
+    `available` are the upstreams that accept requests, None for both; `held` gives what earlier turns say
+    about this one, if anything. If the router raises, the decision is the teacher with reason `router_error`.
     Raises RequestError for an invalid model name.
     """
     wanted = target(services, adapter, body)

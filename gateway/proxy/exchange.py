@@ -17,7 +17,9 @@ from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
+from breakeven.gateway.wire.moments import moment
 from breakeven.router.policy import Decision, Reason, Route
+from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
 
@@ -25,9 +27,9 @@ class ClientRequest(msgspec.Struct, frozen=True):
     """What the client requested, read from a checked body.
 
     `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream;
-    `conversation_id` the client's own id of the conversation; `workload` the one that it belongs to; `student_only`
-    is set if the key's budget for the teacher is spent. `stream` and `wants_usage` are the client's options,
-    `choices` the number of answers (`n`).
+    `session` is the id that the client gives the conversation, with the name of the header or field that holds it;
+    `workload` the workload that it is counted in; `student_only` is set if the key may not reach the teacher, or its
+    budget for it is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
     """
 
     body: Body
@@ -37,7 +39,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     choices: int
     may_fall_back: bool
     student_only: bool
-    conversation_id: str | None
+    session: tuple[str, str] | None
     workload: str
 
     @property
@@ -49,16 +51,18 @@ class ClientRequest(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """Which upstream the request goes to, and what is done with the answer.
 
-    `may_fall_back` is whether the other upstream may be tried, given the decision. `session` is the conversation's key
-    for session affinity and `previous` the id of the stored response that the request continues; None where there is
-    none. `conversation` is what the router read, None if no decision was needed. `router_seconds` is the wall-clock
-    time of the decision. `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
+    `may_fall_back` is whether the other upstream may be tried, given the decision; `may_be_elsewhere` whether that may
+    know what this one refuses. `maker` is the upstream that made the conversation's last answer, None if that is not
+    known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
+    what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
+    `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
     """
 
     decision: Decision
     may_fall_back: bool
-    previous: str | None
-    session: bytes | None
+    may_be_elsewhere: bool
+    maker: Route | None
+    session: Session | None
     conversation: Conversation | None
     router_seconds: float
     probe: Probe | None
@@ -69,7 +73,8 @@ class Exchange:
     """One request from its first byte to its settled record.
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
-    only the first ones. After that only attempts, `escalated`, `outcome` and `status` change.
+    only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome` and `status` change.
+    `without_thoughts` are the upstreams that refused the request as it was, and get it without what a model thought.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -81,6 +86,7 @@ class Exchange:
         self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
+        self.without_thoughts: set[Route] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
@@ -148,14 +154,18 @@ class Exchange:
         if self.request is not None:
             headers["x-breakeven-workload"] = self.request.workload
         if self.plan is not None:
-            decision = self.plan.decision
+            decision, reason = self.plan.decision, self.reason
             headers["x-breakeven-route"] = str(self.route)
-            headers["x-breakeven-reason"] = str(self.reason)
+            headers["x-breakeven-reason"] = str(reason)
             headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
             if decision.score is not None:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
                 headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
+            if decision.hold is not None and reason is Reason.STICKY:
+                headers["x-breakeven-hold"] = decision.hold.why
+                if decision.hold.until is not None:
+                    headers["x-breakeven-hold-until"] = moment(decision.hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
         return headers
@@ -165,7 +175,8 @@ class Exchange:
         self.end()
         attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
-        decision = plan.decision if plan else None
+        decision, reason = plan.decision if plan else None, self.reason
+        hold = decision.hold if decision and reason is Reason.STICKY else None
         pinned = request is not None and request.pinned
         price = self.services.price
         of_student = student_value(attempts, price, pinned=pinned)
@@ -179,7 +190,7 @@ class Exchange:
             key=self.caller.name if self.caller else None,
             stream=request is not None and request.stream,
             route=self.route,
-            reason=self.reason,
+            reason=reason,
             pinned=pinned,
             score=decision.score if decision else None,
             threshold=decision.threshold if decision else None,
@@ -196,4 +207,6 @@ class Exchange:
             baseline_input=of_student.input,
             workload=request.workload if request else DEFAULT_WORKLOAD,
             baseline_output=of_student.output,
+            hold=hold.why if hold else None,
+            hold_until=int(hold.until) if hold and hold.until is not None else None,
         )

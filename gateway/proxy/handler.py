@@ -21,6 +21,10 @@ from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
 
+# With which upstreams refuse what they do not know.
+_REFUSED = frozenset({400, 404, 422})
+_TOO_MANY = 429
+
 
 class Relay:
     """The ASGI app of one endpoint, which relays its requests to the upstreams."""
@@ -103,28 +107,61 @@ class Relay:
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         route = plan.decision.route
         try:
-            return await call_upstream(exchange, client, route)
+            return await _ask(exchange, client, route)
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client, plan)
         except UpstreamFailure as failure:
-            other = route.other
-            # The previous response may be stored at the other upstream, if it was not relayed by this process.
-            elsewhere = plan.previous is not None and failure.upstream_status == 404
-            if not (failure.retryable or elsewhere):
+            # The other upstream may have what this one does not know, if it was not relayed by this process.
+            elsewhere = plan.may_be_elsewhere and failure.upstream_status in _REFUSED
+            may_ask = elsewhere or (failure.retryable and plan.may_fall_back)
+            if not (may_ask and route.other in exchange.services.available):
                 raise
-            if not (plan.may_fall_back and other in exchange.services.available):
+            try:
+                return await _ask(exchange, client, route.other)
+            except UpstreamFailure as other:
+                if _says_more(failure, other, plan):
+                    raise failure from None
                 raise
-        return await call_upstream(exchange, client, other)
 
     async def _escalate(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         """Ask the teacher; if it fails, fall back to the student, whose answer is then not judged."""
         try:
-            return await call_upstream(exchange, client, Route.TEACHER)
+            return await _ask(exchange, client, Route.TEACHER)
         except UpstreamFailure as failure:
             if not (failure.retryable and plan.may_fall_back and Route.STUDENT in exchange.services.available):
                 raise
-        return await call_upstream(exchange, client, Route.STUDENT)
+        return await _ask(exchange, client, Route.STUDENT)
+
+
+async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
+    """Call one upstream, and again without what a model thought if it refuses a request that has such. Raises as
+    `call_upstream` does; after two refusals the first one.
+    """
+    try:
+        return await call_upstream(exchange, client, route)
+    except UpstreamFailure as refusal:
+        if refusal.upstream_status not in _REFUSED:
+            raise
+        if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), route):
+            raise
+        exchange.without_thoughts.add(route)
+        try:
+            return await call_upstream(exchange, client, route)
+        except UpstreamFailure as failure:
+            if failure.upstream_status in _REFUSED:
+                raise refusal from None
+            raise
+
+
+def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> bool:
+    """Whether the client gets the first failure of two attempts at different upstreams.
+
+    The teacher's 429 stays one. A refusal of what only the other upstream knows says nothing to the client.
+    """
+    if first.upstream_status == _TOO_MANY and plan.decision.route is Route.TEACHER:
+        return True
+    return plan.may_be_elsewhere and second.upstream_status in _REFUSED
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

@@ -28,7 +28,7 @@ def sample(
     rate = services.config.shadow.rate
     if rate <= 0 or read is None or adapter.endpoint is not Endpoint.CHAT_COMPLETIONS:
         return None
-    plain = read.modalities == _TEXT and not read.tools and request.choices == 1
+    plain = read.modalities == read.outputs == _TEXT and not read.tools and request.choices == 1
     fits = plain and decision.route is Route.STUDENT and decision.reason in _SAMPLED_REASONS
     return AnswerCapture() if fits and random.random() < rate else None
 

@@ -27,7 +27,8 @@ def conclude(exchange: Exchange) -> None:
     exchange.end()
     plan, route = exchange.plan, exchange.route
     if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
-        exchange.services.state.conversations.remember(plan.session, route, time.monotonic())
+        conversations = exchange.services.state.conversations
+        conversations.remember(plan.session, plan.decision, exchange.escalated, route, time.time())
     attempts = countable(exchange)
     if not attempts:
         settle(exchange)

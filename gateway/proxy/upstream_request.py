@@ -6,10 +6,8 @@ from typing import Any
 
 import msgspec
 
-from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.proxy.downstream import Client
-from breakeven.gateway.proxy.escalation import Probe
-from breakeven.gateway.proxy.exchange import ClientRequest
+from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
 
@@ -20,12 +18,18 @@ _TRUE = msgspec.Raw(b"true")
 NOT_HONOURED = ("api_key", "api_base", "base_url")
 
 
-def upstream_body(request: ClientRequest, adapter: Adapter, upstream: Upstream, probe: Probe | None) -> bytes:
+def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     """The client's body as JSON, with the upstream's model name and the options that the gateway needs.
 
-    Streams ask for usage, and with a `probe` for log-probabilities; everything else is unchanged byte for byte.
+    Streams ask for usage, and with a probe for log-probabilities. What another upstream's model thought is removed
+    where this one cannot read it, or has refused it; everything else is unchanged byte for byte.
     """
-    body = request.body.copy()
+    (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
+    body, probe = request.body.copy(), exchange.probe(route)
+    if route in exchange.without_thoughts:
+        adapter.remove_thoughts(body, route)
+    elif plan.conversation is not None and plan.conversation.thoughts:
+        adapter.remove_foreign(body, route, plan.maker)
     body.set("model", upstream.config.model)
     for name in NOT_HONOURED:
         body.remove(name)

@@ -23,12 +23,13 @@ from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
 from breakeven.gateway.policy.active import Policies
+from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
-from breakeven.router.sticky import Conversations
+from breakeven.router.sticky import Assessments, Conversations
 
 
 class ResponseAffinity:
@@ -68,6 +69,7 @@ class State:
     counting: set[asyncio.Task[None]] = field(default_factory=set)
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
+    assessments: Assessments = field(default_factory=Assessments)
     # The upstreams of the config in force, whose state the metrics export.
     exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
@@ -155,14 +157,16 @@ class Services:
 
     @property
     def student(self) -> Capabilities | None:
-        """The student's modalities, tool support and context window (tokens), which the routing rules check; None where
-        there is only a teacher.
+        """What the student's section of the config and its server say that it can do, which the routing rules check;
+        None where there is only a teacher.
         """
+        declared = self._declared
+        return None if declared is None else limited(declared, self.upstreams[Route.STUDENT].reported)
+
+    @functools.cached_property
+    def _declared(self) -> Capabilities | None:
         section = self.config.student
-        if section is None:
-            return None
-        window = self.upstreams[Route.STUDENT].context_window
-        return Capabilities(frozenset(section.modalities), section.tools, window)
+        return None if section is None else declared(section)
 
     @property
     def available(self) -> frozenset[Route]:

@@ -110,7 +110,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the requests until it is cancelled."""
     work = [
         current.watch(),
-        current.learn_context_window(),
+        current.learn_capabilities(),
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         _run_shadow_traffic(current),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
+from breakeven.gateway.policy.capabilities import contradictions, declared
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -23,7 +24,7 @@ _log = logging.getLogger("breakeven.reload")
 _WATCH_SECONDS = 1.0
 _POLICY_SYNC_SECONDS = 2.0
 _IDLE_POLL_SECONDS = 0.5
-_WINDOW_RETRY_SECONDS = 10.0
+_MODELS_RETRY_SECONDS = 10.0
 
 
 class Current:
@@ -109,13 +110,16 @@ class Current:
                 task.add_done_callback(self._closing.discard)
         return True
 
-    async def learn_context_window(self) -> None:
-        """Until cancelled: fetch the student's context window from its server while it is not known."""
+    async def learn_capabilities(self) -> None:
+        """Until cancelled: ask the student's server what its model can do while that is not known."""
         while True:
-            student = self.services.upstreams.get(Route.STUDENT)
-            if student is not None and student.context_window is None:
-                student.context_window = await student.fetch_context_window()
-            await asyncio.sleep(_WINDOW_RETRY_SECONDS)
+            student, section = self.services.upstreams.get(Route.STUDENT), self.services.config.student
+            if student is not None and section is not None and student.reported is None:
+                student.reported = await student.fetch_reported()
+                if student.reported is not None:
+                    for sentence in contradictions(declared(section), student.reported):
+                        _log.warning("%s", sentence)
+            await asyncio.sleep(_MODELS_RETRY_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connection pools, those of earlier configs too."""

@@ -9,7 +9,7 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
 from breakeven.gateway.ledger.opening import config_errors_for
-from breakeven.gateway.upstreams.tokenizers import VLLM, load_tokenizer
+from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
 
@@ -40,7 +40,7 @@ def check_loadable(config: Config) -> None:
     a tokenizer that cannot.
     """
     for section, upstream in config.upstreams.items():
-        if upstream.tokenizer not in (None, VLLM):
+        if upstream.tokenizer not in (None, AUTO, VLLM):
             try:
                 load_tokenizer(upstream.tokenizer)
             except ValueError as error:

@@ -19,6 +19,7 @@ from breakeven.gateway.errors import UpstreamFailure
 from breakeven.gateway.wire.body import Body
 
 VLLM = "vllm"
+AUTO = "auto"
 TIKTOKEN = "tiktoken:"
 _INSTALL = "install it with: pip install 'breakeven[tokenizers]'"
 # Longer texts and prompts are not counted; UTF-8 bytes.
@@ -56,10 +57,13 @@ _COUNTED = msgspec.json.Decoder(_Counted)
 class ServerTokenizer:
     """vLLM's `/tokenize`, which applies the model's chat template as well."""
 
-    def __init__(self, model: str, send: Send) -> None:
-        """`model`: its name at the server. `send`: posts a JSON document and returns status and body of the answer."""
+    def __init__(self, model: str, send: Send, is_there: Callable[[], bool] = lambda: True) -> None:
+        """`model`: its name at the server. `send`: posts a JSON document and returns status and body of the answer.
+        `is_there`: whether the server is known to have a tokenizer; it is asked nothing else.
+        """
         self._model = model
         self._send = send
+        self._is_there = is_there
         self._free = asyncio.Semaphore(_CONCURRENT)
         self._waiting = 0
         self._not_before = 0.0
@@ -84,6 +88,8 @@ class ServerTokenizer:
         return None
 
     async def _count(self, fields: dict[str, Any]) -> int | None:
+        if not self._is_there():
+            return None
         document = msgspec.json.encode({"model": self._model, **fields})
         if len(document) > _MAX_BYTES or self._waiting >= _WAITING or time.monotonic() < self._not_before:
             return None

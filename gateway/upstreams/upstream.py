@@ -15,8 +15,9 @@ from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.pool import Pool, Unreachable
+from breakeven.gateway.upstreams.reported import Reported, reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.tokenizers import VLLM, LocalTokenizer, ServerTokenizer, Tokenizer
+from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, LocalTokenizer, ServerTokenizer, Tokenizer
 from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
 from breakeven.router.policy import Route
 
@@ -37,7 +38,8 @@ _CONTEXT_OVERFLOW = re.compile(
 class Upstream:
     """One upstream: its connection pool, circuit breaker and number of requests in flight.
 
-    `context_window` is in tokens, None while it is not known. `tokenizer` counts what it did not report, None without.
+    `reported` is what its server says about the model, None while that is not known. `tokenizer` counts what it did not
+    report, None without.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig) -> None:
@@ -45,7 +47,7 @@ class Upstream:
         self.config = config
         self.breaker = Breaker(config.breaker)
         self.in_flight = 0
-        self.context_window: int | None = getattr(config, "context_window", None)
+        self.reported: Reported | None = None
         self.tokenizer = self._tokenizer(config)
         self._pool: Pool | None = None
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
@@ -99,9 +101,9 @@ class Upstream:
         if response is not None:
             response.close(complete=reusable)
 
-    async def fetch_context_window(self) -> int | None:
-        """The configured model's `max_model_len` (tokens) from the upstream's /v1/models; None if not reported. Never
-        raises for an upstream that fails.
+    async def fetch_reported(self) -> Reported | None:
+        """What the upstream's /v1/models says about the configured model; None if that is not listed. Never raises for
+        an upstream that fails.
         """
         try:
             async with asyncio.timeout(10):
@@ -114,18 +116,19 @@ class Upstream:
             return None
         for model in models if isinstance(models, list) else []:
             if isinstance(model, dict) and model.get("id") == self.config.model:
-                window = model.get("max_model_len")
-                return window if isinstance(window, int) and window > 0 else None
+                return reported(model)
         return None
 
     def _tokenizer(self, config: UpstreamConfig) -> Tokenizer | None:
         if config.tokenizer is None:
             return None
-        return (
-            ServerTokenizer(config.model, self._tokenize)
-            if config.tokenizer == VLLM
-            else LocalTokenizer(config.tokenizer)
-        )
+        if config.tokenizer in (AUTO, VLLM):
+            return ServerTokenizer(config.model, self._tokenize, lambda: config.tokenizer == VLLM or self._is_vllm)
+        return LocalTokenizer(config.tokenizer)
+
+    @property
+    def _is_vllm(self) -> bool:
+        return self.reported is not None and self.reported.owner == VLLM
 
     async def _tokenize(self, document: bytes) -> tuple[int, bytes]:
         """Status and body of the answer of vLLM's /tokenize, which is beside /v1. On a connection of its own.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -68,6 +68,10 @@ class Body:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether any of these fields is there, null or not: cheaper than to read each."""
+        return not names.isdisjoint(self._fields)
+
     def get(self, name: str, type: type[T] | Any, expected: str) -> T | None:
         """The field decoded as `type`, None where absent or null. The value is cached: do not modify it.
 
@@ -122,6 +126,15 @@ class Body:
         if self._fields.get(name) != encoded:
             self._fields[name] = encoded
             self._changed()
+
+    def edit(self, name: str, change: Callable[[msgspec.Raw], object | None]) -> bool:
+        """Replace a field by what `change` makes of its JSON, unless that is None; whether it was replaced."""
+        raw = self._fields.get(name)
+        value = change(raw) if raw is not None else None
+        if value is None:
+            return False
+        self.set(name, value)
+        return True
 
     def rename(self, old: str, new: str) -> None:
         """Rename a field, keeping its position; a field that is already called `new` is removed."""

@@ -9,6 +9,12 @@ HEADERS = (
     ("x-breakeven-score", "Estimated probability that the student's answer is worse; absent if no rule needed it."),
     ("x-breakeven-threshold", "The threshold of this decision: `difficult` when score >= threshold."),
     ("x-breakeven-novelty", "Distance from the reference set as a quantile in [0, 1]; absent if no rule needed it."),
+    (
+        "x-breakeven-hold",
+        "With reason `sticky`: what put the conversation on this upstream: `difficult`, `novel`, `escalated` or `easy` "
+        "(an earlier turn), `tool_call` (it made the call), `stored` (it stores what the request names).",
+    ),
+    ("x-breakeven-hold-until", "When that ends if no turn follows, UTC; absent: as long as the request says the same."),
     ("x-breakeven-router", "Hash of the router artifact, 12 hex digits."),
     ("x-breakeven-attempts", "Number of calls to upstreams so far; each is paid for."),
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
@@ -19,7 +25,12 @@ SENT = (
     ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: forwarded and returned; any other value is replaced."),
     ("x-breakeven-fallback", "`false`: no fallback to the other upstream for this request."),
     ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
-    ("x-breakeven-conversation", "Any id: requests with the same id go to the same upstream, as one conversation."),
+    ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),
+    (
+        "session_id, session-id, x-session-id",
+        "The id of the conversation as agents send it; used if the request has none of `x-breakeven-conversation` and "
+        "the fields `conversation`, `prompt_cache_key`, `metadata.session_id`.",
+    ),
 )
 REASONS = (
     ("pinned", "The model name selects the upstream."),
@@ -27,7 +38,10 @@ REASONS = (
     ("tools", "The request offers or uses tools, which the student does not support."),
     ("context", "Prompt and answer may not fit into the student's context window."),
     ("unavailable", "The other upstream is down or at its concurrency limit."),
-    ("sticky", "Session affinity: earlier turns of the conversation went to this upstream."),
+    (
+        "sticky",
+        "Session affinity: this upstream has the conversation or what the request names; see `x-breakeven-hold`.",
+    ),
     ("novel", "The prompt is unlike those that the student was distilled on: novelty >= novelty threshold."),
     ("difficult", "The score is at or above the threshold."),
     ("easy", "The score is below the threshold."),

@@ -93,7 +93,7 @@ class Gateway:
             )
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            found = re.search(rb"listens on http://[^ ]*:(\d+)", self.log.read_bytes()[start:])
+            found = re.search(rb"listens on http://[^ \n]*:(\d+)", self.log.read_bytes()[start:])
             if found:
                 self.port = int(found[1])
                 with contextlib.suppress(OSError, EOFError):
@@ -153,7 +153,8 @@ class Gateway:
     def settled(self) -> list[dict[str, Any]]:
         """The settled records of the log, in order."""
         records = []
-        for line in self.log.read_text().splitlines():
+        # The last line may be still being written.
+        for line in self.log.read_text().split("\n")[:-1]:
             if line.startswith("{"):
                 value = json.loads(line)
                 if "request" in value:

@@ -167,6 +167,8 @@ class ScriptedUpstream:
     def __init__(self, model: str) -> None:
         self.model = model
         self.received: list[Received] = []
+        # Who /v1/models says that the model is owned by.
+        self.owner: str | None = None
         # What /tokenize answers, and what it was asked.
         self.tokenizer: Callable[[Any], Sequence[Step]] | None = None
         self.tokenized: list[Received] = []
@@ -292,7 +294,8 @@ class ScriptedUpstream:
 
     def _steps(self, request: Received) -> Sequence[Step]:
         if request.method == "GET":
-            return answer({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+            owner = {} if self.owner is None else {"owned_by": self.owner}
+            return answer({"object": "list", "data": [{"id": self.model, "object": "model", **owner}]})
         if request.path == "/tokenize":
             self.tokenized.append(request)
             return self.tokenizer(request.json) if self.tokenizer else answer({"detail": "Not Found"}, 404)

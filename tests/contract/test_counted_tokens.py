@@ -40,6 +40,7 @@ from tests.support.processes import CHECKOUT
 SSE = {"content-type": "text/event-stream"}
 COLUMNS = "estimated_prompt_tokens, estimated_output_tokens, estimated_by, usage_missing, output_tokens"
 PROMPT = 33
+CONFIG = {"student": {"tokenizer": "vllm"}}
 
 
 def counting(body: Any) -> Sequence[Step]:
@@ -191,7 +192,7 @@ def test_what_reports_its_usage_is_not_counted(gateway: Gateway, student: Script
 
 
 def test_a_tokenizer_that_hangs_is_given_up_and_left_alone(tmp_path: Path) -> None:
-    with running(tmp_path) as gateway:
+    with running(tmp_path, CONFIG) as gateway:
         gateway.student.tokenizer = slow(30)
         start = time.monotonic()
         record = cut_by_upstream(gateway)
@@ -204,10 +205,23 @@ def test_a_tokenizer_that_hangs_is_given_up_and_left_alone(tmp_path: Path) -> No
 
 
 def test_a_server_without_a_tokenizer_is_asked_once(tmp_path: Path) -> None:
-    with running(tmp_path) as gateway:
+    with running(tmp_path, CONFIG) as gateway:
         assert attempt(gateway, cut_by_upstream(gateway))[1:3] == (300, "estimated")
         assert attempt(gateway, cut_by_upstream(gateway, 200))[1:3] == (200, "estimated")
         assert len(gateway.student.tokenized) == 1
+
+
+@pytest.mark.parametrize(("owner", "by"), [("vllm", "counted"), ("someone", "estimated"), (None, "estimated")])
+def test_by_default_only_a_vllm_is_asked(tmp_path: Path, owner: str | None, by: str) -> None:
+    with ScriptedUpstream("small") as student, ScriptedUpstream("big") as teacher:
+        student.owner, student.tokenizer = owner, counting
+        gateway = Gateway(tmp_path, student, teacher)
+        try:
+            gateway.start()
+            assert attempt(gateway, cut_by_upstream(gateway))[2] == by
+            assert bool(student.tokenized) == (by == "counted")
+        finally:
+            gateway.stop()
 
 
 def test_without_a_tokenizer_nothing_is_asked(tmp_path: Path) -> None:
@@ -217,7 +231,7 @@ def test_without_a_tokenizer_nothing_is_asked(tmp_path: Path) -> None:
 
 
 def test_where_events_hold_many_tokens_characters_are_what_tokens_are_estimated_from(tmp_path: Path) -> None:
-    with running(tmp_path) as gateway:
+    with running(tmp_path, CONFIG) as gateway:
         usage = {"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110}
         finish = delta("", finish="stop")
         gateway.teacher.script(*stream(*[delta("word " * 20)] * 5, finish, usage_chunk(usage), DONE))
@@ -243,7 +257,7 @@ def test_the_next_turn_of_a_conversation_does_not_wait_for_the_count(tmp_path: P
 
 
 def test_a_shutdown_waits_for_the_count(tmp_path: Path) -> None:
-    with running(tmp_path) as gateway:
+    with running(tmp_path, CONFIG) as gateway:
         gateway.student.tokenizer = slow(0.4)
         gateway.student.script(Head(200, SSE), Send(delta("word ") * 30), Close())
         gateway.post(chat(model="student", stream=True))

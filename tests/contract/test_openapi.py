@@ -102,7 +102,11 @@ def test_request_bodies(document: dict[str, Any]) -> None:
     schemas = {key: body["content"]["application/json"]["schema"] for key, body in bodies.items()}
     assert schemas["PUT", "/admin/policy"]["$ref"].endswith("/PolicyUpdate")
     assert schemas["POST", "/v1/feedback"]["$ref"].endswith("/Feedback")
-    assert [one["required"] for one in schemas["POST", "/admin/route"]["anyOf"]] == [["messages"], ["prompt"]]
+    assert [one["required"] for one in schemas["POST", "/admin/route"]["anyOf"]] == [
+        ["messages"],
+        ["prompt"],
+        ["input"],
+    ]
 
 
 def test_who_may_use_what(document: dict[str, Any]) -> None:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.router.policy import Assessment, Capabilities, Policy, Reason, Route, decide
+from breakeven.router.policy import Assessment, Capabilities, Hold, Policy, Reason, Route, decide
 from breakeven.router.text import Conversation
 
 BOTH = frozenset(Route)
+ON_TEACHER = Hold(Route.TEACHER, "difficult", 5.0)
+ON_STUDENT = Hold(Route.STUDENT, "easy", 5.0)
 SHARE = st.floats(0, 1)
 
 
@@ -53,7 +55,7 @@ def test_the_first_rule_that_applies_decides(first: int) -> None:
 
 def test_easy_goes_to_the_student_with_its_score() -> None:
     decision = run()
-    assert decision == (Route.STUDENT, Reason.EASY, 0.2, 0.5, 0.3)
+    assert decision == (Route.STUDENT, Reason.EASY, 0.2, 0.5, 0.3, None)
 
 
 def test_the_score_is_only_computed_where_a_rule_needs_it() -> None:
@@ -93,11 +95,11 @@ def test_raising_the_novelty_threshold_never_lowers_the_students_share(novelty: 
 
 @pytest.mark.parametrize("score", [0.1, 0.5, 0.9])
 def test_a_conversation_on_the_teacher_stays_there(score: float) -> None:
-    assert run(held=Route.TEACHER, score=score)[:2] == (Route.TEACHER, Reason.STICKY)
+    assert run(held=ON_TEACHER, score=score)[:2] == (Route.TEACHER, Reason.STICKY)
 
 
 def test_a_conversation_on_the_student_moves_to_the_teacher_only_beyond_the_standard_error() -> None:
-    held = {"held": Route.STUDENT, "band": 0.05}
+    held = {"held": ON_STUDENT, "band": 0.05}
     assert run(score=0.52, **held)[:3] == (Route.STUDENT, Reason.STICKY, 0.52)
     assert run(score=0.56, **held)[:2] == (Route.TEACHER, Reason.DIFFICULT)
     assert run(score=0.4, **held)[:2] == (Route.STUDENT, Reason.EASY)
@@ -108,15 +110,56 @@ def test_a_conversation_on_the_student_moves_to_the_teacher_only_beyond_the_stan
 @pytest.mark.parametrize("route", list(Route))
 def test_a_tool_result_goes_to_the_upstream_that_made_the_call(route: Route) -> None:
     student = Capabilities(frozenset({"text"}), True, None)
-    decision = run(held=route, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
-    assert (decision.route, decision.reason) == (route, Reason.STICKY)
+    held = Hold(route.other, "difficult", 5.0, called=route)
+    decision = run(held=held, score=0.99, student=student, seen={"tools": True, "answers_tool": True})
+    assert decision[:2] == (route, Reason.STICKY)
+    assert decision.hold == Hold(route, "tool_call", 5.0, called=route)
+
+
+def test_a_sticky_decision_says_what_holds_it() -> None:
+    assert run(held=ON_TEACHER).hold == ON_TEACHER
+    assert run(held=ON_STUDENT, band=0.05, score=0.52).hold == ON_STUDENT
+    assert run(held=ON_STUDENT).hold is None
+
+
+def test_an_answer_of_unknown_origin_holds_nothing() -> None:
+    assert run(held=Hold(None, "", 5.0, Route.TEACHER))[:2] == (Route.STUDENT, Reason.EASY)
 
 
 def test_session_affinity_does_not_override_availability_or_capabilities() -> None:
     only = frozenset({Route.STUDENT})
-    assert run(held=Route.TEACHER, available=only)[:2] == (Route.STUDENT, Reason.UNAVAILABLE)
-    assert run(held=Route.STUDENT, seen={"tools": True})[:2] == (Route.TEACHER, Reason.TOOLS)
+    assert run(held=ON_TEACHER, available=only)[:2] == (Route.STUDENT, Reason.UNAVAILABLE)
+    assert run(held=ON_STUDENT, seen={"tools": True})[:2] == (Route.TEACHER, Reason.TOOLS)
 
 
 def test_without_a_reference_set_nothing_is_novel() -> None:
     assert run(novelty=None, policy=Policy(0.5, 0.0)).reason is Reason.EASY
+
+
+@pytest.mark.parametrize(
+    ("student", "seen", "reason"),
+    [
+        ({}, {"tools": True, "tool_types": frozenset({"function", "mcp"})}, Reason.TOOLS),
+        ({"tool_types": frozenset({"mcp"})}, {"tools": True, "tool_types": frozenset({"mcp"})}, Reason.EASY),
+        ({}, {"outputs": frozenset({"text", "audio"})}, Reason.MODALITY),
+        ({"outputs": frozenset({"text", "audio"})}, {"outputs": frozenset({"audio"})}, Reason.EASY),
+        ({}, {"stored": True}, Reason.STICKY),
+        ({}, {"made": True}, Reason.STICKY),
+    ],
+)
+def test_what_the_student_cannot_do_goes_to_the_teacher(
+    student: dict[str, Any], seen: dict[str, Any], reason: Reason
+) -> None:
+    capabilities = Capabilities(frozenset({"text"}), True, None)._replace(**student)
+    route = Route.STUDENT if reason is Reason.EASY else Route.TEACHER
+    assert run(student=capabilities, seen=seen)[:2] == (route, reason)
+    if route is Route.TEACHER:
+        # Nor is it diverted to the student when the teacher is not available.
+        assert run(student=capabilities, seen=seen, available=frozenset({Route.STUDENT})).route is Route.TEACHER
+
+
+def test_items_that_the_student_made_do_not_bind_the_conversation_to_the_teacher() -> None:
+    by_student, by_teacher = Hold(None, "", answered=Route.STUDENT), Hold(None, "", answered=Route.TEACHER)
+    assert run(seen={"made": True}, held=by_student).reason is Reason.EASY
+    assert run(seen={"made": True}, held=by_student, score=0.9).reason is Reason.DIFFICULT
+    assert run(seen={"made": True}, held=by_teacher).hold == Hold(Route.TEACHER, "tool_call")

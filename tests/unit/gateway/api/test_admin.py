@@ -85,6 +85,26 @@ def test_a_decision_without_a_call(served: Gateway) -> None:
     assert served.sql("SELECT count(*) FROM requests") == [(0,)]
 
 
+def test_a_decision_without_a_call_says_what_holds_the_conversation(served: Gateway) -> None:
+    def explained(body: dict[str, Any], **headers: str) -> tuple[str, str, Any]:
+        named = {"authorization": f"Bearer {KEY}", **headers}
+        found = httpx2.post(f"{served.url}/admin/route", json=body, headers=named, timeout=30.0).json()
+        return found["route"], found["reason"], found["hold"]
+
+    turns = [{"role": "user", "content": PROMPTS[0]}]
+    assert explained({"model": "auto@0", "messages": turns}) == ("teacher", "difficult", None)
+    sent = {"json": {"model": "auto@0", "messages": turns}, "headers": {"session_id": "s"}, "timeout": 30.0}
+    httpx2.post(f"{served.base_url}/chat/completions", **sent)
+    body = {"model": "auto@1", "messages": turns}
+    assert explained(body) == ("student", "easy", None)
+    route, reason, hold = explained(body, session_id="s")
+    assert (route, reason, hold["why"]) == ("teacher", "sticky", "difficult")
+    assert hold["until"].endswith("Z")
+    # As long as the body has its earlier turns, a decision that follows from them has no end.
+    more = [*turns, {"role": "assistant", "content": "4"}, {"role": "user", "content": "Thanks!"}]
+    assert explained({"model": "auto@0", "input": more}) == ("teacher", "sticky", {"why": "difficult", "until": None})
+
+
 def test_decisions_report_and_what_if(served: Gateway) -> None:
     scores = [float(ask(served, prompt).headers["x-breakeven-score"]) for prompt in PROMPTS]
     decisions = call(served, "GET", "decisions?limit=5").json()["decisions"]

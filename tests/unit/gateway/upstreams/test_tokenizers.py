@@ -123,5 +123,5 @@ def test_a_name_of_another_form_is_refused(tmp_path: Path) -> None:
 
 def test_the_student_is_asked_by_default_and_a_path_is_relative_to_the_config(tmp_path: Path) -> None:
     loaded = load_config(config(tmp_path, "tokenizer.json"))
-    assert loaded.student.tokenizer == "vllm"
+    assert loaded.student.tokenizer == "auto"
     assert loaded.teacher.tokenizer == str(tmp_path / "tokenizer.json")

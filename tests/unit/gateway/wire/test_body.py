@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +174,14 @@ def test_a_flag_is_checked_and_a_number_is_left_to_the_upstream() -> None:
     with pytest.raises(RequestError, match="'b' must be true or false"):
         body.boolean("b")
     assert [body.is_null(name) for name in "acz"] == [False, True, True]
+
+
+def test_a_field_is_edited_by_its_json() -> None:
+    body = Body(b'{"a": [1.0, 2],  "b": 1}')
+    assert body.has_any(frozenset({"b", "x"}))
+    assert not body.has_any(frozenset({"x"}))
+    assert not body.edit("x", lambda _: [1])
+    assert not body.edit("a", lambda _: None)
+    assert body.encode() == b'{"a": [1.0, 2],  "b": 1}'
+    assert body.edit("a", lambda raw: msgspec.json.decode(raw, type=list[msgspec.Raw])[:1])
+    assert body.encode() == b'{"a":[1.0],"b":1}'

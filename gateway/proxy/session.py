@@ -1,0 +1,127 @@
+"""The conversation that a request belongs to: by the client's id, else by the messages before the last answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.wire.body import Body
+from breakeven.router.policy import Decision, Hold, Policy, Route
+from breakeven.router.sticky import Session, lasting, replayed, trace
+from breakeven.router.text import Conversation
+
+OUR_HEADER = "x-breakeven-conversation"
+# Headers that agents send; the first one that is there counts.
+SESSION_HEADERS = ("session_id", "session-id", "x-session-id")
+_CACHE_KEY = "prompt_cache_key"
+_HEADERS = frozenset({OUR_HEADER, *SESSION_HEADERS})
+_ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata"})
+# Up to here a body is hashed in the time of a few dictionary look-ups.
+_SHORT_BYTES = 8192
+
+
+def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None:
+    """The client's id of the conversation, as the name of its header or field and the id; None without one.
+
+    Our own header comes first, then the fields of the body, then the headers of agents.
+    """
+    if _HEADERS.isdisjoint(headers) and not body.has_any(_ID_FIELDS):
+        return None
+    if ours := headers.get(OUR_HEADER):
+        return OUR_HEADER, ours
+    found = _in_body(body)
+    if found is not None:
+        return found
+    for name in SESSION_HEADERS:
+        if given := headers.get(name):
+            return name, given
+    return None
+
+
+def _in_body(body: Body) -> tuple[str, str] | None:
+    """The id in a field of the body; a value of another type is the upstream's to refuse."""
+    conversation = body.get("conversation", Any, "a string or an object")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    if isinstance(conversation, str) and conversation:
+        return "conversation", conversation
+    key = body.get(_CACHE_KEY, Any, "a string")
+    if isinstance(key, str) and key:
+        return _CACHE_KEY, key
+    metadata = body.get("metadata", Any, "an object")
+    name = metadata.get("session_id") if isinstance(metadata, dict) else None
+    return ("metadata.session_id", name) if isinstance(name, str) and name else None
+
+
+class Turn:
+    """One request's place in its conversation: what earlier turns say about it, and what is remembered of it.
+
+    Without an id the messages before the last answer identify the conversation: a request that no answer precedes
+    begins a new one.
+    """
+
+    def __init__(
+        self, services: Services, adapter: Adapter, body: Body, caller: str | None, named: tuple[str, str] | None
+    ) -> None:
+        """`caller` is the name of the API key, `named` the id as `session_id` gives it. `hold` is what `held` found."""
+        self._services = services
+        self._adapter = adapter
+        self._body = body
+        self._caller = caller
+        self._named = named
+        self._key: bytes | None = None
+        self._begins: bytes | None = None
+        self.hold: Hold | None = None
+
+    def held(self, conversation: Conversation, policy: Policy) -> Hold | None:
+        """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
+        self.hold = self._recall(conversation)
+        if conversation.earlier and (self.hold is None or self.hold.route is None):
+            artifact = self._services.artifact
+            assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
+            replay, known = replayed(conversation.earlier, assess, policy), self.hold
+            if replay is not None and known is not None:
+                replay = replay._replace(answered=known.answered, called=known.called)
+            self.hold = replay or known
+        return self.hold
+
+    def session(self, conversation: Conversation, decision: Decision) -> Session | None:
+        """Where the answer is to be remembered; None where later turns need no memory of it, or cannot find it."""
+        if self._key is not None:
+            return Session(self._key, self.hold, begins=self._begins)
+        if not conversation.asked:
+            return None
+        conversations, items = self._services.state.conversations, self._adapter.items(self._body)
+        mark = trace(self._caller, items, conversation.asked)
+        # That a conversation is on the student follows from its texts; for that alone a long one is not hashed.
+        route, _ = lasting(decision, self.hold)
+        needed = route is Route.TEACHER or self._begins or conversations.traced(mark)
+        # Which of the upstreams answered matters to calls, and to what a model thought.
+        needed = needed or conversation.tools or conversation.thoughts
+        if not needed and len(self._body) > _SHORT_BYTES:
+            return None
+        key = conversations.prefix_key(self._caller, items, conversation.asked)
+        return Session(key, self.hold, mark, self._begins) if key is not None else None
+
+    def _recall(self, conversation: Conversation) -> Hold | None:
+        conversations, now = self._services.state.conversations, time.time()
+        if self._named is not None:
+            key = conversations.named_key(self._caller, *self._named)
+            # Many send one prompt_cache_key with all requests, so that these share the upstream's cache.
+            counted = self._named[0] == _CACHE_KEY
+            begins = not conversation.replies and self._adapter.previous(self._body) is None
+            self._begins = key if counted and begins else None
+            if not (counted and conversations.shared(key, begins=begins)):
+                self._key = key
+                return conversations.recall(key, now)
+        if not conversation.replies:
+            return None
+        items = self._adapter.items(self._body)
+        found = conversations.find(self._caller, items, conversation.replies, now)
+        if found is None:
+            return None
+        end, hold = found
+        return hold if end > conversation.last_user else hold._replace(called=None)
