@@ -160,6 +160,7 @@ def _metrics() -> Iterator[str]:
 def _families() -> Iterator[tuple[Any, list[str]]]:
     """Every metric family that a gateway with traffic exports, with its labels."""
     from breakeven.gateway.economics.baseline import Estimate
+    from breakeven.gateway.economics.hosting import Observed
     from breakeven.gateway.economics.quality import Compared, output_ratio, retention
     from breakeven.gateway.economics.shares import Share
     from breakeven.gateway.economics.statement import Statement
@@ -185,26 +186,9 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     estimate = Estimate(0, 0, 0, 50)
     share = Share("default", 0, 0, 0, 0, estimate, estimate)
     measured = Statement(
-        0,
-        1,
-        upstreams,
-        NO_TRAFFIC,
-        estimate,
-        0,
-        0,
-        0,
-        1,
-        estimate,
-        0,
-        50,
-        0,
-        0.0,
-        1,
-        Fraction(1),
-        0,
-        (share,),
-        (share,),
-    )
+        0, 1, upstreams, NO_TRAFFIC, estimate, 0, 0, 0, 1, estimate, 0, 50, 0, 0.0, 1, Fraction(1), 0,
+        (share,), (share,), Observed(1, 1, 1, 1, 1, 1, 1, 1.0),
+    )  # fmt: skip
     books = Books(measured, [], None, found)
     unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)
     for family in registry.collect():

@@ -3,6 +3,7 @@
 BreakevenError
 ├── ConfigError               breakeven.yaml or the environment is invalid: exit code 2
 ├── LedgerError               the ledger cannot be opened, read or written
+├── NotObserved               the student's replicas cannot be counted now
 └── RequestError              one request fails with an OpenAI error body
     └── UpstreamFailure       an attempt failed before the first byte reached the client
         └── StaleConnection   the upstream closed an idle connection while it was being reused
@@ -29,6 +30,10 @@ class ConfigError(BreakevenError):
 
 class LedgerError(BreakevenError):
     """The ledger cannot be opened, read or written."""
+
+
+class NotObserved(BreakevenError):
+    """The number of the student's replicas is not known now; the message names the config's key and what is wrong."""
 
 
 class RequestError(BreakevenError):

@@ -19,7 +19,7 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., processes.Gateway]]:
     with contextlib.ExitStack() as stack:
 
         def start(
-            student: str, teacher: str, *, env: Mapping[str, str] | None = None, **sections: Mapping[str, Any]
+            student: str, teacher: str, /, *, env: Mapping[str, str] | None = None, **sections: Mapping[str, Any]
         ) -> processes.Gateway:
             folder = tmp_path / f"gateway-{len(list(tmp_path.iterdir()))}"
             folder.mkdir()

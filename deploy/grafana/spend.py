@@ -171,4 +171,14 @@ def add_tokens(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 low=0,
             )
         )
+        .with_panel(
+            lines(
+                "Student replicas, observed",
+                "Replicas that were seen running, which is what hosting is paid for. Empty while they are not observed (student.hosting_observed): then hosting is by the schedule.",
+                [(f"max(breakeven_student_replicas{JOB})", "replicas")],
+                "short",
+                colors={"replicas": BLUE},
+                low=0,
+            )
+        )
     )

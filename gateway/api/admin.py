@@ -153,10 +153,10 @@ def _what_if(
     now: Services, thresholds: tuple[float, ...], novelty: float, since: int | None, until: int | None
 ) -> dict[str, Any]:
     scored = now.ledger.scored(now.artifact.hash, since, until)
-    found = statements.comparisons(now.ledger, time.time_ns() // 1000, until)
+    moment = time.time_ns() // 1000
+    found = statements.comparisons(now.ledger, moment, until)
     seen = whatif.traffic(scored, novelty, found.ratios)
-    rates = now.ledger.rates()
-    hosting = rates[-1].per_hour / PICODOLLARS * HOURS_A_MONTH if rates else 0.0
+    hosting = float(now.ledger.hosting(moment).per_hour(moment)) / PICODOLLARS * HOURS_A_MONTH
     investment = now.ledger.investment() / PICODOLLARS
     span = whatif.months(scored, since, until)
     return {

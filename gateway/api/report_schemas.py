@@ -113,6 +113,22 @@ class KeyShare(MoneyShare):
     key: str = Field(description="Its name; (none): without a key; (other): all others together.")
 
 
+class HostingObserved(Schema):
+    """What was observed of the student's replicas in the period."""
+
+    share: float | None = Field(description="Share of the hosted time that was observed; null: nothing was.")
+    replicas: float | None = Field(description="Replicas that run now; null: not observed now.")
+    mean_replicas: float | None = Field(description="Replicas on average over the observed time; null: none was.")
+    idle_share: float | None = Field(description="Share of the replicas' time without a request; null: not measured.")
+    share_without_tokens: float | None = Field(
+        description="Share of the replicas' time in intervals without any token, certainly idle; null: not measured."
+    )
+    full_load_usd_per_million_tokens: float | None = Field(
+        description="student_usd_per_million_tokens if the replicas were always as busy as while they had requests; "
+        "null: not measured over nearly all of the period."
+    )
+
+
 class Report(Schema):
     """Cost, baseline, savings and payback of a period."""
 
@@ -132,7 +148,10 @@ class Report(Schema):
     )
     teacher_spend_usd: Usd = Field(description="What routed requests cost at the teacher, USD.")
     pinned_spend_usd: Usd = Field(description="What pinned requests cost at the teacher, outside of the savings, USD.")
-    hosting_usd: Usd = Field(description="Hosting of the student, USD.")
+    hosting_usd: Usd = Field(
+        description="Hosting of the student, USD: observed replicas where they were observed, else the schedule."
+    )
+    hosting_observed: HostingObserved
     savings_usd: Usd | None = Field(
         description="Estimated baseline minus teacher spend and hosting, USD; may be negative; null: too few answers "
         "were compared."

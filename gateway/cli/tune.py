@@ -120,8 +120,7 @@ def _traffic(
     if settings is not None and (not outcomes or requests is not None):
         with read_ledger(settings, create=bool(outcomes)) as ledger:
             scored = list(ledger.scored(router.hash)) if not outcomes else []
-            rates = ledger.rates()
-            hosting = (rates[-1].per_hour if rates else 0) / PICODOLLARS * HOURS_A_MONTH
+            hosting = float(ledger.hosting(now).per_hour(now)) / PICODOLLARS * HOURS_A_MONTH
             investment = ledger.investment() / PICODOLLARS
             ratios = comparisons(ledger, now).ratios if scored else None
     if outcomes:

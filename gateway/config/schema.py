@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
+from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.prices import PriceChange, Prices
 from breakeven.gateway.config.types import Fraction, Modality, Moment, Seconds, Section, Usd
 from breakeven.router.policy import Route
@@ -122,6 +123,9 @@ class Student(Upstream):
     )
     hosting_replicas: int = Field(1, ge=0, description="Number of replicas of the student, each paid for by the hour.")
     hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
+    hosting_observed: HostingObserved | None = Field(
+        None, description="Pay for the replicas that are seen running, where they are seen; null: by the schedule only."
+    )
 
     _in_order = field_validator("hosting_changes")(_chronological)
 
@@ -268,6 +272,11 @@ class Config(Section):
                 if given:
                     raise ValueError(f"{path}: needs a student; add the section student, or remove this key")
         return self
+
+    @property
+    def hosting_observed(self) -> HostingObserved | None:
+        """How the student's replicas are observed; None where they are not, and without a student."""
+        return None if self.student is None else self.student.hosting_observed
 
     @property
     def upstreams(self) -> dict[Route, Student | Teacher]:

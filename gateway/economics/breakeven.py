@@ -1,26 +1,19 @@
-"""Baseline of a request, hosting and payback: integer arithmetic in picodollars and microseconds."""
+"""Baseline of a request, and payback: integer arithmetic in picodollars and microseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.baseline import Ratios
+from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.gateway.economics.traffic import NO_TRAFFIC, Value, size_of, together
 from breakeven.router.policy import Route
-
-
-class Rate(NamedTuple):
-    """The hosting cost in picodollars an hour, in force from `since` (microseconds since the Unix epoch)."""
-
-    since: int
-    per_hour: int
 
 
 def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> int:
@@ -62,20 +55,6 @@ def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
     return next((a for a in reversed(attempts) if a.usage.prompt or a.usage.output), None)
 
 
-def hosting(rates: Sequence[Rate], since: int, until: int) -> int:
-    """Hosting cost in picodollars over [since, until), in microseconds; 0 where `until` is not later than `since`.
-
-    `rates` are in order of time; each is in force until the next one.
-    """
-    accrued = Fraction(0)
-    for index, rate in enumerate(rates):
-        start = max(rate.since, since)
-        end = min(rates[index + 1].since, until) if index + 1 < len(rates) else until
-        if end > start:
-            accrued += Fraction(rate.per_hour * (end - start), HOUR)
-    return int(accrued)
-
-
 def per_million(hosting: int, tokens: int) -> Fraction | None:
     """The student's effective price: hosting over tokens served, in picodollars per million; None without tokens."""
     return Fraction(hosting * 10**6, tokens) if tokens > 0 else None
@@ -92,9 +71,7 @@ def payback_months(investment: int, monthly_before: int, monthly_after: int) -> 
     return investment / saved if saved > 0 else None
 
 
-def payback_moment(
-    hours: Iterable[Hour], rates: Sequence[Rate], investment: int, now: int, ratios: Ratios
-) -> int | None:
+def payback_moment(hours: Iterable[Hour], hosting: Hosting, investment: int, now: int, ratios: Ratios) -> int | None:
     """The end of the first hour in which cumulative savings, as estimated, had reached the investment.
 
     In microseconds since the epoch; None where that has not happened yet. `hours` are in order of time.
@@ -106,7 +83,6 @@ def payback_moment(
         total, spend = together((total, hour.traffic)), spend + hour.spend
         end = min((hour.hour + 1) * HOUR, now)
         gross = ratios.value(total) - spend
-        # Hosting only lowers the sum and is slow to compute, so it is computed only where the rest is enough.
-        if gross >= investment and gross - hosting(rates, 0, end) >= investment:
+        if gross >= investment and gross - hosting.cost(0, end) >= investment:
             return end
     return None

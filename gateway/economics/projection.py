@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from breakeven.gateway.economics.baseline import Ratios
-from breakeven.gateway.economics.breakeven import Rate, hosting
+from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.gateway.economics.traffic import NO_TRAFFIC, Traffic, together
@@ -61,7 +61,7 @@ class Projection(msgspec.Struct, frozen=True):
 
 
 def points(
-    hours: Iterable[Hour], rates: Sequence[Rate], since: int, until: int, ratios: Ratios, step: int = DAY
+    hours: Iterable[Hour], hosting: Hosting, since: int, until: int, ratios: Ratios, step: int = DAY
 ) -> list[Point]:
     """One point for each step of [since, until), also without traffic; times and `step` are in microseconds."""
     steps: dict[int, tuple[Traffic, int]] = {}
@@ -74,7 +74,7 @@ def points(
         start = index * step
         end = max(start, min(start + step, until))  # the last step ends now
         traffic, spend = steps.get(index, (NO_TRAFFIC, 0))
-        accrued = hosting(rates, max(start, since), end)
+        accrued = hosting.cost(max(start, since), end)
         # Estimated from the sum, so that the last point is the savings of the report to the picodollar.
         sum_of, paid = together((sum_of, traffic)), paid + spend + accrued
         whole = ratios.estimate(sum_of)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from breakeven.gateway.economics.baseline import LEAST_PAIRS, Estimate, PricedPair, Ratios, measure, usable
-from breakeven.gateway.economics.breakeven import Rate, hosting, payback_moment, payback_ratio, per_million
+from breakeven.gateway.economics.breakeven import payback_moment, payback_ratio, per_million
+from breakeven.gateway.economics.hosting import NOTHING_OBSERVED, Hosting, Observed
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.shares import Share, shares
 from breakeven.gateway.economics.totals import STRATA, Hour, Sum, add, traffic_of
@@ -50,7 +51,8 @@ class Statement(msgspec.Struct, frozen=True):
     needed. `payback_ratio` is of all savings since the beginning; `payback_at` is when these reached the
     investment, microseconds since the epoch, None where they have not. `shadow_spend` is the part of the teacher's
     spend caused by shadow traffic. `student_per_million` is the student's effective price in picodollars per
-    million tokens. `by_workload` and `by_key` divide baseline, spend and hosting.
+    million tokens. `by_workload` and `by_key` divide baseline, spend and hosting. `observed` is
+    what was seen of the student's replicas.
     """
 
     since: int
@@ -72,6 +74,7 @@ class Statement(msgspec.Struct, frozen=True):
     shadow_spend: int
     by_workload: tuple[Share, ...] = ()
     by_key: tuple[Share, ...] = ()
+    observed: Observed = NOTHING_OBSERVED
 
     @property
     def requests(self) -> int:
@@ -82,7 +85,7 @@ class Statement(msgspec.Struct, frozen=True):
 def state(
     groups: Sequence[Sum],
     hours: Sequence[Hour],
-    rates: Sequence[Rate],
+    hosting: Hosting,
     investment: int,
     *,
     since: int | None,
@@ -100,16 +103,16 @@ def state(
     pinned = add(g for g in groups if g.group[1])
     traffic = traffic_of(groups, BY)
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
-    begin = _beginning(hours, rates, until)
+    begin = _beginning(hours, hosting, until)
     start = begin if since is None else since
-    accrued = hosting(rates, start, until)
+    accrued = hosting.cost(start, until)
     ratios = comparisons.ratios
     baseline = None if ratios is None else ratios.estimate(traffic)
     ratio = reached = None
     if ratios is not None:
         cumulative = ratios.value(add_traffic(hours)) - sum(hour.spend for hour in hours)
-        ratio = payback_ratio(cumulative - hosting(rates, begin, until), investment)
-        reached = payback_moment(hours, rates, investment, until, ratios)
+        ratio = payback_ratio(cumulative - hosting.cost(begin, until), investment)
+        reached = payback_moment(hours, hosting, investment, until, ratios)
     return Statement(
         since=start,
         until=until,
@@ -130,6 +133,7 @@ def state(
         shadow_spend=sum(g.cost for g in groups if g.group[2] == Reason.SHADOW),
         by_workload=shares(groups, BY, "workload", ratios, accrued),
         by_key=shares(groups, BY, "key", ratios, accrued),
+        observed=hosting.observed(start, until),
     )
 
 
@@ -138,12 +142,12 @@ def add_traffic(hours: Sequence[Hour]) -> Traffic:
     return together(hour.traffic for hour in hours)
 
 
-def _beginning(hours: Sequence[Hour], rates: Sequence[Rate], until: int) -> int:
+def _beginning(hours: Sequence[Hour], hosting: Hosting, until: int) -> int:
     """When hosting began, or the start of the first hour of traffic if that hour ended earlier; `until` without either.
 
     Within the same hour the order is unknown, and hosting is used, whose time is exact.
     """
-    hosted = rates[0].since if rates else None
+    hosted = hosting.since
     if hours and (hosted is None or (hours[0].hour + 1) * HOUR <= hosted):
         return hours[0].hour * HOUR
     return until if hosted is None else hosted

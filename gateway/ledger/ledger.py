@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.config.schema import Config, Shadow
 from breakeven.gateway.economics.baseline import PricedPair
-from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.hosting import Hosting, Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
@@ -24,6 +24,7 @@ from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
+from breakeven.gateway.ledger.hosting import Span, observe, read_observations
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
@@ -139,6 +140,14 @@ class Ledger:
     def rates(self) -> list[Rate]:
         """Hosting rates in chronological order. Raises LedgerError."""
         return self._read(read_rates)
+
+    def hosting(self, now: int) -> Hosting:
+        """The hosting cost of any period, as known at `now`, microseconds since the epoch. Raises LedgerError."""
+        return self._read(lambda connection: Hosting(read_rates(connection), read_observations(connection, now), now))
+
+    def observe_hosting(self, spans: Sequence[Span], due: int) -> None:
+        """Store observed replicas of the student; see `hosting.observe`. Raises LedgerError."""
+        self._write(lambda connection: observe(connection, spans, due))
 
     def investments(self) -> list[Investment]:
         """Investments in chronological order. Raises LedgerError."""

@@ -14,7 +14,7 @@ from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.prices import Price, context_tiers, per_token, tier_multipliers
 from breakeven.gateway.config.prices import Prices
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.hosting import Rate
 from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.schema import gateways, hosting_rates, investments, prices
 
@@ -56,12 +56,14 @@ def hosting_schedule(config: Config, start: int) -> list[Rate]:
     student = config.student
     if student is None:
         return [Rate(start, 0)]
-    first = Rate(start, picodollars(student.hosting_usd_per_hour) * student.hosting_replicas)
-    changes = [
-        Rate(micros(change.since), picodollars(change.usd_per_hour) * change.replicas)
-        for change in student.hosting_changes
-    ]
+    first = _rate(start, student.hosting_usd_per_hour, student.hosting_replicas)
+    changes = [_rate(micros(one.since), one.usd_per_hour, one.replicas) for one in student.hosting_changes]
     return [first, *changes]
+
+
+def _rate(since: int, usd_per_hour: Decimal, replicas: int) -> Rate:
+    per_replica = picodollars(usd_per_hour)
+    return Rate(since, per_replica * replicas, per_replica)
 
 
 def price_at(config: Config, now: int) -> Price:
@@ -101,8 +103,8 @@ def _price(prices: Prices) -> Price:
 def read_rates(connection: Connection) -> list[Rate]:
     """The stored hosting rates in chronological order."""
     columns = hosting_rates.c
-    rows = connection.execute(select(columns.since, columns.per_hour).order_by(columns.since, columns.id))
-    return [Rate(since, per_hour) for since, per_hour in rows]
+    statement = select(columns.since, columns.per_hour, columns.per_replica).order_by(columns.since, columns.id)
+    return [Rate(*row) for row in connection.execute(statement)]
 
 
 def read_investments(connection: Connection) -> list[Investment]:
@@ -158,12 +160,12 @@ def _enter_hosting(connection: Connection, config: Config, now: int) -> int:
     if not stored:
         begun = [rate for rate in wanted if rate.since <= now]
         if since is None:  # hosting starts now, at the rate in force
-            wanted = [Rate(now, begun[-1].per_hour), *(rate for rate in wanted if rate.since > now)]
+            wanted = [begun[-1]._replace(since=now), *(rate for rate in wanted if rate.since > now)]
         _insert_rates(connection, wanted)
         return start
     if since is not None and start != stored[0].since and (len(stored) == 1 or start < stored[1].since):
         connection.execute(update(hosting_rates).where(hosting_rates.c.since == stored[0].since).values(since=start))
-        stored[0] = Rate(start, stored[0].per_hour)
+        stored[0] = stored[0]._replace(since=start)
     # Rates in the future may still change; those in force, and past ones, are never rewritten.
     for rate in stored:
         if rate.since > now and rate not in wanted:
@@ -171,18 +173,22 @@ def _enter_hosting(connection: Connection, config: Config, now: int) -> int:
     stored = [rate for rate in stored if rate.since <= now or rate in wanted]
     late = [r for r in wanted[1:] if r.since <= now and r.since > max((s.since for s in stored), default=0)]
     _insert_rates(connection, late)
-    begun = sorted([rate for rate in (*stored, *late) if rate.since <= now])
+    begun = sorted((rate for rate in (*stored, *late) if rate.since <= now), key=lambda rate: rate.since)
     holds = _rate_at(wanted, now) if since is not None else _rate_at([wanted[0]._replace(since=0), *wanted[1:]], now)
-    if holds is not None and (not begun or begun[-1].per_hour != holds):
+    if holds is not None and begun and begun[-1]._replace(since=0) == Rate(0, holds.per_hour, None):
+        # From before the price of one replica was stored: only that is added.
+        of = hosting_rates.c.since == begun[-1].since
+        connection.execute(update(hosting_rates).where(of).values(per_replica=holds.per_replica))
+    elif holds is not None and (not begun or begun[-1][1:] != holds[1:]):
         moment = max(now, begun[-1].since + 1) if begun else now
-        _insert_rates(connection, [Rate(moment, holds)])
+        _insert_rates(connection, [holds._replace(since=moment)])
     _insert_rates(connection, [rate for rate in wanted if rate.since > now and rate not in stored])
     return start
 
 
-def _rate_at(rates: Sequence[Rate], now: int) -> int | None:
+def _rate_at(rates: Sequence[Rate], now: int) -> Rate | None:
     begun = [rate for rate in rates if rate.since <= now]
-    return begun[-1].per_hour if begun else None
+    return begun[-1] if begun else None
 
 
 def _insert_rates(connection: Connection, rates: Sequence[Rate]) -> None:

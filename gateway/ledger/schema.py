@@ -163,6 +163,25 @@ hosting_rates = Table(
     Column("id", Integer, primary_key=True),
     Column("since", BigInteger, nullable=False),
     Column("per_hour", BigInteger, nullable=False),
+    # The price of one replica; null in rows of before it was stored.
+    Column("per_replica", BigInteger),
+)
+
+# What was observed of the student's replicas in each hour, in microseconds and replica-microseconds.
+hosting_observed = Table(
+    "hosting_observed",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("observed", BigInteger, nullable=False),
+    Column("replicas", BigInteger, nullable=False),
+    Column("busy_measured", BigInteger, nullable=False),
+    Column("busy", BigInteger, nullable=False),
+    Column("active_measured", BigInteger, nullable=False),
+    Column("active", BigInteger, nullable=False),
+    Column("last_replicas", Float, nullable=False),
 )
 
 # History of the teacher's prices, in picodollars per token. Each attempt stores its own cost.

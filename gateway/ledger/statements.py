@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from breakeven.gateway.economics.baseline import Estimate
-from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, Projection, points, project
 from breakeven.gateway.economics.quality import Retention, output_ratio, retention
@@ -85,10 +85,10 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
     end = now if until is None else min(until, now)
     found = comparisons(ledger, now, until)
     hours = ledger.hours(bound, found.ratios.keys if found.ratios is not None else ())
-    rates, investment = ledger.rates(), ledger.investment()
+    hosting, investment = ledger.hosting(now), ledger.investment()
     sums = ledger.sums(BY, since, bound)
-    statement = state(sums, hours, rates, investment, since=since, until=end, comparisons=found)
-    return Books(statement, *_curve(hours, rates, statement, found), quality(ledger, now))
+    statement = state(sums, hours, hosting, investment, since=since, until=end, comparisons=found)
+    return Books(statement, *_curve(hours, hosting, statement, found), quality(ledger, now))
 
 
 def grouped(ledger: Ledger, by: Sequence[str], now: int, since: int | None, until: int | None) -> list[Group]:
@@ -124,16 +124,16 @@ def _bound(now: int, until: int | None) -> int | None:
 
 
 def _curve(
-    hours: list[Hour], rates: list[Rate], statement: Statement, found: Comparisons
+    hours: list[Hour], hosting: Hosting, statement: Statement, found: Comparisons
 ) -> tuple[list[Point], Projection | None]:
-    begins = [rate.since for rate in rates[:1]] + [one.hour * HOUR for one in hours[:1]]
+    begins = [rate.since for rate in hosting.rates[:1]] + [one.hour * HOUR for one in hours[:1]]
     now = statement.until
     if found.ratios is None or not begins or min(begins) >= now:
         return [], None
-    since = rates[0].since if rates else min(begins)
-    days = points(hours, rates, since, now, found.ratios)
+    since = begins[0]
+    days = points(hours, hosting, since, now, found.ratios)
     error = found.ratios.relative_error(add_traffic(hours))
     # Reached by the hour, where a day's end may be below it again.
     open_investment = 0 if statement.payback_at is not None else statement.investment
     projection = project(days, open_investment, since=min(begins), now=now, error=error)
-    return (days if len(days) >= _DAYS else points(hours, rates, since, now, found.ratios, HOUR)), projection
+    return (days if len(days) >= _DAYS else points(hours, hosting, since, now, found.ratios, HOUR)), projection

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from breakeven.gateway.accounting.money import PICODOLLARS, usd
 from breakeven.gateway.economics.baseline import Estimate
+from breakeven.gateway.economics.hosting import Observed
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
@@ -140,6 +141,26 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
     )
     hosting.add_metric([], float(usd(statement.hosting)))
     yield from (tokens, cost, estimated, estimated_cost, baseline, hosting)
+    yield from _observed(statement.observed)
+
+
+def _observed(observed: Observed) -> Iterator[Metric]:
+    for name, help, value in (
+        (
+            "breakeven_hosting_observed_share",
+            "Share of the hosted time in which the student's replicas were observed; the others are by the schedule. "
+            "Absent where nothing was observed.",
+            observed.share,
+        ),
+        ("breakeven_student_replicas", "Replicas of the student seen last; absent while not observed.", observed.last),
+        (
+            "breakeven_student_idle_share",
+            "Share of the observed replicas' time without a request; absent where that was not measured.",
+            observed.idle_share,
+        ),
+    ):
+        if value is not None:
+            yield gauge(name, help, value)
 
 
 def _savings(statement: Statement) -> Iterator[Metric]:

@@ -67,6 +67,7 @@ def statement_to_dict(statement: Statement) -> dict[str, Any]:
         "teacher_spend_usd": exact(statement.routed_spend),
         "pinned_spend_usd": exact(statement.pinned_spend),
         "hosting_usd": exact(statement.hosting),
+        "hosting_observed": observed_to_dict(statement),
         **_estimate("savings_usd", statement.savings),
         "savings_upper_bound_usd": exact(statement.savings_upper_bound),
         "compared_pairs": statement.pairs,
@@ -76,6 +77,20 @@ def statement_to_dict(statement: Statement) -> dict[str, Any]:
         "student_usd_per_million_tokens": None if per_million is None else float(per_million) / PICODOLLARS,
         "by_workload": [_share(one, "workload") for one in statement.by_workload],
         "by_key": [_share(one, "key") for one in statement.by_key],
+    }
+
+
+def observed_to_dict(statement: Statement) -> dict[str, float | None]:
+    """What was observed of the student's replicas as JSON values; null where it was not measured."""
+    observed = statement.observed
+    full_load = observed.at_full_load(statement.student_per_million)
+    return {
+        "share": observed.share,
+        "replicas": observed.last,
+        "mean_replicas": observed.mean_replicas,
+        "idle_share": observed.idle_share,
+        "share_without_tokens": observed.share_without_tokens,
+        "full_load_usd_per_million_tokens": None if full_load is None else float(full_load) / PICODOLLARS,
     }
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from breakeven.gateway.accounting.money import dollars
 from breakeven.gateway.economics.baseline import Estimate
+from breakeven.gateway.economics.hosting import ENOUGH_OBSERVED, Observed
 from breakeven.gateway.economics.projection import MIN_DAYS
 from breakeven.gateway.economics.shares import Share
 from breakeven.gateway.economics.statement import Statement
@@ -163,16 +164,39 @@ def _money(statement: Statement) -> list[tuple[str, str]]:
         ("baseline: all sent to the teacher", _estimate(statement.baseline, traffic.upper_bound, needed)),
         ("teacher spend", dollars(statement.routed_spend)),
         ("hosting accrued", dollars(statement.hosting)),
+        *_observed(statement.observed),
         ("savings", _estimate(statement.savings, statement.savings_upper_bound, needed)),
     ]
     if statement.pinned_spend:
         rows.append(("pinned teacher spend, not included", dollars(statement.pinned_spend)))
     if statement.student_per_million is not None:
         rows.append(("student price per million tokens", dollars(int(statement.student_per_million))))
+        if statement.observed.share is not None:
+            rows.append(("the same if always busy", _full_load(statement)))
     rows.append(("investment", dollars(statement.investment)))
     if statement.payback_ratio is not None:
         rows.append(("paid back", f"{statement.payback_ratio:.1%}"))
     return rows
+
+
+def _observed(observed: Observed) -> list[tuple[str, str]]:
+    share, mean, idle = observed.share, observed.mean_replicas, observed.idle_share
+    if share is None or mean is None:
+        return [("hosting hours that were observed", "not measured yet: set student.hosting_observed")]
+    rows = [
+        ("hosting hours that were observed", f"{share:.1%}, the others by the schedule"),
+        ("replicas on average, observed", f"{mean:.2f}"),
+        ("their idle share", "not measured yet: set busy_query" if idle is None else f"{idle:.1%}"),
+    ]
+    without = observed.share_without_tokens
+    return rows if without is None else [*rows, ("their share in intervals without a token", f"{without:.1%}")]
+
+
+def _full_load(statement: Statement) -> str:
+    price = statement.observed.at_full_load(statement.student_per_million)
+    if price is not None:
+        return dollars(int(price))
+    return f"not measured yet: takes {ENOUGH_OBSERVED:.0%} of the hours observed, with requests in them"
 
 
 def _estimate(estimate: Estimate | None, at_most: int, needed: int) -> str:

@@ -108,9 +108,22 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         _run_shadow_traffic(current),
+        _observe_hosting(current),
     ]
     publisher = current().publisher
     return work if publisher is None else [*work, publisher.run()]
+
+
+async def _observe_hosting(current: Current) -> None:
+    """Observe the student's replicas, until cancelled. The modules for it are imported where that is configured."""
+    while current().config.hosting_observed is None:
+        await current.next_reload()
+    from breakeven.gateway.runtime.hosting_observer import HostingObserver
+
+    journal = current().config.ledger.journal
+    assert journal is not None, "load_config resolves it"
+    observer = HostingObserver(current().ledger, File(journal))
+    await observer.run(lambda: current().config.hosting_observed)
 
 
 async def _run_shadow_traffic(current: Current) -> None:

@@ -36,6 +36,7 @@ class Current:
         self._path = path
         self._last_file_state = self._file_state()
         self._requested = asyncio.Event()
+        self._reloaded = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> Services:
@@ -44,6 +45,10 @@ class Current:
     def request_reload(self) -> None:
         """Have `watch` reload the config soon, whether or not its file changed. Returns at once."""
         self._requested.set()
+
+    async def next_reload(self) -> None:
+        """Wait until another config is in force."""
+        await self._reloaded.wait()
 
     async def watch(self) -> None:
         """Until cancelled: reload when it was requested or a watched file changed, and keep the policy of a shared
@@ -94,6 +99,8 @@ class Current:
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
+        self._reloaded.set()
+        self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
         for route, upstream in old.upstreams.items():
             if upstream is not new.upstreams.get(route):

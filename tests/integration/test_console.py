@@ -15,7 +15,9 @@ import httpx2
 import pytest
 
 from breakeven.gateway.accounting.money import dollars, dollars_of_float, picodollars
-from breakeven.gateway.economics.periods import HOURS_A_MONTH
+from breakeven.gateway.economics.periods import DAY, HOURS_A_MONTH
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.hosting import Span
 from breakeven.models import recorded
 from tests.support import processes
 from tests.support.clock import Clock
@@ -69,7 +71,16 @@ def running(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
         while report(gateway)["savings_usd"] is None:
             assert time.monotonic() < deadline, report(gateway)
             time.sleep(0.2)
+        observe(gateway, begin)
         yield gateway
+
+
+def observe(gateway: processes.Gateway, begin: datetime.datetime) -> None:
+    """Two replicas on the first of the six days, of which one had requests for half of the time."""
+    since = int(begin.timestamp()) * 10**6
+    ledger = Ledger.open(f"sqlite:///{gateway.ledger}", journal=gateway.folder / "observer")
+    ledger.observe_hosting([Span(since, since + DAY, 2, 0.5, None)], since + DAY)
+    ledger.close()
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +196,10 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
         assert f"95%: {shown_usd(found, name + '_lower')} to {shown_usd(found, name + '_upper')}" in shown
     assert dollars_of_float(found["student_usd_per_million_tokens"]) in shown
     assert "savings to date, estimated" in shown
+    observed = found["hosting_observed"]
+    assert (observed["mean_replicas"], observed["idle_share"]) == (pytest.approx(2), pytest.approx(0.75))
+    share = f"{100 * observed['share']:.1f} %"
+    assert f"{share} of the hours observed: 2.00 replicas on average, 75.0 % idle" in shown
     assert found["payback_at"][:10] in shown
     assert f"90%: {found['projection']['early'][:10]} to {found['projection']['late'][:10]}" in shown
     basis = console.page.locator("#money-basis").inner_text()

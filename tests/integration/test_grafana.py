@@ -21,6 +21,7 @@ from docs.generate import pages
 from tests.support import panels, processes
 from tests.support.processes import ROOT, Child, Gateway, answers, free_port
 from tests.support.real import Vllm, program
+from tests.support.replicas import MetricsServer
 
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
 INTERVAL = "5s"
@@ -150,12 +151,14 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     with (
         processes.replay(tmp_path, "student", rows) as student,
         processes.replay(tmp_path, "teacher-model", rows) as teacher,
+        MetricsServer() as replica,
         # Savings are measured first, and reach the investment later, while Prometheus is scraping.
         processes.gateway(
             folder,
             processes.make_config(
                 student,
                 teacher,
+                student={"hosting_observed": {"vllm_metrics": [replica.url], "interval_seconds": 1}},
                 economics={"investment_usd": str(INVESTMENT)},
                 shadow={"rate": 0.6, "scorer": "exact", "concurrency": 8},
             ),

@@ -24,6 +24,7 @@ from sqlalchemy import text
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, transaction, upgrade
+from breakeven.gateway.ledger.hosting import Span
 from breakeven.gateway.ledger.pruning import prune
 from tests.support import processes
 
@@ -290,3 +291,24 @@ def test_a_database_outage_loses_no_records(
         assert gateway.report()["requests"] == 8
     finally:
         gateway.stop()
+
+
+def test_concurrent_observers_of_replicas_count_no_time_twice(url: str, tmp_path: Path) -> None:
+    second, begin = 1_000_000, 7 * HOUR - 20 * 1_000_000
+    ledgers = [Ledger.open(url, journal=tmp_path / f"journal-{index}") for index in range(3)]
+
+    def watch(ledger: Ledger) -> None:
+        for step in range(40):  # over the end of an hour
+            start = begin + step * second
+            ledger.observe_hosting([Span(start, start + second, 2, 1, None)], start + 3 * second)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(watch, ledgers))
+    engine = open_engine(url)
+    with transaction(engine, write=False) as connection:
+        sums = "sum(observed), sum(replicas), sum(busy), sum(active_measured), count(*)"
+        found = connection.execute(text(f"SELECT {sums} FROM hosting_observed")).one()
+    engine.dispose()
+    for ledger in ledgers:
+        ledger.close()
+    assert tuple(found) == (40 * second, 80 * second, 40 * second, 0, 2)

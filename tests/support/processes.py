@@ -185,7 +185,7 @@ class Gateway:
 PRICES = {"input": 15.0, "cached_input": 1.5, "output": 60.0}
 
 
-def make_config(student: str, teacher: str, **sections: Mapping[str, Any]) -> dict[str, Any]:
+def make_config(student: str, teacher: str, /, **sections: Mapping[str, Any]) -> dict[str, Any]:
     """A config for a student and a teacher URL; `sections` adds keys to the sections of those names."""
     config: dict[str, Any] = {
         "student": {"base_url": student, "model": "student", "hosting_usd_per_hour": 1.2},

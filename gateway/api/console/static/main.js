@@ -27,7 +27,7 @@ async function loadMoney(api) {
       ? ["baseline, estimated", usd(report.baseline_usd), interval(report, "baseline_usd")]
       : ["baseline, at most", usd(report.baseline_upper_bound_usd)],
     ["teacher spend", usd(report.teacher_spend_usd)],
-    ["hosting", usd(report.hosting_usd)],
+    ["hosting", usd(report.hosting_usd), hostingBasis(report.hosting_observed)],
     ["student price per million tokens", usd(report.student_usd_per_million_tokens)],
   ];
   const unreported = Number(report.upstreams.teacher.estimated.cost_usd);
@@ -85,6 +85,13 @@ function shares(name, parts) {
   scroll.ariaLabel = `Savings by ${name}`;
   scroll.append(table);
   return [scroll];
+}
+
+// What the cost of hosting rests on.
+function hostingBasis(observed) {
+  if (observed.share === null) return "hours of the schedule; replicas are not observed";
+  const idle = observed.idle_share === null ? "" : `, ${percent(observed.idle_share)} idle`;
+  return `${percent(observed.share)} of the hours observed: ${fixed(observed.mean_replicas, 2)} replicas on average${idle}`;
 }
 
 const interval = (report, name) => `95%: ${usd(report[`${name}_lower`])} to ${usd(report[`${name}_upper`])}`;

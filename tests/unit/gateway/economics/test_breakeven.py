@@ -1,28 +1,24 @@
-"""Baseline, hosting, savings and payback."""
+"""Baseline, savings and payback."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.prices import FREE, Cost, cost, price
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.economics.breakeven import (
-    Rate,
     baseline,
-    hosting,
     payback_moment,
     payback_months,
     payback_ratio,
     per_million,
 )
+from breakeven.gateway.economics.hosting import Hosting, Rate
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.totals import Hour
 from breakeven.gateway.economics.traffic import traffic
@@ -53,33 +49,6 @@ def test_pinned_and_unreported_requests_have_no_baseline() -> None:
     assert baseline([], PRICE, pinned=False) == 0
 
 
-def test_hosting_accrues_while_idle_and_at_the_rate_in_force() -> None:
-    rates = [Rate(0, 1_200), Rate(10 * HOUR, 2_400), Rate(20 * HOUR, 0)]
-    assert hosting(rates, 0, 10 * HOUR) == 12_000
-    assert hosting(rates, 5 * HOUR, 15 * HOUR) == 6_000 + 12_000
-    assert hosting(rates, 0, 100 * HOUR) == 12_000 + 24_000
-    assert hosting(rates, 0, HOUR // 2) == 600
-
-
-def test_hosting_never_accrues_negatively() -> None:
-    rates = [Rate(10 * HOUR, 1_200), Rate(20 * HOUR, 2_400)]
-    assert hosting(rates, 0, 5 * HOUR) == 0  # before the first rate
-    assert hosting(rates, 15 * HOUR, 12 * HOUR) == 0  # the clock was set back
-    assert hosting([], 0, HOUR) == 0
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 10**14), st.integers(0, 10**14)), min_size=1, max_size=6),
-    st.lists(st.integers(0, 10**14), min_size=3, max_size=3),
-)
-def test_hosting_is_additive_over_time(rates: Sequence[tuple[int, int]], cuts: Sequence[int]) -> None:
-    ordered = [Rate(*rate) for rate in sorted(rates)]
-    start, middle, end = sorted(cuts)
-    whole = hosting(ordered, start, end)
-    parts = hosting(ordered, start, middle) + hosting(ordered, middle, end)
-    assert 0 <= whole - parts <= 1  # each part is rounded down to the picodollar
-
-
 def test_the_worked_example_of_the_documentation() -> None:
     api = picodollars(Decimal(100) * 15)
     student = picodollars(Decimal(100) * Decimal("0.50"))
@@ -107,7 +76,7 @@ def known(hour: int, baseline: int, spend: int = 0) -> Hour:
 
 
 def test_payback_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
-    rates = [Rate(0, 10)]
+    rates = Hosting([Rate(0, 10)])
     hours = [known(0, 60), known(1, 65, 5), known(5, 60)]
     # After hour 0: 60 - 10 = 50; after hour 1: 120 - 20 = 100.
     assert payback_moment(hours, rates, 100, 10 * HOUR, EXACT) == 2 * HOUR
@@ -117,20 +86,20 @@ def test_payback_is_the_end_of_the_hour_in_which_it_was_reached() -> None:
 def test_payback_is_by_the_estimate_and_not_by_the_students_tokens() -> None:
     # Answers are worth half of what the student wrote, prompts three quarters of what it counted.
     hours = [Hour(0, traffic(10, 40, 100), 0), Hour(1, traffic(10, 40, 100), 0)]
-    assert payback_moment(hours, [], 90, 10 * HOUR, EXACT) == HOUR
-    assert payback_moment(hours, [], 91, 10 * HOUR, EXACT) == 2 * HOUR
+    assert payback_moment(hours, Hosting([]), 90, 10 * HOUR, EXACT) == HOUR
+    assert payback_moment(hours, Hosting([]), 91, 10 * HOUR, EXACT) == 2 * HOUR
 
 
 def test_payback_in_the_past_stays_when_savings_fall_again() -> None:
-    assert payback_moment([known(0, 110)], [Rate(0, 10)], 100, 1000 * HOUR, EXACT) == HOUR
+    assert payback_moment([known(0, 110)], Hosting([Rate(0, 10)]), 100, 1000 * HOUR, EXACT) == HOUR
 
 
 def test_payback_within_the_current_hour_is_now() -> None:
-    assert payback_moment([known(3, 500)], [Rate(0, 0)], 100, 3 * HOUR + 7, EXACT) == 3 * HOUR + 7
+    assert payback_moment([known(3, 500)], Hosting([Rate(0, 0)]), 100, 3 * HOUR + 7, EXACT) == 3 * HOUR + 7
 
 
 def test_payback_that_was_not_reached_is_none() -> None:
-    assert payback_moment([known(0, 20), known(3, 20)], [Rate(0, 0)], 100, 4 * HOUR, EXACT) is None
-    assert payback_moment([known(0, 20)], [Rate(0, 30)], 100, 4 * HOUR, EXACT) is None
-    assert payback_moment([], [Rate(0, 30)], 100, 4 * HOUR, EXACT) is None
-    assert payback_moment([known(0, 20)], [], 0, 4 * HOUR, EXACT) is None  # nothing was invested
+    assert payback_moment([known(0, 20), known(3, 20)], Hosting([Rate(0, 0)]), 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([known(0, 20)], Hosting([Rate(0, 30)]), 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([], Hosting([Rate(0, 30)]), 100, 4 * HOUR, EXACT) is None
+    assert payback_moment([known(0, 20)], Hosting([]), 0, 4 * HOUR, EXACT) is None  # nothing was invested

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from breakeven.gateway.economics.baseline import PricedPair, Ratios
-from breakeven.gateway.economics.breakeven import Rate, hosting
+from breakeven.gateway.economics.hosting import Hosting, Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, points, project
 from breakeven.gateway.economics.totals import Hour
 from breakeven.gateway.economics.traffic import traffic
 from tests.support.pairs import EXACT
 
-RATES = [Rate(0, 10)]
+HOSTING = Hosting([Rate(0, 10)])
 
 
 def hour_of(hour: int, baseline: int, spend: int = 0) -> Hour:
@@ -28,20 +28,20 @@ def days(*saved: int) -> list[Point]:
 
 
 def test_each_day_has_a_point_even_without_traffic() -> None:
-    made = points([hour_of(1, 500), hour_of(2, 100, 40), hour_of(50, 300)], RATES, 0, 60 * HOUR, EXACT)
+    made = points([hour_of(1, 500), hour_of(2, 100, 40), hour_of(50, 300)], HOSTING, 0, 60 * HOUR, EXACT)
     assert [(p.start, p.end) for p in made] == [(0, DAY), (DAY, 2 * DAY), (2 * DAY, 60 * HOUR)]
     assert [p.saved for p in made] == [560 - 240, -240, 300 - 120]
     assert [p.total for p in made] == [320, 80, 260]
 
 
 def test_hosting_begins_and_ends_inside_of_a_step() -> None:
-    made = points([], RATES, 30 * HOUR, 75 * HOUR, EXACT)
-    assert sum(p.hosting for p in made) == hosting(RATES, 30 * HOUR, 75 * HOUR) == 450
+    made = points([], HOSTING, 30 * HOUR, 75 * HOUR, EXACT)
+    assert sum(p.hosting for p in made) == HOSTING.cost(30 * HOUR, 75 * HOUR) == 450
     assert made[-1].total == -450
 
 
 def test_traffic_before_hosting_and_after_now_is_counted() -> None:
-    made = points([hour_of(0, 7), hour_of(100, 9)], RATES, 30 * HOUR, 40 * HOUR, EXACT)
+    made = points([hour_of(0, 7), hour_of(100, 9)], HOSTING, 30 * HOUR, 40 * HOUR, EXACT)
     assert sum(p.baseline for p in made) == 16
     assert all(p.hosting >= 0 and p.end >= p.start for p in made)
     assert sum(p.hosting for p in made) == 100
@@ -80,7 +80,7 @@ def test_no_projection_where_the_interval_has_no_end() -> None:
 
 def test_points_have_the_interval_of_the_estimate() -> None:
     pairs = [PricedPair("", 10, 10, 10, length, 1.0) for length in range(1, 101)]
-    (point,) = points([Hour(0, traffic(1000, 200, 500), 7)], RATES, 0, HOUR, Ratios(pairs))
+    (point,) = points([Hour(0, traffic(1000, 200, 500), 7)], HOSTING, 0, HOUR, Ratios(pairs))
     estimate = Ratios(pairs).estimate(traffic(1000, 200, 500))
     assert (point.baseline, point.student) == (estimate.value, estimate.value - 1000)
     assert (point.low, point.total, point.high) == tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from breakeven.gateway.economics.baseline import Estimate
-from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.hosting import Hosting, Rate
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.economics.statement import BY, compare, state
 from breakeven.gateway.economics.totals import Hour, Sum, add, traffic_of
@@ -35,7 +35,7 @@ HOURS = [Hour(0, traffic(40, 80, 100), 40), Hour(1, traffic(0, 80, 100), 0)]
 
 
 def test_pinned_traffic_is_excluded_from_baseline_and_spend() -> None:
-    one = state(GROUPS, HOURS, [Rate(0, 10)], 60, since=None, until=2 * HOUR, comparisons=COMPARISONS)
+    one = state(GROUPS, HOURS, Hosting([Rate(0, 10)]), 60, since=None, until=2 * HOUR, comparisons=COMPARISONS)
     assert (one.routed_spend, one.pinned_spend, one.hosting) == (40, 1000, 20)
     # Three quarters of the prompts and half of the answers, beside what the teacher answered itself.
     assert one.baseline == Estimate(40 + 120 + 100, 260, 260, 60)
@@ -51,14 +51,14 @@ def test_pinned_traffic_is_excluded_from_baseline_and_spend() -> None:
 
 
 def test_nothing_is_called_savings_until_answers_were_compared() -> None:
-    one = state(GROUPS, HOURS, [Rate(0, 10)], 60, since=None, until=2 * HOUR, comparisons=compare(PAIRS[:49]))
+    one = state(GROUPS, HOURS, Hosting([Rate(0, 10)]), 60, since=None, until=2 * HOUR, comparisons=compare(PAIRS[:49]))
     assert (one.baseline, one.savings, one.payback_ratio, one.payback_at) == (None, None, None, None)
     assert (one.savings_upper_bound, one.traffic.upper_bound) == (340, 400)
     assert (one.pairs, one.pairs_needed) == (49, 1)
 
 
 def test_the_payback_of_a_period_is_that_of_the_whole_history() -> None:
-    rates = [Rate(0, 10)]
+    rates = Hosting([Rate(0, 10)])
     groups = [sums("student", prompt=80, answer=100)]
     period = state(groups, HOURS, rates, 120, since=HOUR, until=2 * HOUR, comparisons=COMPARISONS)
     assert period.savings is not None
@@ -67,14 +67,14 @@ def test_the_payback_of_a_period_is_that_of_the_whole_history() -> None:
 
 
 def test_an_empty_ledger() -> None:
-    one = state([], [], [], 0, since=None, until=HOUR)
+    one = state([], [], Hosting([]), 0, since=None, until=HOUR)
     assert (one.requests, one.savings, one.savings_upper_bound, one.hosting) == (0, None, 0, 0)
     assert (one.payback_ratio, one.payback_at, one.student_per_million) == (None, None, None)
     assert (one.pairs, one.pairs_needed) == (0, 50)
 
 
 def test_hosting_without_traffic_is_a_loss() -> None:
-    one = state([], [], [Rate(0, 10)], 100, since=None, until=24 * HOUR, comparisons=COMPARISONS)
+    one = state([], [], Hosting([Rate(0, 10)]), 100, since=None, until=24 * HOUR, comparisons=COMPARISONS)
     assert (one.savings, one.payback_ratio, one.payback_at) == (Estimate(-240, -240, -240, 60), -2.4, None)
 
 
@@ -86,6 +86,6 @@ def test_sums_add_up() -> None:
 
 def test_payback_without_hosting_or_before_it_began() -> None:
     for rates in ([], [Rate(10 * HOUR, 0)]):
-        one = state(GROUPS, HOURS, rates, 220, since=None, until=4 * HOUR, comparisons=COMPARISONS)
+        one = state(GROUPS, HOURS, Hosting(rates), 220, since=None, until=4 * HOUR, comparisons=COMPARISONS)
         assert one.savings is not None
         assert (one.since, one.savings.value, one.payback_at) == (0, 220, 2 * HOUR)

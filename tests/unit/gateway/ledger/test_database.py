@@ -139,7 +139,7 @@ def test_data_is_kept_when_the_first_schema_is_upgraded(url: str, journal: Path,
     ledger = Ledger.open(url, journal=journal)
     (total,) = ledger.sums()
     assert (total.requests, total.attempts, total.tokens, total.cost, total.baseline) == (3, 4, 150, 6, 6)
-    assert ledger.rates() == [(5, 6)]
+    assert ledger.rates() == [(5, 6, None)]
     assert ledger.investment() == 77
     ledger.close()
     check_access(url)

@@ -13,7 +13,7 @@ import yaml
 from breakeven.gateway.accounting.prices import Price
 from breakeven.gateway.config.load import load_config
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.economics.breakeven import Rate
+from breakeven.gateway.economics.hosting import Rate
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Investment, Ledger
 from breakeven.gateway.ledger.rates import price_at
@@ -41,15 +41,15 @@ def config(folder: Path, hosting: str = "1.2", invested: str = "100", since: str
 
 def test_hosting_starts_when_the_ledger_is_first_used(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
-    assert ledger.rates() == [Rate(START, PER_HOUR)]
+    assert ledger.rates() == [Rate(START, PER_HOUR, PER_HOUR)]
     ledger.enter(config(tmp_path), now=START + 5 * HOUR)  # a restart
-    assert ledger.rates() == [Rate(START, PER_HOUR)]
+    assert ledger.rates() == [Rate(START, PER_HOUR, PER_HOUR)]
     assert ledger.investment() == 100 * 10**12
 
 
 def test_hosting_since_in_the_past_is_entered(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path, since="2026-11-01T00:00:00Z"), now=START + 100 * HOUR)
-    assert ledger.rates() == [Rate(START, PER_HOUR)]
+    assert ledger.rates() == [Rate(START, PER_HOUR, PER_HOUR)]
     statement = read(ledger, START + 100 * HOUR).statement
     assert statement.hosting == 100 * PER_HOUR
 
@@ -57,7 +57,7 @@ def test_hosting_since_in_the_past_is_entered(ledger: Ledger, tmp_path: Path) ->
 def test_a_changed_rate_applies_from_now_on(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(config(tmp_path, hosting="2.4"), now=START + 10 * HOUR)
-    assert ledger.rates() == [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR)]
+    assert ledger.rates() == [Rate(START, PER_HOUR, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR, 2 * PER_HOUR)]
     assert read(ledger, START + 20 * HOUR).statement.hosting == 10 * PER_HOUR + 20 * PER_HOUR
 
 
@@ -99,12 +99,16 @@ def changed(folder: Path, *changes: tuple[int, str, int], since: str | None = No
 
 def test_hosting_cost_is_multiplied_by_replicas(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(changed(tmp_path, replicas=3), now=START)
-    assert ledger.rates() == [Rate(START, 3 * PER_HOUR)]
+    assert ledger.rates() == [Rate(START, 3 * PER_HOUR, PER_HOUR)]
 
 
 def test_dated_changes_apply_from_their_dates(ledger: Ledger, tmp_path: Path) -> None:
     dated = changed(tmp_path, (10, "1.2", 2), (20, "2.4", 1), since="2026-11-01T00:00:00Z")
-    expected = [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR), Rate(START + 20 * HOUR, 2 * PER_HOUR)]
+    expected = [
+        Rate(START, PER_HOUR, PER_HOUR),
+        Rate(START + 10 * HOUR, 2 * PER_HOUR, PER_HOUR),
+        Rate(START + 20 * HOUR, 2 * PER_HOUR, 2 * PER_HOUR),
+    ]
     for now in (START + HOUR, START + 12 * HOUR, START + 30 * HOUR):  # and restarts enter nothing twice
         ledger.enter(dated, now=now)
         assert ledger.rates() == expected
@@ -113,7 +117,7 @@ def test_dated_changes_apply_from_their_dates(ledger: Ledger, tmp_path: Path) ->
 def test_a_past_change_is_entered_with_its_date(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(config(tmp_path), now=START)
     ledger.enter(changed(tmp_path, (10, "2.4", 1)), now=START + 15 * HOUR)
-    assert ledger.rates() == [Rate(START, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR)]
+    assert ledger.rates() == [Rate(START, PER_HOUR, PER_HOUR), Rate(START + 10 * HOUR, 2 * PER_HOUR, 2 * PER_HOUR)]
 
 
 def test_future_rates_may_change_and_past_rates_may_not(ledger: Ledger, tmp_path: Path) -> None:
@@ -126,7 +130,10 @@ def test_future_rates_may_change_and_past_rates_may_not(ledger: Ledger, tmp_path
 
 def test_a_new_ledger_starts_with_the_rate_in_force(ledger: Ledger, tmp_path: Path) -> None:
     ledger.enter(changed(tmp_path, (10, "2.4", 1), (90, "3.6", 1)), now=START + 20 * HOUR)
-    assert ledger.rates() == [Rate(START + 20 * HOUR, 2 * PER_HOUR), Rate(START + 90 * HOUR, 3 * PER_HOUR)]
+    assert ledger.rates() == [
+        Rate(START + 20 * HOUR, 2 * PER_HOUR, 2 * PER_HOUR),
+        Rate(START + 90 * HOUR, 3 * PER_HOUR, 3 * PER_HOUR),
+    ]
 
 
 def test_gateways_with_different_prices_are_reported(
@@ -204,3 +211,12 @@ def test_contradictory_dates_in_the_config_are_rejected(
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert said in str(caught.value)
+
+
+def test_the_price_of_one_replica_is_stored_even_if_the_product_is_the_same(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.enter(changed(tmp_path, replicas=2), now=START)
+    ledger.enter(config(tmp_path, hosting="2.4"), now=START + HOUR)
+    assert ledger.rates() == [
+        Rate(START, 2 * PER_HOUR, PER_HOUR),
+        Rate(START + HOUR, 2 * PER_HOUR, 2 * PER_HOUR),
+    ]

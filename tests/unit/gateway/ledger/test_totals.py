@@ -150,7 +150,7 @@ def test_metrics_and_report_have_the_same_statement(filled: Ledger) -> None:
     now = 40 * HOUR
     groups = filled.sums(BY)
     expected = state(
-        groups, filled.hours(), filled.rates(), filled.investment(), since=None, until=now,
+        groups, filled.hours(), filled.hosting(now), filled.investment(), since=None, until=now,
         comparisons=comparisons(filled, now),
     )  # fmt: skip
     assert expected.savings is not None
