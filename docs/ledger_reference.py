@@ -86,6 +86,8 @@ COLUMNS = {
     "cost_tools": f"{_COST}: fees beside tokens, such as web searches",
     "cost_reported": "the provider's own price of the answer in picodollars; null where it reports none",
     "cost_estimated": "what the estimated tokens would cost, picodollars; not part of the other costs",
+    "cause": "why it [failed](../how-to/upstream-failures.md#causes); null where it did not",
+    "upstream_request_id": "what the upstream calls the call, for its support; null where it does not say",
     "first_event_seconds": "from the call to the first event or body byte",
     "hour": "start of the hour",
     "requests": "number of requests",

@@ -39,7 +39,7 @@ def serve(
             "breakeven: compiled routing kernel missing, decisions are about 5x slower; "
             "install a C compiler and reinstall"
         )
-    say(f"breakeven listens on http://{address}:{bound}")
+    say(f"breakeven listens on http://{address}:{bound} (console: /console, documentation of the API: /docs)")
     if settings.server.workers > 1:
         ledger.close()
         raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())

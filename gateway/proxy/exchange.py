@@ -12,9 +12,11 @@ from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.economics.breakeven import baseline, student_value
 from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.policy.model_names import Target
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.health import Failure
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
@@ -26,7 +28,8 @@ class Attempt:
     """One call to one upstream while it runs. Times are seconds from its start.
 
     `events` counts the events with content that the upstream sent, whether or not they reached the client. `unbilled`
-    is set where the upstream was not reached or refused: it charges nothing then.
+    is set where the upstream was not reached or refused: it charges nothing then. `cause` and `detail` say why it
+    failed; `upstream_request_id` is what the upstream calls it.
     """
 
     def __init__(self, route: Route) -> None:
@@ -36,6 +39,9 @@ class Attempt:
         self.usage: Usage = NO_USAGE
         self.events = 0
         self.unbilled = False
+        self.cause: Cause | None = None
+        self.detail = ""
+        self.upstream_request_id: str | None = None
         self.first_event_seconds: float | None = None
         self._started = time.perf_counter()
         self._seconds: float | None = None
@@ -44,6 +50,18 @@ class Attempt:
         """Record the time of the first event or body byte; later calls change nothing."""
         if self.first_event_seconds is None:
             self.first_event_seconds = time.perf_counter() - self._started
+
+    def fail(self, failure: UpstreamFailure) -> None:
+        """Record why it failed."""
+        self.detail = failure.detail
+        self.cause = failure.cause
+        if self.cause is Cause.IDLE_TIMEOUT and self.first_event_seconds is None:
+            self.cause = Cause.FIRST_EVENT_TIMEOUT
+
+    def failure(self) -> Failure:
+        """Why it failed, for the health of its upstream."""
+        cause = self.cause or Cause.INCOMPLETE
+        return Failure(cause, time.time_ns() // 1000, self.status, self.upstream_request_id, self.detail)
 
     def end(self) -> None:
         """Record the time at which the upstream's response ended or was abandoned."""
@@ -75,6 +93,8 @@ class Attempt:
             usage_missing=missing,
             estimated=estimated,
             cost_estimated=cost_estimated,
+            cause=self.cause,
+            upstream_request_id=self.upstream_request_id,
         )
 
 
@@ -209,6 +229,8 @@ class Exchange:
                 headers["x-breakeven-novelty"] = f"{decision.novelty:.6f}"
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
+            if self.attempts and self.attempts[-1].upstream_request_id is not None:
+                headers["x-breakeven-upstream-request-id"] = self.attempts[-1].upstream_request_id
         return headers
 
     def record(self) -> RequestRecord:

@@ -93,7 +93,7 @@ class Gateway:
             )
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            found = re.search(rb"listens on http://[^ ]*:(\d+)", self.log.read_bytes()[start:])
+            found = re.search(rb"listens on http://[^ \n]*:(\d+)", self.log.read_bytes()[start:])
             if found:
                 self.port = int(found[1])
                 with contextlib.suppress(OSError, EOFError):
