@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.upstreams.causes import ADVICE, OF_THE_REQUEST
 from breakeven.gateway.wire.headers import HEADERS, REASONS, SENT
 from docs import error_reference, http_reference, ledger_reference
 from docs.rooms import drawing, images
@@ -216,15 +217,39 @@ def _headers() -> Iterator[str]:
 
 def with_drawing(page: str) -> str:
     """The architecture page with the drawing of the rooms between its two marks."""
-    before, _, rest = page.partition("<!-- rooms -->")
-    _, _, after = rest.partition("<!-- /rooms -->")
-    return f"{before}<!-- rooms -->\n{drawing()}\n<!-- /rooms -->{after}"
+    return _between(page, "rooms", drawing())
+
+
+def with_causes(page: str) -> str:
+    """The page on failing upstreams with the table of causes between its two marks."""
+    return _between(page, "causes", "\n".join(_causes()))
+
+
+def _causes() -> Iterator[str]:
+    yield "| cause | what happened | what to do |"
+    yield "| --- | --- | --- |"
+    for cause, advice in ADVICE.items():
+        star = "\\*" if cause in OF_THE_REQUEST else ""
+        yield f"| `{cause}`{star} | {_sentence(advice.meaning)} | {_sentence(advice.remedy)} |"
+
+
+def _sentence(phrase: str) -> str:
+    return f"{phrase[0].upper()}{phrase[1:]}."
+
+
+def _between(page: str, mark: str, text: str) -> str:
+    """The page with the text between `<!-- mark -->` and `<!-- /mark -->`."""
+    before, _, rest = page.partition(f"<!-- {mark} -->")
+    _, _, after = rest.partition(f"<!-- /{mark} -->")
+    return f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}"
 
 
 def main(folder: Path) -> None:
     """Write all pages, and the drawings of the rooms. `folder` is docs/reference."""
     architecture = folder.parent / "explanation" / "architecture.md"
     architecture.write_text(with_drawing(architecture.read_text(encoding="utf-8")), encoding="utf-8")
+    causes = folder.parent / "how-to" / "upstream-failures.md"
+    causes.write_text(with_causes(causes.read_text(encoding="utf-8")), encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in images().items():
         (folder.parent / "images" / name).write_text(text, encoding="utf-8")

@@ -88,6 +88,8 @@ COLUMNS = {
     "estimated_by": "how the estimated output was found: `counted` with the upstream's tokenizer, or `estimated`; "
     "null where usage was reported",
     "cost_estimated": "what the estimated tokens would cost, picodollars; not part of the other costs",
+    "cause": "why it [failed](../how-to/upstream-failures.md#causes); null where it did not",
+    "upstream_request_id": "what the upstream calls the call, for its support; null where it does not say",
     "first_event_seconds": "from the call to the first event or body byte",
     "hour": "start of the hour",
     "requests": "number of requests",

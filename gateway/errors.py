@@ -12,8 +12,43 @@ BreakevenError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
+
+
+class Cause(StrEnum):
+    """Why an attempt at an upstream failed."""
+
+    # What each means, and how to mend it, is in upstreams/causes.py.
+    REFUSED = "refused"
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS_UNTRUSTED = "tls_untrusted"
+    TLS_WRONG_NAME = "tls_wrong_name"
+    TLS_EXPIRED = "tls_expired"
+    TLS = "tls"
+    FIRST_EVENT_TIMEOUT = "first_event_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    RESET = "reset"
+    CLOSED = "closed"
+    STALE_CONNECTION = "stale_connection"
+    PROTOCOL = "protocol"
+    INVALID_ANSWER = "invalid_answer"
+    INCOMPLETE = "incomplete"
+    ERROR_EVENT = "error_event"
+    KEY_REFUSED = "key_refused"
+    MODEL_NOT_FOUND = "model_not_found"
+    QUOTA_SPENT = "quota_spent"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    REDIRECT = "redirect"
+    CONTEXT_OVERFLOW = "context_overflow"
+    NOT_FOUND = "not_found"
+    BAD_REQUEST = "bad_request"
 
 
 class BreakevenError(Exception):
@@ -77,6 +112,7 @@ def too_slow(seconds: float) -> RequestError:
 class UpstreamFailure(RequestError):
     """An attempt failed before anything of it was sent to the client.
 
+    `cause` says why, and `detail`, which may name hosts and is never sent to a client, what the library said about it.
     `upstream_status` is the HTTP status of the upstream's response, None without a response; `retryable` says whether
     the other upstream may be tried; `down` whether the circuit breaker counts this as a failure.
     """
@@ -89,12 +125,16 @@ class UpstreamFailure(RequestError):
         upstream_status: int | None = None,
         retryable: bool,
         down: bool,
+        cause: Cause,
+        detail: str = "",
         type: str = "upstream_error",
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, message, type=type, param=param, code=code, headers=headers)
+        self.cause = cause
+        self.detail = detail
         self.upstream_status = upstream_status
         self.retryable = retryable
         self.down = down

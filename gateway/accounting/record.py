@@ -9,6 +9,7 @@ import msgspec
 from breakeven.gateway.accounting.estimates import NO_ESTIMATE, Estimate
 from breakeven.gateway.accounting.prices import Cost
 from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.errors import Cause
 from breakeven.router.policy import Reason, Route
 
 # The workload of requests for which neither the client nor its key named one.
@@ -55,6 +56,9 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     `usage_missing`: the upstream began an answer, or was asked and never answered, and reported no complete usage.
     `estimated` are the tokens that it did not report, and `cost_estimated` what these would cost in picodollars; both
     are kept apart from `usage` and `cost`, which are what was reported.
+
+    `cause` says why it failed, None where it did not. `upstream_request_id` is what the upstream calls it, None where
+    it does not say.
     """
 
     upstream: Route
@@ -67,6 +71,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     usage_missing: bool = False
     estimated: Estimate = NO_ESTIMATE
     cost_estimated: int = 0
+    cause: Cause | None = None
+    upstream_request_id: str | None = None
 
 
 class Pair(msgspec.Struct, frozen=True):

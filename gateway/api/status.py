@@ -16,7 +16,9 @@ from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import OPTIONAL, client_key, metrics_key
 from breakeven.gateway.config.access import ClientKey
+from breakeven.gateway.errors import Cause
 from breakeven.gateway.policy import model_names
+from breakeven.gateway.runtime.services import Services
 from breakeven.router.policy import Route
 
 _FLUSH_SECONDS = 2.0
@@ -56,8 +58,15 @@ class Readiness(Schema):
     status: Literal["ready", "draining", "both upstreams are down"] = Field(
         description="Anything but ready comes with HTTP status 503; draining: the process is shutting down."
     )
-    student: Literal["up", "down", "not configured"] = Field(description="down: its circuit breaker is open.")
-    teacher: Literal["up", "down"] = Field(description="down: its circuit breaker is open.")
+    student: Literal["up", "failing", "down", "unknown", "not configured"] = Field(
+        description="up: it answered the last request (429 counts); failing: that failed; down: its circuit "
+        "breaker is open; unknown: this process has sent it no request yet."
+    )
+    teacher: Literal["up", "failing", "down", "unknown"] = Field(description="As for the student.")
+    student_cause: Cause | None = Field(
+        description="Why its last request failed, or why it could not be reached at the start; null: neither did."
+    )
+    teacher_cause: Cause | None = Field(description="As for the student.")
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
     config: Literal["in force", "wrong, the one before stays"] = Field(
         description="Whether the config file as it is now is in use, or was rejected at the last reload."
@@ -117,21 +126,24 @@ async def version() -> Version:
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "Send requests elsewhere."}, **documented()})
 async def readyz(now: Now, response: Response) -> Readiness:
     """Whether the gateway takes requests: 503 while it is shutting down, and while both upstreams are down."""
-    up = {route: not upstream.breaker.open for route, upstream in now.upstreams.items()}
-    ready = not now.state.draining and any(up.values())
+    upstreams = now.upstreams
+    ready = not now.state.draining and not all(upstream.breaker.open for upstream in upstreams.values())
     response.status_code = 200 if ready else 503
     return Readiness(
         status="draining" if now.state.draining else "ready" if ready else "both upstreams are down",
-        student=_state(up.get(Route.STUDENT)),
-        teacher="up" if up[Route.TEACHER] else "down",
+        student=upstreams[Route.STUDENT].health.state if Route.STUDENT in upstreams else "not configured",
+        teacher=upstreams[Route.TEACHER].health.state,
+        student_cause=_cause(now, Route.STUDENT),
+        teacher_cause=_cause(now, Route.TEACHER),
         router=now.artifact.hash,
         config="in force" if not now.state.config_faults else "wrong, the one before stays",
         config_faults=list(now.state.config_faults),
     )
 
 
-def _state(up: bool | None) -> Literal["up", "down", "not configured"]:
-    return "not configured" if up is None else "up" if up else "down"
+def _cause(now: Services, route: Route) -> Cause | None:
+    upstream = now.upstreams.get(route)
+    return None if upstream is None or upstream.health.failure is None else upstream.health.failure.cause
 
 
 @router.get(

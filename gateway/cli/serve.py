@@ -41,14 +41,25 @@ def serve(
         )
     if settings.teacher.prices_source is not None:
         say(f"breakeven: the teacher's prices are from {settings.teacher.prices_source}")
-    say(f"breakeven listens on http://{address}:{bound}")
+    say(f"breakeven listens on http://{address}:{bound} (console: /console, documentation of the API: /docs)")
     if settings.server.workers > 1:
         ledger.close()
         raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())
     raise typer.Exit(run.serve(create_app(settings, artifact, ledger, read, config), settings, listener))
 
 
-def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
+def check(
+    config: ConfigPath = DEFAULT_CONFIG,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Ask each upstream instead of printing: is it there, does it take the key, serve the model, answer "
+            "one token, accept tools, and how large is its context window. Costs two short requests each. Exits with "
+            "code 1 on a failure.",
+        ),
+    ] = False,
+) -> None:
     """Validate the config and print it with all defaults, without secrets. Exits with code 2 on an error."""
     import yaml
 
@@ -56,9 +67,18 @@ def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     settings = load(config)
     check_services(settings)
-    if settings.teacher.prices_source is not None:
-        typer.echo(f"# The teacher's prices are from {settings.teacher.prices_source}.")
-    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
+    if not live:
+        if settings.teacher.prices_source is not None:
+            typer.echo(f"# The teacher's prices are from {settings.teacher.prices_source}.")
+        typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
+        return
+    from breakeven.gateway.server.live_check import check_upstreams
+
+    findings = check_upstreams(settings)
+    for finding in findings:
+        typer.echo(str(finding))
+    if any(finding.level == "FAIL" for finding in findings):
+        raise typer.Exit(1)
 
 
 def student(

@@ -75,6 +75,12 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
     if any(map(_is_unusual, (attempt for _, _, attempt in pairs))):
         for row, (_, _, attempt) in zip(rows, pairs, strict=True):
             row |= _unusual(attempt)
+    if any(attempt.cause is not None for _, _, attempt in pairs):
+        for row, (_, _, attempt) in zip(rows, pairs, strict=True):
+            row["cause"] = None if attempt.cause is None else str(attempt.cause)
+    if any(attempt.upstream_request_id is not None for _, _, attempt in pairs):
+        for row, (_, _, attempt) in zip(rows, pairs, strict=True):
+            row["upstream_request_id"] = attempt.upstream_request_id
     return rows
 
 

@@ -75,6 +75,9 @@ attempts = Table(
     Column("estimated_by", String(16)),
     Column("first_event_seconds", Float),
     Column("seconds", Float, nullable=False),
+    # Why it failed, and what the upstream calls it.
+    Column("cause", String(32)),
+    Column("upstream_request_id", String(128)),
 )
 
 # Sums per hour, written in the same transaction as the rows: long periods are cheap to read, and the sums are kept when

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from breakeven.gateway.accounting.record import Outcome, RequestRecord, ShadowResult
+from breakeven.gateway.errors import Cause
 from breakeven.gateway.observability.prometheus_internals import add_observations
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import Policy, Route
@@ -119,6 +120,8 @@ class Metrics:
             self._attempts[attempt.upstream, attempt.outcome] += 1
             if attempt.usage_missing:
                 self.usage_missing.labels(attempt.upstream).inc()
+            if attempt.cause is not None:
+                self.upstream_failures.labels(attempt.upstream, attempt.cause).inc()
         if self._flush_promptly and not self._flushing:
             # One flush for all requests that end in this iteration of the event loop: the library locks per number.
             self._flushing = True
@@ -143,6 +146,13 @@ class Metrics:
             ["upstream"],
             registry=registry,
         )
+        self.upstream_failures = Counter(
+            "breakeven_upstream_failures_total",
+            "Calls to an upstream that failed, by cause; streams that broke off are among them. Each client's request "
+            "that was refused as wrong is one, too.",
+            ["upstream", "cause"],
+            registry=registry,
+        )
         self.shadow = Counter(
             "breakeven_shadow_total",
             "Student answers that were sampled for comparison with the teacher, by result.",
@@ -161,6 +171,8 @@ class Metrics:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
             self.attempts.labels(route, Outcome.OK)
+            for cause in Cause:
+                self.upstream_failures.labels(route, cause)
 
     def _register_histograms(self, registry: CollectorRegistry) -> None:
         self.score = Histogram(

@@ -6,7 +6,7 @@ import asyncio
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
-from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
@@ -14,15 +14,9 @@ from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.upstream import (
-    UPSTREAM_ERRORS,
-    Upstream,
-    error_failure,
-    response_failure,
-    translated_errors,
-    unbilled,
-)
+from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
 
@@ -60,6 +54,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         head = upstream_headers(client, stream=request.stream)
         response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
+        attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
@@ -77,20 +72,21 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
                 with translated_errors(route, deadline):
                     raise
         if attempt.outcome is Outcome.OK:
-            upstream.breaker.succeeded()
+            upstream.health.succeeded()
         else:
-            upstream.breaker.failed()
+            upstream.health.failed(attempt.failure(), down=True)
         return reply
     except Escalated:
         # A stream is cut off here; a response that is no stream had been read to its end.
         attempt.outcome = Outcome.TRUNCATED if request.stream else Outcome.OK
         attempt.escalated = True
-        upstream.breaker.succeeded()
+        upstream.health.succeeded()
         raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
         attempt.unbilled = unbilled(failure)
-        _record_failure(upstream, failure)
+        attempt.fail(failure)
+        upstream.health.failed(attempt.failure(), down=failure.down)
         raise
     except asyncio.CancelledError:
         attempt.outcome = Outcome.CLIENT_CANCELLED if client.gone else Outcome.GATEWAY_ERROR
@@ -99,17 +95,6 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     finally:
         attempt.end()
         upstream.release(response, deadline, reusable=attempt.outcome is Outcome.OK)
-
-
-def _record_failure(upstream: Upstream, failure: UpstreamFailure) -> None:
-    """Tell the circuit breaker how an attempt failed."""
-    if isinstance(failure, StaleConnection):
-        upstream.breaker.released()
-    elif failure.down:
-        upstream.breaker.failed()
-    else:
-        # The upstream answered: an error that is the request's own says nothing against it.
-        upstream.breaker.succeeded()
 
 
 async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: Deadline) -> bool:
@@ -137,10 +122,13 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
         value = read_object(body)
         if value is None:
             raise error_failure(
-                upstream, 502, {"message": f"The {attempt.route} answered with something else than JSON."}
+                upstream,
+                502,
+                {"message": f"The {attempt.route} answered with something else than JSON."},
+                cause=Cause.INVALID_ANSWER,
             )
         if value.get("error") and "choices" not in value and "object" not in value:
-            raise error_failure(upstream, 502, value["error"])
+            raise error_failure(upstream, 502, value["error"], cause=Cause.ERROR_EVENT)
     capture = exchange.admitted[1].capture
     if capture is not None:
         capture.feed(body)

@@ -7,7 +7,9 @@ import time
 from breakeven.gateway.accounting.estimates import NO_COUNTS, NO_ESTIMATE, Estimate, TokenRatios
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
+from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.health import Failure
 from breakeven.gateway.wire.delivered_text import delivered_text
 from breakeven.router.policy import Route
 
@@ -22,6 +24,7 @@ class Attempt:
     are the bytes of the answer as they came, up to MAX_KEPT_BYTES, and `kept_events` the events in them, None for all.
     `unbilled` is set where the upstream was not reached or refused: it charges nothing then. `escalated`: the answer
     was discarded for the teacher's. `counts` are the tokens that the upstream's tokenizer counted after the end.
+    `cause` and `detail` say why it failed; `upstream_request_id` is what the upstream calls it.
     """
 
     def __init__(self, route: Route) -> None:
@@ -35,6 +38,9 @@ class Attempt:
         self.unbilled = False
         self.escalated = False
         self.counts = NO_COUNTS
+        self.cause: Cause | None = None
+        self.detail = ""
+        self.upstream_request_id: str | None = None
         self.first_event_seconds: float | None = None
         self._started = time.perf_counter()
         self._seconds: float | None = None
@@ -43,6 +49,18 @@ class Attempt:
         """Record the time of the first event or body byte; later calls change nothing."""
         if self.first_event_seconds is None:
             self.first_event_seconds = time.perf_counter() - self._started
+
+    def fail(self, failure: UpstreamFailure) -> None:
+        """Record why it failed."""
+        self.detail = failure.detail
+        self.cause = failure.cause
+        if self.cause is Cause.IDLE_TIMEOUT and self.first_event_seconds is None:
+            self.cause = Cause.FIRST_EVENT_TIMEOUT
+
+    def failure(self) -> Failure:
+        """Why it failed, for the health of its upstream."""
+        cause = self.cause or Cause.INCOMPLETE
+        return Failure(cause, time.time_ns() // 1000, self.status, self.upstream_request_id, self.detail)
 
     def end(self) -> None:
         """Record the time at which the upstream's response ended or was abandoned."""
@@ -88,6 +106,8 @@ class Attempt:
             usage_missing=missing,
             estimated=estimated,
             cost_estimated=cost_estimated,
+            cause=self.cause,
+            upstream_request_id=self.upstream_request_id,
         )
 
     def _estimate(self, ratios: TokenRatios, counted: int) -> Estimate:

@@ -168,6 +168,8 @@ class Exchange:
                     headers["x-breakeven-hold-until"] = moment(decision.hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
+            if self.attempts and self.attempts[-1].upstream_request_id is not None:
+                headers["x-breakeven-upstream-request-id"] = self.attempts[-1].upstream_request_id
         return headers
 
     def record(self) -> RequestRecord:

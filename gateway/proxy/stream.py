@@ -11,14 +11,15 @@ import msgspec.structs
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter, EventInfo
-from breakeven.gateway.errors import RequestError, UpstreamFailure
+from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import MAX_KEPT_BYTES, Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.failures import error_failure
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, error_failure, translated_errors
+from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
 from breakeven.gateway.wire.sse import Event, Scanner
 
@@ -163,7 +164,7 @@ class StreamRelay:
                 continue
             if info.error is not None:
                 if not (self._client.started or content):
-                    raise error_failure(self._upstream, _status(info.error), info.error)
+                    raise error_failure(self._upstream, _status(info.error), info.error, cause=Cause.ERROR_EVENT)
                 self._error_seen = True
             if info.done:
                 self._done = event.raw
@@ -214,7 +215,7 @@ class StreamRelay:
             return self._seen <= self._finished if self._finished else self._content
         return len(self._finished) >= self._choices
 
-    def _final_bytes(self, failure: RequestError | None) -> bytes:
+    def _final_bytes(self, failure: UpstreamFailure | None) -> bytes:
         attempt = self._attempt
         complete = self._complete
         usage = self._usage_event if self._wants_usage else b""
@@ -225,10 +226,11 @@ class StreamRelay:
                 upstream_status=attempt.status,
                 retryable=True,
                 down=True,
+                cause=Cause.INVALID_ANSWER,
                 code="empty_stream",
             )
         if self._error_seen:
-            attempt.outcome = Outcome.UPSTREAM_ERROR
+            attempt.outcome, attempt.cause = Outcome.UPSTREAM_ERROR, Cause.ERROR_EVENT
             return bytes(self._buffer) + usage + (self._done or self._end_marker())
         if complete:
             attempt.outcome = Outcome.OK
@@ -239,8 +241,10 @@ class StreamRelay:
             f"The {attempt.route} ended its stream before the answer was complete.",
             retryable=False,
             down=True,
+            cause=Cause.INCOMPLETE,
             code="stream_truncated",
         )
+        attempt.fail(error)
         return usage + self._adapter.error_tail(error.body())
 
     def _end_marker(self) -> bytes:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api import admin, feedback, status
+from breakeven.gateway.api import admin, feedback, status, upstreams
 from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
@@ -25,6 +25,7 @@ from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server import start_report
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
@@ -72,7 +73,7 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    for router in (status.router, admin.router, feedback.router, console_router(), docs_router()):
+    for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
         app.include_router(router)
     if config.server.cors_origins:
         app.add_middleware(
@@ -115,9 +116,17 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.prompts.run(),
         _run_shadow_traffic(current),
         _observe_hosting(current),
+        _report_start(current),
     ]
     publisher = current().publisher
     return work if publisher is None else [*work, publisher.run()]
+
+
+async def _report_start(current: Current) -> None:
+    """Log what was reached and what is missing; with several workers their supervisor does."""
+    services = current()
+    if services.publisher is None:
+        await start_report.report(services.config, list(services.upstreams.values()))
 
 
 async def _observe_hosting(current: Current) -> None:

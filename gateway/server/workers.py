@@ -21,6 +21,7 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.server.start_report import report_alone
 
 _log = logging.getLogger("breakeven.workers")
 
@@ -55,6 +56,7 @@ class Supervisor:
         try:
             for _ in range(self._config.server.workers):
                 self._start()
+            threading.Thread(target=report_alone, args=(self._config,), name="breakeven-start", daemon=True).start()
             while self._workers:
                 time.sleep(_POLL_SECONDS)
                 self._reap_exited()

@@ -11,8 +11,9 @@ from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.failures import response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.upstream import Upstream, response_failure, translated_errors, unbilled
+from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
 
 _PATH = "/chat/completions"
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -39,6 +40,7 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
     try:
         response = await upstream.post(_PATH, body, _HEADERS, deadline, fresh=fresh)
         attempt.status = response.status
+        attempt.upstream_request_id = response.request_id
         with translated_errors(upstream.route, deadline):
             if not 200 <= response.status < 300:
                 raise await response_failure(upstream, response)
@@ -46,10 +48,13 @@ async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, 
         attempt.first_event()
         attempt.usage = answer_usage(data) or NO_USAGE
         attempt.outcome = Outcome.OK
+        upstream.health.answered()
         return data
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
         attempt.unbilled = unbilled(failure)
+        attempt.fail(failure)
+        upstream.health.note(attempt.failure())
         raise
     except asyncio.CancelledError:
         attempt.outcome = Outcome.GATEWAY_ERROR

@@ -13,6 +13,9 @@ from typing import cast
 
 import httptools
 
+from breakeven.gateway.errors import Cause
+from breakeven.gateway.upstreams.causes import lost_cause
+
 # Longest response head; OpenAI-compatible servers stay far below it.
 _MAX_HEAD_BYTES = 1 << 16
 # Above this many unread bytes, reading from the socket is paused (back-pressure).
@@ -26,6 +29,11 @@ Headers = list[tuple[bytes, bytes]]
 
 class ConnectionLost(OSError):
     """The connection was closed, or carried something other than HTTP, before the response was complete."""
+
+    def __init__(self, message: str, cause: Cause, detail: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.detail = detail
 
 
 class Connection(asyncio.Protocol):
@@ -41,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
-        self._error: str | None = None
+        self._error: tuple[str, Cause, str] | None = None
         self._paused = False
         self.lost = False
         self.used = False
@@ -83,7 +91,7 @@ class Connection(asyncio.Protocol):
         """Wait until `status` and `headers` (names in lower case) are set. Raises ConnectionLost."""
         while not self._head_complete:
             if self._error is not None:
-                raise ConnectionLost(self._error)
+                raise ConnectionLost(*self._error)
             await self._wait()
 
     async def read(self) -> bytes | None:
@@ -104,7 +112,7 @@ class Connection(asyncio.Protocol):
             if self._ended:
                 return None
             if self._error is not None:
-                raise ConnectionLost(self._error)
+                raise ConnectionLost(*self._error)
             await self._wait()
 
     async def read_into(self, sink: Callable[[bytes], bool]) -> None:
@@ -178,9 +186,9 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, what: str, cause: Cause, detail: str = "") -> None:
         if self._error is None and not self._ended:
-            self._error = what
+            self._error = what, cause, detail
         self._keep_alive = False
         self._wake()
 
@@ -194,13 +202,13 @@ class Connection(asyncio.Protocol):
         if not self._head_complete:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES + len(data):
-                self._fail("the response head is too long")
+                self._fail("the response head is too long", Cause.PROTOCOL)
                 self._transport.abort()
                 return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("the response is not HTTP")
+            self._fail("the response is not HTTP", Cause.PROTOCOL)
             self._transport.abort()
         if self._sink is not None and self._parts:
             self._push(self._sink)
@@ -211,7 +219,7 @@ class Connection(asyncio.Protocol):
         if self._head_complete and not self._ended and error is None and not self._has_framing():
             # Without content-length or chunks, the end of the connection is the end of the body.
             self._ended = True
-        self._fail("the connection was closed")
+        self._fail("the connection was closed", *lost_cause(error))
         self._released(self)
         # The parser refers to this object: a reference cycle that only the cyclic collector would free.
         del self._parser
@@ -224,7 +232,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._ended:
             # A response without a request must not be taken for the response to the next request.
-            self._fail("unsolicited response")
+            self._fail("unsolicited response", Cause.PROTOCOL)
             self._transport.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:

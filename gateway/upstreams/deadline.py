@@ -53,6 +53,11 @@ class Deadline:
         """Move the deadline as far as it goes, while something other than the upstream is awaited."""
         self._when = self._latest
 
+    @property
+    def at_total(self) -> bool:
+        """Whether it is the total time that ends at the deadline, not one that `within` or `extend` gave."""
+        return self._when >= self._latest
+
     def take_cancellation(self) -> bool:
         """Whether a caught cancellation was this deadline's and the only one; it is then undone (Task.uncancel)."""
         if not self._expired:

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit
 
 import aiohappyeyeballs
 
+from breakeven.gateway.errors import Cause
+from breakeven.gateway.upstreams.causes import connect_cause
 from breakeven.gateway.upstreams.connection import Connection
 
 # After this long the next address of the same name is tried in parallel (Happy Eyeballs, RFC 8305).
@@ -16,7 +18,12 @@ _NEXT_ADDRESS_SECONDS = 0.25
 
 
 class Unreachable(OSError):
-    """No connection could be opened within the connect timeout."""
+    """No connection could be opened within the connect timeout, for this `cause`; `detail` may name the host."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(f"{cause}: {detail}" if detail else str(cause))
+        self.cause = cause
+        self.detail = detail
 
 
 class Pool:
@@ -76,9 +83,9 @@ class Pool:
                 except BaseException:
                     connected.close()
                     raise
-        # uvloop raises RuntimeError for some failed connects.
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise Unreachable(type(error).__name__) from None
+        # uvloop raises RuntimeError for some failed connects, and a name with an impossible label is a UnicodeError.
+        except (OSError, RuntimeError, TimeoutError, UnicodeError) as error:
+            raise Unreachable(*connect_cause(error)) from None
         return connection
 
     def _released(self, connection: Connection) -> None:

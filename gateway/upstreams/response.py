@@ -15,18 +15,34 @@ from breakeven.gateway.wire.sse import starts_events
 _FORWARDED_HEADERS = re.compile(
     r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version"
 )
+# Under which the provider knows the request, so that its support can find it; the first in this order counts.
+_REQUEST_IDS = {
+    b"x-request-id": 0,
+    b"request-id": 1,
+    b"apim-request-id": 2,
+    b"x-amzn-requestid": 3,
+    b"x-ms-request-id": 4,
+    b"x-generation-id": 5,
+    b"x-trace-id": 6,
+    b"cf-ray": 7,
+}
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 
 
 class UpstreamResponse:
-    """A response whose head has arrived. `headers` are those to forward, names in lower case."""
+    """A response whose head has arrived. `headers` are those to forward, names in lower case; `request_id` is what the
+    provider calls the request, None where it does not say.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers: dict[str, str] = {}
+        self.request_id: str | None = None
         self._encoding: str | None = None
         self._decoder: content_encoding.Decoder | None = None
         self._pieces: Iterator[bytes] = iter(())
+        ranked = len(_REQUEST_IDS)
         for raw, value in connection.headers:
             if raw == b"content-encoding":
                 text = value.decode("latin-1")
@@ -36,6 +52,9 @@ class UpstreamResponse:
             if name is not None:
                 text = value.decode("latin-1")
                 self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
+            elif (rank := _REQUEST_IDS.get(raw, ranked)) < ranked and _REQUEST_ID.fullmatch(value):
+                ranked = rank
+                self.request_id = value.decode("ascii")
         self.content_type = self.headers.get("content-type", "")
 
     @property

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from breakeven.gateway.config.schema import Upstream as UpstreamConfig
-from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.health import Health
 from breakeven.gateway.upstreams.pool import Pool, Unreachable
 from breakeven.gateway.upstreams.reported import Reported, reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -21,22 +20,16 @@ from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, LocalTokenizer, S
 from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
 from breakeven.router.policy import Route
 
-_RETRYABLE = frozenset({408, 429, 529})
-_ERROR_BODY_BYTES = 1 << 20
+_MODELS_BYTES = 1 << 20
 _TOKENIZE = "/tokenize"
 # It lists every token's number beside the count.
 _TOKENIZED_BYTES = 1 << 22
 # Below vLLM's keep-alive of 5 seconds: a POST on a connection that the server is just closing fails.
 _KEEP_ALIVE_SECONDS = 4.0
-_CONTEXT_OVERFLOW = re.compile(
-    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
-    r"|longer than the maximum",
-    re.IGNORECASE,
-)
 
 
 class Upstream:
-    """One upstream: its connection pool, circuit breaker and number of requests in flight.
+    """One upstream: its connection pool, circuit breaker, health and number of requests in flight.
 
     `reported` is what its server says about the model, None while that is not known. `tokenizer` counts what it did not
     report, None without.
@@ -46,11 +39,13 @@ class Upstream:
         self.route = route
         self.config = config
         self.breaker = Breaker(config.breaker)
+        self.health = Health(route, self.breaker)
         self.in_flight = 0
         self.reported: Reported | None = None
         self.tokenizer = self._tokenizer(config)
         self._pool: Pool | None = None
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
+        self._key: str | None = None
 
     @property
     def available(self) -> bool:
@@ -91,6 +86,14 @@ class Upstream:
             with translated_errors(self.route, deadline):
                 raise
 
+    async def get(self, path: str, deadline: Deadline) -> UpstreamResponse:
+        """Send a GET and wait for the head of the response, of whatever status. Raises UpstreamFailure if none came."""
+        try:
+            return await self._send("GET", path, {}, b"", fresh=True)
+        except UPSTREAM_ERRORS:
+            with translated_errors(self.route, deadline):
+                raise
+
     def release(self, response: UpstreamResponse | None, deadline: Deadline, *, reusable: bool = False) -> None:
         """End one attempt: its deadline, its place in `in_flight`, and its response.
 
@@ -109,7 +112,7 @@ class Upstream:
             async with asyncio.timeout(10):
                 response = await self._send("GET", "/models", {}, b"")
                 try:
-                    models = json.loads(await response.read(_ERROR_BODY_BYTES))["data"]
+                    models = json.loads(await response.read(_MODELS_BYTES))["data"]
                 finally:
                     response.close()
         except (OSError, TimeoutError, UpstreamFailure, ValueError, KeyError, TypeError):
@@ -157,14 +160,21 @@ class Upstream:
             # Closed while it was idle, so the upstream has not processed the request.
             if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
                 raise StaleConnection(
-                    502, f"The {self.route} closed the connection.", retryable=True, down=False
+                    502,
+                    f"The {self.route} closed the connection.",
+                    retryable=True,
+                    down=False,
+                    cause=Cause.STALE_CONNECTION,
                 ) from None
             raise
-        return UpstreamResponse(connection)
+        response = UpstreamResponse(connection)
+        if self._key is not None and response.request_id is not None and self._key in response.request_id:
+            response.request_id = None
+        return response
 
     def _head(self, pool: Pool, method: str, path: str) -> bytes:
         """The request line and the headers common to all requests, encoded once per method, path and key."""
-        key = self.config.api_key()
+        self._key = key = self.config.api_key()
         head = self._heads.get((method, path, key))
         if head is None:
             base = pool.path.removesuffix("/v1") if path == _TOKENIZE else pool.path
@@ -194,11 +204,24 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
         if not deadline.take_cancellation():
             raise
         raise UpstreamFailure(
-            504, f"The {route} did not answer in time.", retryable=True, down=True, type="timeout_error", code="timeout"
+            504,
+            f"The {route} did not answer in time.",
+            retryable=True,
+            down=True,
+            # Only an attempt knows whether it has an event already; see `Attempt.fail`.
+            cause=Cause.TOTAL_TIMEOUT if deadline.at_total else Cause.IDLE_TIMEOUT,
+            type="timeout_error",
+            code="timeout",
         ) from None
-    except Unreachable:
+    except Unreachable as error:
         raise UpstreamFailure(
-            502, f"The {route} cannot be reached.", retryable=True, down=True, code="upstream_unreachable"
+            502,
+            f"The {route} cannot be reached.",
+            retryable=True,
+            down=True,
+            cause=error.cause,
+            detail=error.detail,
+            code="upstream_unreachable",
         ) from None
     except (BrokenEncoding, UnknownEncoding):
         raise UpstreamFailure(
@@ -206,73 +229,16 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
             f"The {route} compressed its answer, although it was asked not to, in a way that cannot be decoded.",
             retryable=True,
             down=True,
+            cause=Cause.PROTOCOL,
             code="upstream_encoding",
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         raise UpstreamFailure(
-            502, f"The connection to the {route} broke.", retryable=True, down=True, code="upstream_disconnected"
-        ) from None
-
-
-def unbilled(failure: UpstreamFailure) -> bool:
-    """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
-    refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
-    return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
-
-
-async def response_failure(upstream: Upstream, response: UpstreamResponse) -> UpstreamFailure:
-    """The failure for an error response, whose body is read: see `error_failure`."""
-    try:
-        body = await response.read(_ERROR_BODY_BYTES)
-    except (OSError, ValueError):
-        body = b""
-    return error_failure(upstream, response.status, _error_object(body), response.headers)
-
-
-def error_failure(
-    upstream: Upstream, status: int, error: Any, headers: dict[str, str] | None = None
-) -> UpstreamFailure:
-    """The failure that the client gets for an upstream's error object, HTTP status and response headers.
-
-    The upstream's key and address are removed from the message. A status that is neither success nor error, such as a
-    redirect, becomes 502.
-    """
-    route = upstream.route
-    if status in (401, 403):
-        return UpstreamFailure(
             502,
-            f"The {route} refused the gateway's credentials; the operator must check the key in its environment.",
-            upstream_status=status,
-            retryable=False,
-            down=False,
-            code="upstream_auth",
-        )
-    fields = error if isinstance(error, dict) else {"message": error}
-    message = fields.get("message")
-    if not isinstance(message, str) or not message or status < 400:
-        message = f"The {route} answered with status {status}."
-    message = upstream.without_secrets(message)
-    kind, param, code = fields.get("type"), fields.get("param"), fields.get("code")
-    overflow = status == 400 and (code == "context_length_exceeded" or bool(_CONTEXT_OVERFLOW.search(message)))
-    passed = {k: v for k, v in (headers or {}).items() if k != "content-type"}
-    return UpstreamFailure(
-        status if status >= 400 else 502,
-        message,
-        upstream_status=status,
-        retryable=status in _RETRYABLE or status >= 500 or status < 400 or overflow,
-        down=(status >= 500 and status != 501) or status < 400,
-        type=kind if isinstance(kind, str) else "upstream_error",
-        param=param if isinstance(param, str) else None,
-        code="context_length_exceeded" if overflow else None if code is None else str(code),
-        headers=passed,
-    )
-
-
-def _error_object(body: bytes) -> Any:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(value, dict):
-        return value.get("error", value.get("detail", value if "message" in value else None))
-    return None
+            f"The connection to the {route} broke.",
+            retryable=True,
+            down=True,
+            cause=getattr(error, "cause", Cause.PROTOCOL),
+            detail=getattr(error, "detail", ""),
+            code="upstream_disconnected",
+        ) from None

@@ -20,6 +20,11 @@ HEADERS = (
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
     ("x-request-id", "The same id."),
     ("x-breakeven-workload", "The workload that the request is counted in."),
+    (
+        "x-breakeven-upstream-request-id",
+        "What the last upstream calls the request, for its support: its `x-request-id`, `request-id`, "
+        "`apim-request-id`, `cf-ray` or the like; absent if it does not say.",
+    ),
 )
 SENT = (
     ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: forwarded and returned; any other value is replaced."),

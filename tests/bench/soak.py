@@ -132,7 +132,7 @@ class Gateway:
 
     async def ready(self) -> None:
         for _ in range(600):
-            found = re.search(rb"listens on http://[^ ]*:(\d+)", (self._folder / "gateway.log").read_bytes())
+            found = re.search(rb"listens on http://[^ \n]*:(\d+)", (self._folder / "gateway.log").read_bytes())
             if found:
                 self.port = int(found[1])
                 with contextlib.suppress(OSError):

@@ -177,6 +177,7 @@ class ScriptedUpstream:
         self._scripts: deque[Sequence[Step]] = deque()
         self._marked: dict[bytes, Sequence[Step]] = {}
         self._default: Sequence[Step] | None = None
+        self._models: Sequence[Step] | None = None
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -209,6 +210,10 @@ class ScriptedUpstream:
     def default(self, *steps: Step) -> None:
         """What requests get that nothing else is meant for."""
         self._default = steps or None
+
+    def models(self, *steps: Step) -> None:
+        """What every GET gets, such as that of /v1/models."""
+        self._models = steps
 
     def clear(self) -> None:
         """Forget scripts and what was received."""
@@ -295,7 +300,8 @@ class ScriptedUpstream:
     def _steps(self, request: Received) -> Sequence[Step]:
         if request.method == "GET":
             owner = {} if self.owner is None else {"owned_by": self.owner}
-            return answer({"object": "list", "data": [{"id": self.model, "object": "model", **owner}]})
+            models = {"object": "list", "data": [{"id": self.model, "object": "model", **owner}]}
+            return self._models or answer(models)
         if request.path == "/tokenize":
             self.tokenized.append(request)
             return self.tokenizer(request.json) if self.tokenizer else answer({"detail": "Not Found"}, 404)

@@ -49,7 +49,7 @@ def test_breaker_opens_after_failures_in_a_row_and_a_probe_closes_it(
     fail(gateway, student, 1)
     assert gateway.metric("circuit_open", upstream="student") == 1
     ready = gateway.get("/readyz")
-    assert (ready.status, ready.json["student"], ready.json["teacher"]) == (200, "down", "up")
+    assert (ready.status, ready.json["student"], ready.json["student_cause"]) == (200, "down", "closed")
     student.clear()
     response = gateway.post(chat())
     assert (response.headers["x-breakeven-route"], response.headers["x-breakeven-reason"]) == ("teacher", "unavailable")

@@ -35,6 +35,7 @@ ANSWERS = {
     ("GET", "/admin/report"): "Report",
     ("GET", "/admin/decisions"): "RecordedDecisions",
     ("GET", "/admin/whatif"): "WhatIf",
+    ("GET", "/admin/upstreams"): "UpstreamStates",
 }
 
 

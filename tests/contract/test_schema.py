@@ -26,14 +26,13 @@ OPERATIONS = [
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses"),
     ("POST", "/v1/embeddings"), ("POST", "/v1/feedback"),
     ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"),
-    ("GET", "/health"),
-    ("GET", "/ping"),
-    ("GET", "/version"), ("GET", "/readyz"), ("GET", "/metrics"),
+    ("GET", "/health"), ("GET", "/ping"), ("GET", "/version"), ("GET", "/readyz"), ("GET", "/metrics"),
+    ("GET", "/admin/upstreams"),
     ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("DELETE", "/admin/policy"), ("POST", "/admin/route"),
     ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"),
 ]  # fmt: skip
 # The others take nothing, or any text.
-CAN_BE_WRONG = [*OPERATIONS[:5], *OPERATIONS[14:]]
+CAN_BE_WRONG = [*OPERATIONS[:5], *OPERATIONS[15:]]
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import Cause
 from breakeven.gateway.ledger.schema import metadata
 from breakeven.gateway.wire.headers import REASONS
 from breakeven.router.policy import Reason
 from docs.error_reference import ADVICE, raised
-from docs.generate import pages
+from docs.generate import pages, with_causes
 from docs.http_reference import document
 from docs.ledger_reference import COLUMNS, TABLES, meaning
 from docs.rooms import images
@@ -40,6 +41,12 @@ def test_the_committed_drawing_is_the_generated_one(name: str) -> None:
     assert (ROOT / "docs" / "images" / name).read_text(encoding="utf-8") == images()[name], (
         "run: python -m docs.generate"
     )
+
+
+def test_the_committed_table_of_causes_is_the_generated_one() -> None:
+    page = (ROOT / "docs" / "how-to" / "upstream-failures.md").read_text(encoding="utf-8")
+    assert with_causes(page) == page, "run: python -m docs.generate"
+    assert page.count("\n| `") >= len(Cause)
 
 
 def test_every_reason_is_explained() -> None:

@@ -1,0 +1,239 @@
+"""`breakeven check --live`: asks each upstream whether it does what the config expects of it.
+
+No line has a key or an answer. Each upstream gets one request for one token, and one more with a tool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.schema import Upstream as Section
+from breakeven.gateway.endpoints.base import answer_usage
+from breakeven.gateway.errors import Cause, UpstreamFailure
+from breakeven.gateway.upstreams.causes import ADVICE
+from breakeven.gateway.upstreams.deadline import Deadline
+from breakeven.gateway.upstreams.failures import response_failure
+from breakeven.gateway.upstreams.listing import Listing, list_models
+from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
+from breakeven.router.policy import Route
+
+_SECONDS = 60.0
+_ANSWER_BYTES = 1 << 22
+_SHOWN_MODELS = 10
+_HEADERS = {"content-type": "application/json", "accept": "application/json"}
+_PATH = "/chat/completions"
+_LIMITS = ("max_tokens", "max_completion_tokens")
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_time",
+        "description": "The time in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+class Finding(NamedTuple):
+    """One line: about which upstream, whether that is well, a failure, or only worth knowing, and the text."""
+
+    upstream: Route
+    level: Literal["ok", "FAIL", "note"]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<4}  {self.upstream}: {self.text}"
+
+
+class _Answer(NamedTuple):
+    """What came of a request: the seconds that it took, and its body or why it failed."""
+
+    seconds: float
+    body: bytes
+    failure: UpstreamFailure | None
+
+
+def check_upstreams(config: Config) -> list[Finding]:
+    """Ask all upstreams of the config, and return what was found, the student's first."""
+
+    async def run() -> list[Finding]:
+        found = await asyncio.gather(*(_check(route, section) for route, section in config.upstreams.items()))
+        return [one for findings in found for one in findings]
+
+    return asyncio.run(run())
+
+
+async def _check(route: Route, section: Section) -> list[Finding]:
+    upstream = Upstream(route, section)
+    await upstream.start()
+    try:
+        listing = await list_models(upstream, _seconds(section))
+        if listing.status is None:
+            return [Finding(route, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
+        limit, answer = await _one_token(upstream)
+        findings = [Finding(route, "ok", f"reached at {section.base_url}"), *_about_answer(upstream, listing, answer)]
+        if answer.failure is None:
+            findings += _about_limit(route, section, limit)
+            findings += await _about_tools(upstream, limit)
+        return findings + list(_about_window(route, section, listing))
+    finally:
+        await upstream.aclose()
+
+
+def _seconds(section: Section) -> float:
+    return min(_SECONDS, section.timeouts.total_seconds)
+
+
+def _key_refused(section: Section, status: int | None) -> str:
+    if section.api_key_env is None:
+        return (
+            f"it wants a key (status {status}), and none is sent; set api_key_env to the name of a variable that has it"
+        )
+    return f"it refuses the key (status {status}); check the variable {section.api_key_env}, and what the key may use"
+
+
+async def _one_token(upstream: Upstream) -> tuple[str, _Answer]:
+    """Ask for one token. Returns the field for the limit of output that was accepted, and the answer."""
+    given = upstream.config.max_tokens_field
+    for limit in (given,) if given is not None else _LIMITS:
+        answer = await _ask(upstream, {limit: 1})
+        refused = answer.failure is not None and answer.failure.cause is Cause.BAD_REQUEST
+        if not (refused and limit in f"{answer.failure} {getattr(answer.failure, 'param', '')}"):
+            break
+    return limit, answer
+
+
+async def _ask(upstream: Upstream, fields: dict[str, Any]) -> _Answer:
+    messages = [{"role": "user", "content": "Say yes."}]
+    body = json.dumps({"model": upstream.config.model, "messages": messages, **fields}).encode()
+    deadline = Deadline(_seconds(upstream.config))
+    response: UpstreamResponse | None = None
+    started = time.perf_counter()
+    failure: UpstreamFailure | None = None
+    data = b""
+    try:
+        response = await upstream.post(_PATH, body, _HEADERS, deadline, fresh=True)
+        with translated_errors(upstream.route, deadline):
+            if not 200 <= response.status < 300:
+                raise await response_failure(upstream, response)
+            data = await response.read(_ANSWER_BYTES)
+    except UpstreamFailure as error:
+        failure = error
+    finally:
+        deadline.close()
+        if response is not None:
+            response.close()
+    return _Answer(time.perf_counter() - started, data, failure)
+
+
+def _about_answer(upstream: Upstream, listing: Listing, answer: _Answer) -> Iterator[Finding]:
+    """The key, the model's name, and the answer of one token."""
+    route, section = upstream.route, upstream.config
+    failure = answer.failure
+    if failure is not None:
+        yield Finding(route, "FAIL", _failed(section, listing, failure))
+        return
+    usage = answer_usage(answer.body)
+    if usage is None and not _is_answer(answer.body):
+        yield Finding(route, "FAIL", f"{Cause.INVALID_ANSWER}: {_advice(Cause.INVALID_ANSWER)}")
+        return
+    if section.api_key_env is None:
+        yield Finding(route, "ok", "it asks for no key")
+    else:
+        yield Finding(route, "ok", f"it accepts the key of {section.api_key_env}")
+    listed = ""
+    if listing.models is None:
+        listed = "; it does not list its models"
+    elif section.model not in listing.models:
+        listed = "; it lists its models under other names"
+    yield Finding(route, "ok", f"{section.model} answers, one token in {answer.seconds:.1f} s{listed}")
+    if usage is None or not usage.complete:
+        yield Finding(
+            route, "note", "it reports no usage: tokens and cost will be estimated; turn usage on at the server"
+        )
+
+
+def _failed(section: Section, listing: Listing, failure: UpstreamFailure) -> str:
+    if failure.cause is Cause.KEY_REFUSED:
+        return _key_refused(section, failure.upstream_status)
+    if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND) and listing.models is not None:
+        if section.model not in listing.models:
+            return f"it does not serve {section.model}; correct model: {_served(section.model, listing.models)}"
+        return f"it lists {section.model}, and has no {_PATH}; check the path of base_url: {section.base_url}"
+    if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND):
+        return f"{failure.cause}: {_said(failure)}; check model ({section.model}) and the path of base_url"
+    return f"{failure.cause}: {_advice(failure.cause)}{_said(failure, ' It says: ')}"
+
+
+def _served(model: str, models: dict[str, Any]) -> str:
+    """The names that are served; of many those that are most alike."""
+    if not models:
+        return "it serves none now"
+    if len(models) <= _SHOWN_MODELS:
+        return f"it serves {', '.join(sorted(models))}"
+    alike = difflib.get_close_matches(model, list(models), n=5, cutoff=0.0)
+    return f"it serves {len(models)} models, most alike {', '.join(alike)}"
+
+
+def _about_limit(route: Route, section: Section, limit: str) -> Iterator[Finding]:
+    if section.max_tokens_field is None and limit != _LIMITS[0]:
+        yield Finding(route, "note", f"it refuses {_LIMITS[0]}; set {route}.max_tokens_field to {limit}")
+
+
+async def _about_tools(upstream: Upstream, limit: str) -> list[Finding]:
+    """Whether a request with a tool is accepted. The student's config says whether it should be; the teacher gets all
+    requests with tools that the student is not meant for.
+    """
+    route = upstream.route
+    expected = getattr(upstream.config, "tools", None)
+    if expected is False:
+        return [Finding(route, "note", "tools: off in the config, so not asked")]
+    answer = await _ask(upstream, {limit: 1, "tools": [_TOOL]})
+    if answer.failure is None:
+        return [Finding(route, "ok", "it accepts tools")]
+    said = _said(answer.failure, " It says: ")
+    if expected is None:
+        return [Finding(route, "note", f"it refuses tools; requests with tools will fail.{said}")]
+    mend = "set student.tools to false, or start vLLM with --enable-auto-tool-choice and --tool-call-parser"
+    return [Finding(route, "FAIL", f"it refuses tools; {mend}.{said}")]
+
+
+def _about_window(route: Route, section: Section, listing: Listing) -> Iterator[Finding]:
+    if route is not Route.STUDENT:
+        return
+    set_to: int | None = getattr(section, "context_window", None)
+    has = listing.window(section.model)
+    if has is None and set_to is None:
+        yield Finding(route, "note", "context window: not known; set student.context_window, else long prompts fail")
+    elif has is not None and set_to is not None and set_to > has:
+        yield Finding(route, "FAIL", f"context window: {has} tokens, and student.context_window is {set_to}; lower it")
+    elif has is None:
+        yield Finding(route, "note", f"context window: {set_to} tokens by the config; the server does not say")
+    else:
+        yield Finding(route, "ok", f"context window: {set_to or has} tokens")
+
+
+def _advice(cause: Cause) -> str:
+    meaning, remedy = ADVICE[cause]
+    return f"{meaning}; {remedy}"
+
+
+def _said(failure: UpstreamFailure, before: str = "") -> str:
+    """The first words of the upstream's own error message, on one line; empty where it gave none."""
+    if failure.upstream_status is None:
+        return f"{before}{failure.detail}" if failure.detail else ""
+    return f"{before}{' '.join(failure.message.split())[:200]}"
+
+
+def _is_answer(body: bytes) -> bool:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "choices" in value

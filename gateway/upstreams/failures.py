@@ -1,0 +1,96 @@
+"""The failure of an attempt for an error that the upstream answered with."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
+from breakeven.gateway.upstreams.causes import status_cause
+from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.upstream import Upstream
+
+_RETRYABLE = frozenset({408, 429, 529})
+_ERROR_BODY_BYTES = 1 << 20
+_CONTEXT_OVERFLOW = re.compile(
+    r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
+    r"|longer than the maximum",
+    re.IGNORECASE,
+)
+
+
+def unbilled(failure: UpstreamFailure) -> bool:
+    """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
+    refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
+    return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
+
+
+async def response_failure(upstream: Upstream, response: UpstreamResponse) -> UpstreamFailure:
+    """The failure for an error response, whose body is read: see `error_failure`."""
+    try:
+        body = await response.read(_ERROR_BODY_BYTES)
+    except (OSError, ValueError):
+        body = b""
+    return error_failure(upstream, response.status, _error_object(body), response.headers)
+
+
+def error_failure(
+    upstream: Upstream,
+    status: int,
+    error: Any,
+    headers: dict[str, str] | None = None,
+    cause: Cause | None = None,
+) -> UpstreamFailure:
+    """The failure that the client gets for an upstream's error object, HTTP status and response headers.
+
+    `cause`: where it is not the status that says it. The upstream's key and address are removed from the message. A
+    status that is neither success nor error, such as a redirect, becomes 502.
+    """
+    route = upstream.route
+    if status in (401, 403):
+        return UpstreamFailure(
+            502,
+            f"The {route} refused the gateway's credentials; the operator must check the key in its environment.",
+            upstream_status=status,
+            retryable=False,
+            down=False,
+            cause=cause or Cause.KEY_REFUSED,
+            code="upstream_auth",
+        )
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = fields.get("message")
+    if not isinstance(message, str) or not message or status < 400:
+        message = f"The {route} answered with status {status}."
+    message = upstream.without_secrets(message)
+    kind, param, code = fields.get("type"), fields.get("param"), fields.get("code")
+    overflow = status == 400 and (code == "context_length_exceeded" or bool(_CONTEXT_OVERFLOW.search(message)))
+    if overflow:
+        cause = Cause.CONTEXT_OVERFLOW
+    elif cause is None:
+        # Ollama, vLLM and the APIs name the model; what else is not found is of the request.
+        missing = status == 404 and (code == "model_not_found" or upstream.config.model in message)
+        cause = Cause.MODEL_NOT_FOUND if missing else status_cause(status, code)
+    passed = {k: v for k, v in (headers or {}).items() if k != "content-type"}
+    return UpstreamFailure(
+        status if status >= 400 else 502,
+        message,
+        upstream_status=status,
+        retryable=status in _RETRYABLE or status >= 500 or status < 400 or overflow,
+        down=(status >= 500 and status != 501) or status < 400,
+        cause=cause,
+        type=kind if isinstance(kind, str) else "upstream_error",
+        param=param if isinstance(param, str) else None,
+        code="context_length_exceeded" if overflow else None if code is None else str(code),
+        headers=passed,
+    )
+
+
+def _error_object(body: bytes) -> Any:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        return value.get("error", value.get("detail", value if "message" in value else None))
+    return None

@@ -1,0 +1,65 @@
+"""A TLS server that gives one answer, and places where no server answers."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 94\r\nconnection: close\r\n\r\n"
+    b'{"id":"1","object":"chat.completion","choices":[{"message":{"content":"hi"}}],"usage":{"a":1}}'
+)
+
+
+@contextlib.contextmanager
+def server(context: ssl.SSLContext | None) -> Iterator[int]:
+    """A server on 127.0.0.1 that gives every request the same answer, with None without TLS; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            # Most handshakes are to fail.
+            with contextlib.suppress(OSError), connection:
+                if context is not None:
+                    connection = context.wrap_socket(connection, server_side=True)
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(ANSWER)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+@contextlib.contextmanager
+def unused_port() -> Iterator[int]:
+    """A port at which connections are refused."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port at which connections are neither accepted nor refused."""
+    with contextlib.ExitStack() as open_sockets:
+        listener = open_sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
