@@ -5,7 +5,6 @@ A `ConfigError` has one line per fault: the path of the key, what is wrong and h
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_file import read_prices
+from breakeven.gateway.config.proxies import proxy_of
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.tls import tls_context
 from breakeven.gateway.errors import ConfigError
 
 # The keys of the teacher that reading its prices from a file resolves.
 _REPLACED = ("prices_file", "prices_model", "usd_per_million")
+# Keys of an upstream that name files.
+_FILES = ("ca_file", "client_cert", "client_key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -47,15 +51,12 @@ def load_config(path: Path) -> Config:
 
 
 def check_environment(config: Config) -> None:
-    """Raise ConfigError for an environment variable that the config names but that is not set, and for an address
-    reachable from other machines without client keys.
+    """Raise ConfigError for environment variables, certificates and proxies that the config names but that cannot be
+    used, and for an address reachable from other machines without client keys.
     """
     faults = []
     for section, upstream in config.upstreams.items():
-        if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
-            faults.append(
-                f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"
-            )
+        faults += [f"{section}.{fault}" for fault in _faults_outside(upstream)]
     if not config.auth.keys and config.server.host not in LOOPBACK:
         faults.append(
             f"auth.keys: empty, so server.host must be loopback and is {config.server.host}; "
@@ -63,6 +64,22 @@ def check_environment(config: Config) -> None:
         )
     if faults:
         raise ConfigError(faults)
+
+
+def _faults_outside(upstream: Outbound) -> Iterator[str]:
+    """What is wrong with the environment and the files that an upstream needs, each with its key."""
+    unusable = [(key, fault) for key, name in upstream.variables() if (fault := fault_of_variable(name)) is not None]
+    yield from (f"{key}: {fault}" for key, fault in unusable)
+    if "proxy" not in dict(unusable):
+        try:
+            proxy_of(upstream)
+        except ValueError as error:
+            yield f"proxy: {error}"
+    if upstream.ca_file is not None or upstream.client_cert is not None:
+        try:
+            tls_context(upstream)
+        except ValueError as error:
+            yield str(error)
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
@@ -105,4 +122,8 @@ def _resolved(config: Config, folder: Path) -> Config:
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+    for section, upstream in config.upstreams.items():
+        given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
+        paths = {name: str(folder / Path(path).expanduser()) for name, path in given.items()}
+        changes[section.value] = upstream.model_copy(update=paths)
     return config.model_copy(update=changes)

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Callable
 
-from breakeven.gateway.upstreams.connection import Connection
+from breakeven.gateway.upstreams.transports.interface import Received
 
 # Response headers that are forwarded to the client; others could reveal internals of the upstream.
 _FORWARDED_HEADERS = re.compile(
@@ -18,8 +18,8 @@ _FORWARDED_HEADERS = re.compile(
 class UpstreamResponse:
     """A response whose head has arrived. `headers` are those to forward, names in lower case."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Received) -> None:
+        self._connection: Received | None = connection
         self.status = connection.status
         self.headers: dict[str, str] = {}
         self._inflate: Callable[[bytes], bytes] | None = None
@@ -56,7 +56,7 @@ class UpstreamResponse:
         """Read in push mode: call `sink` with each part as it arrives, until it returns False or the body ends.
 
         Returns at once if the body is compressed, or parts are buffered already; then and afterwards use `segment`.
-        See `Connection.read_into`.
+        See `Received.read_into`.
         """
         assert self._connection is not None, "the response is closed"
         if self._inflate is None:
@@ -74,7 +74,7 @@ class UpstreamResponse:
     def close(self, *, complete: bool = False) -> None:
         """Release the connection for reuse, or close it if the body was not read to its end. Safe to call again.
 
-        `complete`: the last event was read, and only the end of the body may be missing; see `Connection.release`.
+        `complete`: the last event was read, and only the end of the body may be missing; see `Received.release`.
         """
         if self._connection is not None:
             connection, self._connection = self._connection, None

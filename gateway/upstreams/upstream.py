@@ -12,16 +12,15 @@ from typing import Any
 from breakeven.gateway.config.schema import Upstream as UpstreamConfig
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
-from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.pool import Pool, Unreachable
+from breakeven.gateway.upstreams.pool import Unreachable
 from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.transports.choice import open_transport
+from breakeven.gateway.upstreams.transports.interface import Stale, Transport
 from breakeven.router.policy import Route
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
-# Below vLLM's keep-alive of 5 seconds: a POST on a connection that the server is just closing fails.
-_KEEP_ALIVE_SECONDS = 4.0
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
     r"|longer than the maximum",
@@ -41,8 +40,9 @@ class Upstream:
         self.breaker = Breaker(config.breaker)
         self.in_flight = 0
         self.context_window: int | None = getattr(config, "context_window", None)
-        self._pool: Pool | None = None
-        self._heads: dict[tuple[str, str, str | None], bytes] = {}
+        # Names of the client headers that are passed to this upstream.
+        self.passed_headers = config.passed_headers()
+        self._transport: Transport | None = None
 
     @property
     def available(self) -> bool:
@@ -50,25 +50,21 @@ class Upstream:
         return self.breaker.allows and self.in_flight < self.config.max_concurrency
 
     def without_secrets(self, text: str) -> str:
-        """The text with the upstream's key, URL and host replaced by "[removed]"."""
+        """The text with the upstream's key and other secrets, URL and host replaced by "[removed]"."""
         url = self.config.base_url
         host = url.partition("//")[2].partition("/")[0]
-        for secret in filter(None, (self.config.api_key(), url, host, host.rpartition(":")[0])):
+        for secret in filter(None, (*self.config.secrets(), url, host, host.rpartition(":")[0])):
             text = text.replace(secret, "[removed]")
         return text
 
     async def start(self) -> None:
-        """Create the connection pool, in the running event loop. `max_concurrency` is the only limit of connections."""
-        self._pool = Pool(
-            self.config.base_url,
-            connect_seconds=self.config.timeouts.connect_seconds,
-            keep_seconds=_KEEP_ALIVE_SECONDS,
-        )
+        """Create the transport, in the running event loop. Raises ConfigError for what it needs and cannot use."""
+        self._transport = open_transport(self.route.value, self.config, self.config.timeouts.connect_seconds)
 
     async def aclose(self) -> None:
-        """Close the connection pool."""
-        if self._pool is not None:
-            self._pool.close()
+        """Close the transport's connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def post(
         self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
@@ -77,8 +73,11 @@ class Upstream:
 
         Raises UpstreamFailure if none arrived, and its subclass StaleConnection if a reused connection was closed.
         """
+        assert self._transport is not None, "start() was not called"
         try:
-            return await self._send("POST", path, headers, body, fresh=fresh)
+            return UpstreamResponse(await self._transport.send("POST", path, headers, body, fresh=fresh))
+        except Stale:
+            raise StaleConnection(502, f"The {self.route} closed the connection.", retryable=True, down=False) from None
         except UPSTREAM_ERRORS:
             with translated_errors(self.route, deadline):
                 raise
@@ -97,9 +96,10 @@ class Upstream:
         """The configured model's `max_model_len` (tokens) from the upstream's /v1/models; None if not reported. Never
         raises for an upstream that fails.
         """
+        assert self._transport is not None, "start() was not called"
         try:
             async with asyncio.timeout(10):
-                response = await self._send("GET", "/models", {}, b"")
+                response = UpstreamResponse(await self._transport.send("GET", "/models", {}, b"", fresh=False))
                 try:
                     models = json.loads(await response.read(_ERROR_BODY_BYTES))["data"]
                 finally:
@@ -111,41 +111,6 @@ class Upstream:
                 window = model.get("max_model_len")
                 return window if isinstance(window, int) and window > 0 else None
         return None
-
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
-    ) -> UpstreamResponse:
-        assert self._pool is not None, "start() was not called"
-        head = self._head(self._pool, method, path)
-        head += "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
-        head += b"content-length: %d\r\n\r\n" % len(body) if method == "POST" else b"\r\n"
-        connection = await self._pool.take(fresh=fresh)
-        try:
-            connection.send(head, body)
-            await connection.head()
-        except BaseException as error:
-            connection.close()
-            # Closed while it was idle, so the upstream has not processed the request.
-            if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
-                raise StaleConnection(
-                    502, f"The {self.route} closed the connection.", retryable=True, down=False
-                ) from None
-            raise
-        return UpstreamResponse(connection)
-
-    def _head(self, pool: Pool, method: str, path: str) -> bytes:
-        """The request line and the headers common to all requests, encoded once per method, path and key."""
-        key = self.config.api_key()
-        head = self._heads.get((method, path, key))
-        if head is None:
-            lines = [f"{method} {pool.path}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
-            if key is not None:
-                lines.append(f"authorization: Bearer {key}")
-            if any("\n" in line or "\r" in line for line in lines):
-                raise ValueError("line break in the key or the path")
-            head = "\r\n".join(lines).encode() + b"\r\nhost: " + pool.host_header + b"\r\n"
-            self._heads[(method, path, key)] = head
-        return head
 
 
 # What `translated_errors` handles. Callers enter it only after catching one of these: the context manager costs time.

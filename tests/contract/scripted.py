@@ -167,6 +167,7 @@ class ScriptedUpstream:
     def __init__(self, model: str) -> None:
         self.model = model
         self.received: list[Received] = []
+        self.gets: list[Received] = []
         self.open_connections = 0
         self.accepted = 0
         self._scripts: deque[Sequence[Step]] = deque()
@@ -288,6 +289,7 @@ class ScriptedUpstream:
 
     def _steps(self, request: Received) -> Sequence[Step]:
         if request.method == "GET":
+            self.gets.append(request)
             return answer({"object": "list", "data": [{"id": self.model, "object": "model"}]})
         with self._lock:
             self.received.append(request)
