@@ -56,12 +56,12 @@ ADVICE: dict[str, str] = {
     "request_too_large": "Send less, or the operator raises `server.max_body_bytes`.",
     "stream_truncated": "Retry. What arrived is incomplete.",
     "timeout": "Retry, or the operator raises the upstream's `timeouts`.",
-    "upstream_auth": "The operator checks the environment variable that `api_key_env` names.",
+    "upstream_auth": "The operator checks the environment variable that `api_key_env` names, and `auth_header`.",
     "upstream_disconnected": "Retry. The operator looks at the upstream's log.",
     "unsupported_encoding": "The response's `accept-encoding` lists what is supported.",
     "upstream_encoding": "The operator turns compression off at the upstream, or at a proxy before it.",
     "upstream_unavailable": "Retry after `Retry-After`: the circuit breaker is open.",
-    "upstream_unreachable": "The operator checks `base_url` and the network.",
+    "upstream_unreachable": "The operator checks `base_url`, the network, and the log for a proxy that refuses.",
 }
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from breakeven.gateway.config.outbound import FromEnvironment
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.upstreams.causes import ADVICE, OF_THE_REQUEST
 from breakeven.gateway.wire.headers import HEADERS, REASONS, SENT
@@ -90,10 +91,12 @@ def _of(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin is list:
         return f"list of {_of(arguments[0])}"
+    if origin is dict:
+        return f"map of names to {_of(arguments[1])}"
     if arguments:
         return " or ".join(_of(argument) for argument in arguments)
     names = {str: "text", int: "whole number", float: "number", Decimal: "number", bool: "true or false"}
-    names |= {type(None): "null", datetime: "moment with a zone"}
+    names |= {FromEnvironment: "`{env: NAME}`", type(None): "null", datetime: "moment with a zone"}
     return names.get(annotation, "section")
 
 

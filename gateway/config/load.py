@@ -15,14 +15,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_file import read_prices
 from breakeven.gateway.config.price_package import read_package
 from breakeven.gateway.config.prices import PRICED_BY
+from breakeven.gateway.config.proxies import proxy_of
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.tls import tls_context
 from breakeven.gateway.errors import ConfigError
 
 # The keys of the teacher that reading its prices from a file resolves.
 _REPLACED = ("prices_file", "prices_package", "prices_provider", "prices_model", "usd_per_million")
+# Keys of an upstream that name files.
+_FILES = ("ca_file", "client_cert", "client_key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -52,15 +57,12 @@ def load_config(path: Path) -> Config:
 
 
 def check_environment(config: Config) -> None:
-    """Raise ConfigError for an environment variable that the config names but that is not set, and for an address
-    reachable from other machines without client keys.
+    """Raise ConfigError for environment variables, certificates and proxies that the config names but that cannot be
+    used, and for an address reachable from other machines without client keys.
     """
     faults = []
     for section, upstream in config.upstreams.items():
-        if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
-            faults.append(
-                f"{section}.api_key_env: the environment variable {upstream.api_key_env} is not set; export it"
-            )
+        faults += [f"{section}.{fault}" for fault in _faults_outside(upstream)]
     for name, variable in (
         ("metrics_key_env", config.admin.metrics_key_env),
         ("console_key_env", config.admin.console_key_env),
@@ -74,6 +76,22 @@ def check_environment(config: Config) -> None:
         )
     if faults:
         raise ConfigError(faults)
+
+
+def _faults_outside(upstream: Outbound) -> Iterator[str]:
+    """What is wrong with the environment and the files that an upstream needs, each with its key."""
+    unusable = [(key, fault) for key, name in upstream.variables() if (fault := fault_of_variable(name)) is not None]
+    yield from (f"{key}: {fault}" for key, fault in unusable)
+    if "proxy" not in dict(unusable):
+        try:
+            proxy_of(upstream)
+        except ValueError as error:
+            yield f"proxy: {error}"
+    if upstream.ca_file is not None or upstream.client_cert is not None:
+        try:
+            tls_context(upstream)
+        except ValueError as error:
+            yield str(error)
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
@@ -139,7 +157,9 @@ def _resolved(config: Config, folder: Path) -> Config:
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     for section, upstream in config.upstreams.items():
-        name = upstream.tokenizer
-        if name is not None and name.endswith(".json"):
-            changes[str(section)] = upstream.model_copy(update={"tokenizer": str(folder / Path(name).expanduser())})
+        given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
+        if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
+            given["tokenizer"] = upstream.tokenizer
+        paths = {name: str(folder / Path(path).expanduser()) for name, path in given.items()}
+        changes[section.value] = upstream.model_copy(update=paths)
     return config.model_copy(update=changes)

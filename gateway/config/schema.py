@@ -6,7 +6,6 @@ a model, so that no dump of the config contains a secret.
 
 from __future__ import annotations
 
-import os
 import re
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
+from breakeven.gateway.config.outbound import PASSED, Outbound
 from breakeven.gateway.config.prices import TeacherPrices
 from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.types import (
@@ -56,14 +56,10 @@ _TOKENIZER = (
 )
 
 
-class Upstream(Section):
+class Upstream(Outbound):
     """The settings that both upstreams share."""
 
-    base_url: str = Field(description="Base URL of the OpenAI-compatible API, including /v1.")
     model: str = Field(min_length=1, description="Name of the model at the upstream.")
-    api_key_env: str | None = Field(
-        None, description="Name of the environment variable with the API key; null: no key is sent."
-    )
     max_concurrency: int = Field(256, ge=1, description="Maximum number of concurrent requests to this upstream.")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         None,
@@ -72,27 +68,6 @@ class Upstream(Section):
     tokenizer: TokenizerName | None = Field(None, description=_TOKENIZER)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
-
-    @field_validator("base_url")
-    @classmethod
-    def _http_url(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an http:// or https:// URL without user, query or fragment")
-        return value.rstrip("/")
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_variable_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            raise ValueError("must be the name of an environment variable, never the key itself")
-        return value
-
-    def api_key(self) -> str | None:
-        """The API key from the environment, None if no variable is configured.
-
-        Raises KeyError if the variable is not set, which `check_environment` rules out at startup.
-        """
-        return os.environ[self.api_key_env] if self.api_key_env else None
 
 
 class HostingChange(Section):
@@ -103,6 +78,11 @@ class HostingChange(Section):
 
 class Student(Upstream):
     tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
+    # The student is one's own: a router before its replicas may see sessions, and choose the replica by them.
+    pass_headers: list[str] = Field(
+        [*PASSED, "baggage", "x-session-id", "x-data-parallel-rank"],
+        description="Client headers that are passed to the student; all others are not. Replaces the default.",
+    )
     context_window: int | None = Field(
         None,
         ge=1,

@@ -51,7 +51,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, stream=request.stream)
+        head = upstream_headers(client, upstream, stream=request.stream)
         response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id

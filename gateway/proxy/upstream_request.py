@@ -11,8 +11,6 @@ from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
 
-# Client headers that are forwarded; all others, such as keys and cookies, are not.
-_PASSED = ("openai-beta", "traceparent", "tracestate")
 _TRUE = msgspec.Raw(b"true")
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
 NOT_HONOURED = ("api_key", "api_base", "base_url")
@@ -44,11 +42,13 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(client: Client, *, stream: bool) -> dict[str, str]:
-    """The headers of a request upstream, names in lower case, without host and authorization."""
+def upstream_headers(client: Client, upstream: Upstream, *, stream: bool) -> dict[str, str]:
+    """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
+    config passes to this upstream. The transport adds those of the config.
+    """
     headers = {"content-type": "application/json", "x-request-id": client.request_id}
     headers["accept"] = "text/event-stream" if stream else "application/json"
-    for name in _PASSED:
+    for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
     return headers

@@ -37,10 +37,12 @@ ADVICE: dict[Cause, Advice] = {
         "no connection within timeouts.connect_seconds",
         "look for a firewall that drops packets or an overloaded server; a server far away needs a longer timeout",
     ),
+    Cause.PROXY: Advice(
+        "the proxy on the way to it refuses to connect", "look at the proxy's rules, and its user and password"
+    ),
     Cause.TLS_UNTRUSTED: Advice(
         "its certificate is signed by nobody whom this machine trusts",
-        "add its certificate authority to the system's store, or name the file in the environment variable "
-        "SSL_CERT_FILE, and restart",
+        "name the file of its certificate authority in ca_file, or add it to the system's store, and restart",
     ),
     Cause.TLS_WRONG_NAME: Advice(
         "its certificate is for another name than the host of base_url",

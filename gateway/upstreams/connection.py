@@ -17,7 +17,7 @@ from breakeven.gateway.errors import Cause
 from breakeven.gateway.upstreams.causes import lost_cause
 
 # Longest response head; OpenAI-compatible servers stay far below it.
-_MAX_HEAD_BYTES = 1 << 16
+MAX_HEAD_BYTES = 1 << 16
 # Above this many unread bytes, reading from the socket is paused (back-pressure).
 _HIGH_WATER_BYTES = 1 << 18
 # Larger bodies are given to the transport separately instead of being copied behind the head.
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._head_complete:
             self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES + len(data):
+            if self._head_bytes > MAX_HEAD_BYTES + len(data):
                 self._fail("the response head is too long", Cause.PROTOCOL)
                 self._transport.abort()
                 return

@@ -32,13 +32,18 @@ class Pool:
     `path` is the path of the base URL, percent-encoded; `host_header` the value of the host header.
     """
 
-    def __init__(self, base_url: str, *, connect_seconds: float, keep_seconds: float) -> None:
-        """`base_url`: http or https, without user, query or fragment. `keep_seconds`: longest idle time."""
+    def __init__(
+        self, base_url: str, *, connect_seconds: float, keep_seconds: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`base_url`: http or https, without user, query or fragment. `keep_seconds`: longest idle time.
+
+        `tls`: settings for https; None: the system's CAs, and no client certificate.
+        """
         parts = urlsplit(base_url)
         assert parts.hostname is not None, "checked by the config schema"
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._connect_seconds = connect_seconds
         self._keep_seconds = keep_seconds
         self._loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from breakeven.gateway.upstreams.connection import Connection
+from breakeven.gateway.upstreams.transports.interface import Received
 from breakeven.gateway.wire import content_encoding
 from breakeven.gateway.wire.sse import starts_events
 
@@ -34,8 +34,8 @@ class UpstreamResponse:
     provider calls the request, None where it does not say.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Received) -> None:
+        self._connection: Received | None = connection
         self.status = connection.status
         self.headers: dict[str, str] = {}
         self.request_id: str | None = None
@@ -102,7 +102,7 @@ class UpstreamResponse:
         """Read in push mode: call `sink` with each part as it arrives, until it returns False or the body ends.
 
         Returns at once if the body is compressed, or parts are buffered already; then and afterwards use `segment`.
-        See `Connection.read_into`.
+        See `Received.read_into`.
         """
         assert self._connection is not None, "the response is closed"
         if self._encoding is None:
@@ -120,7 +120,7 @@ class UpstreamResponse:
     def close(self, *, complete: bool = False) -> None:
         """Release the connection for reuse, or close it if the body was not read to its end. Safe to call again.
 
-        `complete`: the last event was read, and only the end of the body may be missing; see `Connection.release`.
+        `complete`: the last event was read, and only the end of the body may be missing; see `Received.release`.
         """
         if self._connection is not None:
             connection, self._connection = self._connection, None

@@ -10,22 +10,20 @@ from collections.abc import Iterator
 from breakeven.gateway.config.schema import Upstream as UpstreamConfig
 from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
-from breakeven.gateway.upstreams.connection import ConnectionLost
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.health import Health
-from breakeven.gateway.upstreams.pool import Pool, Unreachable
+from breakeven.gateway.upstreams.pool import Unreachable
 from breakeven.gateway.upstreams.reported import Reported, reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, LocalTokenizer, ServerTokenizer, Tokenizer
+from breakeven.gateway.upstreams.transports.choice import open_transport
+from breakeven.gateway.upstreams.transports.interface import TOKENIZE, Stale, Transport
 from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
 from breakeven.router.policy import Route
 
 _MODELS_BYTES = 1 << 20
-_TOKENIZE = "/tokenize"
 # It lists every token's number beside the count.
 _TOKENIZED_BYTES = 1 << 22
-# Below vLLM's keep-alive of 5 seconds: a POST on a connection that the server is just closing fails.
-_KEEP_ALIVE_SECONDS = 4.0
 
 
 class Upstream:
@@ -43,9 +41,10 @@ class Upstream:
         self.in_flight = 0
         self.reported: Reported | None = None
         self.tokenizer = self._tokenizer(config)
-        self._pool: Pool | None = None
-        self._heads: dict[tuple[str, str, str | None], bytes] = {}
-        self._key: str | None = None
+        # Names of the client headers that are passed to this upstream.
+        self.passed_headers = config.passed_headers()
+        self._transport: Transport | None = None
+        self._secrets: tuple[str, ...] = ()
 
     @property
     def available(self) -> bool:
@@ -53,25 +52,22 @@ class Upstream:
         return self.breaker.allows and self.in_flight < self.config.max_concurrency
 
     def without_secrets(self, text: str) -> str:
-        """The text with the upstream's key, URL and host replaced by "[removed]"."""
+        """The text with the upstream's key and other secrets, URL and host replaced by "[removed]"."""
         url = self.config.base_url
         host = url.partition("//")[2].partition("/")[0]
-        for secret in filter(None, (self.config.api_key(), url, host, host.rpartition(":")[0])):
+        for secret in filter(None, (*self.config.secrets(), url, host, host.rpartition(":")[0])):
             text = text.replace(secret, "[removed]")
         return text
 
     async def start(self) -> None:
-        """Create the connection pool, in the running event loop. `max_concurrency` is the only limit of connections."""
-        self._pool = Pool(
-            self.config.base_url,
-            connect_seconds=self.config.timeouts.connect_seconds,
-            keep_seconds=_KEEP_ALIVE_SECONDS,
-        )
+        """Create the transport, in the running event loop. Raises ConfigError for what it needs and cannot use."""
+        self._transport = open_transport(self.route.value, self.config, self.config.timeouts.connect_seconds)
+        self._secrets = tuple(self.config.secrets())
 
     async def aclose(self) -> None:
-        """Close the connection pool."""
-        if self._pool is not None:
-            self._pool.close()
+        """Close the transport's connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def post(
         self, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
@@ -82,6 +78,14 @@ class Upstream:
         """
         try:
             return await self._send("POST", path, headers, body, fresh=fresh)
+        except Stale:
+            raise StaleConnection(
+                502,
+                f"The {self.route} closed the connection.",
+                retryable=True,
+                down=False,
+                cause=Cause.STALE_CONNECTION,
+            ) from None
         except UPSTREAM_ERRORS:
             with translated_errors(self.route, deadline):
                 raise
@@ -138,7 +142,7 @@ class Upstream:
 
         Raises UpstreamFailure, OSError and ValueError.
         """
-        response = await self._send("POST", _TOKENIZE, {"content-type": "application/json"}, document, fresh=True)
+        response = await self._send("POST", TOKENIZE, {"content-type": "application/json"}, document, fresh=True)
         try:
             return response.status, await response.read(_TOKENIZED_BYTES)
         finally:
@@ -147,45 +151,12 @@ class Upstream:
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
     ) -> UpstreamResponse:
-        assert self._pool is not None, "start() was not called"
-        head = self._head(self._pool, method, path)
-        head += "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
-        head += b"content-length: %d\r\n\r\n" % len(body) if method == "POST" else b"\r\n"
-        connection = await self._pool.take(fresh=fresh)
-        try:
-            connection.send(head, body)
-            await connection.head()
-        except BaseException as error:
-            connection.close()
-            # Closed while it was idle, so the upstream has not processed the request.
-            if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
-                raise StaleConnection(
-                    502,
-                    f"The {self.route} closed the connection.",
-                    retryable=True,
-                    down=False,
-                    cause=Cause.STALE_CONNECTION,
-                ) from None
-            raise
-        response = UpstreamResponse(connection)
-        if self._key is not None and response.request_id is not None and self._key in response.request_id:
+        assert self._transport is not None, "start() was not called"
+        response = UpstreamResponse(await self._transport.send(method, path, headers, body, fresh=fresh))
+        told = response.request_id
+        if told is not None and any(secret in told for secret in self._secrets):
             response.request_id = None
         return response
-
-    def _head(self, pool: Pool, method: str, path: str) -> bytes:
-        """The request line and the headers common to all requests, encoded once per method, path and key."""
-        self._key = key = self.config.api_key()
-        head = self._heads.get((method, path, key))
-        if head is None:
-            base = pool.path.removesuffix("/v1") if path == _TOKENIZE else pool.path
-            lines = [f"{method} {base}{path} HTTP/1.1", "accept-encoding: identity", "user-agent: breakeven"]
-            if key is not None:
-                lines.append(f"authorization: Bearer {key}")
-            if any("\n" in line or "\r" in line for line in lines):
-                raise ValueError("line break in the key or the path")
-            head = "\r\n".join(lines).encode() + b"\r\nhost: " + pool.host_header + b"\r\n"
-            self._heads[(method, path, key)] = head
-        return head
 
 
 # What `translated_errors` handles. Callers enter it only after catching one of these: the context manager costs time.

@@ -28,6 +28,11 @@ HEADERS = (
 )
 SENT = (
     ("x-request-id", "1 to 128 of `A-Z a-z 0-9 _ . : -`: forwarded and returned; any other value is replaced."),
+    (
+        "any of pass_headers",
+        "Forwarded to that upstream; by default `idempotency-key`, `openai-beta`, `traceparent`, `tracestate`, and to "
+        "the student `baggage`, `x-session-id` and `x-data-parallel-rank` as well. All others are not forwarded.",
+    ),
     ("x-breakeven-fallback", "`false`: no fallback to the other upstream for this request."),
     ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
     ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),

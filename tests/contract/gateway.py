@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 STUDENT_KEY = "sk-student-canary-5f1c"
 TEACHER_KEY = "sk-teacher-canary-9d2e"
 TIMEOUTS = {"connect_seconds": 2.0, "first_event_seconds": 1.5, "idle_seconds": 1.0, "total_seconds": 4.0}
+# All tests of this folder run over either transport: BREAKEVEN_TEST_TRANSPORT=httpx2 pytest tests/contract
+_CHOSEN = os.environ.get("BREAKEVEN_TEST_TRANSPORT")
+TRANSPORT = {"transport": _CHOSEN} if _CHOSEN else {}
 NEVER_OPEN = {"consecutive_failures": 100_000, "failure_rate": 1.0, "window_requests": 100_000}
 
 
@@ -57,7 +60,7 @@ class Gateway:
         self.path = folder / "breakeven.yaml"
         self.log = folder / "gateway.log"
         prices = {"input": 10, "cached_input": 1, "output": 20}
-        common = {"timeouts": TIMEOUTS, "breaker": NEVER_OPEN}
+        common = {"timeouts": TIMEOUTS, "breaker": NEVER_OPEN, **TRANSPORT}
         self.config: dict[str, Any] = {
             "server": {"port": 0, "drain_seconds": 5},
             "student": {"base_url": student.url, "model": "small", "api_key_env": "T_STUDENT_KEY", **common},

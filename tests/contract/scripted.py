@@ -172,6 +172,7 @@ class ScriptedUpstream:
         # What /tokenize answers, and what it was asked.
         self.tokenizer: Callable[[Any], Sequence[Step]] | None = None
         self.tokenized: list[Received] = []
+        self.gets: list[Received] = []
         self.open_connections = 0
         self.accepted = 0
         self._scripts: deque[Sequence[Step]] = deque()
@@ -299,6 +300,7 @@ class ScriptedUpstream:
 
     def _steps(self, request: Received) -> Sequence[Step]:
         if request.method == "GET":
+            self.gets.append(request)
             owner = {} if self.owner is None else {"owned_by": self.owner}
             models = {"object": "list", "data": [{"id": self.model, "object": "model", **owner}]}
             return self._models or answer(models)

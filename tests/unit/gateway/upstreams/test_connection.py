@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -18,10 +19,15 @@ WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 class Server:
     """Sends the next of `answers` for each request, then does what `after` says."""
 
-    def __init__(self, *answers: bytes, close: bool = False) -> None:
+    def __init__(self, *answers: bytes, close: bool = False, size: int = 2) -> None:
+        """`size`: bytes of the body of a POST."""
         self.answers = list(answers)
         self.close = close
+        self.size = size
         self.connections = 0
+        # Requests as they came, and connections that the client has ended.
+        self.got: list[bytes] = []
+        self.ended = 0
         self.writers: list[asyncio.StreamWriter] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,9 +35,12 @@ class Server:
         self.writers.append(writer)
         while self.answers:
             try:
-                await reader.readuntil(b"\r\n\r\n{}")
-            except asyncio.IncompleteReadError:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(self.size if head.startswith(b"POST") else 0)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                self.ended += 1
                 break
+            self.got.append(head + body)
             writer.write(self.answers.pop(0))
             if self.close:
                 break
@@ -39,6 +48,10 @@ class Server:
             await writer.drain()
         if self.close:
             writer.close()
+        elif not self.answers:
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            self.ended += 1
 
 
 @asynccontextmanager
@@ -65,6 +78,12 @@ async def ask(pool: Pool) -> tuple[int, bytes, Connection]:
     while (part := await connection.read()) is not None:
         body += part
     return connection.status, body, connection
+
+
+async def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not check():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def until_lost(connection: Connection) -> None:

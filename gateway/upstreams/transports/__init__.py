@@ -1,0 +1,1 @@
+"""How requests get to an upstream: one small interface, and its two implementations."""
