@@ -77,12 +77,12 @@ class HostingChange(Section):
 
 
 class Student(Upstream):
-    tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
     # The student is one's own: a router before its replicas may see sessions, and choose the replica by them.
     pass_headers: list[str] = Field(
         [*PASSED, "baggage", "x-session-id", "x-data-parallel-rank"],
         description="Client headers that are passed to the student; all others are not. Replaces the default.",
     )
+    tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
     context_window: int | None = Field(
         None,
         ge=1,

@@ -37,9 +37,6 @@ ADVICE: dict[Cause, Advice] = {
         "no connection within timeouts.connect_seconds",
         "look for a firewall that drops packets or an overloaded server; a server far away needs a longer timeout",
     ),
-    Cause.PROXY: Advice(
-        "the proxy on the way to it refuses to connect", "look at the proxy's rules, and its user and password"
-    ),
     Cause.TLS_UNTRUSTED: Advice(
         "its certificate is signed by nobody whom this machine trusts",
         "name the file of its certificate authority in ca_file, or add it to the system's store, and restart",
@@ -54,7 +51,10 @@ ADVICE: dict[Cause, Advice] = {
     Cause.TLS: Advice(
         "no TLS connection could be agreed on",
         "if the server speaks plain HTTP, write http:// in base_url; else look at the TLS versions that it allows, and "
-        "whether it asks for a client certificate",
+        "whether it asks for a client certificate (client_cert)",
+    ),
+    Cause.PROXY: Advice(
+        "the proxy before it refused to connect", "check the proxy's rules, and the user and password in its URL"
     ),
     Cause.FIRST_EVENT_TIMEOUT: Advice(
         "a stream did not begin within timeouts.first_event_seconds",

@@ -78,14 +78,6 @@ class Upstream:
         """
         try:
             return await self._send("POST", path, headers, body, fresh=fresh)
-        except Stale:
-            raise StaleConnection(
-                502,
-                f"The {self.route} closed the connection.",
-                retryable=True,
-                down=False,
-                cause=Cause.STALE_CONNECTION,
-            ) from None
         except UPSTREAM_ERRORS:
             with translated_errors(self.route, deadline):
                 raise
@@ -151,10 +143,19 @@ class Upstream:
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool = False
     ) -> UpstreamResponse:
+        """Raises StaleConnection, and UPSTREAM_ERRORS."""
         assert self._transport is not None, "start() was not called"
-        response = UpstreamResponse(await self._transport.send(method, path, headers, body, fresh=fresh))
-        told = response.request_id
-        if told is not None and any(secret in told for secret in self._secrets):
+        try:
+            response = UpstreamResponse(await self._transport.send(method, path, headers, body, fresh=fresh))
+        except Stale:
+            raise StaleConnection(
+                502,
+                f"The {self.route} closed the connection.",
+                retryable=True,
+                down=False,
+                cause=Cause.STALE_CONNECTION,
+            ) from None
+        if response.request_id is not None and any(secret in response.request_id for secret in self._secrets):
             response.request_id = None
         return response
 

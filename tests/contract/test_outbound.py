@@ -132,7 +132,7 @@ def test_the_models_of_the_student_are_asked_for_with_them(tmp_path: Path) -> No
         gateway = azure(tmp_path, student, teacher)
         try:
             gateway.start()
-            (got,) = eventually(lambda: student.gets)
+            got = eventually(lambda: student.gets)[0]
             assert got.path == f"/openai/deployments/small%20one/models{QUERY}"
             assert (got.headers["api-key"], got.headers["x-gate"]) == (STUDENT_KEY, GATE)
         finally:

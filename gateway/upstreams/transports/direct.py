@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.errors import Cause
 from breakeven.gateway.upstreams.connection import Connection, ConnectionLost
 from breakeven.gateway.upstreams.pool import Pool
 from breakeven.gateway.upstreams.transports.interface import Origin, Stale, target
@@ -35,7 +34,7 @@ class DirectTransport:
             connection.close()
             # Closed while it was idle, so the upstream has not processed the request.
             if connection.used and not fresh and not connection.answered and isinstance(error, ConnectionLost):
-                raise Stale("the connection was closed", Cause.STALE_CONNECTION, "") from None
+                raise Stale() from None
             raise
         return connection
 
@@ -45,8 +44,7 @@ class DirectTransport:
 
     def _first_lines(self, method: str, path: str) -> bytes:
         """The request line and the headers common to all requests, encoded once per method and path."""
-        query = f"?{self._origin.query}" if self._origin.query else ""
-        lines = [f"{method} {target(self._pool.path, path)}{query} HTTP/1.1"]
+        lines = [f"{method} {target(self._pool.path, path, self._origin.query)} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self._origin.headers.items()]
         if any("\n" in line or "\r" in line for line in lines):
             raise ValueError("line break in a header or the path")

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpcore2
 
-from breakeven.gateway.errors import Cause
+from breakeven.gateway.errors import BreakevenError, Cause
 from breakeven.gateway.upstreams.causes import connect_cause, lost_cause
 from breakeven.gateway.upstreams.connection import MAX_HEAD_BYTES, ConnectionLost, Headers
 from breakeven.gateway.upstreams.pool import Unreachable
@@ -47,7 +48,6 @@ class Httpx2Transport:
         self._origin = origin
         self._scheme, self._host, self._port = parts.scheme, _ascii(parts.hostname), parts.port
         self._path = quote(parts.path, safe="/%:=&~+!$,;'@()*")
-        self._query = f"?{origin.query}" if origin.query else ""
         common = [(name.encode(), value.encode()) for name, value in origin.headers.items()]
         self._common: Headers = [*common, (b"host", _ascii(parts.netloc))]
         self._network = Backend()
@@ -61,8 +61,8 @@ class Httpx2Transport:
         lines = [*self._common, *((name.encode(), value.encode("latin-1")) for name, value in headers.items())]
         if method == "POST":
             lines.append((b"content-length", b"%d" % len(body)))
-        whole = f"{target(self._path, path)}{self._query}".encode()
-        url = httpcore2.URL(scheme=self._scheme, host=self._host, port=self._port, target=whole)
+        line = target(self._path, path, self._origin.query)
+        url = httpcore2.URL(scheme=self._scheme, host=self._host, port=self._port, target=line)
         request = httpcore2.Request(method, url, headers=lines, content=body)
         pool = self._fresh_pool if fresh else self._pool
         progress = Progress()
@@ -75,7 +75,7 @@ class Httpx2Transport:
                 self._report(error)
                 raise Unreachable(*_connect_cause(error)) from None
             if not (progress.opened or progress.answered):
-                raise Stale("the connection was closed", Cause.STALE_CONNECTION, "") from None
+                raise Stale from None
             raise _lost(error) from None
         return self._checked(_Response(raw, self._in_background), progress)
 
@@ -106,7 +106,7 @@ class Httpx2Transport:
             fault = ConnectionLost("unsolicited response", Cause.PROTOCOL, "")
         elif response.status == _PROXY_AUTHENTICATION and self._origin.proxy is not None:
             self._report(httpcore2.ProxyError(str(_PROXY_AUTHENTICATION)))
-            fault = Unreachable(Cause.PROXY, str(_PROXY_AUTHENTICATION))
+            fault = Unreachable(Cause.PROXY, f"status {_PROXY_AUTHENTICATION}")
         if fault is None:
             return response
         response.abandon()
@@ -184,32 +184,39 @@ class _Response:
 
 
 def _connect_cause(error: Exception) -> tuple[Cause, str]:
-    """The cause of an error of the pool while a connection was opened, and what was said; that may name the host."""
+    """The cause of an error while a connection was opened."""
     if isinstance(error, httpcore2.ProxyError):
-        return Cause.PROXY, str(error)
-    if isinstance(error, httpcore2.TimeoutException):
-        return Cause.CONNECT_TIMEOUT, ""
-    return connect_cause(_origin_of(error))
+        return Cause.PROXY, f"status {str(error)[:3]}"
+    root = _root(error)
+    if isinstance(root, httpcore2.ProtocolError):
+        return Cause.PROTOCOL, "of the proxy"
+    return connect_cause(root)
 
 
 def _lost(error: Exception) -> ConnectionLost:
-    """The loss of a connection on which a request was sent."""
-    if isinstance(error, httpcore2.ProtocolError):
-        # The pool says so too where the connection was closed in the middle of a response.
-        cause = Cause.CLOSED if "disconnected" in str(error) or "peer closed" in str(error) else Cause.PROTOCOL
-        return ConnectionLost(type(error).__name__, cause, "")
-    origin = _origin_of(error)
-    return ConnectionLost(type(error).__name__, *lost_cause(origin if isinstance(origin, OSError) else None))
+    """The error for a connection that was lost after the request was sent."""
+    root = _root(error)
+    if isinstance(root, ssl.SSLError | ConnectionError):
+        return ConnectionLost("the connection was closed", *lost_cause(root))
+    text = str(root)
+    if isinstance(root, httpcore2.RemoteProtocolError) and not ("disconnected" in text or "peer closed" in text):
+        return ConnectionLost("the response is not HTTP", Cause.PROTOCOL, "")
+    return ConnectionLost("the connection was closed", Cause.CLOSED, "")
 
 
-def _origin_of(error: Exception) -> Exception:
-    """The error of the system or of TLS behind one of the pool, which wraps it."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError | UnicodeError):
-            return found
-        found = found.__cause__ or found.__context__
-    return error
+def _root(error: Exception) -> Exception:
+    """The error of the system below those that libraries raised for it, of a group's the first; else `error`."""
+    found, below = error, error
+    while not isinstance(below, BreakevenError | ConnectionLost | ssl.SSLError):
+        # The pool raises with `from None`, which leaves only the context; that ends with an error of ours if the
+        # request is a retry.
+        inner = below.exceptions[0] if isinstance(below, ExceptionGroup) else below.__cause__ or below.__context__
+        if not isinstance(inner, Exception):
+            break
+        below = inner
+        if isinstance(below, OSError) and not isinstance(below, ConnectionLost):
+            found = below
+    return found
 
 
 def _proxy(origin: Origin) -> httpcore2.Proxy | None:

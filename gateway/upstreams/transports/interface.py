@@ -13,19 +13,18 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from breakeven.gateway.config.proxies import Proxy
+from breakeven.gateway.errors import Cause
 from breakeven.gateway.upstreams.connection import ConnectionLost, Headers
 
-# vLLM's own path, which is beside /v1 and not below it.
+# The path of vLLM's tokenizer, which is beside /v1.
 TOKENIZE = "/tokenize"
-
-
-def target(base: str, path: str) -> str:
-    """The path of a request: below the path of the base URL, or beside it for TOKENIZE."""
-    return (base.removesuffix("/v1") if path == TOKENIZE else base) + path
 
 
 class Stale(ConnectionLost):
     """A reused connection was closed before any byte of a response: the upstream has not processed the request."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was closed", Cause.STALE_CONNECTION, "")
 
 
 class Origin(NamedTuple):
@@ -44,6 +43,12 @@ class Origin(NamedTuple):
     tls: ssl.SSLContext | None
     proxy: Proxy | None
     proxy_tls: ssl.SSLContext | None
+
+
+def target(base_path: str, path: str, query: str) -> str:
+    """Path and query of a request: below the path of the base URL, TOKENIZE beside its /v1."""
+    base = base_path.removesuffix("/v1") if path == TOKENIZE else base_path
+    return f"{base}{path}?{query}" if query else f"{base}{path}"
 
 
 class Received(Protocol):
@@ -71,8 +76,8 @@ class Transport(Protocol):
     """Sends requests to one upstream. Created in the running event loop."""
 
     async def send(self, method: str, path: str, headers: dict[str, str], body: bytes, *, fresh: bool) -> Received:
-        """Send a request to a path below the base URL, with these headers and the origin's, and wait for the head of
-        the response, of whatever status.
+        """Send a request to a path below the base URL, or to TOKENIZE, with these headers and the origin's, and wait
+        for the head of the response, of whatever status.
 
         `fresh`: on a new connection. A POST has a body, of any length; a GET none. Raises Unreachable, ConnectionLost,
         Stale unless `fresh`, and ValueError for a header that cannot be sent.

@@ -71,6 +71,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._stream = stream
         self._backend = backend
         self._progress: Progress | None = None
+        self._head = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._stream.read(max_bytes, timeout)
@@ -86,7 +87,12 @@ class _Stream(httpcore2.AsyncNetworkStream):
             if progress.sending is not None:
                 progress.sending()
                 progress.sending = None
-        await self._stream.write(buffer, timeout)
+        # The head and the body of a POST, which the pool writes one after the other, go out in one segment.
+        if buffer.startswith(b"POST ") and not self._head:
+            self._head = buffer
+            return
+        head, self._head = self._head, b""
+        await self._stream.write(head + buffer if head else buffer, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
