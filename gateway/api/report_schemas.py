@@ -110,7 +110,10 @@ class WorkloadShare(MoneyShare):
 class KeyShare(MoneyShare):
     """One client key."""
 
-    key: str = Field(description="Its name; (none): without a key; (other): all others together.")
+    key: str = Field(
+        description="Its name; (none): without a key; (shadow): the teacher's answers for "
+        "comparison; (other): all others together."
+    )
 
 
 class HostingObserved(Schema):

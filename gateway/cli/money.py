@@ -16,7 +16,9 @@ Since = Annotated[str | None, typer.Option(help="Start of the period, such as 20
 Until = Annotated[str | None, typer.Option(help="End of the period, exclusive; default: now.")]
 GroupBy = Annotated[
     str,
-    typer.Option(help="Comma-separated keys to group by: day, hour, route, upstream, key, reason, endpoint, pinned."),
+    typer.Option(
+        help="Comma-separated keys to group by: day, hour, route, upstream, key, workload, reason, endpoint, pinned."
+    ),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the groups as CSV; grouped by day unless --by is given.")]
 Chart = Annotated[bool, typer.Option("--chart", help="Draw savings and investment over time in the terminal.")]

@@ -56,6 +56,11 @@ class Auth(Section):
         names = [key.name for key in value]
         if len(set(names)) != len(names):
             raise ValueError("two keys have the same name")
+        hashes: dict[str, str] = {}
+        for key in value:
+            other = hashes.setdefault(key.sha256, key.name)
+            if other != key.name:
+                raise ValueError(f"{other} and {key.name} have the same sha256, so one would get the other's limits")
         return value
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from breakeven.gateway.economics.baseline import Estimate, Ratios
 from breakeven.gateway.economics.totals import Sum, traffic_of
-from breakeven.router.policy import Route
+from breakeven.router.policy import Reason, Route
 
 # Metrics and tables stay bounded: the largest are listed, and all others together. Names of keys have no parentheses.
 MOST = 50
-OTHER, NONE = "(other)", "(none)"
+OTHER, NONE, SHADOW = "(other)", "(none)", "(shadow)"
 
 
 class Share(NamedTuple):
@@ -35,8 +35,8 @@ def shares(
 ) -> tuple[Share, ...]:
     """The shares by `name`, which is `workload` or `key`, the largest baseline first.
 
-    `groups` are the ledger's sums grouped `by` these names, with `upstream`, `pinned` and STRATA among them; `hosting`
-    is to be divided, in picodollars.
+    `groups` are the ledger's sums grouped `by` these names, `upstream`, `pinned`, `reason` and STRATA among them;
+    `hosting` is to be divided, in picodollars.
     """
     parts = _parts(groups, by, name)
     weights = _weights(parts, by)
@@ -64,12 +64,16 @@ def shares(
 
 
 def _parts(groups: Sequence[Sum], by: Sequence[str], name: str) -> dict[str, list[Sum]]:
-    """The routed sums of each label; those with the largest baselines first, all above MOST in one, the last."""
-    at, pinned = by.index(name), by.index("pinned")
+    """The routed sums of each label; those with the largest baselines first, all above MOST in one, the last.
+
+    The teacher's answers for comparison belong to a workload, and to no client key.
+    """
+    at, pinned, reason = by.index(name), by.index("pinned"), by.index("reason")
     parts: dict[str, list[Sum]] = {}
     for one in groups:
         if not one.group[pinned]:
-            parts.setdefault(str(one.group[at]) or NONE, []).append(one)
+            of_shadow = name == "key" and one.group[reason] == Reason.SHADOW
+            parts.setdefault(SHADOW if of_shadow else str(one.group[at]) or NONE, []).append(one)
     order = sorted(parts, key=lambda label: (-sum(one.baseline for one in parts[label]), label))
     found = {label: parts[label] for label in order[:MOST]}
     rest = [one for label in order[MOST:] for one in parts[label]]

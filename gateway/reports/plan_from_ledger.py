@@ -55,7 +55,8 @@ class Source(NamedTuple):
             within = f"; it is paid back within {YEAR} months from {_percent(soon)}" if soon is not None else ""
             yield f"A student pays from {_percent(least)} of the tokens on{within}."
         yield from self._common(a)
-        thousand = 1000 * _example_cost(self.monthly, a)
+        total = self.monthly.total
+        thousand = dataset_cost(1000, total.input, total.output, a.teacher) // max(1, total.requests)
         yield (
             f"Training examples: the teacher's answers to 1,000 more prompts like these cost {dollars(thousand)}; "
             "--examples adds the cost of as many as you say."

@@ -10,7 +10,7 @@ from breakeven.gateway.accounting.money import dollars
 from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.hosting import ENOUGH_OBSERVED, Observed
 from breakeven.gateway.economics.projection import MIN_DAYS
-from breakeven.gateway.economics.shares import Share
+from breakeven.gateway.economics.shares import SHADOW, Share
 from breakeven.gateway.economics.statement import Statement
 from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Investment
@@ -40,7 +40,7 @@ def lines(report: Report) -> Iterator[Table | str]:
             "these are like the traffic."
         )
     for name, found in (("workload", statement.by_workload), ("key", statement.by_key)):
-        if len(found) > 1:
+        if sum(one.name != SHADOW for one in found) > 1:
             yield render_shares(name, found)
     yield from describe_investments(report.investments)
     if report.has_student or statement.investment > 0:
@@ -172,6 +172,10 @@ def _money(statement: Statement) -> list[tuple[str, str]]:
         *_observed(statement.observed),
         ("savings", _estimate(statement.savings, statement.savings_upper_bound, needed)),
     ]
+    missing = sum(total.usage_missing for total in statement.upstreams.values())
+    if missing:
+        unreported = dollars(sum(total.cost_estimated for total in statement.upstreams.values()))
+        rows.append((f"not reported in {missing:,} answers, estimated, in no other figure", unreported))
     if statement.pinned_spend:
         rows.append(("pinned teacher spend, not included", dollars(statement.pinned_spend)))
     if statement.student_per_million is not None:

@@ -42,6 +42,8 @@ class HostingObserver:
         self._last: tuple[int, Sample] | None = None
         self._spans: list[Span] = []
         self._fault: str | None = None
+        # Whether any replica has answered; before, one that refuses may be a wrong address.
+        self._found = False
 
     async def run(self, settings: Callable[[], HostingObserved | None]) -> None:
         """Observe until cancelled. `settings` gives those in force now."""
@@ -50,7 +52,7 @@ class HostingObserver:
             while True:
                 begun, current = loop.time(), settings()
                 if current != self._settings:
-                    self._settings, self._last, self._fault = current, None, None
+                    self._settings, self._last, self._fault, self._found = current, None, None, False
                 if current is None:
                     self._unlock()
                 elif self._locked():
@@ -67,6 +69,12 @@ class HostingObserver:
         last, self._last = self._last, None
         try:
             seen = await sample(settings, patience)
+            self._found = self._found or seen.replicas > 0
+            if settings.vllm_metrics and not self._found:
+                raise NotObserved(
+                    "student.hosting_observed.vllm_metrics: no replica has answered since the start, only refused; "
+                    "check host and port, which count as none running once one has answered"
+                )
         except NotObserved as error:
             if str(error) != self._fault:
                 _log.warning("the student's replicas are not observed: %s", error)

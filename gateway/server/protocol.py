@@ -214,6 +214,9 @@ class RelayProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_bytes = 0
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to log: a WebSocket is answered with 426."""
+
     def _start_read_timer(self) -> None:
         self._read_timer = self.loop.call_later(self.app.read_seconds, self._on_read_timeout)
 

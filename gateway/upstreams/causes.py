@@ -54,7 +54,9 @@ ADVICE: dict[Cause, Advice] = {
         "whether it asks for a client certificate (client_cert)",
     ),
     Cause.PROXY: Advice(
-        "the proxy before it refused to connect", "check the proxy's rules, and the user and password in its URL"
+        "the proxy before it cannot be reached, or refused to connect",
+        "correct proxy, or the environment variable that gives it; check the proxy's rules, and the user and password "
+        "in its URL",
     ),
     Cause.FIRST_EVENT_TIMEOUT: Advice(
         "a stream did not begin within timeouts.first_event_seconds",

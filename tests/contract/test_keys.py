@@ -49,6 +49,13 @@ def test_a_right_key_is_let_in_and_is_in_the_record(gateway: Gateway) -> None:
         assert gateway.get("/v1/models", {name: "secret-free"}).status == 200
 
 
+def test_two_keys_with_one_hash_are_refused(tmp_path: Path) -> None:
+    twice = [key("free"), {**key("free"), "name": "other", "tokens_per_minute": 1}]
+    with pytest.raises(AssertionError, match="did not start"), running(tmp_path, {"auth": {"keys": twice}}):
+        pass
+    assert "free and other have the same sha256" in (tmp_path / "gateway.log").read_text()
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -161,6 +161,15 @@ def test_a_proxy_that_refuses_a_tunnel_is_a_failure_with_fallback(secure: Way) -
     assert response.headers["x-breakeven-route"] == "student"
 
 
+@pytest.mark.parametrize("base", [HTTP, HTTPS], ids=["http", "https"])
+def test_a_proxy_that_is_not_there_is_the_cause(secure: Way, base: dict[str, Any]) -> None:
+    gateway = secure.gateway({**base, "proxy": "http://127.0.0.1:9"})
+    response = gateway.post(chat(model="teacher"))
+    assert (response.status, response.error["code"]) == (502, "upstream_unreachable")
+    assert gateway.metric("upstream_failures_total", upstream="teacher", cause="proxy") >= 1
+    assert "127.0.0.1:9 (from " in gateway.log.read_text()
+
+
 @pytest.mark.parametrize("hang", ["proxy", "tls"])
 def test_a_proxy_or_tls_that_does_not_answer_is_cut_at_the_connect_timeout(
     plain: Way, stack: contextlib.ExitStack, hang: str

@@ -94,7 +94,7 @@ def check(found: dict[str, Any], samples: dict[str, float]) -> None:
     expected = {"search": 60 * (100 + 600), "support": 60 * (100 + 3000)}
     shares = {one["workload"]: one for one in found["by_workload"]}
     assert {name: round(float(shares[name]["baseline_usd"]) * 1e6) for name in expected} == expected
-    assert {one["key"] for one in found["by_key"]} == {"team-a", "team-b", "(none)"}
+    assert {one["key"] for one in found["by_key"]} == {"team-a", "team-b", "(shadow)"}
     for parts in (found["by_workload"], found["by_key"]):
         for name in ("baseline_usd", "savings_usd", "teacher_spend_usd", "hosting_usd"):
             assert sum(float(one[name]) for one in parts) == pytest.approx(float(found[name]), abs=1e-9)

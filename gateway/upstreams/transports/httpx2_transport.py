@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpcore2
 
+from breakeven.gateway.config.proxies import Proxy
 from breakeven.gateway.errors import BreakevenError, Cause
 from breakeven.gateway.upstreams.causes import connect_cause, lost_cause
 from breakeven.gateway.upstreams.connection import MAX_HEAD_BYTES, ConnectionLost, Headers
@@ -26,6 +27,7 @@ from breakeven.gateway.upstreams.transports.interface import Origin, Stale, targ
 from breakeven.gateway.upstreams.transports.network import Backend, Progress
 
 _LINGER_SECONDS = 0.5
+_OF_THE_NETWORK = frozenset({Cause.REFUSED, Cause.DNS, Cause.UNREACHABLE, Cause.CONNECT_TIMEOUT})
 # Of a proxy that wants a user and a password.
 _PROXY_AUTHENTICATION = 407
 _POOL_ERRORS = (
@@ -73,7 +75,7 @@ class Httpx2Transport:
         except _POOL_ERRORS as error:
             if not progress.sent:
                 self._report(error)
-                raise Unreachable(*_connect_cause(error)) from None
+                raise Unreachable(*_connect_cause(error, self._origin.proxy)) from None
             if not (progress.opened or progress.answered):
                 raise Stale from None
             raise _lost(error) from None
@@ -183,14 +185,17 @@ class _Response:
             await self._raw.aclose()
 
 
-def _connect_cause(error: Exception) -> tuple[Cause, str]:
-    """The cause of an error while a connection was opened."""
+def _connect_cause(error: Exception, proxy: Proxy | None) -> tuple[Cause, str]:
+    """The cause of an error while a connection was opened: with a proxy that is the connection to it."""
     if isinstance(error, httpcore2.ProxyError):
         return Cause.PROXY, f"status {str(error)[:3]}"
     root = _root(error)
     if isinstance(root, httpcore2.ProtocolError):
         return Cause.PROTOCOL, "of the proxy"
-    return connect_cause(root)
+    cause, detail = connect_cause(root)
+    if proxy is not None and cause in _OF_THE_NETWORK:
+        return Cause.PROXY, f"{proxy.address} (from {proxy.given_by}): {cause}"
+    return cause, detail
 
 
 def _lost(error: Exception) -> ConnectionLost:

@@ -58,7 +58,7 @@ function fact([name, value, note, sign]) {
 
 // A table of savings by workload or by client key; none where there is only one.
 function shares(name, parts) {
-  if (parts.length < 2) return [];
+  if (parts.filter((part) => part[name] !== "(shadow)").length < 2) return [];
   const table = document.createElement("table");
   table.createCaption().textContent = `Savings by ${name}`;
   const head = table.createTHead().insertRow();

@@ -203,7 +203,7 @@ def test_the_parts_by_workload_key_and_any_group_add_up_to_the_statement(filled:
         assert sum(one.value for one in savings) == pytest.approx(statement.savings.value, abs=10)
         assert all(one.low <= one.value <= one.high for one in savings)
     assert [one.name for one in statement.by_workload] == ["default", "support"]
-    assert {one.name for one in statement.by_key} == {"team-a", "team-b", "(none)"}
+    assert {one.name for one in statement.by_key} == {"team-a", "team-b", "(none)", "(shadow)"}
     for by in (["day"], ["reason", "key"], ["workload"], ["endpoint", "workload", "key"]):
         found = [one.baseline.value for one in grouped(filled, by, 40 * HOUR, None, None) if one.baseline is not None]
         assert sum(found) == pytest.approx(statement.baseline.value, abs=20)

@@ -64,6 +64,21 @@ def test_samples_wait_for_a_ledger_that_cannot_be_written(
     assert observed == span == replicas >= 2_500_000
 
 
+def test_what_only_ever_refused_may_be_a_wrong_port(
+    ledger: Ledger, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a typing error would make hosting free."""
+
+    async def main() -> None:
+        async with observing(ledger, path.parent, "http://127.0.0.1:9/metrics"):
+            await asyncio.sleep(2.3)
+
+    asyncio.run(main())
+    assert sql(path, "SELECT count(*) FROM hosting_observed") == [(0,)]
+    said = [one.getMessage() for one in caplog.records if "no replica has answered since the start" in one.getMessage()]
+    assert len(said) == 1
+
+
 def test_one_observer_of_a_machine_takes_over_from_another(ledger: Ledger, path: Path) -> None:
     async def main(one: MetricsServer, two: MetricsServer) -> None:
         async with contextlib.AsyncExitStack() as others:
