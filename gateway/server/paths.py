@@ -53,7 +53,8 @@ class ClientPaths:
             path = path.removeprefix(b"/openai")
         elif path in self._relayed:
             path = b"/v1" + path
-        return (None if path == raw else path), deployment
+        # Pages and the paths for operators have one spelling.
+        return (path if path != raw and path.startswith(b"/v1/") else None), deployment
 
 
 def _wants_websocket(scope: Scope) -> bool:
