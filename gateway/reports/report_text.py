@@ -23,7 +23,7 @@ from breakeven.router.policy import Route
 def lines(report: Report) -> Iterator[Table | str]:
     """All tables and sentences of the report, in the order in which they are printed."""
     statement = report.books.statement
-    yield from render(statement)
+    yield from render(statement, has_student=report.has_student)
     if not report.has_student:
         yield (
             "Only a teacher is configured: it answers everything, and nothing is saved. `breakeven plan --from-ledger` "
@@ -54,13 +54,17 @@ def lines(report: Report) -> Iterator[Table | str]:
         yield render_groups(report.by, report.groups)
 
 
-def render(statement: Statement) -> list[Table]:
-    """Two tables: requests, tokens and spend by upstream; baseline, hosting, savings and payback."""
+def render(statement: Statement, *, has_student: bool = True) -> list[Table]:
+    """Two tables: requests, tokens and spend by upstream; baseline, hosting, savings and payback. Without a student
+    what it did is left out where that is nothing.
+    """
     traffic = Table(title=f"{moment(statement.since)} to {moment(statement.until)}", title_justify="left")
     traffic.add_column("upstream")
     for name in ("requests", "attempts", "input", "cached input", "cache write", "output", "spend"):
         traffic.add_column(name, justify="right")
     for route, total in statement.upstreams.items():
+        if route is Route.STUDENT and not (has_student or total.attempts):
+            continue
         traffic.add_row(
             str(route),
             *(f"{n:,}" for n in (total.requests, total.attempts)),
@@ -70,7 +74,7 @@ def render(statement: Statement) -> list[Table]:
     money = Table(show_header=False, title="Money", title_justify="left")
     money.add_column()
     money.add_column(justify="right")
-    for name, value in _money(statement):
+    for name, value in _money(statement, has_student=has_student):
         money.add_row(name, value)
     return [traffic, money]
 
@@ -161,7 +165,7 @@ def describe_quality(books: Books) -> list[str]:
     return found
 
 
-def _money(statement: Statement) -> list[tuple[str, str]]:
+def _money(statement: Statement, *, has_student: bool) -> list[tuple[str, str]]:
     traffic = statement.traffic
     # Where the student answered nothing there is nothing to estimate.
     needed = statement.pairs_needed if traffic.student else 0
@@ -169,7 +173,7 @@ def _money(statement: Statement) -> list[tuple[str, str]]:
         ("baseline: all sent to the teacher", _estimate(statement.baseline, traffic.upper_bound, needed)),
         ("teacher spend", dollars(statement.routed_spend)),
         ("hosting accrued", dollars(statement.hosting)),
-        *_observed(statement.observed),
+        *(_observed(statement.observed) if has_student else ()),
         ("savings", _estimate(statement.savings, statement.savings_upper_bound, needed)),
     ]
     missing = sum(total.usage_missing for total in statement.upstreams.values())

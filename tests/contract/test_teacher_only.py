@@ -111,6 +111,8 @@ def test_nothing_is_saved_and_the_report_says_what_to_do(gateway: Gateway) -> No
     assert "Only a teacher is configured" in said.stdout
     assert "plan --from-ledger" in said.stdout
     assert "shadow" not in said.stdout
+    assert "hosting_observed" not in said.stdout
+    assert "billed hourly" not in said.stdout
 
 
 def test_a_student_can_be_added_and_taken_away_while_it_runs(tmp_path: Path) -> None:
