@@ -1,4 +1,4 @@
-"""Savings by workload and by client key: the parts add up to the savings of all routed traffic, to the picodollar."""
+"""Savings by workload and by client key: the parts add up to the savings of all routed traffic, but for rounding."""
 
 from __future__ import annotations
 
