@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from breakeven.gateway.config.types import Section
+from breakeven.gateway.config.types import Section, http_url
 
 
 class HostingObserved(Section):
@@ -52,11 +52,12 @@ class HostingObserved(Section):
     def _prometheus_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value) or not _valid_port(value):
+        url = http_url(value)
+        if not _valid_port(url):
             raise ValueError("must be an http:// or https:// URL without user, query or fragment")
-        if value.rstrip("/").endswith("/api/v1/query"):
+        if url.endswith("/api/v1/query"):
             raise ValueError("must be the base URL, without /api/v1/query")
-        return value.rstrip("/")
+        return url
 
     @field_validator("replicas_query", "busy_query")
     @classmethod

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from breakeven.gateway.config.types import Section
+from breakeven.gateway.config.types import Section, http_url
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -102,12 +102,7 @@ class Outbound(Section):
         "auto", description="HTTP client: `auto` takes `httpx2` where there is a proxy, else `direct`, which is faster."
     )
 
-    @field_validator("base_url")
-    @classmethod
-    def _http_url(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an http:// or https:// URL without user, query or fragment")
-        return value.rstrip("/")
+    _is_http = field_validator("base_url")(http_url)
 
     @field_validator("api_key_env")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -28,6 +29,16 @@ def _with_a_zone(value: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
+
+
+_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
+def http_url(value: str) -> str:
+    """The URL without slashes at its end. Raises ValueError for another scheme, a user, a query or a fragment."""
+    if not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+    return value.rstrip("/")
 
 
 def chronological(value: list[Any]) -> list[Any]:

@@ -55,8 +55,7 @@ class Source(NamedTuple):
             within = f"; it is paid back within {YEAR} months from {_percent(soon)}" if soon is not None else ""
             yield f"A student pays from {_percent(least)} of the tokens on{within}."
         yield from self._common(a)
-        total = self.monthly.total
-        thousand = dataset_cost(1000, total.input, total.output, a.teacher) // max(1, total.requests)
+        thousand = _examples_cost(self.monthly, a, 1000)
         yield (
             f"Training examples: the teacher's answers to 1,000 more prompts like these cost {dollars(thousand)}; "
             "--examples adds the cost of as many as you say."
@@ -179,7 +178,7 @@ def to_dict(source: Source, a: Assumptions) -> dict[str, Any]:
                 for name, share in (("near_copies", seen.near_copies), ("alike", seen.alike))
             },
         },
-        "example_usd": exact(_example_cost(monthly, a)),
+        "example_usd": exact(_examples_cost(monthly, a, 1)),
     }
 
 
@@ -193,10 +192,10 @@ def _mean(total: Tokens) -> Tokens:
     return Tokens(*(-(-count // max(1, total.requests)) for count in total))
 
 
-def _example_cost(monthly: Monthly, a: Assumptions) -> int:
-    """Picodollars of the teacher's answer to one more prompt of this traffic."""
-    each = _mean(monthly.total)
-    return dataset_cost(1, each.input, each.output, a.teacher)
+def _examples_cost(monthly: Monthly, a: Assumptions, count: int) -> int:
+    """Picodollars of the teacher's answers to so many more prompts of this traffic."""
+    total = monthly.total
+    return dataset_cost(count, total.input, total.output, a.teacher) // max(1, total.requests)
 
 
 def _percent(share: Fraction) -> str:

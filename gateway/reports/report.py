@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from breakeven.gateway.economics.totals import COUNTS, Sum
 from breakeven.gateway.ledger import Investment
 from breakeven.gateway.ledger.reported import Reported
 from breakeven.gateway.ledger.statements import Books, Group
+from breakeven.gateway.wire import moments
 from breakeven.router.statistics import Interval
 
 _LAST_SECOND = 253_402_300_799
@@ -240,5 +240,4 @@ def investments_to_rows(invested: Sequence[Investment]) -> list[dict[str, str]]:
 
 def moment(microseconds: int) -> str:
     """Microseconds since the epoch as ISO 8601 in UTC, to the second; what is later than the year 9999 is its end."""
-    seconds = min(microseconds // 1_000_000, _LAST_SECOND)
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moments.moment(min(microseconds // 1_000_000, _LAST_SECOND))

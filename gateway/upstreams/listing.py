@@ -11,6 +11,7 @@ from breakeven.gateway.upstreams.causes import OF_THE_REQUEST
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
 from breakeven.gateway.upstreams.health import Failure
+from breakeven.gateway.upstreams.reported import reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
 
@@ -34,8 +35,7 @@ class Listing(NamedTuple):
 
     def window(self, model: str) -> int | None:
         """The model's context window in tokens; None where the list does not say. vLLM does."""
-        found = (self.models or {}).get(model, {}).get("max_model_len")
-        return found if isinstance(found, int) and found > 0 else None
+        return reported((self.models or {}).get(model, {})).context_window
 
 
 async def list_models(upstream: Upstream, seconds: float) -> Listing:
