@@ -7,11 +7,8 @@ import json
 import random
 from pathlib import Path
 
-import pytest
-
 from breakeven.gateway.reports.resemblance import LEAST_PROMPTS, resemblance
 
-SHARED = Path(__file__).parents[5] / "shared" / "data"
 QUESTIONS = (
     "Where is my parcel {n}?", "Please cancel order {n} and refund me.", "How do I reset the password of account {n}?",
     "Which train leaves for Ghent after {n} o'clock?", "Translate contract {n} into Dutch.",
@@ -60,10 +57,9 @@ def test_the_newest_are_compared_and_only_with_earlier_ones() -> None:
     assert found.alike.value == 0
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the outcome data is absent")
-def test_on_prompts_of_real_people() -> None:
+def test_on_prompts_of_real_people(shared: Path) -> None:
     def prompts(name: str, source: str | None = None) -> list[str]:
-        with gzip.open(SHARED / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+        with gzip.open(shared / "data" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
         return [row["prompt"] for row in rows if source is None or row["source"] == source]
 
