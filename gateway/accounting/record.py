@@ -59,6 +59,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `cause` says why it failed, None where it did not. `upstream_request_id` is what the upstream calls it, None where
     it does not say.
+
+    `provider` is the config's name of the upstream where the route has several; "" for the first of them.
     """
 
     upstream: Route
@@ -73,6 +75,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_estimated: int = 0
     cause: Cause | None = None
     upstream_request_id: str | None = None
+    provider: str = ""
 
 
 class Pair(msgspec.Struct, frozen=True):

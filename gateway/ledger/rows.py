@@ -13,7 +13,7 @@ from breakeven.gateway.economics.totals import COUNTS, MONEY
 from breakeven.gateway.economics.traffic import size_of
 from breakeven.router.policy import Reason
 
-KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key", "workload", "size")
+KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key", "workload", "size", "provider")
 # Sources of outcomes.
 SHADOW, FEEDBACK = "shadow", "feedback"
 
@@ -81,6 +81,9 @@ def attempt_rows(records: Sequence[RequestRecord]) -> list[Row]:
     if any(attempt.upstream_request_id is not None for _, _, attempt in pairs):
         for row, (_, _, attempt) in zip(rows, pairs, strict=True):
             row["upstream_request_id"] = attempt.upstream_request_id
+    if any(attempt.provider for _, _, attempt in pairs):
+        for row, (_, _, attempt) in zip(rows, pairs, strict=True):
+            row["provider"] = attempt.provider
     return rows
 
 
@@ -140,6 +143,7 @@ def add_up(records: Sequence[RequestRecord], sums: HourlySums) -> None:
             group = (
                 hour, attempt.upstream, record.pinned, record.endpoint,
                 record.route or "none", record.reason or "none", record.key or "", record.workload, size,
+                attempt.provider,
             )  # fmt: skip
             values = (
                 int(last),

@@ -78,6 +78,8 @@ attempts = Table(
     # Why it failed, and what the upstream calls it.
     Column("cause", String(32)),
     Column("upstream_request_id", String(128)),
+    # The name in the config of the upstream that was paid, where a route has several; empty for the first of them.
+    Column("provider", String(64), nullable=False, server_default=""),
 )
 
 # Sums per hour, written in the same transaction as the rows: long periods are cheap to read, and the sums are kept when
@@ -94,6 +96,7 @@ hourly = Table(
     Column("key", String(64), primary_key=True),
     Column("workload", String(64), primary_key=True, server_default=DEFAULT_WORKLOAD),
     Column("size", Integer, primary_key=True, autoincrement=False, server_default="0"),
+    Column("provider", String(64), primary_key=True, server_default=""),
     Column("requests", BigInteger, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("usage_missing", BigInteger, nullable=False),

@@ -19,7 +19,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one whose attempt is paid.
-GROUPS = ("day", "hour", "route", "upstream", "key", "workload", "reason", "endpoint", "pinned")
+GROUPS = ("day", "hour", "route", "upstream", "provider", "key", "workload", "reason", "endpoint", "pinned")
 _DAYS = 3  # a ledger with fewer days gets a curve by the hour
 
 

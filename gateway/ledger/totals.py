@@ -161,6 +161,7 @@ def _from_rows(group_by: Sequence[str], since: int, until: int) -> Select[tuple[
         "day": r.at // (24 * HOUR),
         "hour": r.at // HOUR,
         "upstream": a.upstream,
+        "provider": a.provider,
         **{name: r[name] for name in ("pinned", "endpoint", "route", "reason", "key", *STRATA)},
     }
     keys = [columns[name] for name in group_by]

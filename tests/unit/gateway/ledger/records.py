@@ -29,11 +29,14 @@ def record(
     complete: bool = True,
     attempts: int = 1,
     workload: str = "default",
+    provider: str = "",
 ) -> RequestRecord:
     """One settled request; of several attempts all but the last failed and cost nothing."""
     paid = FREE if route is Route.STUDENT else Cost(money - 3, 1, 2) if money > 3 else Cost(money, 0, 0)
     failed = AttemptRecord(route.other, Outcome.UPSTREAM_ERROR, 503, NO_USAGE, FREE, None, 0.1)
-    answered = AttemptRecord(route, Outcome.OK, 200, Usage(prompt, cached, output, complete), paid, 0.1, 0.2)
+    answered = AttemptRecord(
+        route, Outcome.OK, 200, Usage(prompt, cached, output, complete), paid, 0.1, 0.2, provider=provider
+    )
     of_student = baseline if route is Route.STUDENT and not pinned else 0
     return RequestRecord(
         id=id or uuid.uuid4().hex,

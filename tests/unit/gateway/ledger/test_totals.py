@@ -36,6 +36,7 @@ def filled(ledger: Ledger) -> Ledger:
                 pinned=index % 7 == 0,
                 key=("team-a", "team-b", None)[index % 3],
                 workload=("default", "support")[index % 5 == 0],
+                provider=("", "west")[route is Route.TEACHER and index % 4 == 0],
                 output=(5, 100, 1000, 5000)[index // 3 % 4],
                 reason=Reason.EASY if route is Route.STUDENT else Reason.DIFFICULT,
                 complete=index % 11 != 0,
@@ -62,7 +63,7 @@ def compared(ledger: Ledger) -> None:
     assert ledger.flush(20)
 
 
-@pytest.mark.parametrize("group_by", [(), ("hour",), ("upstream", "pinned"), ("key", "reason"), KEYS])
+@pytest.mark.parametrize("group_by", [(), ("hour",), ("upstream", "pinned"), ("key", "reason"), ("provider",), KEYS])
 def test_hourly_sums_agree_with_the_raw_rows(filled: Ledger, group_by: tuple[str, ...]) -> None:
     whole = filled.sums(group_by, 0, 15 * HOUR)
     # A microsecond that has no request in it forces the raw rows for the hours that it cuts.
