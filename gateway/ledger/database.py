@@ -86,6 +86,7 @@ def serialise(connection: Connection) -> None:
 def migrate(engine: Engine) -> None:
     """Create the schema or upgrade it to HEAD. Raises LedgerError for a newer schema, and for database errors."""
     try:
+        _make_private(engine)
         _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
             serialise(connection)
@@ -116,6 +117,16 @@ def _create(connection: Connection) -> None:
     versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
     versions.create(connection)
     connection.execute(versions.insert().values(version_num=HEAD))
+
+
+def _make_private(engine: Engine) -> None:
+    """Create the file of a new SQLite ledger for its owner alone: it can hold prompts. SQLite gives its other files the
+    same mode. An existing file keeps the mode that its operator gave it.
+    """
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
+        with contextlib.suppress(OSError):  # SQLite says what is wrong with it
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _switch_to_wal(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     path.write_bytes(b"this is a text and not a database\n" * 100)
     with pytest.raises(LedgerError, match="not a database"):
         Ledger.open(f"sqlite:///{path}", journal=tmp_path / "journal")
+
+
+def test_a_new_file_is_its_owners_alone_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    for mode in (0o600, 0o640):
+        ledger = Ledger.open(f"sqlite:///{path}", journal=tmp_path / "journal")
+        found = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("ledger.db*")}
+        ledger.close()
+        assert set(found.values()) == {mode}, found
+        path.chmod(0o640)
 
 
 def test_an_unwritable_journal_folder_is_rejected(url: str, tmp_path: Path) -> None:
