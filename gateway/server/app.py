@@ -91,7 +91,7 @@ def create_app(
 @contextlib.asynccontextmanager
 async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
     """The upstreams and the background tasks, from the start of the app to its end."""
-    for upstream in current().upstreams.values():
+    for upstream in current().every_upstream.values():
         await upstream.start()
     tasks = [asyncio.create_task(work) for work in _background(current)]
     try:
@@ -126,7 +126,7 @@ async def _report_start(current: Current) -> None:
     """Log what was reached and what is missing; with several workers their supervisor does."""
     services = current()
     if services.publisher is None:
-        await start_report.report(services.config, list(services.upstreams.values()))
+        await start_report.report(services.config, list(services.every_upstream.values()))
 
 
 async def _observe_hosting(current: Current) -> None:

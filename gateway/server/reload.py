@@ -83,8 +83,9 @@ class Current:
         try:
             config, artifact = await asyncio.to_thread(self._load, self._read, old)
             new = old.with_config(config, artifact)
-            for route, upstream in new.upstreams.items():
-                if upstream is not old.upstreams.get(route):
+            before, after = old.every_upstream, new.every_upstream
+            for label, upstream in after.items():
+                if upstream is not before.get(label):
                     await upstream.start()
         except BreakevenError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
@@ -94,17 +95,18 @@ class Current:
             return False
         self.services = new
         # In place and never empty: a scrape may be reading it.
-        for route in set(new.state.exported_upstreams) - set(new.upstreams):
-            del new.state.exported_upstreams[route]
-        new.state.exported_upstreams.update(new.upstreams)
+        for label in set(new.state.exported_upstreams) - set(after):
+            del new.state.exported_upstreams[label]
+        new.state.exported_upstreams.update(after)
+        new.metrics.expect(one.label for one in new.fallbacks)
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
-        for route, upstream in old.upstreams.items():
-            if upstream is not new.upstreams.get(route):
+        for label, upstream in before.items():
+            if upstream is not after.get(label):
                 task = asyncio.create_task(_close_when_idle(upstream))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
@@ -127,7 +129,7 @@ class Current:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for upstream in self.services.upstreams.values():
+        for upstream in self.services.every_upstream.values():
             await upstream.aclose()
 
     @staticmethod
