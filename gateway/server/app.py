@@ -26,6 +26,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
+from breakeven.gateway.server.learning import learn_capabilities
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
@@ -111,7 +112,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the requests until it is cancelled."""
     work = [
         current.watch(),
-        current.learn_capabilities(),
+        learn_capabilities(current),
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         _run_shadow_traffic(current),

@@ -12,19 +12,16 @@ from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
-from breakeven.gateway.policy.capabilities import contradictions, declared
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
-from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.reload")
 
 _WATCH_SECONDS = 1.0
 _POLICY_SYNC_SECONDS = 2.0
 _IDLE_POLL_SECONDS = 0.5
-_MODELS_RETRY_SECONDS = 10.0
 
 
 class Current:
@@ -111,17 +108,6 @@ class Current:
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
         return True
-
-    async def learn_capabilities(self) -> None:
-        """Until cancelled: ask the student's server what its model can do while that is not known."""
-        while True:
-            student, section = self.services.upstreams.get(Route.STUDENT), self.services.config.student
-            if student is not None and section is not None and student.reported is None:
-                student.reported = await student.fetch_reported()
-                if student.reported is not None:
-                    for sentence in contradictions(declared(section), student.reported):
-                        _log.warning("%s", sentence)
-            await asyncio.sleep(_MODELS_RETRY_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connection pools, those of earlier configs too."""

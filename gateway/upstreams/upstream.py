@@ -12,6 +12,7 @@ from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.health import Health
+from breakeven.gateway.upstreams.learning import Learning
 from breakeven.gateway.upstreams.pool import Unreachable
 from breakeven.gateway.upstreams.reported import Reported, reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -43,6 +44,8 @@ class Upstream:
         self.health = Health(self.label, self.breaker)
         self.in_flight = 0
         self.reported: Reported | None = None
+        # When to ask for that again.
+        self.learning = Learning()
         self.tokenizer = self._tokenizer(config)
         # Names of the client headers that are passed to this upstream.
         self.passed_headers = config.passed_headers()
