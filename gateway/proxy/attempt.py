@@ -86,7 +86,6 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
         attempt.outcome = Outcome.UPSTREAM_ERROR
         attempt.unbilled = unbilled(failure)
         attempt.fail(failure)
-        upstream.learning.doubt(failure)
         upstream.health.failed(attempt.failure(), down=failure.down)
         raise
     except asyncio.CancelledError:

@@ -53,7 +53,8 @@ class Attempt:
             self.first_event_seconds = time.perf_counter() - self._started
 
     def fail(self, failure: UpstreamFailure) -> None:
-        """Record why it failed."""
+        """Record why it failed; its server may be another one by now."""
+        self.upstream.learning.doubt(failure)
         self.detail = failure.detail
         self.cause = failure.cause
         if self.cause is Cause.IDLE_TIMEOUT and self.first_event_seconds is None:
