@@ -113,7 +113,7 @@ class Relay:
             # The other upstream may have what this one does not know, if it was not relayed by this process.
             elsewhere = plan.may_be_elsewhere and failure.upstream_status in REFUSED
             may_ask = elsewhere or (failure.retryable and plan.may_fall_back)
-            if not (may_ask and route.other in exchange.services.available):
+            if not (may_ask and _accepts(exchange, plan, route.other)):
                 raise
             try:
                 return await _ask(exchange, client, route.other)
@@ -130,6 +130,13 @@ class Relay:
             if not (failure.retryable and plan.may_fall_back and Route.STUDENT in exchange.services.available):
                 raise
         return await _ask(exchange, client, Route.STUDENT)
+
+
+def _accepts(exchange: Exchange, plan: Plan, route: Route) -> bool:
+    """Whether an upstream of this route that can take the request accepts one now."""
+    if route is Route.TEACHER and plan.providers is not None:
+        return plan.providers.available
+    return route in exchange.services.available
 
 
 async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
