@@ -77,7 +77,8 @@ class Hold(NamedTuple):
     `route`: the upstream that it stays on, None if only `answered` is known; `why`: what put it there; `until`: when
     that ends, in seconds since the Unix epoch, None for as long as the request carries the earlier turns. `answered`:
     the upstream that made the last answer that is remembered; `called`: the same, as long as the user has said nothing
-    since, so that it made the calls whose results the request brings. Both are None if that is not known.
+    since, so that it made the calls whose results the request brings. Both are None if that is not known. `provider`
+    says which one `answered` was, where a route has several; "" is the first.
     """
 
     route: Route | None
@@ -85,6 +86,7 @@ class Hold(NamedTuple):
     until: float | None = None
     answered: Route | None = None
     called: Route | None = None
+    provider: str = ""
 
 
 class Decision(NamedTuple):

@@ -125,8 +125,17 @@ class Conversations:
             return None
         return entry.hold
 
-    def remember(self, session: Session, decision: Decision, escalated: bool, answered: Route, now: float) -> None:
-        """Store that a request of this session was decided so, and that `answered` made the answer, at `now`.
+    def remember(
+        self,
+        session: Session,
+        decision: Decision,
+        escalated: bool,
+        answered: Route,
+        now: float,
+        provider: str = "",
+    ) -> None:
+        """Store that a request of this session was decided so, and that `answered` made the answer, at `now`; where
+        the route has several providers, this one.
 
         Under an id a conversation on the teacher stays there. Under the messages themselves the last decision counts:
         all who sent these messages share it, and it is the one of the policy in force. What the student happened to
@@ -147,7 +156,8 @@ class Conversations:
                 route, why = before.route, before.why
         if session.key in self._entries:
             self._drop(session.key)
-        self._entries[session.key] = _Entry(Hold(route, why, now + self._idle, answered, answered), session.trace)
+        hold = Hold(route, why, now + self._idle, answered, answered, provider)
+        self._entries[session.key] = _Entry(hold, session.trace)
         if session.trace is not None:
             self._traces[session.trace] = self._traces.get(session.trace, 0) + 1
         if len(self._entries) > self._limit:

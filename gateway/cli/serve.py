@@ -39,8 +39,8 @@ def serve(
             "breakeven: compiled routing kernel missing, decisions are about 5x slower; "
             "install a C compiler and reinstall"
         )
-    if settings.teacher.prices_source is not None:
-        say(f"breakeven: the teacher's prices are from {settings.teacher.prices_source}")
+    for sentence in settings.teacher.sources_of_prices():
+        say(f"breakeven: {sentence[0].lower()}{sentence[1:].removesuffix('.')}")
     say(f"breakeven listens on http://{address}:{bound} (console: /console, documentation of the API: /docs)")
     if settings.server.workers > 1:
         ledger.close()
@@ -68,8 +68,8 @@ def check(
     settings = load(config)
     check_services(settings)
     if not live:
-        if settings.teacher.prices_source is not None:
-            typer.echo(f"# The teacher's prices are from {settings.teacher.prices_source}.")
+        for sentence in settings.teacher.sources_of_prices():
+            typer.echo(f"# {sentence}")
         typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
         return
     from breakeven.gateway.server.live_check import check_upstreams

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,14 @@ import yaml
 from pydantic import ValidationError
 
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
-from breakeven.gateway.config.price_file import read_prices
-from breakeven.gateway.config.price_package import read_package
-from breakeven.gateway.config.prices import PRICED_BY
+from breakeven.gateway.config.price_lookup import with_prices
+from breakeven.gateway.config.prices import TeacherPrices
 from breakeven.gateway.config.proxies import proxy_of
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.tls import tls_context
+from breakeven.gateway.config.upstream import Upstream
 from breakeven.gateway.errors import ConfigError
 
-# The keys of the teacher that reading its prices from a file resolves.
-_REPLACED = ("prices_file", "prices_package", "prices_provider", "prices_model", "usd_per_million")
 # Keys of an upstream that name files.
 _FILES = ("ca_file", "client_cert", "client_key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -34,8 +31,9 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def load_config(path: Path) -> Config:
     """Load and validate a config file.
 
-    Relative paths and SQLite URLs in it are resolved against its folder. The prices that `teacher.prices_file` or
-    `teacher.prices_package` names are read into `teacher.usd_per_million` and `price_changes`. Raises ConfigError.
+    Relative paths and SQLite URLs in it are resolved against its folder. The prices that `prices_file` or
+    `prices_package` of the teacher or a fallback names are read into its `usd_per_million` and `price_changes`.
+    Raises ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -48,11 +46,13 @@ def load_config(path: Path) -> Config:
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
     try:
-        priced, source = _with_prices(document, path.resolve().parent)
+        priced, sources = with_prices(document, path.resolve().parent)
         config = Config.model_validate(priced)
     except ValidationError as error:
         raise ConfigError(list(_lines(error))) from None
-    config.teacher._prices_source = source
+    priced_sections: tuple[TeacherPrices, ...] = (config.teacher, *config.teacher.fallbacks)
+    for section, source in zip(priced_sections, sources, strict=True):
+        section._prices_source = source
     return _resolved(config, path.resolve().parent)
 
 
@@ -61,7 +61,7 @@ def check_environment(config: Config) -> None:
     used, and for an address reachable from other machines without client keys.
     """
     faults = []
-    for section, upstream in config.upstreams.items():
+    for section, upstream in config.sections.items():
         faults += [f"{section}.{fault}" for fault in _faults_outside(upstream)]
     for name, variable in (
         ("metrics_key_env", config.admin.metrics_key_env),
@@ -109,40 +109,6 @@ def _lines(error: ValidationError) -> Iterator[str]:
             )
 
 
-def _with_prices(document: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
-    """The document with the prices that the file or package of `teacher` has, and their source in words; what is wrong
-    otherwise is left to the schema.
-    """
-    teacher = document.get("teacher")
-    if not isinstance(teacher, dict) or sum(teacher.get(key) is not None for key in PRICED_BY) != 1:
-        return document, None
-    file, package = teacher.get("prices_file"), teacher.get("prices_package")
-    model, provider = teacher.get("prices_model") or teacher.get("model"), teacher.get("prices_provider")
-    if not isinstance(model, str) or not isinstance(provider, str | None):
-        return document, None
-    found: dict[str, Any]
-    if isinstance(file, str) and provider is None:
-        path = folder / Path(file).expanduser()
-        found = {"usd_per_million": read_prices(path, model)}
-        source = f"{file} of {datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d}: {model}"
-    elif isinstance(package, str):
-        prices, changes, source = read_package(
-            package, provider, model, str(teacher.get("base_url")), datetime.now(UTC).date()
-        )
-        if changes and teacher.get("price_changes"):
-            raise ConfigError(
-                [
-                    "teacher.price_changes: prices_package already has announced changes of this model; remove these, "
-                    "or give usd_per_million"
-                ]
-            )
-        found = {"usd_per_million": prices, **({"price_changes": changes} if changes else {})}
-    else:
-        return document, None
-    others = {key: value for key, value in teacher.items() if key not in _REPLACED}
-    return document | {"teacher": {**others, **found}}, source
-
-
 def _resolved(config: Config, folder: Path) -> Config:
     artifact = config.routing.artifact
     url = config.ledger.url
@@ -157,9 +123,15 @@ def _resolved(config: Config, folder: Path) -> Config:
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     for section, upstream in config.upstreams.items():
-        given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
-        if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
-            given["tokenizer"] = upstream.tokenizer
-        paths = {name: str(folder / Path(path).expanduser()) for name, path in given.items()}
-        changes[section.value] = upstream.model_copy(update=paths)
+        changes[section.value] = upstream.model_copy(update=_paths(upstream, folder))
+    fallbacks = [one.model_copy(update=_paths(one, folder)) for one in config.teacher.fallbacks]
+    changes["teacher"] = changes["teacher"].model_copy(update={"fallbacks": fallbacks})
     return config.model_copy(update=changes)
+
+
+def _paths(upstream: Upstream, folder: Path) -> dict[str, str]:
+    """The files that an upstream's section names, resolved against `folder`."""
+    given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
+    if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
+        given["tokenizer"] = upstream.tokenizer
+    return {name: str(folder / Path(path).expanduser()) for name, path in given.items()}

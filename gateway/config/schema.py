@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
-from breakeven.gateway.config.outbound import PASSED, Outbound
-from breakeven.gateway.config.prices import TeacherPrices
+from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.server import Server
+from breakeven.gateway.config.teacher import Teacher
 from breakeven.gateway.config.types import (
     Fraction,
     Modality,
@@ -28,46 +28,8 @@ from breakeven.gateway.config.types import (
     Usd,
     chronological,
 )
+from breakeven.gateway.config.upstream import TOKENIZER, Upstream
 from breakeven.router.policy import Route
-
-
-class Timeouts(Section):
-    connect_seconds: Seconds = Field(2.0, description="Timeout for opening a connection.")
-    first_event_seconds: Seconds = Field(
-        60.0,
-        description="Timeout for the first event or body byte of a response; longest time to hold back what a stream "
-        "sends before its answer.",
-    )
-    idle_seconds: Seconds = Field(30.0, description="Timeout between two reads of a body; SSE comments reset it.")
-    total_seconds: Seconds = Field(600.0, description="Timeout for the whole attempt.")
-
-
-class Breaker(Section):
-    consecutive_failures: int = Field(5, ge=1, description="Consecutive failures that open the circuit.")
-    failure_rate: Fraction = Field(0.5, description="Share of failures in the window that opens the circuit.")
-    window_requests: int = Field(20, ge=1, description="Number of last attempts that the failure rate is of.")
-    pause_seconds: Seconds = Field(10.0, description="Time that the circuit stays open before a probe request.")
-
-
-_TOKENIZER = (
-    "What counts the tokens that no usage reported: `vllm` (the upstream's own /tokenize), `auto` (the same where its "
-    "/v1/models says that it is a vLLM), `tiktoken:o200k_base` or "
-    "another encoding, or the path of a `tokenizer.json`, relative to this file; null: they are estimated."
-)
-
-
-class Upstream(Outbound):
-    """The settings that both upstreams share."""
-
-    model: str = Field(min_length=1, description="Name of the model at the upstream.")
-    max_concurrency: int = Field(256, ge=1, description="Maximum number of concurrent requests to this upstream.")
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
-        None,
-        description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
-    )
-    tokenizer: TokenizerName | None = Field(None, description=_TOKENIZER)
-    timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
-    breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
 
 class HostingChange(Section):
@@ -82,7 +44,7 @@ class Student(Upstream):
         [*PASSED, "baggage", "x-session-id", "x-data-parallel-rank"],
         description="Client headers that are passed to the student; all others are not. Replaces the default.",
     )
-    tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
+    tokenizer: TokenizerName | None = Field("auto", description=TOKENIZER)
     context_window: int | None = Field(
         None,
         ge=1,
@@ -108,10 +70,6 @@ class Student(Upstream):
     )
 
     _in_order = field_validator("hosting_changes")(chronological)
-
-
-class Teacher(TeacherPrices, Upstream):
-    """The API that is paid for by the token."""
 
 
 class Escalation(Section):
@@ -219,6 +177,10 @@ class Config(Section):
                 raise ValueError(f"{name}.model: {upstream.model!r} is reserved here; rename the model at the upstream")
         if self.student is not None and self.student.model == self.teacher.model:
             raise ValueError("student.model and teacher.model are the same; rename one, so that clients can select it")
+        student = self.student
+        for path, section in self.sections.items():
+            if student is not None and section is not student and section.reaches_the_same(student):
+                raise ValueError(f"{path}: this is the student; name another provider")
         return self
 
     @model_validator(mode="after")
@@ -267,3 +229,9 @@ class Config(Section):
         """The sections of the upstreams that are configured."""
         both = {Route.STUDENT: self.student, Route.TEACHER: self.teacher}
         return {route: section for route, section in both.items() if section is not None}
+
+    @property
+    def sections(self) -> dict[str, Upstream]:
+        """All sections of upstreams that are configured, by their paths in the file, in order."""
+        fallbacks = {f"teacher.fallbacks[{index}]": one for index, one in enumerate(self.teacher.fallbacks)}
+        return {**{str(route): section for route, section in self.upstreams.items()}, **fallbacks}

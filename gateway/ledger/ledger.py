@@ -32,6 +32,7 @@ from breakeven.gateway.ledger.rates import (
     contradictions,
     deregister,
     enter,
+    fallback_prices,
     hosting_schedule,
     invest,
     price_at,
@@ -263,7 +264,8 @@ class Ledger:
             return
         per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
         with transaction(self._engine, write=True) as connection:
-            register(connection, Registration(self._id, price_at(config, now), per_hour), now)
+            own = Registration(self._id, price_at(config, now), per_hour, fallback_prices(config, now))
+            register(connection, own, now)
             different = contradictions(connection, now)
         if different > 1 and not self._contradicted:
             _log.warning("gateways with %d different sets of prices write to this ledger; make them equal", different)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.prices import Price, context_tiers, per_token, tier_multipliers
-from breakeven.gateway.config.prices import Prices
+from breakeven.gateway.config.prices import Prices, TeacherPrices
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.hosting import Rate
 from breakeven.gateway.ledger.database import serialise
@@ -33,18 +33,21 @@ class Investment(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """An active gateway: its id, and the prices and hosting rate (picodollars per hour) that it uses now."""
+    """An active gateway: its id, and the prices and hosting rate (picodollars per hour) that it uses now; `fallbacks`
+    are the prices of the teacher's other providers by name.
+    """
 
     id: str
     price: Price
     hosting_per_hour: int
+    fallbacks: Mapping[str, Price] = {}
 
 
 def enter(connection: Connection, config: Config, now: int) -> None:
     """Enter the config's rates and prices, from their dates, or from `now` on if they changed; and its investment."""
     serialise(connection)
     start = _enter_hosting(connection, config, now)
-    _enter_price(connection, price_at(config, now), now)
+    _enter_price(connection, price_at(config, now), fallback_prices(config, now), now)
     amount = picodollars(config.economics.investment_usd)
     entry = investments.c.name == FROM_CONFIG
     if not connection.execute(update(investments).where(entry).values(amount=amount)).rowcount:
@@ -68,13 +71,18 @@ def _rate(since: int, usd_per_hour: Decimal, replicas: int) -> Rate:
 
 def price_at(config: Config, now: int) -> Price:
     """The teacher's prices that the config sets for `now`, microseconds since the epoch."""
-    return in_force(price_schedule(config), now)
+    return in_force(price_schedule(config.teacher), now)
 
 
-def price_schedule(config: Config) -> list[tuple[int, Price]]:
-    """The teacher's prices, each with the moment in microseconds from which it holds; the first holds from ever."""
-    changes = [(micros(change.since), _price(change)) for change in config.teacher.price_changes]
-    return [(0, _price(config.teacher.usd_per_million)), *changes]
+def fallback_prices(config: Config, now: int) -> dict[str, Price]:
+    """The prices of the teacher's other providers at `now`, by name."""
+    return {one.name: in_force(price_schedule(one), now) for one in config.teacher.fallbacks}
+
+
+def price_schedule(section: TeacherPrices) -> list[tuple[int, Price]]:
+    """A provider's prices, each with the moment in microseconds from which it holds; the first holds from ever."""
+    changes = [(micros(change.since), _price(change)) for change in section.price_changes]
+    return [(0, _price(section.usd_per_million)), *changes]
 
 
 def in_force(schedule: Sequence[tuple[int, Price]], now: int) -> Price:
@@ -124,7 +132,7 @@ def invest(connection: Connection, one: Investment) -> None:
 
 def register(connection: Connection, writer: Writer, now: int) -> None:
     """Register a gateway as active at `now`, and delete those not active for a day."""
-    values = {**_price_row(writer.price), "seen": now, "hosting_per_hour": writer.hosting_per_hour}
+    values = {**_price_row(writer.price, writer.fallbacks), "seen": now, "hosting_per_hour": writer.hosting_per_hour}
     if not connection.execute(update(gateways).where(gateways.c.id == writer.id).values(**values)).rowcount:
         connection.execute(insert(gateways), {**values, "id": writer.id, "started": now})
         connection.execute(delete(gateways).where(gateways.c.seen < now - _EXPIRED))
@@ -196,16 +204,20 @@ def _insert_rates(connection: Connection, rates: Sequence[Rate]) -> None:
         connection.execute(insert(hosting_rates), [rate._asdict() for rate in rates])
 
 
-def _enter_price(connection: Connection, current_price: Price, now: int) -> None:
+def _enter_price(connection: Connection, current_price: Price, others: Mapping[str, Price], now: int) -> None:
     c = prices.c
     columns = (c.input, c.cached_input, c.output, c.document)
     last = connection.execute(select(*columns, c.since).order_by(c.since.desc(), c.id.desc()).limit(1)).first()
-    if last is None or last[:4] != tuple(_price_row(current_price).values()):
+    row = _price_row(current_price, others)
+    if last is None or last[:4] != tuple(row.values()):
         since = now if last is None else max(now, last[4] + 1)
-        connection.execute(insert(prices), {**_price_row(current_price), "since": since})
+        connection.execute(insert(prices), {**row, "since": since})
 
 
-def _price_row(price: Price) -> dict[str, Any]:
-    """The three prices that every teacher has in columns of their own, all of them as a document."""
-    document = msgspec.json.encode(price).decode()
+def _price_row(price: Price, others: Mapping[str, Price]) -> dict[str, Any]:
+    """The three prices that every teacher has in columns of their own, all of them as a document, to which those of
+    its other providers are added.
+    """
+    fields = msgspec.to_builtins(price)
+    document = msgspec.json.encode({**fields, "fallbacks": others} if others else price).decode()
     return {"input": price.input, "cached_input": price.cached_input, "output": price.output, "document": document}

@@ -33,13 +33,15 @@ class Quality(NamedTuple):
 class Books(msgspec.Struct, frozen=True):
     """What a report shows: the statement of a period, the savings curve up to its end, the projection, and quality.
 
-    The curve is empty, and there is no projection, until answers enough were compared.
+    `providers` are the sums of the teacher's providers in the period, by name, "" for the first one. The curve is
+    empty, and there is no projection, until answers enough were compared.
     """
 
     statement: Statement
     curve: list[Point]
     projection: Projection | None
     quality: Quality = Quality(None, None)
+    providers: list[Sum] = []
 
     @property
     def payback_at(self) -> int | None:
@@ -88,7 +90,14 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
     hosting, investment = ledger.hosting(now), ledger.investment()
     sums = ledger.sums(BY, since, bound)
     statement = state(sums, hours, hosting, investment, since=since, until=end, comparisons=found)
-    return Books(statement, *_curve(hours, hosting, statement, found), quality(ledger, now))
+    curve, projection = _curve(hours, hosting, statement, found)
+    return Books(statement, curve, projection, quality(ledger, now), providers(ledger, since, bound))
+
+
+def providers(ledger: Ledger, since: int | None = None, until: int | None = None) -> list[Sum]:
+    """The sums of each of the teacher's providers over [since, until), in order of name. Raises LedgerError."""
+    found = ledger.sums(("upstream", "provider"), since, until)
+    return [msgspec.structs.replace(one, group=one.group[1:]) for one in found if one.group[0] == Route.TEACHER]
 
 
 def grouped(ledger: Ledger, by: Sequence[str], now: int, since: int | None, until: int | None) -> list[Group]:

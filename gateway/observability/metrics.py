@@ -121,7 +121,8 @@ class Metrics:
             if attempt.usage_missing:
                 self.usage_missing.labels(attempt.upstream).inc()
             if attempt.cause is not None:
-                self.upstream_failures.labels(attempt.upstream, attempt.cause).inc()
+                name = f"{attempt.upstream}:{attempt.provider}" if attempt.provider else attempt.upstream
+                self.upstream_failures.labels(name, attempt.cause).inc()
         if self._flush_promptly and not self._flushing:
             # One flush for all requests that end in this iteration of the event loop: the library locks per number.
             self._flushing = True
@@ -149,7 +150,7 @@ class Metrics:
         self.upstream_failures = Counter(
             "breakeven_upstream_failures_total",
             "Calls to an upstream that failed, by cause; streams that broke off are among them. Each client's request "
-            "that was refused as wrong is one, too.",
+            "that was refused as wrong is one, too. A fallback of the teacher is `teacher:` and its name.",
             ["upstream", "cause"],
             registry=registry,
         )
@@ -173,6 +174,12 @@ class Metrics:
             self.attempts.labels(route, Outcome.OK)
             for cause in Cause:
                 self.upstream_failures.labels(route, cause)
+
+    def expect(self, labels: Iterable[str]) -> None:
+        """Export the failures of upstreams with these labels from now on, as 0 until there are some."""
+        for label in labels:
+            for cause in Cause:
+                self.upstream_failures.labels(label, cause)
 
     def _register_histograms(self, registry: CollectorRegistry) -> None:
         self.score = Histogram(
@@ -237,21 +244,23 @@ class Metrics:
 class UpstreamCollector(Collector):
     """Requests in flight and circuit breaker state of the upstreams, read at each scrape."""
 
-    def __init__(self, upstreams: Mapping[Route, Upstream]) -> None:
+    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
         self._upstreams = upstreams
 
     def collect(self) -> Iterable[Metric]:
         in_flight = GaugeMetricFamily(
-            "breakeven_in_flight", "Attempts running at this upstream now.", labels=["upstream"]
+            "breakeven_in_flight",
+            "Attempts running at this upstream now.",
+            labels=["upstream"],
         )
         circuit = GaugeMetricFamily(
             "breakeven_circuit_open",
             "1 while the upstream's circuit breaker is open after failures, 0 while it is closed.",
             labels=["upstream"],
         )
-        for route, upstream in tuple(self._upstreams.items()):
-            in_flight.add_metric([route], upstream.in_flight)
-            circuit.add_metric([route], int(upstream.breaker.open))
+        for label, upstream in tuple(self._upstreams.items()):
+            in_flight.add_metric([label], upstream.in_flight)
+            circuit.add_metric([label], int(upstream.breaker.open))
         return (in_flight, circuit)
 
 

@@ -1,12 +1,16 @@
-"""What a student can do: as the config declares it, and no more than its server reports."""
+"""What the student and the teacher's providers can do: as the config declares it, and no more than the student's server
+reports.
+"""
 
 from __future__ import annotations
 
 import functools
 
 from breakeven.gateway.config.schema import Student
+from breakeven.gateway.config.teacher import Fallback
 from breakeven.gateway.upstreams.reported import Reported
 from breakeven.router.policy import Capabilities
+from breakeven.router.text import Conversation
 
 
 def declared(student: Student) -> Capabilities:
@@ -30,6 +34,23 @@ def limited(capabilities: Capabilities, reported: Reported | None) -> Capabiliti
     if reported.modalities is not None:
         modalities &= reported.modalities | {"text"}
     return capabilities._replace(context_window=min(windows, default=None), modalities=modalities)
+
+
+def takes(fallback: Fallback, seen: Conversation, max_output_tokens: int | None) -> bool:
+    """Whether a provider of the teacher can take a request, by what its section of the config declares.
+
+    `max_output_tokens` is the request's limit, None where it has none.
+    """
+    if fallback.modalities is not None and not seen.modalities <= {"text", *fallback.modalities}:
+        return False
+    if fallback.output_modalities is not None and not seen.outputs <= {*fallback.output_modalities}:
+        return False
+    if seen.tools and not fallback.tools:
+        return False
+    if fallback.tool_types is not None and not seen.tool_types <= {*fallback.tool_types}:
+        return False
+    window = fallback.context_window
+    return window is None or seen.tokens + (max_output_tokens or 0) <= window
 
 
 def contradictions(capabilities: Capabilities, reported: Reported) -> list[str]:

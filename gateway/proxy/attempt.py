@@ -16,31 +16,31 @@ from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_hea
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
+from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-async def call_upstream(exchange: Exchange, client: Client, route: Route) -> Reply:
-    """Make an attempt at `route`, with one retry on a new connection if a reused one turned out closed.
+async def call_upstream(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
+    """Make an attempt at `upstream`, with one retry on a new connection if a reused one turned out closed.
 
     Returns what is still to be sent to the client. Raises UpstreamFailure only if nothing was sent yet, Escalated if
     the answer is to be discarded for the teacher's, and CancelledError.
     """
     try:
-        return await _attempt(exchange, client, route)
+        return await _attempt(exchange, client, upstream)
     except StaleConnection:
-        return await _attempt(exchange, client, route, fresh=True)
+        return await _attempt(exchange, client, upstream, fresh=True)
 
 
-async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: bool = False) -> Reply:
+async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fresh: bool = False) -> Reply:
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
-    upstream = exchange.services.upstreams[route]
+    route = upstream.route
     request, plan = exchange.admitted
     body = upstream_body(exchange, upstream)
-    attempt = exchange.begin_attempt(route)
+    attempt = exchange.begin_attempt(upstream)
     if plan.capture is not None:
         plan.capture.restart()
     timeouts = upstream.config.timeouts
@@ -110,7 +110,7 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
     """The body of a response that is no stream. Raises UpstreamFailure for one that is not JSON, or an error object
     with a success status.
     """
-    upstream = exchange.services.upstreams[attempt.route]
+    upstream = attempt.upstream
     parts = []
     while (segment := await response.segment()) is not None:
         attempt.first_event()

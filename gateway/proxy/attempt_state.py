@@ -10,8 +10,8 @@ from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.health import Failure
+from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.delivered_text import delivered_text
-from breakeven.router.policy import Route
 
 # Of a longer answer the first bytes are kept, and what is found in them is scaled by its events.
 MAX_KEPT_BYTES = 1 << 18
@@ -27,8 +27,10 @@ class Attempt:
     `cause` and `detail` say why it failed; `upstream_request_id` is what the upstream calls it.
     """
 
-    def __init__(self, route: Route) -> None:
-        self.route = route
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.route = upstream.route
+        self.provider = upstream.provider
         self.outcome = Outcome.GATEWAY_ERROR
         self.status: int | None = None
         self.usage: Usage = NO_USAGE
@@ -51,7 +53,8 @@ class Attempt:
             self.first_event_seconds = time.perf_counter() - self._started
 
     def fail(self, failure: UpstreamFailure) -> None:
-        """Record why it failed."""
+        """Record why it failed; its server may be another one by now."""
+        self.upstream.learning.doubt(failure)
         self.detail = failure.detail
         self.cause = failure.cause
         if self.cause is Cause.IDLE_TIMEOUT and self.first_event_seconds is None:
@@ -85,13 +88,13 @@ class Attempt:
         `counted`: the gateway's own count of the prompt's tokens. `learn`: whether a complete usage teaches the token
         ratios; not that of a judge, whose prompt is another than the one that was counted.
         """
-        ratios = services.state.token_ratios[self.route]
+        ratios = services.state.token_ratios[self.upstream.label]
         estimated, cost_estimated = NO_ESTIMATE, 0
         missing = self.missing
         if missing:
             estimated = self._estimate(ratios, counted)
             tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
-            cost_estimated = services.cost(self.route, tokens).total
+            cost_estimated = services.cost(self.route, tokens, self.provider).total
         elif learn and self.usage.complete:
             characters = self.scaled(len(self.text())) if self.segments and ratios.samples_text else 0
             ratios.observe(self.usage, counted=counted, events=self.events, characters=characters)
@@ -100,7 +103,7 @@ class Attempt:
             outcome=self.outcome,
             status=self.status,
             usage=self.usage,
-            cost=services.cost(self.route, self.usage),
+            cost=services.cost(self.route, self.usage, self.provider),
             first_event_seconds=self.first_event_seconds,
             seconds=self._seconds or 0.0,
             usage_missing=missing,
@@ -108,6 +111,7 @@ class Attempt:
             cost_estimated=cost_estimated,
             cause=self.cause,
             upstream_request_id=self.upstream_request_id,
+            provider=self.provider,
         )
 
     def _estimate(self, ratios: TokenRatios, counted: int) -> Estimate:

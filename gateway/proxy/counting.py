@@ -20,11 +20,10 @@ def countable(exchange: Exchange) -> list[Attempt]:
     """
     if exchange.adapter.endpoint is Endpoint.EMBEDDINGS:
         return []
-    upstreams = exchange.services.upstreams
     return [
         attempt
         for attempt in exchange.attempts
-        if attempt.missing and not attempt.escalated and upstreams[attempt.route].tokenizer is not None
+        if attempt.missing and not attempt.escalated and attempt.upstream.tokenizer is not None
     ]
 
 
@@ -33,7 +32,7 @@ async def count(exchange: Exchange, attempts: list[Attempt]) -> None:
     try:
         async with asyncio.timeout(_SECONDS):
             for attempt in attempts:
-                tokenizer = exchange.services.upstreams[attempt.route].tokenizer
+                tokenizer = attempt.upstream.tokenizer
                 assert tokenizer is not None
                 await _count(exchange, attempt, tokenizer)
     except TimeoutError:

@@ -14,6 +14,7 @@ from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
+from breakeven.gateway.proxy.providers import Providers, providers_for
 from breakeven.gateway.proxy.sampling import sample
 from breakeven.gateway.proxy.session import Turn
 from breakeven.gateway.runtime.services import Services
@@ -54,6 +55,7 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
         may_be_elsewhere=routing.may_be_elsewhere(decision),
         maker=routing.maker,
         session=routing.session(decision),
+        providers=routing.providers,
         conversation=routing.conversation,
         router_seconds=router_seconds,
         probe=_probe(services, adapter, request, decision),
@@ -77,6 +79,7 @@ class _Routing:
         self._stored_on: Route | None = None
         self._turn: Turn | None = None
         self.conversation: Conversation | None = None
+        self.providers: Providers | None = None
 
     def decide(self) -> Decision:
         """Decide by spent budget, response affinity or the router's rules. Raises RequestError as `plan` does."""
@@ -90,8 +93,10 @@ class _Routing:
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
-            if stored_on not in available:
-                raise overloaded(services, stored_on)
+            if services.fallbacks and stored_on is Route.TEACHER:
+                self._find_providers()
+            if stored_on not in available or not self._provider_available:
+                raise overloaded(services, stored_on, self.providers)
             return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
@@ -99,9 +104,38 @@ class _Routing:
         seen = self.conversation
         if seen is not None and (seen.stored or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
-        if decision.route not in available:
-            raise overloaded(services, decision.route)
+        if services.fallbacks:
+            decision = self._among_providers(decision, available)
+        if decision.route not in available or (decision.route is Route.TEACHER and not self._provider_available):
+            raise overloaded(services, decision.route, self.providers)
         return decision
+
+    def _among_providers(self, decision: Decision, available: frozenset[Route]) -> Decision:
+        """The decision, but for the student where none of the teacher's providers that can take it is available."""
+        self._find_providers()
+        if decision.route is Route.STUDENT or self._provider_available or Route.STUDENT not in available:
+            return decision
+        if not self.may_fall_back or self._request.pinned or decision.reason in _STUDENT_INCAPABLE:
+            return decision
+        return Decision(Route.STUDENT, Reason.UNAVAILABLE, None, decision.threshold, None)
+
+    def _find_providers(self) -> None:
+        """Find the teacher's providers that may get the request."""
+        services, request, seen = self._services, self._request, self.conversation
+        at_teacher = self._stored_on is Route.TEACHER and self.previous is not None
+        self.providers = providers_for(
+            services,
+            seen,
+            self._turn.hold if self._turn is not None else None,
+            stored_at=services.state.responses.provider(self.previous) if at_teacher and self.previous else None,
+            max_output_tokens=self._adapter.max_output_tokens(request.body),
+            elsewhere=self.previous is not None or (seen is not None and (seen.made or seen.stored)),
+            several=request.wants_fallback,
+        )
+
+    @property
+    def _provider_available(self) -> bool:
+        return self.providers is None or self.providers.available
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
         """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
@@ -213,10 +247,12 @@ def _probe(services: Services, adapter: Adapter, request: ClientRequest, decisio
     return Probe(rule, adapter.endpoint, request.body) if applies and Route.TEACHER in services.available else None
 
 
-def overloaded(services: Services, route: Route) -> RequestError:
-    """The failure_of_response where no upstream that could answer may be called: 429 when full, 503 when down."""
-    upstream = services.upstreams[route]
-    if upstream.breaker.allows:
+def overloaded(services: Services, route: Route, providers: Providers | None = None) -> RequestError:
+    """The error where no upstream that could answer may be called: 429 when full, 503 when down. `providers` are those
+    of the teacher that could.
+    """
+    upstreams = [services.upstreams[route]] if providers is None or route is Route.STUDENT else providers.upstreams
+    if any(upstream.breaker.allows for upstream in upstreams):
         return RequestError(
             429,
             f"The {route} is at its limit of concurrent requests; try again.",
@@ -224,7 +260,7 @@ def overloaded(services: Services, route: Route) -> RequestError:
             code="rate_limit_exceeded",
             headers={"retry-after": "1"},
         )
-    seconds = max(1, round(upstream.breaker.retry_after_seconds()))
+    seconds = max(1, round(min(upstream.breaker.retry_after_seconds() for upstream in upstreams)))
     return RequestError(
         503,
         f"The {route} has failed repeatedly and its circuit breaker is open; try again.",

@@ -13,7 +13,9 @@ from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.escalation import Probe
+from breakeven.gateway.proxy.providers import Providers
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
@@ -26,7 +28,8 @@ from breakeven.router.text import Conversation
 class ClientRequest(msgspec.Struct, frozen=True):
     """What the client requested, read from a checked body.
 
-    `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream;
+    `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream, and
+    `wants_fallback` whether the client does;
     `session` is the id that the client gives the conversation, with the name of the header or field that holds it;
     `workload` the workload that it is counted in; `student_only` is set if the key may not reach the teacher, or its
     budget for it is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
@@ -38,6 +41,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     wants_usage: bool
     choices: int
     may_fall_back: bool
+    wants_fallback: bool
     student_only: bool
     session: tuple[str, str] | None
     workload: str
@@ -55,7 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
     know what this one refuses. `maker` is the upstream that made the conversation's last answer, None if that is not
     known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
     what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
-    `probe` judges the student's answer for escalation; `capture` copies it for a comparison.
+    `probe` judges the student's answer for escalation; `capture` copies it for a comparison. `providers` are those of
+    the teacher that the request may be sent to, None where the teacher has only one.
     """
 
     decision: Decision
@@ -67,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True):
     router_seconds: float
     probe: Probe | None
     capture: AnswerCapture | None
+    providers: Providers | None = None
 
 
 class Exchange:
@@ -74,7 +80,8 @@ class Exchange:
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
     only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome` and `status` change.
-    `without_thoughts` are the upstreams that refused the request as it was, and get it without what a model thought.
+    `without_thoughts` are the labels of the upstreams that refused the request as it was, and get it without what a
+    model thought.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -86,7 +93,7 @@ class Exchange:
         self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
-        self.without_thoughts: set[Route] = set()
+        self.without_thoughts: set[str] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
@@ -125,11 +132,11 @@ class Exchange:
         """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
 
-    def begin_attempt(self, route: Route) -> Attempt:
+    def begin_attempt(self, upstream: Upstream) -> Attempt:
         """Start and return an attempt; the time until the first one is the gateway's overhead."""
         if self._overhead_seconds is None:
             self._overhead_seconds = time.perf_counter() - self._started
-        attempt = Attempt(route)
+        attempt = Attempt(upstream)
         self.attempts.append(attempt)
         return attempt
 
@@ -141,7 +148,8 @@ class Exchange:
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
         if response_id is not None:
-            self.services.state.responses.put(response_id, self.attempts[-1].route)
+            last = self.attempts[-1]
+            self.services.state.responses.put(response_id, last.route, last.provider)
 
     def _counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes."""
@@ -168,8 +176,12 @@ class Exchange:
                     headers["x-breakeven-hold-until"] = moment(decision.hold.until)
             headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
-            if self.attempts and self.attempts[-1].upstream_request_id is not None:
-                headers["x-breakeven-upstream-request-id"] = self.attempts[-1].upstream_request_id
+            if self.attempts:
+                last = self.attempts[-1]
+                if last.upstream_request_id is not None:
+                    headers["x-breakeven-upstream-request-id"] = last.upstream_request_id
+                if last.provider:
+                    headers["x-breakeven-provider"] = last.provider
         return headers
 
     def record(self) -> RequestRecord:

@@ -15,15 +15,13 @@ from breakeven.gateway.proxy.decision import plan
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
 from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
-
-# With which upstreams refuse what they do not know.
-_REFUSED = frozenset({400, 404, 422})
-_TOO_MANY = 429
 
 
 class Relay:
@@ -113,9 +111,9 @@ class Relay:
             return await self._escalate(exchange, client, plan)
         except UpstreamFailure as failure:
             # The other upstream may have what this one does not know, if it was not relayed by this process.
-            elsewhere = plan.may_be_elsewhere and failure.upstream_status in _REFUSED
+            elsewhere = plan.may_be_elsewhere and failure.upstream_status in REFUSED
             may_ask = elsewhere or (failure.retryable and plan.may_fall_back)
-            if not (may_ask and route.other in exchange.services.available):
+            if not (may_ask and _accepts(exchange, plan, route.other)):
                 raise
             try:
                 return await _ask(exchange, client, route.other)
@@ -134,22 +132,39 @@ class Relay:
         return await _ask(exchange, client, Route.STUDENT)
 
 
+def _accepts(exchange: Exchange, plan: Plan, route: Route) -> bool:
+    """Whether an upstream of this route that can take the request accepts one now."""
+    if route is Route.TEACHER and plan.providers is not None:
+        return plan.providers.available
+    return route in exchange.services.available
+
+
 async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
+    """Call the upstream of a route; of several providers one after the other until one answers. Raises as
+    `call_upstream` does.
+    """
+    providers = exchange.admitted[1].providers
+    if providers is None or route is Route.STUDENT:
+        return await _call(exchange, client, exchange.services.upstreams[route])
+    return await in_order(providers, lambda upstream: _call(exchange, client, upstream))
+
+
+async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
     """Call one upstream, and again without what a model thought if it refuses a request that has such. Raises as
     `call_upstream` does; after two refusals the first one.
     """
     try:
-        return await call_upstream(exchange, client, route)
+        return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
-        if refusal.upstream_status not in _REFUSED:
+        if refusal.upstream_status not in REFUSED:
             raise
-        if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), route):
+        if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), upstream.route):
             raise
-        exchange.without_thoughts.add(route)
+        exchange.without_thoughts.add(upstream.label)
         try:
-            return await call_upstream(exchange, client, route)
+            return await call_upstream(exchange, client, upstream)
         except UpstreamFailure as failure:
-            if failure.upstream_status in _REFUSED:
+            if failure.upstream_status in REFUSED:
                 raise refusal from None
             raise
 
@@ -159,9 +174,9 @@ def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> b
 
     The teacher's 429 stays one. A refusal of what only the other upstream knows says nothing to the client.
     """
-    if first.upstream_status == _TOO_MANY and plan.decision.route is Route.TEACHER:
+    if first.upstream_status == TOO_MANY and plan.decision.route is Route.TEACHER:
         return True
-    return plan.may_be_elsewhere and second.upstream_status in _REFUSED
+    return plan.may_be_elsewhere and second.upstream_status in REFUSED
 
 
 def _reply(error: RequestError, headers: dict[str, str]) -> Reply:

@@ -84,7 +84,7 @@ class Turn:
             assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
             replay, known = replayed(conversation.earlier, assess, policy), self.hold
             if replay is not None and known is not None:
-                replay = replay._replace(answered=known.answered, called=known.called)
+                replay = replay._replace(answered=known.answered, called=known.called, provider=known.provider)
             self.hold = replay or known
         return self.hold
 

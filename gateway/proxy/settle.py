@@ -28,7 +28,8 @@ def conclude(exchange: Exchange) -> None:
     plan, route = exchange.plan, exchange.route
     if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
         conversations = exchange.services.state.conversations
-        conversations.remember(plan.session, plan.decision, exchange.escalated, route, time.time())
+        provider = exchange.attempts[-1].provider
+        conversations.remember(plan.session, plan.decision, exchange.escalated, route, time.time(), provider)
     attempts = countable(exchange)
     if not attempts:
         settle(exchange)

@@ -50,7 +50,7 @@ class StreamRelay:
         self._choices = request.choices
         self._wants_usage = request.wants_usage
         self._scanner = Scanner()
-        self._upstream = exchange.services.upstreams[attempt.route]
+        self._upstream = attempt.upstream
         self._idle = self._upstream.config.timeouts.idle_seconds
         self._content = False
         self._held_since: float | None = None

@@ -10,6 +10,7 @@ from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
+from breakeven.router.policy import Route
 
 _TRUE = msgspec.Raw(b"true")
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
@@ -24,10 +25,12 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     """
     (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
     body, probe = request.body.copy(), exchange.probe(route)
-    if route in exchange.without_thoughts:
+    if upstream.label in exchange.without_thoughts:
         adapter.remove_thoughts(body, route)
     elif plan.conversation is not None and plan.conversation.thoughts:
-        adapter.remove_foreign(body, route, plan.maker)
+        foreign = plan.providers is not None and plan.providers.foreign_to(upstream)
+        # What another provider encrypted, or names by its id alone, this one reads no better than the student does.
+        adapter.remove_foreign(body, Route.STUDENT if foreign else route, plan.maker)
     body.set("model", upstream.config.model)
     for name in NOT_HONOURED:
         body.remove(name)

@@ -17,6 +17,7 @@ from breakeven.gateway.ledger import Investment
 from breakeven.gateway.ledger.reported import Reported
 from breakeven.gateway.ledger.statements import Books, Group
 from breakeven.gateway.wire import moments
+from breakeven.router.policy import Route
 from breakeven.router.statistics import Interval
 
 _LAST_SECOND = 253_402_300_799
@@ -156,8 +157,23 @@ def books_to_dict(books: Books) -> dict[str, Any]:
             "payback_at": None if books.payback_at is None else moment(books.payback_at),
             "curve": curve,
             "projection": projection_to_dict(books.projection),
+            "by_provider": providers_to_rows(books.providers),
         }
     )
+
+
+def providers_to_rows(found: Sequence[Sum]) -> list[dict[str, Any]]:
+    """What each of the teacher's providers was paid as JSON values; the first one's name is `teacher`."""
+    return [
+        {
+            "provider": one.group[0] or Route.TEACHER.value,
+            "attempts": one.attempts,
+            "tokens": one.tokens,
+            "cost_usd": exact(one.cost),
+            "estimated_cost_usd": exact(one.cost_estimated),
+        }
+        for one in found
+    ]
 
 
 def quality_to_dict(books: Books) -> dict[str, Any]:

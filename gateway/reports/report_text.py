@@ -39,6 +39,8 @@ def lines(report: Report) -> Iterator[Table | str]:
             f"{report.entered_pairs:,} of the comparisons were entered from outcome rows: the estimate is as good as "
             "these are like the traffic."
         )
+    if len(report.books.providers) > 1:
+        yield render_providers(report.books.providers)
     for name, found in (("workload", statement.by_workload), ("key", statement.by_key)):
         if sum(one.name != SHADOW for one in found) > 1:
             yield render_shares(name, found)
@@ -94,6 +96,18 @@ def render_groups(by: Sequence[str], groups: Sequence[Group]) -> Table:
             "not measured" if baseline is None else dollars(baseline.value),
             dollars(total.baseline),
         )
+    return table
+
+
+def render_providers(found: Sequence[Sum]) -> Table:
+    """One row for each of the teacher's providers; their spend adds up to that of the teacher."""
+    table = Table(title="By provider of the teacher", title_justify="left")
+    table.add_column("provider")
+    for name in ("attempts", "tokens", "spend"):
+        table.add_column(name, justify="right")
+    for row in found:
+        numbers = (f"{row.attempts:,}", f"{row.tokens:,}", dollars(row.cost))
+        table.add_row(str(row.group[0] or Route.TEACHER), *numbers)
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +26,7 @@ from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
+from breakeven.gateway.upstreams.chain import by_label, fallback, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
@@ -38,16 +39,25 @@ class ResponseAffinity:
     def __init__(self, size: int = 100_000) -> None:
         self._size = size
         self._routes: OrderedDict[str, Route] = OrderedDict()
+        # Only of those that are not at the first provider of their route.
+        self._providers: dict[str, str] = {}
 
-    def put(self, response_id: str, route: Route) -> None:
-        """Remember that `route` stores this response; the oldest entry is dropped above `size`."""
+    def put(self, response_id: str, route: Route, provider: str = "") -> None:
+        """Remember that `provider` of `route` stores this response; the oldest entry is dropped above `size`."""
         self._routes[response_id] = route
+        if provider:
+            self._providers[response_id] = provider
         if len(self._routes) > self._size:
-            self._routes.popitem(last=False)
+            oldest, _ = self._routes.popitem(last=False)
+            self._providers.pop(oldest, None)
 
     def get(self, response_id: str | None) -> Route | None:
         """The upstream that stores this response; None for an unknown or absent id."""
         return None if response_id is None else self._routes.get(response_id)
+
+    def provider(self, response_id: str) -> str:
+        """Which provider of its route stores a response that `get` knows; "" for the first one."""
+        return self._providers.get(response_id, "")
 
 
 _BOTH = frozenset(Route)
@@ -70,11 +80,11 @@ class State:
     config_faults: tuple[str, ...] = ()
     conversations: Conversations = field(default_factory=Conversations)
     assessments: Assessments = field(default_factory=Assessments)
-    # The upstreams of the config in force, whose state the metrics export.
-    exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
+    # The upstreams of the config in force by label, whose state the metrics export.
+    exported_upstreams: dict[str, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
-    # Tokens per event and per counted token at each upstream, to estimate those that it does not report.
-    token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
+    # Tokens per event and per counted token at each upstream, by label, to estimate those that it does not report.
+    token_ratios: defaultdict[str, TokenRatios] = field(default_factory=lambda: defaultdict(TokenRatios))
     # Student answers sampled for comparison with the teacher's.
     drawn: ShadowQueue = field(default_factory=ShadowQueue)
 
@@ -98,14 +108,18 @@ class Services:
     policies: Policies
     state: State
     publisher: Publisher | None = None
+    # The teacher's other providers, in order.
+    fallbacks: tuple[Upstream, ...] = ()
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
         """Build the services of a config. Opens no connection: call `start` of each upstream for that."""
         registry = CollectorRegistry()
         upstreams = {route: Upstream(route, section) for route, section in config.upstreams.items()}
+        fallbacks = tuple(fallback(section) for section in config.teacher.fallbacks)
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
-        exported_upstreams = dict(upstreams)
+        metrics.expect(one.label for one in fallbacks)
+        exported_upstreams = by_label((*upstreams.values(), *fallbacks))
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
@@ -121,6 +135,7 @@ class Services:
             policies=policies,
             publisher=publisher,
             state=state,
+            fallbacks=fallbacks,
         )
 
     def with_config(self, config: Config, artifact: Artifact) -> Services:
@@ -130,15 +145,22 @@ class Services:
         """
         upstreams = {}
         for route, section in config.upstreams.items():
-            before = self.upstreams.get(route)
-            upstreams[route] = before if before is not None and before.config == section else Upstream(route, section)
+            upstreams[route] = kept(self.upstreams.get(route), section) or Upstream(route, section)
+        known = {one.provider: one for one in self.fallbacks}
+        fallbacks = (kept(known.get(one.name), one) or fallback(one) for one in config.teacher.fallbacks)
         return replace(
             self,
             config=config,
             artifact=artifact,
             upstreams=upstreams,
+            fallbacks=tuple(fallbacks),
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
+
+    @property
+    def every_upstream(self) -> dict[str, Upstream]:
+        """All upstreams by label, the teacher's other providers last."""
+        return by_label((*self.upstreams.values(), *self.fallbacks))
 
     @functools.cached_property
     def keys(self) -> Mapping[str, ClientKey]:
@@ -170,20 +192,28 @@ class Services:
 
     @property
     def available(self) -> frozenset[Route]:
-        """The upstreams that accept a request now: circuit not open, and below their concurrency limit."""
+        """The routes with an upstream that accepts a request now: circuit not open, and below its concurrency limit."""
         found = [route for route, upstream in self.upstreams.items() if upstream.available]
+        if self.fallbacks and Route.TEACHER not in found and any(one.available for one in self.fallbacks):
+            found.append(Route.TEACHER)
         return _BOTH if len(found) == len(_BOTH) else frozenset(found)
 
     @property
     def price(self) -> Price:
-        """The teacher's prices in force now."""
-        schedule = self._price_schedule
+        """The first teacher's prices in force now."""
+        return self._price_of("")
+
+    def _price_of(self, provider: str) -> Price:
+        schedule = self._price_schedules[provider]
         return schedule[0][1] if len(schedule) == 1 else in_force(schedule, time.time_ns() // 1000)
 
     @functools.cached_property
-    def _price_schedule(self) -> list[tuple[int, Price]]:
-        return price_schedule(self.config)
+    def _price_schedules(self) -> dict[str, list[tuple[int, Price]]]:
+        teacher = self.config.teacher
+        return {"": price_schedule(teacher), **{one.name: price_schedule(one) for one in teacher.fallbacks}}
 
-    def cost(self, route: Route, usage: Usage) -> Cost:
-        """The cost of one attempt's usage. The student's tokens cost nothing: it is paid for by the hour."""
-        return cost(usage, self.price) if route is Route.TEACHER else FREE
+    def cost(self, route: Route, usage: Usage, provider: str = "") -> Cost:
+        """The cost of one attempt's usage at this provider's prices. The student's tokens cost nothing: it is paid for
+        by the hour.
+        """
+        return cost(usage, self._price_of(provider)) if route is Route.TEACHER else FREE

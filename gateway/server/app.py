@@ -26,6 +26,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
+from breakeven.gateway.server.learning import learn_capabilities
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
@@ -91,7 +92,7 @@ def create_app(
 @contextlib.asynccontextmanager
 async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
     """The upstreams and the background tasks, from the start of the app to its end."""
-    for upstream in current().upstreams.values():
+    for upstream in current().every_upstream.values():
         await upstream.start()
     tasks = [asyncio.create_task(work) for work in _background(current)]
     try:
@@ -111,7 +112,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the requests until it is cancelled."""
     work = [
         current.watch(),
-        current.learn_capabilities(),
+        learn_capabilities(current),
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         _run_shadow_traffic(current),
@@ -126,7 +127,7 @@ async def _report_start(current: Current) -> None:
     """Log what was reached and what is missing; with several workers their supervisor does."""
     services = current()
     if services.publisher is None:
-        await start_report.report(services.config, list(services.upstreams.values()))
+        await start_report.report(services.config, list(services.every_upstream.values()))
 
 
 async def _observe_hosting(current: Current) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.config.schema import Upstream as Section
+from breakeven.gateway.config.upstream import Upstream as Section
 from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.upstreams.causes import ADVICE
+from breakeven.gateway.upstreams.chain import every_upstream, section_of
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
 from breakeven.gateway.upstreams.listing import Listing, list_models
@@ -43,7 +44,7 @@ _TOOL = {
 class Finding(NamedTuple):
     """One line: about which upstream, whether that is well, a failure, or only worth knowing, and the text."""
 
-    upstream: Route
+    upstream: str
     level: Literal["ok", "FAIL", "note"]
     text: str
 
@@ -63,25 +64,25 @@ def check_upstreams(config: Config) -> list[Finding]:
     """Ask all upstreams of the config, and return what was found, the student's first."""
 
     async def run() -> list[Finding]:
-        found = await asyncio.gather(*(_check(route, section) for route, section in config.upstreams.items()))
+        found = await asyncio.gather(*(_check(upstream) for upstream in every_upstream(config)))
         return [one for findings in found for one in findings]
 
     return asyncio.run(run())
 
 
-async def _check(route: Route, section: Section) -> list[Finding]:
-    upstream = Upstream(route, section)
+async def _check(upstream: Upstream) -> list[Finding]:
+    name, section = upstream.label, upstream.config
     await upstream.start()
     try:
         listing = await list_models(upstream, _seconds(section))
         if listing.status is None:
-            return [Finding(route, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
+            return [Finding(name, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
         limit, answer = await _one_token(upstream)
-        findings = [Finding(route, "ok", f"reached at {section.base_url}"), *_about_answer(upstream, listing, answer)]
+        findings = [Finding(name, "ok", f"reached at {section.base_url}"), *_about_answer(upstream, listing, answer)]
         if answer.failure is None:
-            findings += _about_limit(route, section, limit)
+            findings += _about_limit(upstream, limit)
             findings += await _about_tools(upstream, limit)
-        return findings + list(_about_window(route, section, listing))
+        return findings + list(_about_window(upstream, listing))
     finally:
         await upstream.aclose()
 
@@ -134,28 +135,28 @@ async def _ask(upstream: Upstream, fields: dict[str, Any]) -> _Answer:
 
 def _about_answer(upstream: Upstream, listing: Listing, answer: _Answer) -> Iterator[Finding]:
     """The key, the model's name, and the answer of one token."""
-    route, section = upstream.route, upstream.config
+    name, section = upstream.label, upstream.config
     failure = answer.failure
     if failure is not None:
-        yield Finding(route, "FAIL", _failed(section, listing, failure))
+        yield Finding(name, "FAIL", _failed(section, listing, failure))
         return
     usage = answer_usage(answer.body)
     if usage is None and not _is_answer(answer.body):
-        yield Finding(route, "FAIL", f"{Cause.INVALID_ANSWER}: {_advice(Cause.INVALID_ANSWER)}")
+        yield Finding(name, "FAIL", f"{Cause.INVALID_ANSWER}: {_advice(Cause.INVALID_ANSWER)}")
         return
     if section.api_key_env is None:
-        yield Finding(route, "ok", "it asks for no key")
+        yield Finding(name, "ok", "it asks for no key")
     else:
-        yield Finding(route, "ok", f"it accepts the key of {section.api_key_env}")
+        yield Finding(name, "ok", f"it accepts the key of {section.api_key_env}")
     listed = ""
     if listing.models is None:
         listed = "; it does not list its models"
     elif section.model not in listing.models:
         listed = "; it lists its models under other names"
-    yield Finding(route, "ok", f"{section.model} answers, one token in {answer.seconds:.1f} s{listed}")
+    yield Finding(name, "ok", f"{section.model} answers, one token in {answer.seconds:.1f} s{listed}")
     if usage is None or not usage.complete:
         yield Finding(
-            route, "note", "it reports no usage: tokens and cost will be estimated; turn usage on at the server"
+            name, "note", "it reports no usage: tokens and cost will be estimated; turn usage on at the server"
         )
 
 
@@ -181,30 +182,34 @@ def _served(model: str, models: dict[str, Any]) -> str:
     return f"it serves {len(models)} models, most alike {', '.join(alike)}"
 
 
-def _about_limit(route: Route, section: Section, limit: str) -> Iterator[Finding]:
-    if section.max_tokens_field is None and limit != _LIMITS[0]:
-        yield Finding(route, "note", f"it refuses {_LIMITS[0]}; set {route}.max_tokens_field to {limit}")
+def _about_limit(upstream: Upstream, limit: str) -> Iterator[Finding]:
+    if upstream.config.max_tokens_field is None and limit != _LIMITS[0]:
+        key = f"{section_of(upstream)}.max_tokens_field"
+        yield Finding(upstream.label, "note", f"it refuses {_LIMITS[0]}; set {key} to {limit}")
 
 
 async def _about_tools(upstream: Upstream, limit: str) -> list[Finding]:
     """Whether a request with a tool is accepted. The student's config says whether it should be; the teacher gets all
-    requests with tools that the student is not meant for.
+    requests with tools that the student is not meant for, and its fallbacks those that they are meant for.
     """
-    route = upstream.route
+    name = upstream.label
     expected = getattr(upstream.config, "tools", None)
     if expected is False:
-        return [Finding(route, "note", "tools: off in the config, so not asked")]
+        return [Finding(name, "note", "tools: off in the config, so not asked")]
     answer = await _ask(upstream, {limit: 1, "tools": [_TOOL]})
     if answer.failure is None:
-        return [Finding(route, "ok", "it accepts tools")]
+        return [Finding(name, "ok", "it accepts tools")]
     said = _said(answer.failure, " It says: ")
     if expected is None:
-        return [Finding(route, "note", f"it refuses tools; requests with tools will fail.{said}")]
+        return [Finding(name, "note", f"it refuses tools; requests with tools will fail.{said}")]
+    if upstream.provider:
+        return [Finding(name, "FAIL", f"it refuses tools; set {section_of(upstream)}.tools to false.{said}")]
     mend = "set student.tools to false, or start vLLM with --enable-auto-tool-choice and --tool-call-parser"
-    return [Finding(route, "FAIL", f"it refuses tools; {mend}.{said}")]
+    return [Finding(name, "FAIL", f"it refuses tools; {mend}.{said}")]
 
 
-def _about_window(route: Route, section: Section, listing: Listing) -> Iterator[Finding]:
+def _about_window(upstream: Upstream, listing: Listing) -> Iterator[Finding]:
+    route, section = upstream.route, upstream.config
     if route is not Route.STUDENT:
         return
     set_to: int | None = getattr(section, "context_window", None)

@@ -12,19 +12,16 @@ from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
-from breakeven.gateway.policy.capabilities import contradictions, declared
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
-from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.reload")
 
 _WATCH_SECONDS = 1.0
 _POLICY_SYNC_SECONDS = 2.0
 _IDLE_POLL_SECONDS = 0.5
-_MODELS_RETRY_SECONDS = 10.0
 
 
 class Current:
@@ -83,8 +80,9 @@ class Current:
         try:
             config, artifact = await asyncio.to_thread(self._load, self._read, old)
             new = old.with_config(config, artifact)
-            for route, upstream in new.upstreams.items():
-                if upstream is not old.upstreams.get(route):
+            before, after = old.every_upstream, new.every_upstream
+            for label, upstream in after.items():
+                if upstream is not before.get(label):
                     await upstream.start()
         except BreakevenError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
@@ -94,32 +92,22 @@ class Current:
             return False
         self.services = new
         # In place and never empty: a scrape may be reading it.
-        for route in set(new.state.exported_upstreams) - set(new.upstreams):
-            del new.state.exported_upstreams[route]
-        new.state.exported_upstreams.update(new.upstreams)
+        for label in set(new.state.exported_upstreams) - set(after):
+            del new.state.exported_upstreams[label]
+        new.state.exported_upstreams.update(after)
+        new.metrics.expect(one.label for one in new.fallbacks)
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
-        for route, upstream in old.upstreams.items():
-            if upstream is not new.upstreams.get(route):
+        for label, upstream in before.items():
+            if upstream is not after.get(label):
                 task = asyncio.create_task(_close_when_idle(upstream))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
         return True
-
-    async def learn_capabilities(self) -> None:
-        """Until cancelled: ask the student's server what its model can do while that is not known."""
-        while True:
-            student, section = self.services.upstreams.get(Route.STUDENT), self.services.config.student
-            if student is not None and section is not None and student.reported is None:
-                student.reported = await student.fetch_reported()
-                if student.reported is not None:
-                    for sentence in contradictions(declared(section), student.reported):
-                        _log.warning("%s", sentence)
-            await asyncio.sleep(_MODELS_RETRY_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connection pools, those of earlier configs too."""
@@ -127,7 +115,7 @@ class Current:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for upstream in self.services.upstreams.values():
+        for upstream in self.services.every_upstream.values():
             await upstream.aclose()
 
     @staticmethod

@@ -107,6 +107,11 @@ def divide_limits(config: Config, workers: int) -> Config:
         str(route): section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
         for route, section in config.upstreams.items()
     }
+    fallbacks = [
+        one.model_copy(update={"max_concurrency": math.ceil(one.max_concurrency / workers)})
+        for one in config.teacher.fallbacks
+    ]
+    parts["teacher"] = parts["teacher"].model_copy(update={"fallbacks": fallbacks})
     return config.model_copy(update=parts)
 
 

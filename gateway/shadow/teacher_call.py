@@ -32,7 +32,7 @@ async def call(upstream: Upstream, body: bytes, attempts: list[Attempt]) -> byte
 
 
 async def _attempt(upstream: Upstream, body: bytes, attempts: list[Attempt], *, fresh: bool) -> bytes:
-    attempt = Attempt(upstream.route)
+    attempt = Attempt(upstream)
     attempts.append(attempt)
     upstream.in_flight += 1
     deadline = Deadline(upstream.config.timeouts.total_seconds)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from breakeven.gateway.config.schema import Breaker as BreakerConfig
+from breakeven.gateway.config.upstream import Breaker as BreakerConfig
 
 
 class Breaker:

@@ -7,11 +7,12 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from breakeven.gateway.config.schema import Upstream as UpstreamConfig
+from breakeven.gateway.config.upstream import Upstream as UpstreamConfig
 from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.health import Health
+from breakeven.gateway.upstreams.learning import Learning
 from breakeven.gateway.upstreams.pool import Unreachable
 from breakeven.gateway.upstreams.reported import Reported, reported
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -29,17 +30,22 @@ _TOKENIZED_BYTES = 1 << 22
 class Upstream:
     """One upstream: its connection pool, circuit breaker, health and number of requests in flight.
 
-    `reported` is what its server says about the model, None while that is not known. `tokenizer` counts what it did not
-    report, None without.
+    `provider` is the config's name of it where its route has several, "" for the first of them; `label` names it in
+    logs and metrics: its route, and after a colon the provider. `reported` is what its server says about the model,
+    None while that is not known. `tokenizer` counts what it did not report, None without.
     """
 
-    def __init__(self, route: Route, config: UpstreamConfig) -> None:
+    def __init__(self, route: Route, config: UpstreamConfig, provider: str = "") -> None:
         self.route = route
+        self.provider = provider
+        self.label = f"{route}:{provider}" if provider else route.value
         self.config = config
         self.breaker = Breaker(config.breaker)
-        self.health = Health(route, self.breaker)
+        self.health = Health(self.label, self.breaker)
         self.in_flight = 0
         self.reported: Reported | None = None
+        # When to ask for that again.
+        self.learning = Learning()
         self.tokenizer = self._tokenizer(config)
         # Names of the client headers that are passed to this upstream.
         self.passed_headers = config.passed_headers()
@@ -61,7 +67,7 @@ class Upstream:
 
     async def start(self) -> None:
         """Create the transport, in the running event loop. Raises ConfigError for what it needs and cannot use."""
-        self._transport = open_transport(self.route.value, self.config, self.config.timeouts.connect_seconds)
+        self._transport = open_transport(self.label, self.config, self.config.timeouts.connect_seconds)
         self._secrets = tuple(self.config.secrets())
 
     async def aclose(self) -> None:

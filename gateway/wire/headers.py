@@ -20,6 +20,7 @@ HEADERS = (
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
     ("x-request-id", "The same id."),
     ("x-breakeven-workload", "The workload that the request is counted in."),
+    ("x-breakeven-provider", "The fallback of the teacher that answered, by its name; absent: the first one."),
     (
         "x-breakeven-upstream-request-id",
         "What the last upstream calls the request, for its support: its `x-request-id`, `request-id`, "
@@ -33,7 +34,10 @@ SENT = (
         "Forwarded to that upstream; by default `idempotency-key`, `openai-beta`, `traceparent`, `tracestate`, and to "
         "the student `baggage`, `x-session-id` and `x-data-parallel-rank` as well. All others are not forwarded.",
     ),
-    ("x-breakeven-fallback", "`false`: no fallback to the other upstream for this request."),
+    (
+        "x-breakeven-fallback",
+        "`false`: no fallback for this request, neither to the other upstream nor to another provider of the teacher.",
+    ),
     ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
     ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),
     (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from breakeven.models.serving.vllm_server import Student, command, environment
-from tests.support.processes import free_port, samples
+from tests.support.processes import Child, answers, free_port, samples
 
 # With BREAKEVEN_CI=1 a skip fails unless its reason names this folder, whose data the tests cannot install.
 SHARED = "../shared"
@@ -54,6 +54,11 @@ def smollm2() -> Path:
     return folder
 
 
+def router_program() -> Path:
+    """Path of vLLM's router; skips the test where there is none."""
+    return _existing(cache() / "vllm-router/bin/vllm-router", "vllm-router")
+
+
 def program(name: str) -> str:
     """Path of a program of a Debian package, installed or unpacked; skips the test where it is absent."""
     found = shutil.which(name)
@@ -84,6 +89,7 @@ class Vllm:
     """A vLLM server with SmolLM2, served under the names `student` and `teacher-model`."""
 
     base_url: str
+    stop: Callable[[], None]
 
     def tokens(self) -> tuple[int, int]:
         """Prompt tokens and generated tokens that vLLM has counted since its start."""
@@ -96,15 +102,36 @@ class Vllm:
 
 
 @contextlib.contextmanager
-def vllm() -> Iterator[Vllm]:
-    """Run vLLM on a free port, started as by `breakeven student`, and warm it up; takes about 40 s."""
+def vllm(max_model_len: int = 2048, *, warm: bool = True) -> Iterator[Vllm]:
+    """Run vLLM on a free port, started as by `breakeven student`; takes about 25 s, and 40 s if it is to be `warm`."""
     served = ["--served-model-name", "student", "teacher-model"]
     port = free_port()
     argv = command(
-        smollm2(), name="student", port=port, cpu=True, max_model_len=2048, extra=served, python=str(vllm_python())
+        smollm2(),
+        name="student",
+        port=port,
+        cpu=True,
+        max_model_len=max_model_len,
+        extra=served,
+        python=str(vllm_python()),
     )
     with Student(argv, environment(cpu=True), host="127.0.0.1", port=port) as server:
         # The first request with logprobs takes 18 s, longer than some tests wait.
-        body = {"model": "student", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "logprobs": True}
+        body = {"model": "student", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "logprobs": warm}
         httpx2.post(f"{server.base_url}/chat/completions", json=body, timeout=_WARM_UP_SECONDS).raise_for_status()
-        yield Vllm(server.base_url)
+        yield Vllm(server.base_url, server.stop)
+
+
+@contextlib.contextmanager
+def vllm_router(log: Path, port: int, *replicas: Vllm) -> Iterator[str]:
+    """Run vllm-router on this port in front of `replicas`, each session on one of them; yields its base URL."""
+    urls = [one.base_url.removesuffix("/v1") for one in replicas]
+    command = [str(router_program()), "--host", "127.0.0.1", "--port", str(port), "--policy", "consistent_hash"]
+    command += ["--prometheus-port", str(free_port()), "--worker-startup-check-interval", "1"]
+    command += ["--health-check-interval-secs", "1", "--health-failure-threshold", "1", "--worker-urls", *urls]
+    child = Child(command, log)
+    try:
+        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/v1/models"))
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        child.stop()

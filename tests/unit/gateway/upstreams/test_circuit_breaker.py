@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.config.schema import Breaker as Config
+from breakeven.gateway.config.upstream import Breaker as Config
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from breakeven.gateway.config.schema import Breaker as Settings
+from breakeven.gateway.config.upstream import Breaker as Settings
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.health import Failure, Health

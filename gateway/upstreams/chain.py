@@ -1,0 +1,41 @@
+"""All upstreams of a config: the first of each route, and the teacher's other providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.teacher import Fallback, Teacher
+from breakeven.gateway.config.upstream import Upstream as Section
+from breakeven.gateway.upstreams.upstream import Upstream
+from breakeven.router.policy import Route
+
+
+def fallback(section: Fallback) -> Upstream:
+    """The upstream of one of the teacher's other providers; it opens no connection before `start`."""
+    return Upstream(Route.TEACHER, section, section.name)
+
+
+def kept(before: Upstream | None, section: Section) -> Upstream | None:
+    """The upstream from before a reload if its section is unchanged, but for the teacher's list of fallbacks."""
+    return before if before is not None and _own(before.config) == _own(section) else None
+
+
+def every_upstream(config: Config) -> list[Upstream]:
+    """New upstreams for all sections of a config, in the order of `Config.sections`."""
+    first = [Upstream(route, section) for route, section in config.upstreams.items()]
+    return [*first, *map(fallback, config.teacher.fallbacks)]
+
+
+def section_of(upstream: Upstream) -> str:
+    """The section of the config that an upstream is from, in words for an operator."""
+    return f"{upstream.route}.fallbacks[{upstream.provider}]" if upstream.provider else upstream.route.value
+
+
+def by_label(upstreams: Iterable[Upstream]) -> dict[str, Upstream]:
+    """The upstreams by their labels."""
+    return {one.label: one for one in upstreams}
+
+
+def _own(section: Section) -> Section:
+    return section.model_copy(update={"fallbacks": []}) if isinstance(section, Teacher) else section
