@@ -40,8 +40,9 @@ class FailureCount(Schema):
 class UpstreamState(Schema):
     """How one upstream is doing, as the process that answers this sees it."""
 
-    upstream: Route = Field(description="Which one.")
-    model: str = Field(description="Name of its model.")
+    upstream: Route = Field(description="Which one; model: a further model.")
+    name: str = Field(description="The same, or the name of the further model in the config.")
+    model: str = Field(description="Name of its model at the upstream.")
     state: Literal["up", "failing", "down", "unknown"] = Field(
         description="up: it answered the last request (429 counts); failing: that failed; down: its circuit "
         "breaker is open; unknown: no request was sent to it yet."
@@ -58,7 +59,9 @@ class UpstreamState(Schema):
 class UpstreamStates(Schema):
     """The upstreams that are configured."""
 
-    upstreams: list[UpstreamState] = Field(description="The student, if there is one, and the teacher.")
+    upstreams: list[UpstreamState] = Field(
+        description="The student, if there is one, the teacher, and the further models."
+    )
 
 
 router = APIRouter(prefix="/admin", tags=["admin"], route_class=ApiRoute, dependencies=[Security(admin_key)])
@@ -67,7 +70,7 @@ router = APIRouter(prefix="/admin", tags=["admin"], route_class=ApiRoute, depend
 @router.get("/upstreams", responses=documented(401, 404))
 async def list_upstreams(now: Now) -> UpstreamStates:
     """Say how each upstream is doing, and why its last call failed."""
-    return UpstreamStates(upstreams=[_state(upstream, now.student) for upstream in now.upstreams.values()])
+    return UpstreamStates(upstreams=[_state(upstream, now.student) for upstream in now.every_upstream.values()])
 
 
 def _state(upstream: Upstream, student: Capabilities | None) -> UpstreamState:
@@ -77,6 +80,7 @@ def _state(upstream: Upstream, student: Capabilities | None) -> UpstreamState:
         window = student.context_window
     return UpstreamState(
         upstream=upstream.route,
+        name=upstream.name,
         model=upstream.config.model,
         state=health.state,
         retry_seconds=upstream.breaker.retry_after_seconds(),

@@ -20,7 +20,7 @@ from breakeven.gateway.config.price_file import read_prices
 from breakeven.gateway.config.price_package import read_package
 from breakeven.gateway.config.prices import PRICED_BY
 from breakeven.gateway.config.proxies import proxy_of
-from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.schema import Config, Upstream
 from breakeven.gateway.config.tls import tls_context
 from breakeven.gateway.errors import ConfigError
 
@@ -61,7 +61,7 @@ def check_environment(config: Config) -> None:
     used, and for an address reachable from other machines without client keys.
     """
     faults = []
-    for section, upstream in config.upstreams.items():
+    for section, upstream in config.sections.items():
         faults += [f"{section}.{fault}" for fault in _faults_outside(upstream)]
     for name, variable in (
         ("metrics_key_env", config.admin.metrics_key_env),
@@ -157,9 +157,14 @@ def _resolved(config: Config, folder: Path) -> Config:
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     for section, upstream in config.upstreams.items():
-        given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
-        if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
-            given["tokenizer"] = upstream.tokenizer
-        paths = {name: str(folder / Path(path).expanduser()) for name, path in given.items()}
-        changes[section.value] = upstream.model_copy(update=paths)
+        changes[section.value] = _with_paths(upstream, folder)
+    changes["models"] = [_with_paths(one, folder) for one in config.models]
     return config.model_copy(update=changes)
+
+
+def _with_paths(upstream: Upstream, folder: Path) -> Upstream:
+    """The section with its files as paths that hold anywhere."""
+    given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
+    if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
+        given["tokenizer"] = upstream.tokenizer
+    return upstream.model_copy(update={name: str(folder / Path(path).expanduser()) for name, path in given.items()})

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
+from breakeven.gateway.config.models import ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED, Outbound
 from breakeven.gateway.config.prices import TeacherPrices
 from breakeven.gateway.config.server import Server
@@ -114,6 +115,10 @@ class Teacher(TeacherPrices, Upstream):
     """The API that is paid for by the token."""
 
 
+class FurtherModel(ModelSettings, Upstream):
+    """An upstream whose model clients name, and that is never routed to."""
+
+
 class Escalation(Section):
     probe_tokens: int = Field(24, ge=1, description="First tokens of the student's answer that are checked.")
     min_mean_logprob: float = Field(-1.2, le=0.0, description="The teacher answers below this mean log-probability.")
@@ -135,7 +140,7 @@ class Routing(Section):
     aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = Field(
         {},
         description="Further model names and what they mean, such as `{gpt-4o: auto}`: auto, auto@0.35, student, "
-        "teacher, or an upstream's model. An upstream's own model name can be one.",
+        "teacher, an upstream's model, or the name of one of `models`. An upstream's own model name can be one.",
     )
 
 
@@ -191,6 +196,12 @@ class Config(Section):
         "recorded and accounted.",
     )
     teacher: Teacher = Field(description="The API that the student was distilled from.")
+    models: list[FurtherModel] = Field(
+        [],
+        max_length=64,
+        description="Further upstreams by the name of their model, such as one for embeddings: passed through and "
+        "accounted, never routed.",
+    )
     routing: Routing = Field(Routing(), description="How the upstream of a request is chosen.")
     economics: Economics = Field(Economics(), description="Investment and start of hosting.")
     ledger: LedgerConfig = Field(LedgerConfig(), description="The database of usage and cost.")
@@ -225,6 +236,8 @@ class Config(Section):
     def _aliases_mean_something(self) -> Config:
         reserved = {"auto", "student", "teacher"}
         known = {*reserved, *(upstream.model for upstream in self.upstreams.values())}
+        check_names(self.models, known, self.routing.aliases)
+        known |= {one.name for one in self.models}
         if self.student is None:
             known -= {"student"}
         for alias, meant in self.routing.aliases.items():
@@ -267,3 +280,9 @@ class Config(Section):
         """The sections of the upstreams that are configured."""
         both = {Route.STUDENT: self.student, Route.TEACHER: self.teacher}
         return {route: section for route, section in both.items() if section is not None}
+
+    @property
+    def sections(self) -> dict[str, Upstream]:
+        """The sections of all upstreams, those of further models among them, each by its key."""
+        further = {f"models[{index}]": section for index, section in enumerate(self.models)}
+        return {**{str(route): section for route, section in self.upstreams.items()}, **further}

@@ -19,7 +19,6 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.observability.metrics import UpstreamCollector
 from breakeven.gateway.observability.money import MoneyCollector
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.policy import Route
 
 _PUBLISH_SECONDS = 0.25
 # The ledger's metrics that each worker has of its own; the others are the same in all of them.
@@ -32,7 +31,7 @@ def shared_by_workers() -> bool:
 
 
 def exported_registry(
-    registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger
+    registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger
 ) -> CollectorRegistry:
     """The registry to export, for a process whose own metrics are in `registry`.
 
@@ -52,7 +51,7 @@ def exported_registry(
 class Publisher:
     """Publishes the state of a worker as gauges in the shared files, so that any worker can export the sums."""
 
-    def __init__(self, registry: CollectorRegistry, upstreams: Mapping[Route, Upstream], ledger: Ledger) -> None:
+    def __init__(self, registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger) -> None:
         self._upstreams = upstreams
         self._ledger = ledger
         self._in_flight = Gauge(
@@ -84,9 +83,9 @@ class Publisher:
 
     def publish(self) -> None:
         """Write the current state to the shared files."""
-        for route, upstream in tuple(self._upstreams.items()):
-            self._in_flight.labels(route).set(upstream.in_flight)
-            self._circuit.labels(route).set(int(upstream.breaker.open))
+        for name, upstream in tuple(self._upstreams.items()):
+            self._in_flight.labels(name).set(upstream.in_flight)
+            self._circuit.labels(name).set(int(upstream.breaker.open))
         self._pending.set(self._ledger.pending)
         failed = self._ledger.write_failures
         self._failures.inc(failed - self._failed)

@@ -11,6 +11,7 @@ from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange
+from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
@@ -52,6 +53,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
         head = upstream_headers(client, upstream, stream=request.stream)
+        if exchange.adapter.opaque:
+            head |= {"content-type": request.body.content_type, "accept": client.headers.get("accept", "*/*")}
         response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
@@ -59,7 +62,9 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
         headers = {**response.headers, **exchange.headers()}
-        if request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
+        if exchange.adapter.opaque:
+            reply = await Passing(exchange, attempt, response, client, deadline).run(headers)
+        elif request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
             if not response.streams:
                 headers["content-type"] = "text/event-stream"
             relay = StreamRelay(exchange, attempt, response, client, deadline)

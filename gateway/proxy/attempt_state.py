@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from breakeven.gateway.accounting.estimates import NO_COUNTS, NO_ESTIMATE, Estimate, TokenRatios
+from breakeven.gateway.accounting.prices import Cost, with_fee
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
@@ -85,9 +86,9 @@ class Attempt:
         `counted`: the gateway's own count of the prompt's tokens. `learn`: whether a complete usage teaches the token
         ratios; not that of a judge, whose prompt is another than the one that was counted.
         """
-        ratios = services.state.token_ratios[self.route]
+        ratios = services.token_ratios(self.route)
         estimated, cost_estimated = NO_ESTIMATE, 0
-        missing = self.missing
+        missing = self.missing and services.counts_tokens
         if missing:
             estimated = self._estimate(ratios, counted)
             tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
@@ -100,7 +101,7 @@ class Attempt:
             outcome=self.outcome,
             status=self.status,
             usage=self.usage,
-            cost=services.cost(self.route, self.usage),
+            cost=self._cost(services),
             first_event_seconds=self.first_event_seconds,
             seconds=self._seconds or 0.0,
             usage_missing=missing,
@@ -108,7 +109,13 @@ class Attempt:
             cost_estimated=cost_estimated,
             cause=self.cause,
             upstream_request_id=self.upstream_request_id,
+            provider="" if services.model is None else services.model.name,
         )
+
+    def _cost(self, services: Services) -> Cost:
+        cost = services.cost(self.route, self.usage)
+        answered = services.model is not None and not self.unbilled and self.status is not None
+        return with_fee(cost, self.usage, services.price) if answered else cost
 
     def _estimate(self, ratios: TokenRatios, counted: int) -> Estimate:
         by_characters = ratios.by_characters or not self.events

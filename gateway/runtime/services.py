@@ -16,9 +16,9 @@ from breakeven.gateway.accounting.prices import FREE, Cost, Price, cost
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
-from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.rates import in_force, price_schedule
+from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
@@ -28,7 +28,7 @@ from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
-from breakeven.router.policy import Capabilities, Policy, Route
+from breakeven.router.policy import ROUTED, Capabilities, Policy, Route
 from breakeven.router.sticky import Assessments, Conversations
 
 
@@ -50,7 +50,7 @@ class ResponseAffinity:
         return None if response_id is None else self._routes.get(response_id)
 
 
-_BOTH = frozenset(Route)
+_BOTH = frozenset(ROUTED)
 
 
 @dataclass
@@ -71,10 +71,10 @@ class State:
     conversations: Conversations = field(default_factory=Conversations)
     assessments: Assessments = field(default_factory=Assessments)
     # The upstreams of the config in force, whose state the metrics export.
-    exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
+    exported_upstreams: dict[str, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
     # Tokens per event and per counted token at each upstream, to estimate those that it does not report.
-    token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
+    token_ratios: dict[str, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in ROUTED})
     # Student answers sampled for comparison with the teacher's.
     drawn: ShadowQueue = field(default_factory=ShadowQueue)
 
@@ -87,7 +87,11 @@ class State:
 
 @dataclass
 class Services:
-    """Everything that serves a request. A config reload builds another; running requests keep their own."""
+    """Everything that serves a request. A config reload builds another; running requests keep their own.
+
+    `models` are the further upstreams by name. A request to one of them gets services of its own from `for_model`,
+    whose only upstream is that one; `model` is then its section of the config, else None.
+    """
 
     config: Config
     artifact: Artifact
@@ -98,14 +102,18 @@ class Services:
     policies: Policies
     state: State
     publisher: Publisher | None = None
+    models: Mapping[str, Upstream] = field(default_factory=dict)
+    model: FurtherModel | None = None
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
         """Build the services of a config. Opens no connection: call `start` of each upstream for that."""
         registry = CollectorRegistry()
         upstreams = {route: Upstream(route, section) for route, section in config.upstreams.items()}
+        models = {one.name: Upstream(Route.MODEL, one, one.name) for one in config.models}
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
-        exported_upstreams = dict(upstreams)
+        metrics.expect(models)
+        exported_upstreams = {one.name: one for one in (*upstreams.values(), *models.values())}
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
@@ -121,6 +129,7 @@ class Services:
             policies=policies,
             publisher=publisher,
             state=state,
+            models=models,
         )
 
     def with_config(self, config: Config, artifact: Artifact) -> Services:
@@ -132,13 +141,42 @@ class Services:
         for route, section in config.upstreams.items():
             before = self.upstreams.get(route)
             upstreams[route] = before if before is not None and before.config == section else Upstream(route, section)
+        models = {}
+        for further in config.models:
+            before = self.models.get(further.name)
+            kept = before is not None and before.config == further
+            models[further.name] = before if before and kept else Upstream(Route.MODEL, further, further.name)
+        self.metrics.expect(models)
         return replace(
             self,
             config=config,
             artifact=artifact,
             upstreams=upstreams,
+            models=models,
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
+
+    @property
+    def every_upstream(self) -> dict[str, Upstream]:
+        """All upstreams by their names, further models among them."""
+        return {one.name: one for one in (*self.upstreams.values(), *self.models.values())}
+
+    def for_model(self, name: str) -> Services:
+        """The services of a request to this further model."""
+        return self._of_models[name]
+
+    @functools.cached_property
+    def _of_models(self) -> dict[str, Services]:
+        named = {one.name: one for one in self.config.models}
+        return {
+            name: replace(self, upstreams={Route.MODEL: upstream}, model=named[name])
+            for name, upstream in self.models.items()
+        }
+
+    @functools.cached_property
+    def model_paths(self) -> frozenset[str]:
+        """The paths below /v1 that further models have."""
+        return frozenset(path for one in self.config.models for path in one.paths)
 
     @functools.cached_property
     def keys(self) -> Mapping[str, ClientKey]:
@@ -176,14 +214,24 @@ class Services:
 
     @property
     def price(self) -> Price:
-        """The teacher's prices in force now."""
+        """The teacher's prices in force now; for a further model that one's."""
         schedule = self._price_schedule
         return schedule[0][1] if len(schedule) == 1 else in_force(schedule, time.time_ns() // 1000)
 
     @functools.cached_property
     def _price_schedule(self) -> list[tuple[int, Price]]:
-        return price_schedule(self.config)
+        return price_schedule(self.config) if self.model is None else model_price_schedule(self.model)
 
     def cost(self, route: Route, usage: Usage) -> Cost:
         """The cost of one attempt's usage. The student's tokens cost nothing: it is paid for by the hour."""
-        return cost(usage, self.price) if route is Route.TEACHER else FREE
+        return FREE if route is Route.STUDENT else cost(usage, self.price)
+
+    def token_ratios(self, route: Route) -> TokenRatios:
+        """What was measured of the tokens of this upstream; each further model has its own."""
+        ratios = self.state.token_ratios
+        return ratios[route] if self.model is None else ratios.setdefault(f"model {self.model.name}", TokenRatios())
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether an answer costs by its tokens: not that of a further model without prices for these."""
+        return self.model is None or self.model.usd_per_million is not None

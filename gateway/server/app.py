@@ -26,6 +26,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
+from breakeven.gateway.server.further_paths import FurtherPaths
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
@@ -75,6 +76,7 @@ def create_app(
     app.state.relays = {} if config.server.cors_origins else relays
     for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
         app.include_router(router)
+    app.router.routes.append(FurtherPaths(current))
     if config.server.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -84,14 +86,16 @@ def create_app(
             expose_headers=[name for name, _ in HEADERS],
         )
     app.add_middleware(LocalAccess, services=current)
-    app.add_middleware(ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS])
+    app.add_middleware(
+        ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS], further=lambda: current().model_paths
+    )
     return app
 
 
 @contextlib.asynccontextmanager
 async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
     """The upstreams and the background tasks, from the start of the app to its end."""
-    for upstream in current().upstreams.values():
+    for upstream in current().every_upstream.values():
         await upstream.start()
     tasks = [asyncio.create_task(work) for work in _background(current)]
     try:
@@ -126,7 +130,7 @@ async def _report_start(current: Current) -> None:
     """Log what was reached and what is missing; with several workers their supervisor does."""
     services = current()
     if services.publisher is None:
-        await start_report.report(services.config, list(services.upstreams.values()))
+        await start_report.report(services.config, list(services.every_upstream.values()))
 
 
 async def _observe_hosting(current: Current) -> None:

@@ -83,8 +83,8 @@ class Current:
         try:
             config, artifact = await asyncio.to_thread(self._load, self._read, old)
             new = old.with_config(config, artifact)
-            for route, upstream in new.upstreams.items():
-                if upstream is not old.upstreams.get(route):
+            for name, upstream in new.every_upstream.items():
+                if upstream is not old.every_upstream.get(name):
                     await upstream.start()
         except BreakevenError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
@@ -94,17 +94,17 @@ class Current:
             return False
         self.services = new
         # In place and never empty: a scrape may be reading it.
-        for route in set(new.state.exported_upstreams) - set(new.upstreams):
-            del new.state.exported_upstreams[route]
-        new.state.exported_upstreams.update(new.upstreams)
+        for name in set(new.state.exported_upstreams) - set(new.every_upstream):
+            del new.state.exported_upstreams[name]
+        new.state.exported_upstreams.update(new.every_upstream)
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
-        for route, upstream in old.upstreams.items():
-            if upstream is not new.upstreams.get(route):
+        for name, upstream in old.every_upstream.items():
+            if upstream is not new.every_upstream.get(name):
                 task = asyncio.create_task(_close_when_idle(upstream))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
@@ -127,7 +127,7 @@ class Current:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for upstream in self.services.upstreams.values():
+        for upstream in self.services.every_upstream.values():
             await upstream.aclose()
 
     @staticmethod

@@ -36,6 +36,7 @@ def report_alone(config: Config) -> None:
 
     async def run() -> None:
         upstreams = [Upstream(route, section) for route, section in config.upstreams.items()]
+        upstreams += [Upstream(Route.MODEL, section, section.name) for section in config.models]
         for upstream in upstreams:
             await upstream.start()
         try:
@@ -68,8 +69,9 @@ def missing(config: Config) -> Iterator[str]:
 
 def _line(upstream: Upstream, listing: Listing) -> tuple[int, str]:
     """The level and the text of an upstream's line."""
-    name, section = upstream.route, upstream.config
+    name, section = upstream.title, upstream.config
     where = f"{name} at {section.base_url}"
+    key = "model in models" if upstream.route is Route.MODEL else f"{name}.model"
     if not listing.reached:
         what = "not reached" if listing.status is None else f"fails with status {listing.status}"
         return logging.WARNING, f"{where}: {what}; {listing.failure}"
@@ -78,9 +80,11 @@ def _line(upstream: Upstream, listing: Listing) -> tuple[int, str]:
     if section.model not in listing.models:
         return (
             logging.WARNING,
-            f"{where}: reached, but it does not list {section.model}; correct {name}.model, "
+            f"{where}: reached, but it does not list {section.model}; correct {key}, "
             "or run `breakeven check --live`, which lists what is served",
         )
     window = listing.window(section.model)
-    size = f" with a context window of {window} tokens" if window is not None and name is Route.STUDENT else ""
+    size = (
+        f" with a context window of {window} tokens" if window is not None and upstream.route is Route.STUDENT else ""
+    )
     return logging.INFO, f"{where}: reached; it serves {section.model}{size}"

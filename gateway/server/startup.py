@@ -39,7 +39,7 @@ def check_loadable(config: Config) -> None:
     Raises ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded, and for
     a tokenizer that cannot.
     """
-    for section, upstream in config.upstreams.items():
+    for section, upstream in config.sections.items():
         if upstream.tokenizer not in (None, AUTO, VLLM):
             try:
                 load_tokenizer(upstream.tokenizer)

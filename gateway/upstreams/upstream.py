@@ -29,15 +29,17 @@ _TOKENIZED_BYTES = 1 << 22
 class Upstream:
     """One upstream: its connection pool, circuit breaker, health and number of requests in flight.
 
-    `reported` is what its server says about the model, None while that is not known. `tokenizer` counts what it did not
-    report, None without.
+    `name` is what metrics call it: its route, or the name of a further model. `reported` is what its server says about
+    the model, None while that is not known. `tokenizer` counts what it did not report, None without.
     """
 
-    def __init__(self, route: Route, config: UpstreamConfig) -> None:
+    def __init__(self, route: Route, config: UpstreamConfig, name: str = "") -> None:
+        """`name`: that of a further model."""
         self.route = route
+        self.name = name or str(route)
         self.config = config
         self.breaker = Breaker(config.breaker)
-        self.health = Health(route, self.breaker)
+        self.health = Health(self.title, self.breaker)
         self.in_flight = 0
         self.reported: Reported | None = None
         self.tokenizer = self._tokenizer(config)
@@ -45,6 +47,11 @@ class Upstream:
         self.passed_headers = config.passed_headers()
         self._transport: Transport | None = None
         self._secrets: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What log lines and findings call it."""
+        return self.name if self.name == self.route else f"model {self.name}"
 
     @property
     def available(self) -> bool:
@@ -61,7 +68,7 @@ class Upstream:
 
     async def start(self) -> None:
         """Create the transport, in the running event loop. Raises ConfigError for what it needs and cannot use."""
-        self._transport = open_transport(self.route.value, self.config, self.config.timeouts.connect_seconds)
+        self._transport = open_transport(self.title, self.config, self.config.timeouts.connect_seconds)
         self._secrets = tuple(self.config.secrets())
 
     async def aclose(self) -> None:
