@@ -30,7 +30,7 @@ class ModelSettings(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$",
         description="Name that clients send as `model`; no other name of this config.",
     )
-    model: str = Field("", description="Name of the model at the upstream; not given: the same as `name`.")
+    model: str = Field("", description="Name of the model at the upstream; empty or null: the same as `name`.")
     paths: list[Annotated[str, Field(pattern=_PATH)]] = Field(
         ["/embeddings"],
         min_length=1,
@@ -54,7 +54,7 @@ class ModelSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _named_once(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("model") is None:
+        if isinstance(value, dict) and not value.get("model"):
             return {**value, "model": value.get("name", "")}
         return value
 

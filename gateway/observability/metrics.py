@@ -139,13 +139,14 @@ class Metrics:
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "breakeven_requests_total",
-            "Requests settled by this process. The route is the upstream that answered.",
+            "Requests settled by this process. The route is the upstream that answered, model for further models.",
             ["endpoint", "route", "reason", "outcome"],
             registry=registry,
         )
         self.attempts = Counter(
             "breakeven_attempts_total",
-            "Calls to an upstream by this process. A request has one or more, and each is paid for.",
+            "Calls to an upstream by this process: student, teacher, or a further model by its name. A request has one "
+            "or more, and each is paid for.",
             ["upstream", "outcome"],
             registry=registry,
         )

@@ -111,13 +111,13 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
     tokens = CounterMetricFamily(
         "breakeven_tokens",
         "Tokens as reported by the upstreams. Cached tokens are part of the API's prompt tokens and are counted once: "
-        "kind input means uncached.",
+        "kind input means uncached. The upstream is student, teacher, or the name of a further model.",
         labels=["upstream", "kind"],
     )
     cost = CounterMetricFamily(
         "breakeven_cost_usd",
-        "USD cost of attempts at prices per token, and fees per search (kind tools). 0 for the student, which is paid "
-        "for by the hour: see breakeven_hosting_usd_total.",
+        "USD cost of attempts at prices per token, and fees per search or request (kind tools). 0 for the student, "
+        "which is paid for by the hour: see breakeven_hosting_usd_total.",
         labels=["upstream", "kind"],
     )
     estimated = CounterMetricFamily(

@@ -213,3 +213,22 @@ def test_the_start_says_whether_they_were_reached(tmp_path: Path) -> None:
 def started(gateway: Gateway) -> list[str]:
     lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if line.startswith("{")]
     return [one["message"] for one in lines if one["logger"] == "breakeven.start"]
+
+
+def test_check_live_asks_them_too(tmp_path: Path) -> None:
+    with with_models(tmp_path) as (gateway, upstream):
+        upstream.on('"input"', *answer(EMBEDDED))
+        upstream.on('"query"', *error_answer(404, "the model `ranks` does not exist"))
+        upstream.on('"messages"', *error_answer(401))
+        command = [sys.executable, "-P", "-m", "breakeven.gateway.cli", "check", "--live"]
+        command += ["--config", str(gateway.path)]
+        ran = subprocess.run(command, capture_output=True, text=True, env=gateway.environment, timeout=60)
+        lines = ran.stdout.splitlines()
+        assert ran.returncode == 1
+        assert any(one.startswith("ok    model embed: embed-v3 answers at /embeddings in 0.") for one in lines), lines
+        assert "FAIL  model ranks: it does not serve ranks; correct model: it serves embed-v3" in lines
+        refused = "FAIL  model chats: it refuses the key (status 401); check the variable T_MODEL_KEY"
+        assert any(one.startswith(refused) for one in lines)
+        assert "FAIL  model draws: it does not list draws; correct model, it has embed-v3" in lines
+        asked = "/audio/transcriptions, /audio/translations"
+        assert f"note  model hears: not asked: a request to {asked} needs a file, or is expensive" in lines
