@@ -61,21 +61,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         if not 200 <= response.status < 300:
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
-        headers = {**response.headers, **exchange.headers()}
-        if exchange.adapter.opaque:
-            reply = await Passing(exchange, attempt, response, client, deadline).run(headers)
-        elif request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
-            if not response.streams:
-                headers["content-type"] = "text/event-stream"
-            relay = StreamRelay(exchange, attempt, response, client, deadline)
-            reply = await relay.run({**headers, **_STREAM_HEADERS})
-        else:
-            headers.setdefault("content-type", "application/json")
-            try:
-                reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
-            except UPSTREAM_ERRORS:
-                with translated_errors(route, deadline):
-                    raise
+        reply = await _relay(exchange, attempt, response, client, deadline)
         if attempt.outcome is Outcome.OK:
             upstream.health.succeeded()
         else:
@@ -100,6 +86,28 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     finally:
         attempt.end()
         upstream.release(response, deadline, reusable=attempt.outcome is Outcome.OK)
+
+
+async def _relay(
+    exchange: Exchange, attempt: Attempt, response: UpstreamResponse, client: Client, deadline: Deadline
+) -> Reply:
+    """Relay an answer with a success status; returns what is still to be sent. Raises as `call_upstream` does."""
+    headers = {**response.headers, **exchange.headers()}
+    if exchange.adapter.opaque:
+        kept_live = _STREAM_HEADERS if response.streams else {}
+        return await Passing(exchange, attempt, response, client, deadline).run({**headers, **kept_live})
+    streams = exchange.admitted[0].stream
+    if streams and (response.streams or await _is_event_stream(response, attempt.route, deadline)):
+        if not response.streams:
+            headers["content-type"] = "text/event-stream"
+        relay = StreamRelay(exchange, attempt, response, client, deadline)
+        return await relay.run({**headers, **_STREAM_HEADERS})
+    headers.setdefault("content-type", "application/json")
+    try:
+        return Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
+    except UPSTREAM_ERRORS:
+        with translated_errors(attempt.route, deadline):
+            raise
 
 
 async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: Deadline) -> bool:

@@ -224,6 +224,7 @@ def test_a_stream_of_a_form_is_passed_on_and_its_usage_read(gateway: Gateway, up
     sent, headers = form(("model", b"hears"), ("stream", b"true"), ("file", BINARY))
     response = gateway.post(sent, headers, path="/v1/audio/transcriptions")
     assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
+    assert (response.headers["cache-control"], response.headers["x-accel-buffering"]) == ("no-cache", "no")
     assert response.body == b"".join(events)
     assert paid(gateway.record(response)) == (24_000_000, 20_000_000, 3_000_000_000)
 
