@@ -191,7 +191,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     share = Share("default", 0, 0, 0, 0, estimate, estimate)
     measured = Statement(
         0, 1, upstreams, NO_TRAFFIC, estimate, 0, 0, 0, 1, estimate, 0, 50, 0, 0.0, 1, Fraction(1), 0,
-        (share,), (share,), Observed(1, 1, 1, 1, 1, 1, 1, 1.0),
+        (share,), (share,), Observed(1, 1, 1, 1, 1, 1, 1, 1.0), (),
     )  # fmt: skip
     books = Books(measured, [], None, found)
     unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)

@@ -14,15 +14,21 @@ STORED = "stored"
 
 
 class Route(StrEnum):
-    """The two upstreams that a request can be routed to."""
+    """Where a request goes: to one of the two upstreams that the rules choose between, or to a further model."""
 
     STUDENT = "student"
     TEACHER = "teacher"
+    # A further model of the config, named by the client: no rule gives it, and ROUTED does not have it.
+    MODEL = "model"
 
     @property
     def other(self) -> Route:
-        """The teacher for the student, and the student for the teacher."""
+        """The teacher for the student, and the student for the teacher. Not for a further model, which has none."""
         return Route.TEACHER if self is Route.STUDENT else Route.STUDENT
+
+
+# The two upstreams that a request can be routed to.
+ROUTED = (Route.STUDENT, Route.TEACHER)
 
 
 class Reason(StrEnum):

@@ -31,8 +31,9 @@ class ContextTier(msgspec.Struct, frozen=True):
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """The price of a token in picodollars, by kind of token.
 
-    `audio_*` are prices of sound, None where it costs as text. `web_search` is the fee of one search. `service_tiers`
-    are (name, multiplier in millionths) pairs; `context_tiers` are in order of length.
+    `audio_*` are prices of sound, None where it costs as text. `web_search` is the fee of one search, `request` that of
+    one request which was answered. `service_tiers` are (name, multiplier in millionths) pairs; `context_tiers` are in
+    order of length.
     """
 
     input: int
@@ -45,6 +46,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     web_search: int = 0
     service_tiers: tuple[tuple[str, int], ...] = ()
     context_tiers: tuple[ContextTier, ...] = ()
+    request: int = 0
 
     def multipliers(self, usage: Usage) -> tuple[int, int]:
         """Of input and of output, in millionths: the service tier's times those of the prompt's length."""
@@ -124,6 +126,15 @@ def cost(usage: Usage, price: Price) -> Cost:
         input, read, write = (kind * of_input // MILLION for kind in (input, read, write))
         output = output * of_output // MILLION
     return Cost(input, read, output, write, usage.web_searches * price.web_search)
+
+
+def with_fee(of: Cost, usage: Usage, price: Price) -> Cost:
+    """The cost of a request that was answered: with its fee, or with that of each unit in which the provider counted
+    it, which `usage.web_searches` then has.
+    """
+    if not price.request:
+        return of
+    return msgspec.structs.replace(of, tools=of.tools + price.request * max(1, usage.web_searches))
 
 
 def _write_cost(usage: Usage, price: Price, written: int) -> int:

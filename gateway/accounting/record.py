@@ -16,13 +16,28 @@ from breakeven.router.policy import Reason, Route
 DEFAULT_WORKLOAD = "default"
 
 
+def upstream_label(route: Route, provider: str) -> str:
+    """What metrics call an upstream: its route, after a colon the provider where it is not the first one of its role;
+    a further model by its name.
+    """
+    if route is Route.MODEL:
+        return provider
+    return f"{route}:{provider}" if provider else route.value
+
+
 class Endpoint(StrEnum):
-    """The OpenAI endpoints whose requests are sent to an upstream."""
+    """The endpoints whose requests are sent to an upstream: OpenAI's, and those that only further models have."""
 
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+    # Paths that only further models have; see `endpoints/further.py`.
+    RERANK = "rerank"
+    SCORE = "score"
+    AUDIO = "audio"
+    IMAGES = "images"
+    OTHER = "other"
 
 
 class Outcome(StrEnum):
@@ -51,7 +66,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call to one upstream.
 
     `status` is the upstream's HTTP status, None without a response. Times are seconds since the start of the attempt.
-    `cost` is at the prices in force then; it is zero for the student, which is billed by the hour.
+    `cost` is at the prices in force then; it is zero for the student, which is billed by the hour, and for a further
+    model without prices.
 
     `usage_missing`: the upstream began an answer, or was asked and never answered, and reported no complete usage.
     `estimated` are the tokens that it did not report, and `cost_estimated` what these would cost in picodollars; both
@@ -60,7 +76,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     `cause` says why it failed, None where it did not. `upstream_request_id` is what the upstream calls it, None where
     it does not say.
 
-    `provider` is the config's name of the upstream where the route has several; "" for the first of them.
+    `provider` is the config's name of the upstream where the route has several; "" for the first of them. Of a further
+    model it is always the name.
     """
 
     upstream: Route

@@ -63,7 +63,11 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
 }
 _TAG = "OpenAI endpoints"
 TAGS = [
-    {"name": _TAG, "description": "Answered by the student or the teacher; their answers are passed on as they come."},
+    {
+        "name": _TAG,
+        "description": "Answered by the student or the teacher; their answers are passed on as they come. "
+        "Further models of the config answer here by name, and may have any other path below /v1.",
+    },
     {"name": "status", "description": "Model names, health, readiness and metrics."},
     {"name": "feedback", "description": "What users think of answers."},
     {"name": "admin", "description": "For operators, with the admin key: the policy, decisions and money."},

@@ -45,11 +45,18 @@ class UpstreamTotals(Schema):
     estimated: EstimatedTokens
 
 
+class ModelTotals(UpstreamTotals):
+    """The traffic of one further model."""
+
+    model: str = Field(description="Its name in the config, now or then.")
+
+
 class Upstreams(Schema):
-    """Totals of both upstreams."""
+    """Totals of the student, the teacher, and all further models together."""
 
     student: UpstreamTotals
     teacher: UpstreamTotals
+    model: UpstreamTotals
 
 
 class Interval(Schema):
@@ -161,6 +168,10 @@ class Report(Schema):
     )
     teacher_spend_usd: Usd = Field(description="What routed requests cost at the teacher, USD.")
     pinned_spend_usd: Usd = Field(description="What pinned requests cost at the teacher, outside of the savings, USD.")
+    models_spend_usd: Usd = Field(
+        description="What requests to further models cost, outside of the savings and of the teacher's spend, USD."
+    )
+    models: list[ModelTotals] = Field(description="Further models that had traffic in the period, by name.")
     hosting_usd: Usd = Field(
         description="Hosting of the student, USD: observed replicas where they were observed, else the schedule."
     )

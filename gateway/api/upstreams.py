@@ -40,9 +40,12 @@ class FailureCount(Schema):
 class UpstreamState(Schema):
     """How one upstream is doing, as the process that answers this sees it."""
 
-    upstream: Route = Field(description="Its role.")
-    provider: str = Field(description="Its name among the teacher's fallbacks; empty: the first one of its role.")
-    model: str = Field(description="Name of its model.")
+    upstream: Route = Field(description="Its role; model: a further model.")
+    provider: str = Field(
+        description="Its name among the teacher's fallbacks, or that of the further model; empty: the first one of its "
+        "role."
+    )
+    model: str = Field(description="Name of its model at the upstream.")
     state: Literal["up", "failing", "down", "unknown"] = Field(
         description="up: it answered the last request (429 counts); failing: that failed; down: its circuit "
         "breaker is open; unknown: no request was sent to it yet."
@@ -60,7 +63,7 @@ class UpstreamStates(Schema):
     """The upstreams that are configured."""
 
     upstreams: list[UpstreamState] = Field(
-        description="The student, if there is one, and the teacher with its fallbacks."
+        description="The student, if there is one, the teacher with its fallbacks, and the further models."
     )
 
 

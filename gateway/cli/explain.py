@@ -8,7 +8,7 @@ from pathlib import Path
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.policy.capabilities import declared
 from breakeven.router.model.artifact import load
-from breakeven.router.policy import Capabilities, Policy, Reason, Route, decide
+from breakeven.router.policy import ROUTED, Capabilities, Policy, Reason, Route, decide
 from breakeven.router.text import read_chat
 
 
@@ -34,7 +34,7 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         policy=Policy(threshold, novelty_threshold),
         student=student,
         max_output_tokens=None,
-        available=frozenset(Route),
+        available=frozenset(ROUTED),
         assess=loaded.assess,
     )
     # Scored even where a rule ahead of the score made the decision, to show what the score would have been.

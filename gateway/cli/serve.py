@@ -73,8 +73,9 @@ def check(
         typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
         return
     from breakeven.gateway.server.live_check import check_upstreams
+    from breakeven.gateway.server.live_check_models import check_models
 
-    findings = check_upstreams(settings)
+    findings = [*check_upstreams(settings), *check_models(settings)]
     for finding in findings:
         typer.echo(str(finding))
     if any(finding.level == "FAIL" for finding in findings):

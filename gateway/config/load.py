@@ -123,15 +123,16 @@ def _resolved(config: Config, folder: Path) -> Config:
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     for section, upstream in config.upstreams.items():
-        changes[section.value] = upstream.model_copy(update=_paths(upstream, folder))
-    fallbacks = [one.model_copy(update=_paths(one, folder)) for one in config.teacher.fallbacks]
+        changes[section.value] = _with_paths(upstream, folder)
+    fallbacks = [_with_paths(one, folder) for one in config.teacher.fallbacks]
     changes["teacher"] = changes["teacher"].model_copy(update={"fallbacks": fallbacks})
+    changes["models"] = [_with_paths(one, folder) for one in config.models]
     return config.model_copy(update=changes)
 
 
-def _paths(upstream: Upstream, folder: Path) -> dict[str, str]:
-    """The files that an upstream's section names, resolved against `folder`."""
+def _with_paths(upstream: Upstream, folder: Path) -> Upstream:
+    """The section with its files as paths that hold anywhere."""
     given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
     if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
         given["tokenizer"] = upstream.tokenizer
-    return {name: str(folder / Path(path).expanduser()) for name, path in given.items()}
+    return upstream.model_copy(update={name: str(folder / Path(path).expanduser()) for name, path in given.items()})

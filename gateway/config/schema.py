@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
+from breakeven.gateway.config.models import ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.teacher import Teacher
@@ -72,6 +73,10 @@ class Student(Upstream):
     _in_order = field_validator("hosting_changes")(chronological)
 
 
+class FurtherModel(ModelSettings, Upstream):
+    """An upstream whose model clients name, and that is never routed to."""
+
+
 class Escalation(Section):
     probe_tokens: int = Field(24, ge=1, description="First tokens of the student's answer that are checked.")
     min_mean_logprob: float = Field(-1.2, le=0.0, description="The teacher answers below this mean log-probability.")
@@ -93,7 +98,7 @@ class Routing(Section):
     aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = Field(
         {},
         description="Further model names and what they mean, such as `{gpt-4o: auto}`: auto, auto@0.35, student, "
-        "teacher, or an upstream's model. An upstream's own model name can be one.",
+        "teacher, an upstream's model, or the name of one of `models`. An upstream's own model name can be one.",
     )
 
 
@@ -149,6 +154,12 @@ class Config(Section):
         "recorded and accounted.",
     )
     teacher: Teacher = Field(description="The API that the student was distilled from.")
+    models: list[FurtherModel] = Field(
+        [],
+        max_length=64,
+        description="Further upstreams by the name of their model, such as one for embeddings: passed through and "
+        "accounted, never routed.",
+    )
     routing: Routing = Field(Routing(), description="How the upstream of a request is chosen.")
     economics: Economics = Field(Economics(), description="Investment and start of hosting.")
     ledger: LedgerConfig = Field(LedgerConfig(), description="The database of usage and cost.")
@@ -187,6 +198,10 @@ class Config(Section):
     def _aliases_mean_something(self) -> Config:
         reserved = {"auto", "student", "teacher"}
         known = {*reserved, *(upstream.model for upstream in self.upstreams.values())}
+        # What metrics call the teacher's other providers.
+        labels = {f"teacher:{one.name}" for one in self.teacher.fallbacks}
+        check_names(self.models, known | labels, self.routing.aliases)
+        known |= {one.name for one in self.models}
         if self.student is None:
             known -= {"student"}
         for alias, meant in self.routing.aliases.items():
@@ -234,4 +249,5 @@ class Config(Section):
     def sections(self) -> dict[str, Upstream]:
         """All sections of upstreams that are configured, by their paths in the file, in order."""
         fallbacks = {f"teacher.fallbacks[{index}]": one for index, one in enumerate(self.teacher.fallbacks)}
-        return {**{str(route): section for route, section in self.upstreams.items()}, **fallbacks}
+        further = {f"models[{index}]": section for index, section in enumerate(self.models)}
+        return {**{str(route): section for route, section in self.upstreams.items()}, **fallbacks, **further}

@@ -18,7 +18,7 @@ from breakeven.gateway.economics.traffic import Traffic, together
 from breakeven.router.policy import Reason, Route
 
 # What the ledger's sums of a statement are grouped by.
-BY = ("upstream", "pinned", "reason", *STRATA)
+BY = ("upstream", "pinned", "reason", *STRATA, "provider")
 
 
 class Comparisons(NamedTuple):
@@ -45,6 +45,8 @@ class Statement(msgspec.Struct, frozen=True):
     """Money in picodollars over [since, until), microseconds.
 
     `upstreams` has the sums of each upstream, including pinned requests; `traffic` and `routed_spend` exclude them.
+    Those of further models are together there, and one by one in `models`, with their name as group: they are part of
+    no other figure.
     `baseline` is what the teacher would have charged for `traffic`, `savings` is that less `routed_spend` and
     `hosting`: estimates with their intervals, None until answers enough were compared. `savings_upper_bound` takes
     the student's own tokens for the teacher's, and is no estimate. `pairs` were compared, `pairs_needed` more are
@@ -75,6 +77,7 @@ class Statement(msgspec.Struct, frozen=True):
     by_workload: tuple[Share, ...] = ()
     by_key: tuple[Share, ...] = ()
     observed: Observed = NOTHING_OBSERVED
+    models: tuple[Sum, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -100,7 +103,7 @@ def state(
     """
     upstreams = {route: add(g for g in groups if g.group[0] == route) for route in Route}
     routed = add(g for g in groups if not g.group[1])
-    pinned = add(g for g in groups if g.group[1])
+    pinned = add(g for g in groups if g.group[1] and g.group[0] != Route.MODEL)
     traffic = traffic_of(groups, BY)
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
     begin = _beginning(hours, hosting, until)
@@ -134,7 +137,17 @@ def state(
         by_workload=shares(groups, BY, "workload", ratios, accrued),
         by_key=shares(groups, BY, "key", ratios, accrued),
         observed=hosting.observed(start, until),
+        models=_by_model(groups),
     )
+
+
+def _by_model(groups: Sequence[Sum]) -> tuple[Sum, ...]:
+    """The sums of each further model, in order of name."""
+    parts: dict[str, list[Sum]] = {}
+    for one in groups:
+        if one.group[0] == Route.MODEL:
+            parts.setdefault(str(one.group[-1]), []).append(one)
+    return tuple(add(parts[name], (name,)) for name in sorted(parts))
 
 
 def add_traffic(hours: Sequence[Hour]) -> Traffic:

@@ -51,7 +51,8 @@ class Adapter(abc.ABC):
 
     `path`: below /v1. `stream_options`: whether streams report usage only if stream_options asks for it, and end with
     `[DONE]`. `streams`: whether the endpoint supports `stream`. `renames_limit`: whether its output limit has two
-    spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides.
+    spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides. `opaque`: only further
+    models have it, and what they answer is passed on without being understood.
     """
 
     endpoint: Endpoint
@@ -60,6 +61,7 @@ class Adapter(abc.ABC):
     streams: bool = True
     renames_limit: bool = False
     unrouted: Route | None = None
+    opaque: bool = False
 
     @abc.abstractmethod
     def check(self, body: Body) -> None:

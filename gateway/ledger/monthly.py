@@ -7,7 +7,7 @@ from typing import NamedTuple
 from breakeven.gateway.economics.periods import DAY, HOUR, HOURS_A_MONTH
 from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Ledger
-from breakeven.router.policy import Reason
+from breakeven.router.policy import ROUTED, Reason
 
 
 class Tokens(NamedTuple):
@@ -80,10 +80,10 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
 
 def _answered(one: Sum) -> bool:
     """Whether these are attempts that answered: not those before a fallback or an escalation, and not shadow traffic,
-    which the teacher alone would not have.
+    which the teacher alone would not have, and not further models.
     """
     _, _, route, upstream, reason = one.group
-    return route == upstream and reason != Reason.SHADOW
+    return route == upstream and route in ROUTED and reason != Reason.SHADOW
 
 
 def _by(found: list[Sum], column: int, days: int) -> dict[str, Tokens]:

@@ -11,7 +11,7 @@ from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
-from breakeven.router.policy import Reason, Route
+from breakeven.router.policy import ROUTED, Reason, Route
 
 ROWS = "rows"
 _IDS = 500  # parameters of one statement
@@ -109,7 +109,7 @@ def answered(connection: Connection, request_id: str, key: str) -> Answered | No
     statement = (
         select(c.id, c.at, c.route, c.score, c.novelty, c.artifact)
         .where(or_(c.request_id == request_id, c.id == request_id), c.key == key)
-        .where(c.route.in_([route.value for route in Route]), c.reason != Reason.SHADOW.value)
+        .where(c.route.in_([route.value for route in ROUTED]), c.reason != Reason.SHADOW.value)
         .order_by(c.at.desc())
         .limit(1)
     )

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.prices import Price, context_tiers, per_token, tier_multipliers
-from breakeven.gateway.config.prices import Prices, TeacherPrices
-from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.prices import PriceChange, Prices, TeacherPrices
+from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.economics.hosting import Rate
 from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.schema import gateways, hosting_rates, investments, prices
@@ -81,8 +81,19 @@ def fallback_prices(config: Config, now: int) -> dict[str, Price]:
 
 def price_schedule(section: TeacherPrices) -> list[tuple[int, Price]]:
     """A provider's prices, each with the moment in microseconds from which it holds; the first holds from ever."""
-    changes = [(micros(change.since), _price(change)) for change in section.price_changes]
-    return [(0, _price(section.usd_per_million)), *changes]
+    return _schedule(section.usd_per_million, section.price_changes)
+
+
+def model_price_schedule(section: FurtherModel) -> list[tuple[int, Price]]:
+    """The prices of a further model in the same form; zeros where it has none."""
+    fee = picodollars(section.usd_per_request)
+    tokens = section.usd_per_million
+    schedule = [(0, Price(0, 0, 0))] if tokens is None else _schedule(tokens, section.price_changes)
+    return [(since, msgspec.structs.replace(price, request=fee)) for since, price in schedule]
+
+
+def _schedule(first: Prices, changes: Sequence[PriceChange]) -> list[tuple[int, Price]]:
+    return [(0, _price(first)), *((micros(change.since), _price(change)) for change in changes)]
 
 
 def in_force(schedule: Sequence[tuple[int, Price]], now: int) -> Price:

@@ -113,7 +113,7 @@ def _is_unusual(attempt: AttemptRecord) -> bool:
     return bool(
         attempt.usage_missing
         or usage.cache_write
-        or usage.web_searches
+        or attempt.cost.tools
         or usage.service_tier is not None
         or usage.reported_cost is not None
     )

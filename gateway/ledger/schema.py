@@ -78,7 +78,8 @@ attempts = Table(
     # Why it failed, and what the upstream calls it.
     Column("cause", String(32)),
     Column("upstream_request_id", String(128)),
-    # The name in the config of the upstream that was paid, where a route has several; empty for the first of them.
+    # The name in the config of the upstream that was paid, where a route has several; empty for the first of them. Of a
+    # further model always its name.
     Column("provider", String(64), nullable=False, server_default=""),
 )
 

@@ -1,7 +1,7 @@
 """Prometheus metrics of this process: counts of requests and attempts, durations, and state.
 
-Metrics of money and tokens come from the ledger instead (`money.py`), so that they survive a restart. Labels are enums;
-nothing that a client sends becomes a label.
+Metrics of money and tokens come from the ledger instead (`money.py`), so that they survive a restart. Labels are enums,
+and names of the config; nothing that a client sends becomes a label.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from breakeven.gateway.accounting.record import Outcome, RequestRecord, ShadowResult
+from breakeven.gateway.accounting.record import AttemptRecord, Outcome, RequestRecord, ShadowResult, upstream_label
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.observability.prometheus_internals import add_observations
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.policy import Policy, Route
+from breakeven.router.policy import ROUTED, Policy, Route
 
 _FRACTION_BUCKETS = tuple(i / 20 for i in range(1, 21))
 _FAST_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -68,7 +68,7 @@ class Metrics:
         self._register_counters(registry)
         self._register_histograms(registry)
         self._register_gauges(registry)
-        # The library's `labels` costs more than counting, so its children are cached. All labels are enums, so few.
+        # The library's `labels` costs more than counting, so its children are cached. Their labels are few.
         self._requests_of = functools.cache(self.requests.labels)
         self._attempts_of = functools.cache(self.attempts.labels)
         self._requests: Counts[tuple[str, ...]] = Counts()
@@ -79,16 +79,30 @@ class Metrics:
         self._overhead = _BufferedHistogram(self.overhead, _FAST_BUCKETS)
         self._probe = _BufferedHistogram(self.probe, _SLOW_BUCKETS)
         self._first_event = {
-            route: _BufferedHistogram(self.first_event.labels(route), _SLOW_BUCKETS) for route in Route
+            str(route): _BufferedHistogram(self.first_event.labels(route), _SLOW_BUCKETS) for route in ROUTED
         }
         self._seconds = {route: _BufferedHistogram(self.seconds.labels(route), _SLOW_BUCKETS) for route in Route}
+
+    def expect(self, upstreams: Iterable[Upstream]) -> None:
+        """Export the metrics of the teacher's other providers and of further models from now on, even those that are 0
+        still.
+        """
+        for upstream in upstreams:
+            for cause in Cause:
+                self.upstream_failures.labels(upstream.label, cause)
+            if upstream.route is Route.MODEL and upstream.label not in self._first_event:
+                self._first_event[upstream.label] = _BufferedHistogram(
+                    self.first_event.labels(upstream.label), _SLOW_BUCKETS
+                )
+                self.usage_missing.labels(upstream.label)
+                self.attempts.labels(upstream.label, Outcome.OK)
 
     def settle(self, record: RequestRecord) -> None:
         """Count one settled client request and its attempts."""
         self._requests[record.endpoint, record.route or "none", record.reason or "none", record.outcome] += 1
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
-                self._first_event[attempt.upstream].observe(attempt.first_event_seconds)
+                self._first_event[_role(attempt)].observe(attempt.first_event_seconds)
         if record.score is not None:
             self._score.observe(record.score)
         if record.novelty is not None:
@@ -117,12 +131,12 @@ class Metrics:
     def count_attempts(self, record: RequestRecord) -> None:
         """Count only the attempts of a record: for a shadow comparison, which is no client request."""
         for attempt in record.attempts:
-            self._attempts[attempt.upstream, attempt.outcome] += 1
+            upstream = _role(attempt)
+            self._attempts[upstream, attempt.outcome] += 1
             if attempt.usage_missing:
-                self.usage_missing.labels(attempt.upstream).inc()
+                self.usage_missing.labels(upstream).inc()
             if attempt.cause is not None:
-                name = f"{attempt.upstream}:{attempt.provider}" if attempt.provider else attempt.upstream
-                self.upstream_failures.labels(name, attempt.cause).inc()
+                self.upstream_failures.labels(upstream_label(attempt.upstream, attempt.provider), attempt.cause).inc()
         if self._flush_promptly and not self._flushing:
             # One flush for all requests that end in this iteration of the event loop: the library locks per number.
             self._flushing = True
@@ -131,13 +145,14 @@ class Metrics:
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "breakeven_requests_total",
-            "Requests settled by this process. The route is the upstream that answered.",
+            "Requests settled by this process. The route is the upstream that answered, model for further models.",
             ["endpoint", "route", "reason", "outcome"],
             registry=registry,
         )
         self.attempts = Counter(
             "breakeven_attempts_total",
-            "Calls to an upstream by this process. A request has one or more, and each is paid for.",
+            "Calls to an upstream by this process: student, teacher, or a further model by its name. A request has one "
+            "or more, and each is paid for.",
             ["upstream", "outcome"],
             registry=registry,
         )
@@ -168,18 +183,12 @@ class Metrics:
         )
         for result in ShadowResult:
             self.shadow.labels(result)
-        for route in Route:
+        for route in ROUTED:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
             self.attempts.labels(route, Outcome.OK)
             for cause in Cause:
                 self.upstream_failures.labels(route, cause)
-
-    def expect(self, labels: Iterable[str]) -> None:
-        """Export the failures of upstreams with these labels from now on, as 0 until there are some."""
-        for label in labels:
-            for cause in Cause:
-                self.upstream_failures.labels(label, cause)
 
     def _register_histograms(self, registry: CollectorRegistry) -> None:
         self.score = Histogram(
@@ -239,6 +248,11 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+
+def _role(attempt: AttemptRecord) -> str:
+    """The value of the label `upstream`: student, teacher with all its providers, or the name of a further model."""
+    return attempt.provider if attempt.upstream is Route.MODEL else attempt.upstream
 
 
 class UpstreamCollector(Collector):

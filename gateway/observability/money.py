@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UnknownMetricFamily
@@ -20,11 +20,12 @@ from breakeven.gateway.accounting.money import PICODOLLARS, usd
 from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.hosting import Observed
 from breakeven.gateway.economics.statement import Statement
+from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import Books, read
 from breakeven.gateway.observability.quality import gauge, quality_families
-from breakeven.router.policy import Route
+from breakeven.router.policy import ROUTED
 
 _log = logging.getLogger("breakeven.metrics")
 
@@ -110,13 +111,13 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
     tokens = CounterMetricFamily(
         "breakeven_tokens",
         "Tokens as reported by the upstreams. Cached tokens are part of the API's prompt tokens and are counted once: "
-        "kind input means uncached.",
+        "kind input means uncached. The upstream is student, teacher, or the name of a further model.",
         labels=["upstream", "kind"],
     )
     cost = CounterMetricFamily(
         "breakeven_cost_usd",
-        "USD cost of attempts at prices per token, and fees per search (kind tools). 0 for the student, which is paid "
-        "for by the hour: see breakeven_hosting_usd_total.",
+        "USD cost of attempts at prices per token, and fees per search or request (kind tools). 0 for the student, "
+        "which is paid for by the hour: see breakeven_hosting_usd_total.",
         labels=["upstream", "kind"],
     )
     estimated = CounterMetricFamily(
@@ -130,20 +131,20 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
         "USD that the estimated tokens would cost. Not part of breakeven_cost_usd_total.",
         labels=["upstream"],
     )
-    for route in Route:
-        total = statement.upstreams[route]
+    parts = {**{str(route): statement.upstreams[route] for route in ROUTED}, **_named(statement.models)}
+    for upstream, total in parts.items():
         for kind, count, money in (
             ("input", total.input_tokens, total.cost_input),
             ("cached_input", total.cached_input_tokens, total.cost_cached_input),
             ("cache_write", total.cache_write_tokens, total.cost_cache_write),
             ("output", total.output_tokens, total.cost_output),
         ):
-            tokens.add_metric([route, kind], count)
-            cost.add_metric([route, kind], float(usd(money)))
-        cost.add_metric([route, "tools"], float(usd(total.cost_tools)))
-        estimated.add_metric([route, "input"], total.estimated_input_tokens)
-        estimated.add_metric([route, "output"], total.estimated_output_tokens)
-        estimated_cost.add_metric([route], float(usd(total.cost_estimated)))
+            tokens.add_metric([upstream, kind], count)
+            cost.add_metric([upstream, kind], float(usd(money)))
+        cost.add_metric([upstream, "tools"], float(usd(total.cost_tools)))
+        estimated.add_metric([upstream, "input"], total.estimated_input_tokens)
+        estimated.add_metric([upstream, "output"], total.estimated_output_tokens)
+        estimated_cost.add_metric([upstream], float(usd(total.cost_estimated)))
     # A counter, but not declared as one: in OpenMetrics the family of a counter has its name without _total, and that
     # name is the estimate's.
     baseline = UnknownMetricFamily(
@@ -159,6 +160,10 @@ def _traffic(statement: Statement) -> Iterator[Metric]:
     hosting.add_metric([], float(usd(statement.hosting)))
     yield from (tokens, cost, estimated, estimated_cost, baseline, hosting)
     yield from _observed(statement.observed)
+
+
+def _named(models: Iterable[Sum]) -> dict[str, Sum]:
+    return {str(one.group[0]): one for one in models}
 
 
 def _observed(observed: Observed) -> Iterator[Metric]:

@@ -7,18 +7,19 @@ from typing import NamedTuple
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import RequestError
-from breakeven.router.policy import Route
+from breakeven.router.policy import ROUTED, Route
 
 _AUTO = "auto"
 
 
 class Target(NamedTuple):
     """What a model name means. `pin`: the upstream that it names, None to let the router decide; `threshold`: the
-    request's own, None for the one in force.
+    request's own, None for the one in force; `model`: the name of the further model that it is, else None.
     """
 
     pin: Route | None
     threshold: float | None
+    model: str | None = None
 
 
 def resolve(name: str | None, config: Config, key: ClientKey | None = None) -> Target:
@@ -40,7 +41,8 @@ def names(config: Config, key: ClientKey | None = None) -> tuple[str, ...]:
     """All names that `resolve` knows for this key, apart from `auto@` with a threshold; each once."""
     upstreams = config.upstreams
     own = (upstream.model for upstream in upstreams.values())
-    every = tuple(dict.fromkeys((_AUTO, *map(str, upstreams), *own, *config.routing.aliases)))
+    further = (one.name for one in config.models)
+    every = tuple(dict.fromkeys((_AUTO, *map(str, upstreams), *own, *further, *config.routing.aliases)))
     return every if key is None else tuple(name for name in every if _allowed(name, config, key))
 
 
@@ -61,6 +63,8 @@ def _target(name: str, config: Config) -> Target:
         return Target(Route.TEACHER, None)
     if config.student is not None and name in (Route.STUDENT, config.student.model):
         return Target(Route.STUDENT, None)
+    if any(name == one.name for one in config.models):
+        return Target(Route.MODEL, None, name)
     raise RequestError(
         404,
         "The model does not exist here; use auto, auto@0.35, or another name that GET /v1/models lists.",
@@ -78,7 +82,8 @@ def _check(key: ClientKey, name: str, target: Target, *, aliased: bool) -> None:
             param="model",
             code="model_not_allowed",
         )
-    if target.pin is not None and not (key.may_pin or aliased):
+    # A further model is reached by its name only.
+    if target.pin in ROUTED and not (key.may_pin or aliased):
         raise RequestError(
             403,
             "This key may not choose the upstream by its name; send auto.",

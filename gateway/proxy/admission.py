@@ -16,6 +16,7 @@ from breakeven.gateway.proxy.exchange import ClientRequest
 from breakeven.gateway.proxy.session import session_id
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body, as_boolean
+from breakeven.gateway.wire.form import MULTIPART, Form
 
 _OFF = frozenset({"false", "0", "off", "no"})
 
@@ -39,28 +40,37 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     if services.state.draining:
         raise shutting_down()
     server = services.config.server
-    body = Body(await client.read_body(server.max_body_bytes, server.read_seconds))
+    body = _read(adapter, client, await client.read_body(server.max_body_bytes, server.read_seconds))
     client.watch()
     if client.deployment is not None:
         body.set("model", client.deployment)
-    student_only = services.state.quotas.admit(caller) or (caller is not None and not caller.teacher)
+    over_budget = services.state.quotas.admit(caller)
     adapter.check(body)
     stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
     wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    named = target(services, adapter, body, caller)
+    if over_budget and named.model is not None:
+        raise services.state.quotas.over_budget()
     return ClientRequest(
         body=body,
-        target=target(services, adapter, body, caller),
+        target=named,
         stream=stream,
         wants_usage=stream and as_boolean(options.get("include_usage")) is True,
         choices=choices,
         may_fall_back=services.config.routing.fallback and wants_fallback,
         wants_fallback=wants_fallback,
-        student_only=student_only,
+        student_only=over_budget or (caller is not None and not caller.teacher),
         session=session_id(client.headers, body) if services.config.routing.sticky else None,
         workload=_workload(services, caller, client),
     )
+
+
+def _read(adapter: Adapter, client: Client, raw: bytes) -> Body:
+    """The body as JSON, or at a path that only further models have as a form, if content-type says so."""
+    kind = client.headers.get("content-type", "") if adapter.opaque else ""
+    return Form(raw, kind) if kind.lower().startswith(MULTIPART) else Body(raw)
 
 
 def _workload(services: Services, caller: ClientKey | None, client: Client) -> str:
@@ -72,13 +82,34 @@ def _workload(services: Services, caller: ClientKey | None, client: Client) -> s
 
 
 def target(services: Services, adapter: Adapter, body: Body, caller: ClientKey | None = None) -> model_names.Target:
-    """What the body's `model` selects at this endpoint. Raises RequestError 404 for an unknown name, 400 for a bad
-    threshold or type, 403 for what the caller may not ask for.
+    """What the body's `model` selects at this endpoint. Raises RequestError 404 for an unknown name, and for a model
+    that does not have this path, 400 for a bad threshold or type, 403 for what the caller may not ask for.
     """
     named = model_names.resolve(body.get("model", str, "a string"), services.config, caller)
+    if named.model is not None or adapter.opaque:
+        _check_path(services, adapter.path, named.model)
     if named.pin is None and adapter.unrouted in services.upstreams:
         return model_names.Target(adapter.unrouted, None)
     return named
+
+
+def _check_path(services: Services, path: str, model: str | None) -> None:
+    """Raise RequestError 404 where the further model, None for what is none, does not have this path."""
+    section = next((one for one in services.config.models if one.name == model), None)
+    if section is None:
+        raise RequestError(
+            404,
+            f"Only further models have the path /v1{path}; send the name of one that has it as 'model'.",
+            param="model",
+            code="model_not_found",
+        )
+    if path not in section.paths:
+        raise RequestError(
+            404,
+            f"This model does not have the path /v1{path}; it has {', '.join(f'/v1{has}' for has in section.paths)}.",
+            param="model",
+            code="path_not_supported",
+        )
 
 
 def shutting_down() -> RequestError:

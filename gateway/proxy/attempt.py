@@ -11,6 +11,7 @@ from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange
+from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
@@ -52,25 +53,15 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
         head = upstream_headers(client, upstream, stream=request.stream)
+        if exchange.adapter.opaque:
+            head |= {"content-type": request.body.content_type, "accept": client.headers.get("accept", "*/*")}
         response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
-        headers = {**response.headers, **exchange.headers()}
-        if request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
-            if not response.streams:
-                headers["content-type"] = "text/event-stream"
-            relay = StreamRelay(exchange, attempt, response, client, deadline)
-            reply = await relay.run({**headers, **_STREAM_HEADERS})
-        else:
-            headers.setdefault("content-type", "application/json")
-            try:
-                reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
-            except UPSTREAM_ERRORS:
-                with translated_errors(route, deadline):
-                    raise
+        reply = await _relay(exchange, attempt, response, client, deadline)
         if attempt.outcome is Outcome.OK:
             upstream.health.succeeded()
         else:
@@ -95,6 +86,28 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     finally:
         attempt.end()
         upstream.release(response, deadline, reusable=attempt.outcome is Outcome.OK)
+
+
+async def _relay(
+    exchange: Exchange, attempt: Attempt, response: UpstreamResponse, client: Client, deadline: Deadline
+) -> Reply:
+    """Relay an answer with a success status; returns what is still to be sent. Raises as `call_upstream` does."""
+    headers = {**response.headers, **exchange.headers()}
+    if exchange.adapter.opaque:
+        kept_live = _STREAM_HEADERS if response.streams else {}
+        return await Passing(exchange, attempt, response, client, deadline).run({**headers, **kept_live})
+    streams = exchange.admitted[0].stream
+    if streams and (response.streams or await _is_event_stream(response, attempt.route, deadline)):
+        if not response.streams:
+            headers["content-type"] = "text/event-stream"
+        relay = StreamRelay(exchange, attempt, response, client, deadline)
+        return await relay.run({**headers, **_STREAM_HEADERS})
+    headers.setdefault("content-type", "application/json")
+    try:
+        return Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
+    except UPSTREAM_ERRORS:
+        with translated_errors(attempt.route, deadline):
+            raise
 
 
 async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: Deadline) -> bool:

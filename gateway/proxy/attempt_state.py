@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from breakeven.gateway.accounting.estimates import NO_COUNTS, NO_ESTIMATE, Estimate, TokenRatios
+from breakeven.gateway.accounting.prices import Cost, with_fee
 from breakeven.gateway.accounting.record import AttemptRecord, Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
@@ -90,7 +91,7 @@ class Attempt:
         """
         ratios = services.state.token_ratios[self.upstream.label]
         estimated, cost_estimated = NO_ESTIMATE, 0
-        missing = self.missing
+        missing = self.missing and services.counts_tokens
         if missing:
             estimated = self._estimate(ratios, counted)
             tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
@@ -103,7 +104,7 @@ class Attempt:
             outcome=self.outcome,
             status=self.status,
             usage=self.usage,
-            cost=services.cost(self.route, self.usage, self.provider),
+            cost=self._cost(services),
             first_event_seconds=self.first_event_seconds,
             seconds=self._seconds or 0.0,
             usage_missing=missing,
@@ -113,6 +114,11 @@ class Attempt:
             upstream_request_id=self.upstream_request_id,
             provider=self.provider,
         )
+
+    def _cost(self, services: Services) -> Cost:
+        cost = services.cost(self.route, self.usage, self.provider)
+        answered = services.model is not None and not self.unbilled and self.status is not None
+        return with_fee(cost, self.usage, services.price) if answered else cost
 
     def _estimate(self, ratios: TokenRatios, counted: int) -> Estimate:
         by_characters = ratios.by_characters or not self.events

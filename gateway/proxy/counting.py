@@ -18,7 +18,7 @@ def countable(exchange: Exchange) -> list[Attempt]:
     """The attempts whose tokens an upstream's tokenizer can be asked for. Not those that were escalated: of these only
     the first few tokens were read, each in an event.
     """
-    if exchange.adapter.endpoint is Endpoint.EMBEDDINGS:
+    if exchange.adapter.opaque or exchange.adapter.endpoint is Endpoint.EMBEDDINGS:
         return []
     return [
         attempt

@@ -19,7 +19,7 @@ from breakeven.gateway.proxy.sampling import sample
 from breakeven.gateway.proxy.session import Turn
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
-from breakeven.router.policy import STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
+from breakeven.router.policy import ROUTED, STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("breakeven.router")
 # CPU time after which a decision is not used. The text that the router reads is bounded, so a decision takes a few
 # milliseconds. Not wall-clock time: that also grows on an overloaded machine, which says nothing about the decision.
 _ROUTER_DEADLINE_SECONDS = 0.25
-_BOTH = frozenset(Route)
+_BOTH = frozenset(ROUTED)
 _STUDENT = frozenset({Route.STUDENT})
 _FUNCTION = frozenset({"function"})
 _ESCALATABLE_REASONS = frozenset({Reason.EASY, Reason.STICKY})
@@ -192,6 +192,8 @@ def decision_for(
     """
     wanted = target(services, adapter, body)
     policy = services.policy
+    if wanted.model is not None:
+        return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
     if wanted.threshold is not None:
         policy = policy._replace(threshold=wanted.threshold)
     limit, student = adapter.max_output_tokens(body), services.student

@@ -25,11 +25,15 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class Reply(NamedTuple):
-    """The rest of a response, sent after the request was settled: all of it, or the last part of a stream."""
+    """The rest of a response, sent after the request was settled: all of it, or the last part of a stream.
+
+    `cut_off`: what has been sent is not all of it, so that the connection is closed in the place of an end.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cut_off: bool = False
 
 
 class Client(abc.ABC):
@@ -195,6 +199,9 @@ class AsgiClient(Client):
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def finish(self, reply: Reply) -> None:
+        if reply.cut_off:
+            # The server closes the connection of a response that has no end.
+            return
         if not self.started:
             await self.start(reply.status, {**reply.headers, "content-length": str(len(reply.body))})
         await self._send({"type": "http.response.body", "body": reply.body, "more_body": False})

@@ -79,9 +79,9 @@ class Exchange:
     """One request from its first byte to its settled record.
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
-    only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome` and `status` change.
-    `without_thoughts` are the labels of the upstreams that refused the request as it was, and get it without what a
-    model thought.
+    only the first ones. With the plan of a request to a further model `services` become that one's. After that only
+    attempts, `escalated`, `without_thoughts`, `outcome` and `status` change. `without_thoughts` are the labels of the
+    upstreams that refused the request as it was, and get it without what a model thought.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -146,14 +146,18 @@ class Exchange:
             self._seconds = time.perf_counter() - self._started
 
     def remember_response(self, response_id: str | None) -> None:
-        """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
-        if response_id is not None:
-            last = self.attempts[-1]
+        """Record that the upstream of the running attempt stores its response under this id. None is ignored, and so
+        is what a further model stores: only requests with its name go there.
+        """
+        last = self.attempts[-1]
+        if response_id is not None and last.route is not Route.MODEL:
             self.services.state.responses.put(response_id, last.route, last.provider)
 
     def _counted(self) -> int:
-        """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes."""
+        """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes; none of a form."""
         asked, plan = self.admitted
+        if asked.body.content_type != Body.content_type:
+            return 0
         return plan.conversation.tokens if plan.conversation is not None else len(asked.body) // 4
 
     def headers(self) -> dict[str, str]:
@@ -165,7 +169,9 @@ class Exchange:
             decision, reason = self.plan.decision, self.reason
             headers["x-breakeven-route"] = str(self.route)
             headers["x-breakeven-reason"] = str(reason)
-            headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
+            if decision.route is not Route.MODEL:
+                headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
+                headers["x-breakeven-router"] = self.services.artifact.hash
             if decision.score is not None:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
@@ -174,7 +180,6 @@ class Exchange:
                 headers["x-breakeven-hold"] = decision.hold.why
                 if decision.hold.until is not None:
                     headers["x-breakeven-hold-until"] = moment(decision.hold.until)
-            headers["x-breakeven-router"] = self.services.artifact.hash
             headers["x-breakeven-attempts"] = str(len(self.attempts))
             if self.attempts:
                 last = self.attempts[-1]
@@ -207,7 +212,7 @@ class Exchange:
             reason=reason,
             pinned=pinned,
             score=decision.score if decision else None,
-            threshold=decision.threshold if decision else None,
+            threshold=decision.threshold if decision and decision.route is not Route.MODEL else None,
             novelty=decision.novelty if decision else None,
             artifact=self.services.artifact.hash,
             outcome=self.outcome,

@@ -15,6 +15,7 @@ from breakeven.gateway.proxy.decision import plan
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.gateway.proxy.further import plan_further
 from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
 from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
@@ -63,7 +64,8 @@ class Relay:
         try:
             exchange.caller = identify(exchange.services, client)
             exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
-            exchange.plan = plan(exchange, exchange.request)
+            further = exchange.request.target.model
+            exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
             reply = await self._attempts(exchange, client, exchange.plan)
             exchange.outcome = exchange.attempts[-1].outcome
             exchange.status = reply.status
@@ -156,7 +158,7 @@ async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply
     try:
         return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
-        if refusal.upstream_status not in REFUSED:
+        if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
             raise
         if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), upstream.route):
             raise

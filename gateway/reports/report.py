@@ -70,6 +70,8 @@ def statement_to_dict(statement: Statement) -> dict[str, Any]:
         "baseline_upper_bound_usd": exact(statement.traffic.upper_bound),
         "teacher_spend_usd": exact(statement.routed_spend),
         "pinned_spend_usd": exact(statement.pinned_spend),
+        "models_spend_usd": exact(statement.upstreams[Route.MODEL].cost),
+        "models": [{"model": one.group[0], **_upstream(one)} for one in statement.models],
         "hosting_usd": exact(statement.hosting),
         "hosting_observed": observed_to_dict(statement),
         **_estimate("savings_usd", statement.savings),

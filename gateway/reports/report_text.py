@@ -65,20 +65,22 @@ def render(statement: Statement, *, has_student: bool = True) -> list[Table]:
     for name in ("requests", "attempts", "input", "cached input", "cache write", "output", "spend"):
         traffic.add_column(name, justify="right")
     for route, total in statement.upstreams.items():
-        if route is Route.STUDENT and not (has_student or total.attempts):
+        if route is Route.MODEL or (route is Route.STUDENT and not (has_student or total.attempts)):
             continue
-        traffic.add_row(
-            str(route),
-            *(f"{n:,}" for n in (total.requests, total.attempts)),
-            *(f"{n:,}" for n in _token_counts(total)),
-            "billed hourly" if route is Route.STUDENT else dollars(total.cost),
-        )
+        _add_row(traffic, str(route), total, "billed hourly" if route is Route.STUDENT else dollars(total.cost))
+    for total in statement.models:
+        _add_row(traffic, str(total.group[0]), total, dollars(total.cost))
     money = Table(show_header=False, title="Money", title_justify="left")
     money.add_column()
     money.add_column(justify="right")
     for name, value in _money(statement, has_student=has_student):
         money.add_row(name, value)
     return [traffic, money]
+
+
+def _add_row(traffic: Table, name: str, total: Sum, spend: str) -> None:
+    counts = (total.requests, total.attempts, *_token_counts(total))
+    traffic.add_row(name, *(f"{n:,}" for n in counts), spend)
 
 
 def render_groups(by: Sequence[str], groups: Sequence[Group]) -> Table:
@@ -196,6 +198,8 @@ def _money(statement: Statement, *, has_student: bool) -> list[tuple[str, str]]:
         rows.append((f"not reported in {missing:,} answers, estimated, in no other figure", unreported))
     if statement.pinned_spend:
         rows.append(("pinned teacher spend, not included", dollars(statement.pinned_spend)))
+    if statement.models:
+        rows.append(("further models, not included", dollars(statement.upstreams[Route.MODEL].cost)))
     if statement.student_per_million is not None:
         rows.append(("student price per million tokens", dollars(int(statement.student_per_million))))
         if statement.observed.share is not None:

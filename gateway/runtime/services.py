@@ -16,9 +16,9 @@ from breakeven.gateway.accounting.prices import FREE, Cost, Price, cost
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
-from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.rates import in_force, price_schedule
+from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
@@ -26,10 +26,10 @@ from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
-from breakeven.gateway.upstreams.chain import by_label, fallback, kept
+from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
-from breakeven.router.policy import Capabilities, Policy, Route
+from breakeven.router.policy import ROUTED, Capabilities, Policy, Route
 from breakeven.router.sticky import Assessments, Conversations
 
 
@@ -60,7 +60,7 @@ class ResponseAffinity:
         return self._providers.get(response_id, "")
 
 
-_BOTH = frozenset(Route)
+_BOTH = frozenset(ROUTED)
 
 
 @dataclass
@@ -97,7 +97,11 @@ class State:
 
 @dataclass
 class Services:
-    """Everything that serves a request. A config reload builds another; running requests keep their own."""
+    """Everything that serves a request. A config reload builds another; running requests keep their own.
+
+    `models` are the further upstreams by name. A request to one of them gets services of its own from `for_model`,
+    whose only upstream is that one; `model` is then its section of the config, else None.
+    """
 
     config: Config
     artifact: Artifact
@@ -110,6 +114,8 @@ class Services:
     publisher: Publisher | None = None
     # The teacher's other providers, in order.
     fallbacks: tuple[Upstream, ...] = ()
+    models: Mapping[str, Upstream] = field(default_factory=dict)
+    model: FurtherModel | None = None
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
@@ -117,9 +123,10 @@ class Services:
         registry = CollectorRegistry()
         upstreams = {route: Upstream(route, section) for route, section in config.upstreams.items()}
         fallbacks = tuple(fallback(section) for section in config.teacher.fallbacks)
+        models = {one.name: further(one) for one in config.models}
+        exported_upstreams = by_label((*upstreams.values(), *fallbacks, *models.values()))
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
-        metrics.expect(one.label for one in fallbacks)
-        exported_upstreams = by_label((*upstreams.values(), *fallbacks))
+        metrics.expect(exported_upstreams.values())
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
@@ -136,6 +143,7 @@ class Services:
             publisher=publisher,
             state=state,
             fallbacks=fallbacks,
+            models=models,
         )
 
     def with_config(self, config: Config, artifact: Artifact) -> Services:
@@ -148,19 +156,38 @@ class Services:
             upstreams[route] = kept(self.upstreams.get(route), section) or Upstream(route, section)
         known = {one.provider: one for one in self.fallbacks}
         fallbacks = (kept(known.get(one.name), one) or fallback(one) for one in config.teacher.fallbacks)
+        models = {one.name: kept(self.models.get(one.name), one) or further(one) for one in config.models}
         return replace(
             self,
             config=config,
             artifact=artifact,
             upstreams=upstreams,
             fallbacks=tuple(fallbacks),
+            models=models,
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
 
     @property
     def every_upstream(self) -> dict[str, Upstream]:
-        """All upstreams by label, the teacher's other providers last."""
-        return by_label((*self.upstreams.values(), *self.fallbacks))
+        """All upstreams by label: the first of each role, the teacher's other providers, the further models."""
+        return by_label((*self.upstreams.values(), *self.fallbacks, *self.models.values()))
+
+    def for_model(self, name: str) -> Services:
+        """The services of a request to this further model."""
+        return self._of_models[name]
+
+    @functools.cached_property
+    def _of_models(self) -> dict[str, Services]:
+        named = {one.name: one for one in self.config.models}
+        return {
+            name: replace(self, upstreams={Route.MODEL: upstream}, fallbacks=(), model=named[name])
+            for name, upstream in self.models.items()
+        }
+
+    @functools.cached_property
+    def model_paths(self) -> frozenset[str]:
+        """The paths below /v1 that further models have."""
+        return frozenset(path for one in self.config.models for path in one.paths)
 
     @functools.cached_property
     def keys(self) -> Mapping[str, ClientKey]:
@@ -200,8 +227,8 @@ class Services:
 
     @property
     def price(self) -> Price:
-        """The first teacher's prices in force now."""
-        return self._price_of("")
+        """The first teacher's prices in force now; for a further model that one's."""
+        return self._price_of("" if self.model is None else self.model.name)
 
     def _price_of(self, provider: str) -> Price:
         schedule = self._price_schedules[provider]
@@ -209,6 +236,8 @@ class Services:
 
     @functools.cached_property
     def _price_schedules(self) -> dict[str, list[tuple[int, Price]]]:
+        if self.model is not None:
+            return {self.model.name: model_price_schedule(self.model)}
         teacher = self.config.teacher
         return {"": price_schedule(teacher), **{one.name: price_schedule(one) for one in teacher.fallbacks}}
 
@@ -216,4 +245,9 @@ class Services:
         """The cost of one attempt's usage at this provider's prices. The student's tokens cost nothing: it is paid for
         by the hour.
         """
-        return cost(usage, self._price_of(provider)) if route is Route.TEACHER else FREE
+        return FREE if route is Route.STUDENT else cost(usage, self._price_of(provider))
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether an answer costs by its tokens: not that of a further model without prices for these."""
+        return self.model is None or self.model.usd_per_million is not None

@@ -26,6 +26,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
+from breakeven.gateway.server.further_paths import FurtherPaths
 from breakeven.gateway.server.learning import learn_capabilities
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
@@ -76,6 +77,7 @@ def create_app(
     app.state.relays = {} if config.server.cors_origins else relays
     for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
         app.include_router(router)
+    app.router.routes.append(FurtherPaths(current))
     if config.server.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -85,7 +87,9 @@ def create_app(
             expose_headers=[name for name, _ in HEADERS],
         )
     app.add_middleware(LocalAccess, services=current)
-    app.add_middleware(ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS])
+    app.add_middleware(
+        ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS], further=lambda: current().model_paths
+    )
     return app
 
 

@@ -52,7 +52,7 @@ class Finding(NamedTuple):
         return f"{self.level:<4}  {self.upstream}: {self.text}"
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What came of a request: the seconds that it took, and its body or why it failed."""
 
     seconds: float
@@ -74,7 +74,7 @@ async def _check(upstream: Upstream) -> list[Finding]:
     name, section = upstream.label, upstream.config
     await upstream.start()
     try:
-        listing = await list_models(upstream, _seconds(section))
+        listing = await list_models(upstream, seconds_for(section))
         if listing.status is None:
             return [Finding(name, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
         limit, answer = await _one_token(upstream)
@@ -87,7 +87,8 @@ async def _check(upstream: Upstream) -> list[Finding]:
         await upstream.aclose()
 
 
-def _seconds(section: Section) -> float:
+def seconds_for(section: Section) -> float:
+    """The longest time to wait for an answer."""
     return min(_SECONDS, section.timeouts.total_seconds)
 
 
@@ -99,7 +100,7 @@ def _key_refused(section: Section, status: int | None) -> str:
     return f"it refuses the key (status {status}); check the variable {section.api_key_env}, and what the key may use"
 
 
-async def _one_token(upstream: Upstream) -> tuple[str, _Answer]:
+async def _one_token(upstream: Upstream) -> tuple[str, Answer]:
     """Ask for one token. Returns the field for the limit of output that was accepted, and the answer."""
     given = upstream.config.max_tokens_field
     for limit in (given,) if given is not None else _LIMITS:
@@ -110,16 +111,21 @@ async def _one_token(upstream: Upstream) -> tuple[str, _Answer]:
     return limit, answer
 
 
-async def _ask(upstream: Upstream, fields: dict[str, Any]) -> _Answer:
+async def _ask(upstream: Upstream, fields: dict[str, Any]) -> Answer:
     messages = [{"role": "user", "content": "Say yes."}]
-    body = json.dumps({"model": upstream.config.model, "messages": messages, **fields}).encode()
-    deadline = Deadline(_seconds(upstream.config))
+    return await ask(upstream, _PATH, {"messages": messages, **fields})
+
+
+async def ask(upstream: Upstream, path: str, fields: dict[str, Any]) -> Answer:
+    """Ask the model at this path, with these fields of a JSON body."""
+    body = json.dumps({"model": upstream.config.model, **fields}).encode()
+    deadline = Deadline(seconds_for(upstream.config))
     response: UpstreamResponse | None = None
     started = time.perf_counter()
     failure: UpstreamFailure | None = None
     data = b""
     try:
-        response = await upstream.post(_PATH, body, _HEADERS, deadline, fresh=True)
+        response = await upstream.post(path, body, _HEADERS, deadline, fresh=True)
         with translated_errors(upstream.route, deadline):
             if not 200 <= response.status < 300:
                 raise await response_failure(upstream, response)
@@ -130,15 +136,15 @@ async def _ask(upstream: Upstream, fields: dict[str, Any]) -> _Answer:
         deadline.close()
         if response is not None:
             response.close()
-    return _Answer(time.perf_counter() - started, data, failure)
+    return Answer(time.perf_counter() - started, data, failure)
 
 
-def _about_answer(upstream: Upstream, listing: Listing, answer: _Answer) -> Iterator[Finding]:
+def _about_answer(upstream: Upstream, listing: Listing, answer: Answer) -> Iterator[Finding]:
     """The key, the model's name, and the answer of one token."""
     name, section = upstream.label, upstream.config
     failure = answer.failure
     if failure is not None:
-        yield Finding(name, "FAIL", _failed(section, listing, failure))
+        yield Finding(name, "FAIL", failed(section, listing, failure))
         return
     usage = answer_usage(answer.body)
     if usage is None and not _is_answer(answer.body):
@@ -160,13 +166,14 @@ def _about_answer(upstream: Upstream, listing: Listing, answer: _Answer) -> Iter
         )
 
 
-def _failed(section: Section, listing: Listing, failure: UpstreamFailure) -> str:
+def failed(section: Section, listing: Listing, failure: UpstreamFailure, path: str = _PATH) -> str:
+    """Why a request to this path failed, and what to do."""
     if failure.cause is Cause.KEY_REFUSED:
         return _key_refused(section, failure.upstream_status)
     if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND) and listing.models is not None:
         if section.model not in listing.models:
             return f"it does not serve {section.model}; correct model: {_served(section.model, listing.models)}"
-        return f"it lists {section.model}, and has no {_PATH}; check the path of base_url: {section.base_url}"
+        return f"it lists {section.model}, and has no {path}; check the path of base_url: {section.base_url}"
     if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND):
         return f"{failure.cause}: {_said(failure)}; check model ({section.model}) and the path of base_url"
     return f"{failure.cause}: {_advice(failure.cause)}{_said(failure, ' It says: ')}"

@@ -8,7 +8,7 @@ with 426, upon which clients such as Codex send the same over HTTP.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -24,10 +24,13 @@ _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 class ClientPaths:
     """Middleware that gives a request the path of the route that it means. Paths that mean nothing stay as they are."""
 
-    def __init__(self, app: ASGIApp, relayed: Collection[str]) -> None:
-        """`relayed`: paths of endpoints below /v1, such as /chat/completions."""
+    def __init__(self, app: ASGIApp, relayed: Collection[str], further: Callable[[], Collection[str]] = tuple) -> None:
+        """`relayed`: paths of endpoints below /v1, such as /chat/completions; `further` gives those that further models
+        have now.
+        """
         self._app = app
         self._relayed = frozenset(path.encode() for path in relayed)
+        self._further = further
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,14 +50,17 @@ class ClientPaths:
         path = path.rstrip(b"/") or b"/"
         deployment = None
         found = _DEPLOYMENT.fullmatch(path)
-        if found is not None and found[2] in self._relayed:
+        if found is not None and self._is_relayed(found[2]):
             deployment, path = unquote(found[1].decode("latin-1")), b"/v1" + found[2]
         elif path.startswith(b"/openai/v1/"):
             path = path.removeprefix(b"/openai")
-        elif path in self._relayed:
+        elif self._is_relayed(path):
             path = b"/v1" + path
         # Pages and the paths for operators have one spelling.
         return (path if path != raw and path.startswith(b"/v1/") else None), deployment
+
+    def _is_relayed(self, path: bytes) -> bool:
+        return path in self._relayed or path.decode("latin-1") in self._further()
 
 
 def _wants_websocket(scope: Scope) -> bool:

@@ -141,7 +141,9 @@ class DirectClient(Client):
             await protocol.flow.drain()
         if self.disconnected:
             return
-        if self.started:
+        if reply.cut_off:
+            protocol.transport.close()
+        elif self.started:
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
             protocol.transport.write(self._head + last)
         else:

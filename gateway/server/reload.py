@@ -95,7 +95,7 @@ class Current:
         for label in set(new.state.exported_upstreams) - set(after):
             del new.state.exported_upstreams[label]
         new.state.exported_upstreams.update(after)
-        new.metrics.expect(one.label for one in new.fallbacks)
+        new.metrics.expect(after.values())
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)

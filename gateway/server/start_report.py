@@ -69,7 +69,7 @@ def missing(config: Config) -> Iterator[str]:
 
 def _line(upstream: Upstream, listing: Listing) -> tuple[int, str]:
     """The level and the text of an upstream's line."""
-    name, section = upstream.label, upstream.config
+    name, section = upstream.title, upstream.config
     where = f"{name} at {section.base_url}"
     key = section_of(upstream)
     if not listing.reached:

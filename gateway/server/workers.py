@@ -17,10 +17,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.upstream import Upstream
 from breakeven.gateway.server.start_report import report_alone
 
 _log = logging.getLogger("breakeven.workers")
@@ -103,16 +105,14 @@ class Supervisor:
 
 def divide_limits(config: Config, workers: int) -> Config:
     """The config of one of `workers` processes: `max_concurrency` of each upstream divided by them, rounded up."""
-    parts = {
-        str(route): section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
-        for route, section in config.upstreams.items()
-    }
-    fallbacks = [
-        one.model_copy(update={"max_concurrency": math.ceil(one.max_concurrency / workers)})
-        for one in config.teacher.fallbacks
-    ]
+
+    def part(section: Upstream) -> Upstream:
+        return section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
+
+    parts: dict[str, Any] = {str(route): part(section) for route, section in config.upstreams.items()}
+    fallbacks = [part(section) for section in config.teacher.fallbacks]
     parts["teacher"] = parts["teacher"].model_copy(update={"fallbacks": fallbacks})
-    return config.model_copy(update=parts)
+    return config.model_copy(update={**parts, "models": [part(section) for section in config.models]})
 
 
 def _exit_with_parent(parent: int) -> None:

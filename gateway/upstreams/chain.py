@@ -1,10 +1,10 @@
-"""All upstreams of a config: the first of each route, and the teacher's other providers."""
+"""All upstreams of a config: the first of each route, the teacher's other providers, and further models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.config.teacher import Fallback, Teacher
 from breakeven.gateway.config.upstream import Upstream as Section
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -16,6 +16,11 @@ def fallback(section: Fallback) -> Upstream:
     return Upstream(Route.TEACHER, section, section.name)
 
 
+def further(section: FurtherModel) -> Upstream:
+    """The upstream of a further model; it opens no connection before `start`."""
+    return Upstream(Route.MODEL, section, section.name)
+
+
 def kept(before: Upstream | None, section: Section) -> Upstream | None:
     """The upstream from before a reload if its section is unchanged, but for the teacher's list of fallbacks."""
     return before if before is not None and _own(before.config) == _own(section) else None
@@ -24,11 +29,13 @@ def kept(before: Upstream | None, section: Section) -> Upstream | None:
 def every_upstream(config: Config) -> list[Upstream]:
     """New upstreams for all sections of a config, in the order of `Config.sections`."""
     first = [Upstream(route, section) for route, section in config.upstreams.items()]
-    return [*first, *map(fallback, config.teacher.fallbacks)]
+    return [*first, *map(fallback, config.teacher.fallbacks), *map(further, config.models)]
 
 
 def section_of(upstream: Upstream) -> str:
     """The section of the config that an upstream is from, in words for an operator."""
+    if upstream.route is Route.MODEL:
+        return f"models[{upstream.provider}]"
     return f"{upstream.route}.fallbacks[{upstream.provider}]" if upstream.provider else upstream.route.value
 
 

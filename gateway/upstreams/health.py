@@ -44,9 +44,9 @@ class Health:
     a request was sent: whether the upstream can be reached is no answer of its model.
     """
 
-    def __init__(self, name: str, breaker: Breaker, clock: Callable[[], float] = time.monotonic) -> None:
-        """`name` is what the log calls the upstream; `clock` gives monotonic seconds."""
-        self._name = name
+    def __init__(self, title: str, breaker: Breaker, clock: Callable[[], float] = time.monotonic) -> None:
+        """`title` is what log lines call the upstream; `clock` gives monotonic seconds."""
+        self._title = title
         self._breaker = breaker
         self._clock = clock
         self._logged: dict[Cause, float] = {}
@@ -93,7 +93,7 @@ class Health:
             _log.error(
                 "the circuit of the %s opened: no requests are sent to it, and one to try it again in %.1f s; the last "
                 "failure was %s",
-                self._name,
+                self._title,
                 breaker.retry_after_seconds(),
                 failure,
             )
@@ -129,8 +129,8 @@ class Health:
         logged = self._logged.get(failure.cause)
         if logged is None or now - logged >= _REPEAT_SECONDS:
             self._logged[failure.cause] = now
-            _log.warning("a call to the %s failed: %s", self._name, failure)
+            _log.warning("a call to the %s failed: %s", self._title, failure)
 
     def _log_closed(self) -> None:
         seconds = self._clock() - self._opened_at
-        _log.warning("the circuit of the %s closed: it answers again, after %.1f s", self._name, seconds)
+        _log.warning("the circuit of the %s closed: it answers again, after %.1f s", self._title, seconds)

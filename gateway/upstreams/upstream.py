@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 
+from breakeven.gateway.accounting.record import upstream_label
 from breakeven.gateway.config.upstream import Upstream as UpstreamConfig
 from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
@@ -30,18 +31,20 @@ _TOKENIZED_BYTES = 1 << 22
 class Upstream:
     """One upstream: its connection pool, circuit breaker, health and number of requests in flight.
 
-    `provider` is the config's name of it where its route has several, "" for the first of them; `label` names it in
-    logs and metrics: its route, and after a colon the provider. `reported` is what its server says about the model,
-    None while that is not known. `tokenizer` counts what it did not report, None without.
+    `provider` is the config's name of it where its route has several, "" for the first of them, and always that of a
+    further model. `label` names it in metrics: its route, after a colon the provider; a further model by its name.
+    `title` is what the log calls it. `reported` is what its server says about the model, None while that is not known.
+    `tokenizer` counts what it did not report, None without.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig, provider: str = "") -> None:
         self.route = route
         self.provider = provider
-        self.label = f"{route}:{provider}" if provider else route.value
+        self.label = upstream_label(route, provider)
+        self.title = f"model {provider}" if route is Route.MODEL else self.label
         self.config = config
         self.breaker = Breaker(config.breaker)
-        self.health = Health(self.label, self.breaker)
+        self.health = Health(self.title, self.breaker)
         self.in_flight = 0
         self.reported: Reported | None = None
         # When to ask for that again.
@@ -67,7 +70,7 @@ class Upstream:
 
     async def start(self) -> None:
         """Create the transport, in the running event loop. Raises ConfigError for what it needs and cannot use."""
-        self._transport = open_transport(self.label, self.config, self.config.timeouts.connect_seconds)
+        self._transport = open_transport(self.title, self.config, self.config.timeouts.connect_seconds)
         self._secrets = tuple(self.config.secrets())
 
     async def aclose(self) -> None:

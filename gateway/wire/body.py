@@ -33,7 +33,11 @@ _WHITESPACE = re.compile(rb"[ \t\r\n]*")
 
 
 class Body:
-    """One request body: `get` reads a field, `set`, `rename` and `remove` edit, `encode` gives the bytes to send."""
+    """One request body: `get` reads a field, `set`, `rename` and `remove` edit, `encode` gives the bytes to send, which
+    are of `content_type`.
+    """
+
+    content_type = "application/json"
 
     def __init__(self, raw: bytes) -> None:
         """`raw`: JSON in UTF-8. Raises RequestError 400 for anything but an object without duplicate keys."""

@@ -4,10 +4,10 @@ HEADERS are response headers, SENT request headers, REASONS the values of x-brea
 """
 
 HEADERS = (
-    ("x-breakeven-route", "The upstream that answered: `student` or `teacher`."),
+    ("x-breakeven-route", "The upstream that answered: `student`, `teacher`, or `model` for a further model."),
     ("x-breakeven-reason", "Why this upstream answered; see the reasons below."),
     ("x-breakeven-score", "Estimated probability that the student's answer is worse; absent if no rule needed it."),
-    ("x-breakeven-threshold", "The threshold of this decision: `difficult` when score >= threshold."),
+    ("x-breakeven-threshold", "The threshold of this decision; absent for a further model, which is not decided for."),
     ("x-breakeven-novelty", "Distance from the reference set as a quantile in [0, 1]; absent if no rule needed it."),
     (
         "x-breakeven-hold",
@@ -15,7 +15,7 @@ HEADERS = (
         "(an earlier turn), `tool_call` (it made the call), `stored` (it stores what the request names).",
     ),
     ("x-breakeven-hold-until", "When that ends if no turn follows, UTC; absent: as long as the request says the same."),
-    ("x-breakeven-router", "Hash of the router artifact, 12 hex digits."),
+    ("x-breakeven-router", "Hash of the router artifact, 12 hex digits; absent for a further model."),
     ("x-breakeven-attempts", "Number of calls to upstreams so far; each is paid for."),
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
     ("x-request-id", "The same id."),
@@ -47,7 +47,7 @@ SENT = (
     ),
 )
 REASONS = (
-    ("pinned", "The model name selects the upstream."),
+    ("pinned", "The model name selects the upstream, or is that of a further model."),
     ("modality", "The request contains input that the student cannot read, such as an image."),
     ("tools", "The request offers or uses tools, which the student does not support."),
     ("context", "Prompt and answer may not fit into the student's context window."),

@@ -14,7 +14,7 @@ import numpy as np
 from breakeven.router.evaluation.tune import Traffic, TuneError, for_quality
 from breakeven.router.model import artifact
 from breakeven.router.outcomes import OutcomeRow, scores, texts
-from breakeven.router.policy import Capabilities, Policy, Route, decide
+from breakeven.router.policy import ROUTED, Capabilities, Policy, decide
 from breakeven.router.text import cut, read_chat
 from breakeven.router.training.train import fit
 from tests.bench.router_tasks import MMLU, SEED, Data, assessed, measured
@@ -150,7 +150,7 @@ def speed(prompts: Sequence[str]) -> Row:
             policy=Policy(0.5, 0.99),
             student=_EVERY,
             max_output_tokens=None,
-            available=frozenset(Route),
+            available=frozenset(ROUTED),
             assess=loaded.assess,
         )
         return (time.thread_time() - begun) * 1000

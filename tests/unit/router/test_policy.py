@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.router.policy import Assessment, Capabilities, Hold, Policy, Reason, Route, decide
+from breakeven.router.policy import ROUTED, Assessment, Capabilities, Hold, Policy, Reason, Route, decide
 from breakeven.router.text import Conversation
 
-BOTH = frozenset(Route)
+BOTH = frozenset(ROUTED)
 ON_TEACHER = Hold(Route.TEACHER, "difficult", 5.0)
 ON_STUDENT = Hold(Route.STUDENT, "easy", 5.0)
 SHARE = st.floats(0, 1)

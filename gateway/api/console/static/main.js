@@ -30,6 +30,8 @@ async function loadMoney(api) {
     ["hosting", usd(report.hosting_usd), hostingBasis(report.hosting_observed)],
     ["student price per million tokens", usd(report.student_usd_per_million_tokens)],
   ];
+  const further = Number(report.models_spend_usd);
+  if (further > 0) facts.push(["further models", usd(report.models_spend_usd), "in none of the other figures"]);
   const unreported = Number(report.upstreams.teacher.estimated.cost_usd);
   if (unreported > 0) facts.push(["not reported by the teacher, estimated", usd(unreported), "in none of the other figures"]);
   $("money").replaceChildren(...facts.map(fact));

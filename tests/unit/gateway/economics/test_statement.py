@@ -14,13 +14,13 @@ from tests.support.pairs import COMPARISONS, PAIRS
 
 def sums(
     upstream: str, pinned: bool = False, reason: str = "easy", *, prompt: int = 0, answer: int = 0, cost: int = 0,
-    tokens: int = 0, workload: str = "default", key: str = "",
+    tokens: int = 0, workload: str = "default", key: str = "", provider: str = "",
 ) -> Sum:  # fmt: skip
     """Prompts and answers are of the student where `upstream` is, in picodollars at the teacher's prices."""
     of_student = {"baseline_input": prompt, "baseline_output": answer} if upstream == "student" else {}
     return Sum(
-        (upstream, pinned, reason, workload, key, 0), requests=1, attempts=1, input_tokens=tokens, cost_input=cost,
-        baseline=prompt + answer, **of_student,
+        (upstream, pinned, reason, workload, key, 0, provider), requests=1, attempts=1, input_tokens=tokens,
+        cost_input=cost, baseline=prompt + answer, **of_student,
     )  # fmt: skip
 
 
@@ -48,6 +48,22 @@ def test_pinned_traffic_is_excluded_from_baseline_and_spend() -> None:
     assert one.student_per_million == 20
     assert one.payback_ratio == 200 / 60
     assert one.payback_at == HOUR * 1
+
+
+def test_further_models_are_in_no_other_figure() -> None:
+    further = [
+        sums("model", True, "pinned", cost=500, tokens=9, provider="embed"),
+        sums("model", True, "pinned", cost=70, provider="draws"),
+        sums("model", True, "pinned", cost=1, key="team", provider="draws"),
+    ]
+    alone, both = (
+        state(groups, HOURS, Hosting([Rate(0, 10)]), 60, since=None, until=2 * HOUR, comparisons=COMPARISONS)
+        for groups in (GROUPS, GROUPS + further)
+    )
+    assert [(one.group, one.requests, one.cost) for one in both.models] == [(("draws",), 2, 71), (("embed",), 1, 500)]
+    assert (both.upstreams[Route.MODEL].cost, both.requests) == (571, 7)
+    for name in ("baseline", "savings", "routed_spend", "pinned_spend", "savings_upper_bound", "by_workload", "by_key"):
+        assert getattr(both, name) == getattr(alone, name), name
 
 
 def test_nothing_is_called_savings_until_answers_were_compared() -> None:

@@ -30,7 +30,7 @@ def traffic() -> list[RequestRecord]:
     """One request in each of 60 hours: 1,000 prompt tokens, 400 of them cached, and 100 completion tokens.
 
     Every second one is of team-a, every third is pinned, every fourth is answered by the student. What does not count:
-    a probe of the student's before a teacher's answer, and shadow traffic.
+    a probe of the student's before a teacher's answer, shadow traffic, and a further model.
     """
     found = []
     for hour in range(60):
@@ -48,7 +48,8 @@ def traffic() -> list[RequestRecord]:
             one = msgspec.structs.replace(one, attempts=(probe, *one.attempts))
         found.append(one)
     shadow = record(at=FIRST + 58 * HOUR + 1, prompt=10**6, output=10**6, reason=Reason.SHADOW)
-    return [*found, shadow]
+    further = record(at=FIRST + 58 * HOUR + 1, prompt=10**6, route=Route.MODEL, pinned=True, provider="embed")
+    return [*found, shadow, further]
 
 
 def filled(folder: Path, records: list[RequestRecord], prompts: list[str]) -> Path:

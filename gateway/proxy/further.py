@@ -1,0 +1,27 @@
+"""Requests to further models, which clients name: the plan of one, without a decision of the router."""
+
+from __future__ import annotations
+
+from breakeven.gateway.proxy.decision import overloaded
+from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.router.policy import Decision, Reason, Route
+
+
+def plan_further(exchange: Exchange, name: str) -> Plan:
+    """The plan of a request to the further model `name`, whose services the exchange has from then on. No fallback, no
+    session, no comparison. Raises RequestError: 429 where it is at its limit, 503 where it is down.
+    """
+    services = exchange.services = exchange.services.for_model(name)
+    if not services.available:
+        raise overloaded(services, Route.MODEL)
+    return Plan(
+        decision=Decision(Route.MODEL, Reason.PINNED, None, services.policy.threshold, None),
+        may_fall_back=False,
+        may_be_elsewhere=False,
+        maker=None,
+        session=None,
+        conversation=None,
+        router_seconds=0.0,
+        probe=None,
+        capture=None,
+    )
