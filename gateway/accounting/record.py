@@ -17,12 +17,15 @@ DEFAULT_WORKLOAD = "default"
 
 
 class Endpoint(StrEnum):
-    """The OpenAI endpoints whose requests are sent to an upstream."""
+    """The OpenAI endpoints whose requests are sent to an upstream. STORED_RESPONSES is /v1/responses/{id} with all that
+    is below it.
+    """
 
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+    STORED_RESPONSES = "stored_responses"
 
 
 class Outcome(StrEnum):

@@ -98,6 +98,11 @@ class Student(Upstream):
         description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
         "a request that offers others goes to the teacher.",
     )
+    background: bool = Field(
+        False,
+        description="Whether the student's server takes `background: true` at /v1/responses and stores the answer, as "
+        "a vLLM with VLLM_ENABLE_RESPONSES_API_STORE=1 does; else such requests go to the teacher.",
+    )
     hosting_usd_per_hour: Usd = Field(
         Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
     )

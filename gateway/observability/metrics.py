@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from breakeven.gateway.accounting.record import Outcome, RequestRecord, ShadowResult
+from breakeven.gateway.accounting.record import Endpoint, Outcome, RequestRecord, ShadowResult
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.observability.prometheus_internals import add_observations
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -86,6 +86,10 @@ class Metrics:
     def settle(self, record: RequestRecord) -> None:
         """Count one settled client request and its attempts."""
         self._requests[record.endpoint, record.route or "none", record.reason or "none", record.outcome] += 1
+        if record.endpoint is Endpoint.STORED_RESPONSES:
+            # Nothing was decided or generated, so that its times are of another kind.
+            self.count_attempts(record)
+            return
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
                 self._first_event[attempt.upstream].observe(attempt.first_event_seconds)

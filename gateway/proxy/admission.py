@@ -58,11 +58,11 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         may_fall_back=services.config.routing.fallback and wants_fallback,
         student_only=student_only,
         session=session_id(client.headers, body) if services.config.routing.sticky else None,
-        workload=_workload(services, caller, client),
+        workload=workload(services, caller, client),
     )
 
 
-def _workload(services: Services, caller: ClientKey | None, client: Client) -> str:
+def workload(services: Services, caller: ClientKey | None, client: Client) -> str:
     """The workload that the client names, if the config has it; else its key's, else the default one."""
     named = client.headers.get("x-breakeven-workload", "")
     if named in services.workloads:

@@ -43,7 +43,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     attempt = exchange.begin_attempt(route)
     if plan.capture is not None:
         plan.capture.restart()
-    timeouts = upstream.config.timeouts
+    adapter, timeouts = exchange.adapter, upstream.config.timeouts
     response: UpstreamResponse | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
@@ -51,8 +51,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, upstream, stream=request.stream)
-        response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
+        head = upstream_headers(client, upstream, stream=request.stream, body=bool(body))
+        response = await upstream.request(adapter.method, adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:

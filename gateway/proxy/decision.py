@@ -86,7 +86,7 @@ class _Routing:
         if not available:
             raise overloaded(services, Route.TEACHER)
         self.previous = self._adapter.previous(body)
-        stored_on = self._stored_on = services.state.responses.get(self.previous)
+        stored_on = self._stored_on = self._stored()
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
@@ -97,11 +97,33 @@ class _Routing:
         offered = available if self.may_fall_back else None
         decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
         seen = self.conversation
-        if seen is not None and (seen.stored or (seen.made and decision.route is Route.TEACHER)):
+        if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
         if decision.route not in available:
             raise overloaded(services, decision.route)
         return decision
+
+    def _stored(self) -> Route | None:
+        """The upstream that stores the response which the request continues; None if that is not known, or without one.
+        Raises RequestError 400 for a response that another key made: whoever continues it could have it repeated.
+        """
+        if self.previous is None:
+            return None
+        made = self._services.state.stored.get(self.previous) if len(self._services.keys) > 1 else None
+        if made is not None and made.maker and made.maker != self._caller:
+            raise RequestError(
+                400,
+                "There is no response with the id in previous_response_id; it may have expired.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        known = self._services.state.responses.get(self.previous)
+        return made.route if known is None and made is not None else known
+
+    def _kept_by_teacher(self, seen: Conversation) -> bool:
+        """Whether the request names, or asks for, state that only the teacher has or stores."""
+        student = self._services.student
+        return seen.stored or (seen.background and (student is None or not student.background))
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
         """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
@@ -125,7 +147,7 @@ class _Routing:
             return False
         if not request.may_fall_back or request.pinned or request.student_only or self._stored_on is not None:
             return False
-        if seen.stored or decision.reason in _STUDENT_INCAPABLE:
+        if self._kept_by_teacher(seen) or decision.reason in _STUDENT_INCAPABLE:
             return False
         unusual = decision.route is Route.STUDENT and not seen.tool_types <= _FUNCTION
         return self.previous is not None or seen.made or seen.thoughts or unusual

@@ -73,7 +73,9 @@ class Exchange:
     """One request from its first byte to its settled record.
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
-    only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome` and `status` change.
+    only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome`, `status` and the next two
+    change. `response_id` is the id under which the upstream stores the answer of the last attempt, None if it does not;
+    `deferred`: its tokens are known only once it has ended, in the background.
     `without_thoughts` are the upstreams that refused the request as it was, and get it without what a model thought.
     """
 
@@ -86,6 +88,8 @@ class Exchange:
         self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
+        self.deferred = False
+        self.response_id: str | None = None
         self.without_thoughts: set[Route] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
@@ -101,6 +105,12 @@ class Exchange:
         assert self.request is not None
         assert self.plan is not None
         return self.request, self.plan
+
+    @property
+    def admitted_request(self) -> ClientRequest:
+        """The request alone, for code that runs before the plan is made."""
+        assert self.request is not None
+        return self.request
 
     @property
     def route(self) -> Route | None:
@@ -130,6 +140,7 @@ class Exchange:
         if self._overhead_seconds is None:
             self._overhead_seconds = time.perf_counter() - self._started
         attempt = Attempt(route)
+        self.response_id = None
         self.attempts.append(attempt)
         return attempt
 
@@ -141,9 +152,10 @@ class Exchange:
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
         if response_id is not None:
+            self.response_id = response_id
             self.services.state.responses.put(response_id, self.attempts[-1].route)
 
-    def _counted(self) -> int:
+    def counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes."""
         asked, plan = self.admitted
         return plan.conversation.tokens if plan.conversation is not None else len(asked.body) // 4
@@ -175,7 +187,7 @@ class Exchange:
     def record(self) -> RequestRecord:
         """The settled record of the request, with costs at the prices in force now."""
         self.end()
-        attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
+        attempts = tuple(attempt.record(self.services, self.counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
         decision, reason = plan.decision if plan else None, self.reason
         hold = decision.hold if decision and reason is Reason.STICKY else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -20,9 +21,12 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     """The client's body as JSON, with the upstream's model name and the options that the gateway needs.
 
     Streams ask for usage, and with a probe for log-probabilities. What another upstream's model thought is removed
-    where this one cannot read it, or has refused it; everything else is unchanged byte for byte.
+    where this one cannot read it, or has refused it; everything else is unchanged byte for byte. Empty where the
+    request is about a stored response.
     """
     (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
+    if adapter.endpoint is Endpoint.STORED_RESPONSES:
+        return b""
     body, probe = request.body.copy(), exchange.probe(route)
     if route in exchange.without_thoughts:
         adapter.remove_thoughts(body, route)
@@ -42,11 +46,13 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(client: Client, upstream: Upstream, *, stream: bool) -> dict[str, str]:
+def upstream_headers(client: Client, upstream: Upstream, *, stream: bool, body: bool = True) -> dict[str, str]:
     """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
     config passes to this upstream. The transport adds those of the config.
     """
-    headers = {"content-type": "application/json", "x-request-id": client.request_id}
+    headers = {"x-request-id": client.request_id}
+    if body:
+        headers["content-type"] = "application/json"
     headers["accept"] = "text/event-stream" if stream else "application/json"
     for name in upstream.passed_headers:
         if name in client.headers:

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -26,6 +27,7 @@ from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
+from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
@@ -44,6 +46,10 @@ class ResponseAffinity:
         self._routes[response_id] = route
         if len(self._routes) > self._size:
             self._routes.popitem(last=False)
+
+    def forget(self, response_id: str) -> None:
+        """Drop what is known of this response."""
+        self._routes.pop(response_id, None)
 
     def get(self, response_id: str | None) -> Route | None:
         """The upstream that stores this response; None for an unknown or absent id."""
@@ -73,6 +79,8 @@ class State:
     # The upstreams of the config in force, whose state the metrics export.
     exported_upstreams: dict[Route, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
+    # Who made which of them, and what waits for the usage of those that are made in the background.
+    stored: StoredResponses = field(default_factory=StoredResponses)
     # Tokens per event and per counted token at each upstream, to estimate those that it does not report.
     token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
     # Student answers sampled for comparison with the teacher's.
@@ -109,7 +117,14 @@ class Services:
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
-        state = State(policies, Quotas(ledger), PromptQueue(ledger), exported_upstreams=exported_upstreams)
+        journal = config.ledger.journal
+        state = State(
+            policies,
+            Quotas(ledger),
+            PromptQueue(ledger),
+            exported_upstreams=exported_upstreams,
+            stored=StoredResponses(None if journal is None else Path(journal)),
+        )
         exported.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,
