@@ -17,6 +17,7 @@ from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.outbound import PASSED, Outbound
 from breakeven.gateway.config.prices import TeacherPrices
 from breakeven.gateway.config.server import Server
+from breakeven.gateway.config.tracing import Tracing
 from breakeven.gateway.config.types import (
     Fraction,
     Modality,
@@ -208,6 +209,7 @@ class Config(Section):
         "savings are reported by workload.",
     )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
+    tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:

@@ -64,6 +64,11 @@ class Adapter(abc.ABC):
     unrouted: Route | None = None
     in_ledger: bool = True
 
+    @property
+    def template(self) -> str:
+        """The path with names instead of ids."""
+        return self.path
+
     @abc.abstractmethod
     def check(self, body: Body) -> None:
         """Raise RequestError 400 for missing fields, and for wrong types in those that are read."""

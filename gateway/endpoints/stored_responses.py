@@ -52,6 +52,10 @@ class StoredResponse(Responses):
         self.path = f"{path}?{passed}" if passed else path
         self.stream = operation is RETRIEVE and as_boolean(dict(parse_qsl(query)).get("stream")) is True
 
+    @property
+    def template(self) -> str:
+        return f"/responses/{{id}}{self.operation.below}"
+
     def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
         return None
 

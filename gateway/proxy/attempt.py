@@ -51,7 +51,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, upstream, stream=request.stream, body=bool(body))
+        head = upstream_headers(exchange, client, upstream, body=bool(body))
         response = await upstream.request(adapter.method, adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id

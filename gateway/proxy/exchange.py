@@ -18,6 +18,7 @@ from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.gateway.wire.moments import moment
+from breakeven.gateway.wire.trace_context import Trace
 from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
@@ -75,7 +76,8 @@ class Exchange:
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
     only the first ones. After that only attempts, `escalated`, `without_thoughts`, `outcome`, `status` and the next two
     change. `response_id` is the id under which the upstream stores the answer of the last attempt, None if it does not;
-    `deferred`: its tokens are known only once it has ended, in the background.
+    `deferred`: its tokens are known only once it has ended, in the background. `trace` is its place in a trace, None
+    where traces are off; `started` the time of its start on the clock of time.perf_counter.
     `without_thoughts` are the upstreams that refused the request as it was, and get it without what a model thought.
     """
 
@@ -90,6 +92,7 @@ class Exchange:
         self.escalated = False
         self.deferred = False
         self.response_id: str | None = None
+        self.trace: Trace | None = None
         self.without_thoughts: set[Route] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
@@ -97,7 +100,7 @@ class Exchange:
         self._overhead_seconds: float | None = None
         self._seconds: float | None = None
         self._at = time.time_ns() // 1000
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
 
     @property
     def admitted(self) -> tuple[ClientRequest, Plan]:
@@ -138,7 +141,7 @@ class Exchange:
     def begin_attempt(self, route: Route) -> Attempt:
         """Start and return an attempt; the time until the first one is the gateway's overhead."""
         if self._overhead_seconds is None:
-            self._overhead_seconds = time.perf_counter() - self._started
+            self._overhead_seconds = time.perf_counter() - self.started
         attempt = Attempt(route)
         self.response_id = None
         self.attempts.append(attempt)
@@ -147,7 +150,7 @@ class Exchange:
     def end(self) -> None:
         """Record the time at which the request ended, before its last bytes are sent; later calls change nothing."""
         if self._seconds is None:
-            self._seconds = time.perf_counter() - self._started
+            self._seconds = time.perf_counter() - self.started
 
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id; None is ignored."""
@@ -220,6 +223,7 @@ class Exchange:
             probe_seconds=probe.seconds if probe else None,
             baseline_input=of_student.input,
             workload=request.workload if request else DEFAULT_WORKLOAD,
+            trace_id=self.trace.hex if self.trace is not None else msgspec.UNSET,
             baseline_output=of_student.output,
             hold=hold.why if hold else None,
             hold_until=int(hold.until) if hold and hold.until is not None else None,

@@ -17,6 +17,7 @@ from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.wire import trace_context
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
@@ -55,6 +56,8 @@ class Relay:
         tokens that no usage reported are counted first.
         """
         exchange = Exchange(self._services(), adapter, client.request_id)
+        if exchange.services.state.spans is not None:
+            exchange.trace = trace_context.begin(client.headers, exchange.services.config.tracing.sample_ratio)
         task = asyncio.current_task()
         assert task is not None
         running = exchange.services.state.running

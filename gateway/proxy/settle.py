@@ -15,6 +15,7 @@ from breakeven.gateway.proxy.background import defer, waits
 from breakeven.gateway.proxy.counting import count, countable
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.sampling import enqueue_sample
+from breakeven.gateway.proxy.tracing import record_spans
 
 _log = logging.getLogger("breakeven.relay")
 _encode = msgspec.json.Encoder().encode
@@ -69,3 +70,5 @@ def settle(exchange: Exchange) -> None:
             exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
     enqueue_sample(exchange, record)
     log.settled(encoded)
+    if exchange.trace is not None:
+        record_spans(exchange, record, exchange.trace)

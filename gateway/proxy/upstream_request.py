@@ -11,6 +11,7 @@ from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.trace_context import TRACEPARENT, TRACESTATE, Trace
 
 _TRUE = msgspec.Raw(b"true")
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
@@ -46,18 +47,29 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(client: Client, upstream: Upstream, *, stream: bool, body: bool = True) -> dict[str, str]:
+def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, *, body: bool) -> dict[str, str]:
     """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
-    config passes to this upstream. The transport adds those of the config.
+    config passes to this upstream. `body`: whether there is one. The transport adds those of the config.
     """
     headers = {"x-request-id": client.request_id}
     if body:
         headers["content-type"] = "application/json"
-    headers["accept"] = "text/event-stream" if stream else "application/json"
+    headers["accept"] = "text/event-stream" if exchange.admitted[0].stream else "application/json"
     for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
+    if exchange.trace is not None:
+        _continue_trace(exchange.trace, upstream, headers)
     return headers
+
+
+def _continue_trace(trace: Trace, upstream: Upstream, headers: dict[str, str]) -> None:
+    """Put the attempt's own span into the headers, where the config passes traceparent to this upstream."""
+    onward = trace.onward()
+    if TRACEPARENT in upstream.passed_headers:
+        headers[TRACEPARENT] = onward
+    if not trace.state:
+        headers.pop(TRACESTATE, None)
 
 
 def one_output_limit(body: Body, field: str | None) -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -23,6 +24,7 @@ from breakeven.gateway.ledger.rates import in_force, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
+from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
@@ -32,6 +34,9 @@ from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Capabilities, Policy, Route
 from breakeven.router.sticky import Assessments, Conversations
+
+if TYPE_CHECKING:
+    from breakeven.gateway.observability.spans import Spans
 
 
 class ResponseAffinity:
@@ -81,6 +86,8 @@ class State:
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
     # Who made which of them, and what waits for the usage of those that are made in the background.
     stored: StoredResponses = field(default_factory=StoredResponses)
+    # What records the spans of requests; None where traces are off.
+    spans: Spans | None = None
     # Tokens per event and per counted token at each upstream, to estimate those that it does not report.
     token_ratios: dict[Route, TokenRatios] = field(default_factory=lambda: {route: TokenRatios() for route in Route})
     # Student answers sampled for comparison with the teacher's.
@@ -124,6 +131,7 @@ class Services:
             PromptQueue(ledger),
             exported_upstreams=exported_upstreams,
             stored=StoredResponses(None if journal is None else Path(journal)),
+            spans=open_spans(config.tracing),
         )
         exported.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(

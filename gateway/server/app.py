@@ -115,6 +115,8 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await current.aclose()
+        if (spans := current().state.spans) is not None:
+            await asyncio.to_thread(spans.close)
         current().state.quotas.close()
         current().state.stored.close()
         await asyncio.to_thread(ledger.close)
