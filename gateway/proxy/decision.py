@@ -81,12 +81,12 @@ class _Routing:
     def decide(self) -> Decision:
         """Decide by spent budget, response affinity or the router's rules. Raises RequestError as `plan` does."""
         services, body, available = self._services, self._request.body, self._services.available
+        self.previous = self._adapter.previous(body)
+        stored_on = self._stored_on = self._stored()
         if self._request.student_only:
             return _student_only(services, self._adapter, body, available, self._exchange.caller)
         if not available:
             raise overloaded(services, Route.TEACHER)
-        self.previous = self._adapter.previous(body)
-        stored_on = self._stored_on = self._stored()
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False

@@ -288,6 +288,13 @@ def test_rules_and_limits_of_keys(tmp_path: Path) -> None:
         gateway.teacher.default(*answered("get", name))
         statuses = [ask(gateway, "get", fresh(), as_key("few")).status for _ in range(3)]
         assert statuses == [200, 200, 429]
+        made = fresh()
+        create(gateway, gateway.student, made, as_key("one"))
+        count = len(gateway.student.received)
+        for name, model in (("local", "auto"), ("two", "student"), ("two", "auto")):
+            body = {"model": model, "input": "?", "previous_response_id": made}
+            assert gateway.post(body, as_key(name), RESPONSES).error["code"] == "previous_response_not_found"
+        assert len(gateway.student.received) == count
 
 
 def test_several_workers_know_whose_a_response_is(tmp_path: Path) -> None:
