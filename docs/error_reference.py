@@ -54,6 +54,8 @@ ADVICE: dict[str, str] = {
     "not_found": "See the [HTTP API](http-api.md) for the paths.",
     "origin_not_allowed": "The operator lists the page's origin in `server.cors_origins`, or configures keys.",
     "rate_limit_exceeded": "Wait for `Retry-After`. The operator sets the key's limits and `max_concurrency`.",
+    "previous_response_not_found": "Send the conversation itself. Only the key that made a response can continue it.",
+    "response_not_found": "Only the key that made a response gets it, for as long as its upstream keeps it.",
     "request_not_found": "Feedback needs the `x-request-id` of an answer that was made with the same key.",
     "request_too_large": "Send less, or the operator raises `server.max_body_bytes`.",
     "stream_truncated": "Retry. What arrived is incomplete.",

@@ -53,7 +53,8 @@ class Reason(StrEnum):
 
 class Capabilities(NamedTuple):
     """What the student can do: the kinds of input that it reads and of output that it makes, whether it calls tools and
-    those of which types, and its context window in tokens; None is unknown and not checked.
+    those of which types, its context window in tokens, None being unknown and not checked, and whether it makes answers
+    in the background.
     """
 
     modalities: frozenset[str]
@@ -61,6 +62,11 @@ class Capabilities(NamedTuple):
     context_window: int | None
     outputs: frozenset[str] = frozenset({"text"})
     tool_types: frozenset[str] = frozenset({"function"})
+    background: bool = False
+
+    def keeps(self, conversation: Conversation) -> bool:
+        """Whether it has, or can store, all state that a request names or asks to be stored."""
+        return not conversation.stored and (self.background or not conversation.background)
 
 
 class Policy(NamedTuple):
@@ -127,8 +133,8 @@ def decide(
     not available, since the student could not answer it. `max_output_tokens` is the request's limit, None where it has
     none; `assess` gives score and novelty of a text and is only called where a rule needs them.
 
-    State that the teacher's API stores goes there, and so do items that only their maker is sure to read, unless the
-    student answered before.
+    State that the teacher's API stores goes there, an answer in the background too where the student makes none, and
+    so do items that only their maker is sure to read, unless the student answered before.
 
     `held` is what earlier turns say, None for a new conversation. The result of a tool call goes to the upstream that
     made the call. A conversation on the teacher stays there. One on the student stays there while the score is less
@@ -145,7 +151,7 @@ def decide(
     lacking = _lacking(conversation, student, max_output_tokens)
     if lacking is not None:
         return to(Route.TEACHER, lacking)
-    state = _state(conversation, held)
+    state = _state(conversation, student, held)
     if state is not None:
         return to(Route.TEACHER, Reason.STICKY, hold=state)
     if Route.STUDENT not in available:
@@ -167,9 +173,11 @@ def decide(
     return to(Route.STUDENT, Reason.EASY, score, novelty)
 
 
-def _state(conversation: Conversation, held: Hold | None) -> Hold | None:
-    """The hold of a request that the student cannot take since the teacher has state of it; None without any."""
-    if conversation.stored:
+def _state(conversation: Conversation, student: Capabilities, held: Hold | None) -> Hold | None:
+    """The hold of a request that the student cannot take since the teacher has state of it, or is to store its answer;
+    None without any.
+    """
+    if not student.keeps(conversation):
         return Hold(Route.TEACHER, STORED)
     made_by_student = held is not None and held.answered is Route.STUDENT
     return Hold(Route.TEACHER, TOOL_CALL) if conversation.made and not made_by_student else None

@@ -37,7 +37,7 @@ class Conversation(NamedTuple):
 
     `outputs`: the kinds of output that are asked for; `tool_types`: the types of the offered tools; `made`: there are
     items that only the upstream that made them is sure to read; `thoughts`: there are reasoning items; `stored`: it
-    names state that the teacher's API stores.
+    names state that the teacher's API stores; `background`: the answer is to be made and stored after the request.
 
     `replies`: the indices of up to _REPLIES last messages with which an answer of a model begins that the client has
     replied to; `asked`: the number of messages up to the client's last one; `last_user`: the index of the last message
@@ -58,6 +58,7 @@ class Conversation(NamedTuple):
     made: bool = False
     stored: bool = False
     thoughts: bool = False
+    background: bool = False
 
 
 def read_chat(messages: object, tools: object = None) -> Conversation:

@@ -26,12 +26,15 @@ def upstream_label(route: Route, provider: str) -> str:
 
 
 class Endpoint(StrEnum):
-    """The endpoints whose requests are sent to an upstream: OpenAI's, and those that only further models have."""
+    """The endpoints whose requests are sent to an upstream: OpenAI's, and those that only further models have.
+    STORED_RESPONSES is /v1/responses/{id} with all that is below it.
+    """
 
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+    STORED_RESPONSES = "stored_responses"
     # Paths that only further models have; see `endpoints/further.py`.
     RERANK = "rerank"
     SCORE = "score"
@@ -135,7 +138,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     decision, `overhead_seconds` all time spent in the gateway before the first attempt was sent, `probe_seconds`
     the time that the start of the student's answer was held back for the escalation check, None where there was
     none. `hold` is what made the reason sticky, and `hold_until` when that ends, in seconds since the Unix epoch;
-    None otherwise. The ledger does not store these two.
+    None otherwise. `trace_id` is 32 hex digits, left out where traces are off. The ledger does not store these three.
     """
 
     id: str
@@ -165,3 +168,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     workload: str = DEFAULT_WORKLOAD
     hold: str | None = None
     hold_until: int | None = None
+    trace_id: str | msgspec.UnsetType = msgspec.UNSET

@@ -15,6 +15,7 @@ from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.api.errors import error_content
 from breakeven.gateway.api.security import OPTIONAL, client_key
 from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.endpoints.stored_responses import OPERATIONS, RETRIEVE
 from breakeven.gateway.wire.headers import HEADERS
 
 _LIMIT = {"type": ["integer", "null"]}
@@ -85,7 +86,8 @@ def document(app: FastAPI, adapters: tuple[type[Adapter], ...]) -> dict[str, Any
         routes=app.routes,
         tags=TAGS,
     )
-    found["paths"] = {f"/v1{adapter.path}": {"post": _operation(adapter)} for adapter in adapters} | found["paths"]
+    relayed = {f"/v1{adapter.path}": {"post": _operation(adapter)} for adapter in adapters}
+    found["paths"] = relayed | _stored_responses() | found["paths"]
     return found
 
 
@@ -106,17 +108,48 @@ def _body(endpoint: Endpoint) -> dict[str, Any]:
     return {**schema, "required": required} if required else schema
 
 
+def _stored_responses() -> dict[str, dict[str, Any]]:
+    """The paths below /v1/responses, whose query parameters go upstream as they are."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in OPERATIONS:
+        parameters = [_parameter("id", "string", "path", "The response's id.")]
+        if one is RETRIEVE:
+            parameters.append(_parameter("stream", "boolean", "query", "Whether to send the response's events."))
+            parameters.append(_parameter("starting_after", "integer", "query", "With stream: the last event received."))
+        found.setdefault(f"/v1/responses/{{id}}{one.below}", {})[one.method.lower()] = {
+            "tags": [_TAG],
+            "summary": one.name.replace("_", " ").title(),
+            "description": f"{one.summary} From the upstream that stores it.",
+            "operationId": one.name,
+            "parameters": parameters,
+            **_relayed_answer(streams=one is RETRIEVE),
+        }
+    return found
+
+
+def _parameter(name: str, type: str, place: str, description: str) -> dict[str, Any]:
+    required = place == "path"
+    return {"name": name, "in": place, "required": required, "description": description, "schema": {"type": type}}
+
+
 def _operation(adapter: type[Adapter]) -> dict[str, Any]:
-    answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
-    if adapter.streams:
-        answers["text/event-stream"] = {}
-    headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS}
     return {
         "tags": [_TAG],
         "summary": adapter.endpoint.value.replace("_", " ").title(),
         "description": _FIELDS[adapter.endpoint][0],
         "operationId": adapter.endpoint.value,
         **relayed_body(adapter.endpoint),
+        **_relayed_answer(streams=adapter.streams),
+    }
+
+
+def _relayed_answer(*, streams: bool) -> dict[str, Any]:
+    """The `responses` and the `security` of an operation whose answer is an upstream's."""
+    answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    if streams:
+        answers["text/event-stream"] = {}
+    headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS}
+    return {
         "responses": {
             "200": {"description": "The upstream's answer, as it came.", "headers": headers, "content": answers},
             "default": error_content("An error, the upstream's own as it came, or the gateway's in the same shape."),

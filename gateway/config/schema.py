@@ -18,6 +18,7 @@ from breakeven.gateway.config.models import ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.teacher import Teacher
+from breakeven.gateway.config.tracing import Tracing
 from breakeven.gateway.config.types import (
     Fraction,
     Modality,
@@ -60,6 +61,11 @@ class Student(Upstream):
         ["function", "custom", "local_shell", "shell", "apply_patch"],
         description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
         "a request that offers others goes to the teacher.",
+    )
+    background: bool = Field(
+        False,
+        description="Whether the student's server takes `background: true` at /v1/responses and stores the answer, as "
+        "a vLLM with VLLM_ENABLE_RESPONSES_API_STORE=1 does; else such requests go to the teacher.",
     )
     hosting_usd_per_hour: Usd = Field(
         Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
@@ -172,6 +178,7 @@ class Config(Section):
         "savings are reported by workload.",
     )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
+    tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:

@@ -49,19 +49,27 @@ def without_json(data: bytes | None) -> EventInfo:
 class Adapter(abc.ABC):
     """One OpenAI endpoint: reads its requests, responses and stream events.
 
-    `path`: below /v1. `stream_options`: whether streams report usage only if stream_options asks for it, and end with
-    `[DONE]`. `streams`: whether the endpoint supports `stream`. `renames_limit`: whether its output limit has two
-    spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides. `opaque`: only further
-    models have it, and what they answer is passed on without being understood.
+    `method` and `path`: of the request upstream, the path below /v1. `stream_options`: whether streams report usage
+    only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
+    `renames_limit`: whether its output limit has two spellings. `unrouted`: the upstream that `auto` always selects,
+    None if the router decides. `in_ledger`: whether its requests are paid for, so that the ledger has them. `opaque`:
+    only further models have it, and what they answer is passed on without being understood.
     """
 
     endpoint: Endpoint
+    method: str = "POST"
     path: str
     stream_options: bool
     streams: bool = True
     renames_limit: bool = False
     unrouted: Route | None = None
+    in_ledger: bool = True
     opaque: bool = False
+
+    @property
+    def template(self) -> str:
+        """The path with names instead of ids."""
+        return self.path
 
     @abc.abstractmethod
     def check(self, body: Body) -> None:

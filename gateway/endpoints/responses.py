@@ -11,7 +11,7 @@ from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
 from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
@@ -24,10 +24,13 @@ _STARTED_PARTS = {"response.output_item.added": "item", "response.content_part.a
 _NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
 _INPUT = "a string or an array"
 _STORED = frozenset({"conversation", "prompt"})
+_OTHER_STATE = _STORED | {"background"}
+_ENDED = frozenset({"completed", "failed", "incomplete", "cancelled"})
 
 
 class _Response(msgspec.Struct):
     id: Any = None
+    status: Any = None
     usage: Any = None
     error: Any = None
 
@@ -60,9 +63,11 @@ class Responses(Adapter):
 
     def conversation(self, body: Body) -> Conversation:
         seen = read_chat(self.items(body), body.get("tools", Any, "an array"))
+        if not body.has_any(_OTHER_STATE):
+            return seen
         # Conversations and prompt templates are stored by the teacher's API; a vLLM ignores them and answers 200.
-        named = body.has_any(_STORED) and any(body.get(name, Any, "an object") is not None for name in _STORED)
-        return seen._replace(stored=True) if named else seen
+        named = any(body.get(name, Any, "an object") is not None for name in _STORED)
+        return seen._replace(stored=seen.stored or named, background=self.background(body))
 
     def items(self, body: Body) -> list[Any]:
         items = [_plain(item) for item in self._items(body)]
@@ -81,12 +86,18 @@ class Responses(Adapter):
     def previous(self, body: Body) -> str | None:
         return body.get("previous_response_id", str, "a string")
 
+    def background(self, body: Body) -> bool:
+        """Whether the answer is to be made and stored after the request."""
+        return as_boolean(body.get("background", Any, "a boolean")) is True
+
     def response_id(self, answer: bytes) -> str | None:
-        try:
-            found = read(_RESPONSE, answer).id
-        except (msgspec.DecodeError, RecursionError):
-            return None
+        found = _response(answer).id
         return found if isinstance(found, str) else None
+
+    def ended(self, answer: bytes) -> bool:
+        """Whether a response, given as JSON, says that nothing more will be generated for it."""
+        status = _response(answer).status
+        return isinstance(status, str) and status in _ENDED
 
     def read_event(self, event: Event) -> EventInfo:
         data = event.data
@@ -133,6 +144,14 @@ class Responses(Adapter):
     def _items(self, body: Body) -> list[Any]:
         given = body.get("input", str | list[Any], _INPUT)
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+
+
+def _response(answer: bytes) -> _Response:
+    """The fields of a response that are read; empty ones for what is no JSON object."""
+    try:
+        return read(_RESPONSE, answer)
+    except (msgspec.DecodeError, RecursionError):
+        return _Response()
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:

@@ -98,8 +98,9 @@ class Quotas:
             ledger, lambda month: {str(one.group[0]): one.cost for one in ledger.sums(("key",), month)}, clock
         )
 
-    def admit(self, key: ClientKey | None) -> bool:
-        """Count a request of this key; None is a gateway without keys.
+    def admit(self, key: ClientKey | None, *, free: bool = False) -> bool:
+        """Count a request of this key; None is a gateway without keys. `free`: it costs nothing, so that only the limit
+        of requests a minute holds.
 
         Returns True if it may go only to the student because the budget is spent. Raises RequestError 429 if a limit is
         reached, or the budget is spent and `over_budget` says to refuse.
@@ -107,13 +108,13 @@ class Quotas:
         if key is None or not key.limited:
             return False
         for kind, amount, cost in (("requests", key.requests_per_minute, 1), ("tokens", key.tokens_per_minute, 0)):
-            if amount is None:
+            if amount is None or (free and not cost):
                 continue
             window = RateLimitItemPerMinute(amount)
             taken = self._windows.hit if cost else self._windows.test
             if not taken(window, key.name, kind):
                 raise self._rate_limited(window, key.name, kind)
-        if key.monthly_budget_usd is None or self.spent(key.name) < picodollars(key.monthly_budget_usd):
+        if free or key.monthly_budget_usd is None or self.spent(key.name) < picodollars(key.monthly_budget_usd):
             return False
         if key.over_budget == "student":
             return True

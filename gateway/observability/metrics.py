@@ -8,48 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from breakeven.gateway.accounting.record import AttemptRecord, Outcome, RequestRecord, ShadowResult, upstream_label
+from breakeven.gateway.accounting.record import (
+    AttemptRecord,
+    Endpoint,
+    Outcome,
+    RequestRecord,
+    ShadowResult,
+    upstream_label,
+)
 from breakeven.gateway.errors import Cause
-from breakeven.gateway.observability.prometheus_internals import add_observations
+from breakeven.gateway.observability.buffered_histogram import BufferedHistogram
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import ROUTED, Policy, Route
 
 _FRACTION_BUCKETS = tuple(i / 20 for i in range(1, 21))
 _FAST_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _SLOW_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
-
-
-class _BufferedHistogram:
-    """Buffers the observations of a histogram until `flush`: a tenth of the cost of the library's `observe`."""
-
-    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
-        self._histogram = histogram
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._any = False
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-        self._any = True
-
-    def flush(self) -> None:
-        if not self._any:
-            return
-        self._any = False
-        add_observations(self._histogram, self._sum, self._counts)
-        self._counts = [0] * len(self._counts)
-        self._sum = 0.0
 
 
 class Metrics:
@@ -73,15 +55,15 @@ class Metrics:
         self._attempts_of = functools.cache(self.attempts.labels)
         self._requests: Counts[tuple[str, ...]] = Counts()
         self._attempts: Counts[tuple[str, ...]] = Counts()
-        self._score = _BufferedHistogram(self.score, _FRACTION_BUCKETS)
-        self._novelty = _BufferedHistogram(self.novelty, _FRACTION_BUCKETS)
-        self._router = _BufferedHistogram(self.router, _FAST_BUCKETS)
-        self._overhead = _BufferedHistogram(self.overhead, _FAST_BUCKETS)
-        self._probe = _BufferedHistogram(self.probe, _SLOW_BUCKETS)
+        self._score = BufferedHistogram(self.score, _FRACTION_BUCKETS)
+        self._novelty = BufferedHistogram(self.novelty, _FRACTION_BUCKETS)
+        self._router = BufferedHistogram(self.router, _FAST_BUCKETS)
+        self._overhead = BufferedHistogram(self.overhead, _FAST_BUCKETS)
+        self._probe = BufferedHistogram(self.probe, _SLOW_BUCKETS)
         self._first_event = {
-            str(route): _BufferedHistogram(self.first_event.labels(route), _SLOW_BUCKETS) for route in ROUTED
+            str(route): BufferedHistogram(self.first_event.labels(route), _SLOW_BUCKETS) for route in ROUTED
         }
-        self._seconds = {route: _BufferedHistogram(self.seconds.labels(route), _SLOW_BUCKETS) for route in Route}
+        self._seconds = {route: BufferedHistogram(self.seconds.labels(route), _SLOW_BUCKETS) for route in Route}
 
     def expect(self, upstreams: Iterable[Upstream]) -> None:
         """Export the metrics of the teacher's other providers and of further models from now on, even those that are 0
@@ -91,7 +73,7 @@ class Metrics:
             for cause in Cause:
                 self.upstream_failures.labels(upstream.label, cause)
             if upstream.route is Route.MODEL and upstream.label not in self._first_event:
-                self._first_event[upstream.label] = _BufferedHistogram(
+                self._first_event[upstream.label] = BufferedHistogram(
                     self.first_event.labels(upstream.label), _SLOW_BUCKETS
                 )
                 self.usage_missing.labels(upstream.label)
@@ -100,6 +82,10 @@ class Metrics:
     def settle(self, record: RequestRecord) -> None:
         """Count one settled client request and its attempts."""
         self._requests[record.endpoint, record.route or "none", record.reason or "none", record.outcome] += 1
+        if record.endpoint is Endpoint.STORED_RESPONSES:
+            # Nothing was decided or generated, so that its times are of another kind.
+            self.count_attempts(record)
+            return
         for attempt in record.attempts:
             if attempt.first_event_seconds is not None:
                 self._first_event[_role(attempt)].observe(attempt.first_event_seconds)
@@ -116,6 +102,25 @@ class Metrics:
         if record.route is not None:
             self._seconds[record.route].observe(record.seconds)
         self.count_attempts(record)
+
+    def exemplify(self, record: RequestRecord, trace_id: str) -> None:
+        """Name the trace of a settled request in the histograms that have its values, for OpenMetrics."""
+        if record.endpoint is Endpoint.STORED_RESPONSES:
+            return
+        labels = {"trace_id": trace_id}
+        values = [
+            (self._score, record.score),
+            (self._novelty, record.novelty),
+            (self._router, record.router_seconds),
+            (self._overhead, record.overhead_seconds),
+            (self._probe, record.probe_seconds),
+            *((self._first_event[attempt.upstream], attempt.first_event_seconds) for attempt in record.attempts),
+        ]
+        if record.route is not None:
+            values.append((self._seconds[record.route], record.seconds))
+        for histogram, value in values:
+            if value is not None:
+                histogram.exemplify(value, labels)
 
     def flush(self) -> None:
         """Add the buffered counts to the library's metrics, which scrapes read."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Exemplar
 
 
-def add_observations(histogram: Histogram, total: float, counts: Sequence[int]) -> None:
+def add_observations(
+    histogram: Histogram, total: float, counts: Sequence[int], exemplars: Mapping[int, Exemplar]
+) -> None:
     """Add many observations to a histogram without labels, or to one child of a labelled one.
 
     `total` is the sum of the observed values, `counts` their number per bucket, not cumulative, the last bucket being
-    +Inf. The library's own `observe` takes one value at a time, each with locks of its own.
+    +Inf. `exemplars` are by the index of the bucket; where workers share their numbers the library keeps none. Its own
+    `observe` takes one value at a time, each with locks of its own.
     """
     histogram._sum.inc(total)
     for bucket, count in zip(histogram._buckets, counts, strict=True):
         if count:
             bucket.inc(count)
+    for index, exemplar in exemplars.items():
+        histogram._buckets[index].set_exemplar(exemplar)
 
 
 def family_name(metric: MetricWrapperBase) -> str:

@@ -21,6 +21,7 @@ def declared(student: Student) -> Capabilities:
         context_window=student.context_window,
         outputs=frozenset(student.output_modalities),
         tool_types=frozenset(student.tool_types),
+        background=student.background,
     )
 
 

@@ -63,7 +63,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         wants_fallback=wants_fallback,
         student_only=over_budget or (caller is not None and not caller.teacher),
         session=session_id(client.headers, body) if services.config.routing.sticky else None,
-        workload=_workload(services, caller, client),
+        workload=workload(services, caller, client),
     )
 
 
@@ -73,7 +73,7 @@ def _read(adapter: Adapter, client: Client, raw: bytes) -> Body:
     return Form(raw, kind) if kind.lower().startswith(MULTIPART) else Body(raw)
 
 
-def _workload(services: Services, caller: ClientKey | None, client: Client) -> str:
+def workload(services: Services, caller: ClientKey | None, client: Client) -> str:
     """The workload that the client names, if the config has it; else its key's, else the default one."""
     named = client.headers.get("x-breakeven-workload", "")
     if named in services.workloads:

@@ -44,7 +44,7 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     attempt = exchange.begin_attempt(upstream)
     if plan.capture is not None:
         plan.capture.restart()
-    timeouts = upstream.config.timeouts
+    adapter, timeouts = exchange.adapter, upstream.config.timeouts
     response: UpstreamResponse | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
@@ -52,10 +52,10 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, upstream, stream=request.stream)
-        if exchange.adapter.opaque:
+        head = upstream_headers(exchange, client, upstream, body=bool(body))
+        if adapter.opaque:
             head |= {"content-type": request.body.content_type, "accept": client.headers.get("accept", "*/*")}
-        response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
+        response = await upstream.request(adapter.method, adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:

@@ -45,13 +45,14 @@ class Attempt:
         self.detail = ""
         self.upstream_request_id: str | None = None
         self.first_event_seconds: float | None = None
-        self._started = time.perf_counter()
+        # On the clock of time.perf_counter.
+        self.started = time.perf_counter()
         self._seconds: float | None = None
 
     def first_event(self) -> None:
         """Record the time of the first event or body byte; later calls change nothing."""
         if self.first_event_seconds is None:
-            self.first_event_seconds = time.perf_counter() - self._started
+            self.first_event_seconds = time.perf_counter() - self.started
 
     def fail(self, failure: UpstreamFailure) -> None:
         """Record why it failed; its server may be another one by now."""
@@ -68,7 +69,7 @@ class Attempt:
 
     def end(self) -> None:
         """Record the time at which the upstream's response ended or was abandoned."""
-        self._seconds = time.perf_counter() - self._started
+        self._seconds = time.perf_counter() - self.started
 
     @property
     def missing(self) -> bool:

@@ -77,6 +77,7 @@ class _Routing:
         self.may_fall_back = request.may_fall_back and not request.student_only
         self.previous: str | None = None
         self._stored_on: Route | None = None
+        self._stored_at: str | None = None
         self._turn: Turn | None = None
         self.conversation: Conversation | None = None
         self.providers: Providers | None = None
@@ -84,12 +85,12 @@ class _Routing:
     def decide(self) -> Decision:
         """Decide by spent budget, response affinity or the router's rules. Raises RequestError as `plan` does."""
         services, body, available = self._services, self._request.body, self._services.available
+        self.previous = self._adapter.previous(body)
+        stored_on = self._stored_on = self._stored()
         if self._request.student_only:
             return _student_only(services, self._adapter, body, available, self._exchange.caller)
         if not available:
             raise overloaded(services, Route.TEACHER)
-        self.previous = self._adapter.previous(body)
-        stored_on = self._stored_on = services.state.responses.get(self.previous)
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
@@ -102,7 +103,7 @@ class _Routing:
         offered = available if self.may_fall_back else None
         decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
         seen = self.conversation
-        if seen is not None and (seen.stored or (seen.made and decision.route is Route.TEACHER)):
+        if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
         if services.fallbacks:
             decision = self._among_providers(decision, available)
@@ -122,12 +123,11 @@ class _Routing:
     def _find_providers(self) -> None:
         """Find the teacher's providers that may get the request."""
         services, request, seen = self._services, self._request, self.conversation
-        at_teacher = self._stored_on is Route.TEACHER and self.previous is not None
         self.providers = providers_for(
             services,
             seen,
             self._turn.hold if self._turn is not None else None,
-            stored_at=services.state.responses.provider(self.previous) if at_teacher and self.previous else None,
+            stored_at=self._stored_at if self._stored_on is Route.TEACHER else None,
             max_output_tokens=self._adapter.max_output_tokens(request.body),
             elsewhere=self.previous is not None or (seen is not None and (seen.made or seen.stored)),
             several=request.wants_fallback,
@@ -136,6 +136,32 @@ class _Routing:
     @property
     def _provider_available(self) -> bool:
         return self.providers is None or self.providers.available
+
+    def _stored(self) -> Route | None:
+        """The upstream that stores the response which the request continues; None if that is not known, or without one.
+        Raises RequestError 400 for a response that another key made: whoever continues it could have it repeated.
+        """
+        if self.previous is None:
+            return None
+        made = self._services.state.stored.get(self.previous) if len(self._services.keys) > 1 else None
+        if made is not None and made.maker and made.maker != self._caller:
+            raise RequestError(
+                400,
+                "There is no response with the id in previous_response_id; it may have expired.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        known = self._services.state.responses.get(self.previous)
+        if known is None and made is not None:
+            self._stored_at = made.provider
+            return made.route
+        self._stored_at = self._services.state.responses.provider(self.previous)
+        return known
+
+    def _kept_by_teacher(self, seen: Conversation) -> bool:
+        """Whether the request names, or asks for, state that only the teacher has or stores."""
+        student = self._services.student
+        return seen.stored or (seen.background and (student is None or not student.background))
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
         """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
@@ -159,7 +185,7 @@ class _Routing:
             return False
         if not request.may_fall_back or request.pinned or request.student_only or self._stored_on is not None:
             return False
-        if seen.stored or decision.reason in _STUDENT_INCAPABLE:
+        if self._kept_by_teacher(seen) or decision.reason in _STUDENT_INCAPABLE:
             return False
         unusual = decision.route is Route.STUDENT and not seen.tool_types <= _FUNCTION
         return self.previous is not None or seen.made or seen.thoughts or unusual

@@ -20,6 +20,7 @@ from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.gateway.wire.moments import moment
+from breakeven.gateway.wire.trace_context import Trace
 from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
@@ -80,7 +81,10 @@ class Exchange:
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
     only the first ones. With the plan of a request to a further model `services` become that one's. After that only
-    attempts, `escalated`, `without_thoughts`, `outcome` and `status` change. `without_thoughts` are the labels of the
+    attempts, `escalated`, `without_thoughts`, `outcome`, `status` and the next two change. `response_id` is the id
+    under which the upstream stores the answer of the last attempt, None if it does not; `deferred`: its tokens are
+    known only once it has ended, in the background. `trace` is its place in a trace, None where traces are off;
+    `started` the time of its start on the clock of time.perf_counter. `without_thoughts` are the labels of the
     upstreams that refused the request as it was, and get it without what a model thought.
     """
 
@@ -93,6 +97,9 @@ class Exchange:
         self.request: ClientRequest | None = None
         self.plan: Plan | None = None
         self.escalated = False
+        self.deferred = False
+        self.response_id: str | None = None
+        self.trace: Trace | None = None
         self.without_thoughts: set[str] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
@@ -100,7 +107,7 @@ class Exchange:
         self._overhead_seconds: float | None = None
         self._seconds: float | None = None
         self._at = time.time_ns() // 1000
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
 
     @property
     def admitted(self) -> tuple[ClientRequest, Plan]:
@@ -108,6 +115,12 @@ class Exchange:
         assert self.request is not None
         assert self.plan is not None
         return self.request, self.plan
+
+    @property
+    def admitted_request(self) -> ClientRequest:
+        """The request alone, for code that runs before the plan is made."""
+        assert self.request is not None
+        return self.request
 
     @property
     def route(self) -> Route | None:
@@ -135,15 +148,16 @@ class Exchange:
     def begin_attempt(self, upstream: Upstream) -> Attempt:
         """Start and return an attempt; the time until the first one is the gateway's overhead."""
         if self._overhead_seconds is None:
-            self._overhead_seconds = time.perf_counter() - self._started
+            self._overhead_seconds = time.perf_counter() - self.started
         attempt = Attempt(upstream)
+        self.response_id = None
         self.attempts.append(attempt)
         return attempt
 
     def end(self) -> None:
         """Record the time at which the request ended, before its last bytes are sent; later calls change nothing."""
         if self._seconds is None:
-            self._seconds = time.perf_counter() - self._started
+            self._seconds = time.perf_counter() - self.started
 
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id. None is ignored, and so
@@ -151,9 +165,10 @@ class Exchange:
         """
         last = self.attempts[-1]
         if response_id is not None and last.route is not Route.MODEL:
+            self.response_id = response_id
             self.services.state.responses.put(response_id, last.route, last.provider)
 
-    def _counted(self) -> int:
+    def counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes; none of a form."""
         asked, plan = self.admitted
         if asked.body.content_type != Body.content_type:
@@ -192,7 +207,7 @@ class Exchange:
     def record(self) -> RequestRecord:
         """The settled record of the request, with costs at the prices in force now."""
         self.end()
-        attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
+        attempts = tuple(attempt.record(self.services, self.counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
         decision, reason = plan.decision if plan else None, self.reason
         hold = decision.hold if decision and reason is Reason.STICKY else None
@@ -225,6 +240,7 @@ class Exchange:
             probe_seconds=probe.seconds if probe else None,
             baseline_input=of_student.input,
             workload=request.workload if request else DEFAULT_WORKLOAD,
+            trace_id=self.trace.hex if self.trace is not None else msgspec.UNSET,
             baseline_output=of_student.output,
             hold=hold.why if hold else None,
             hold_until=int(hold.until) if hold and hold.until is not None else None,

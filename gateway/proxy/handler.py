@@ -20,6 +20,7 @@ from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
 from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
+from breakeven.gateway.wire import trace_context
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
@@ -37,14 +38,25 @@ class Relay:
         await self.serve(AsgiClient(scope, receive, send), scope["method"])
 
     async def serve(self, client: Client, method: str) -> None:
-        """Serve one request of any server. It is settled exactly once: before the last bytes are sent, or soon after
-        them where tokens that no usage reported are counted first.
-        """
+        """Serve one request of any server."""
         if method != "POST":
-            error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
-            await client.finish(_reply(error, {"x-request-id": client.request_id}))
+            await self.refuse(client, ["POST"])
             return
-        exchange = Exchange(self._services(), self._adapter, client.request_id)
+        await self.relay(client, self._adapter)
+
+    async def refuse(self, client: Client, methods: list[str]) -> None:
+        """Answer a request with another method than these with 405."""
+        allowed = ", ".join(methods)
+        error = RequestError(405, f"Use {allowed} here.", code="method_not_allowed", headers={"allow": allowed})
+        await client.finish(_reply(error, {"x-request-id": client.request_id}))
+
+    async def relay(self, client: Client, adapter: Adapter) -> None:
+        """Relay one request. It is settled exactly once: before the last bytes are sent, or soon after them where
+        tokens that no usage reported are counted first.
+        """
+        exchange = Exchange(self._services(), adapter, client.request_id)
+        if exchange.services.state.spans is not None:
+            exchange.trace = trace_context.begin(client.headers, exchange.services.config.tracing.sample_ratio)
         task = asyncio.current_task()
         assert task is not None
         running = exchange.services.state.running
@@ -63,10 +75,7 @@ class Relay:
         """Run the request up to the last bytes of its response; None where the client has disconnected."""
         try:
             exchange.caller = identify(exchange.services, client)
-            exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
-            further = exchange.request.target.model
-            exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
-            reply = await self._attempts(exchange, client, exchange.plan)
+            reply = await self.answer(exchange, client)
             exchange.outcome = exchange.attempts[-1].outcome
             exchange.status = reply.status
         except UpstreamFailure as error:
@@ -83,6 +92,13 @@ class Relay:
             failure = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
             reply = self._failed(failure, exchange, client)
         return reply
+
+    async def answer(self, exchange: Exchange, client: Client) -> Reply:
+        """Admit an identified request, decide for an upstream, and ask it. Raises RequestError and CancelledError."""
+        exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
+        further = exchange.request.target.model
+        exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
+        return await self._attempts(exchange, client, exchange.plan)
 
     def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:
         """Handle a cancellation: of a client that disconnected, or by the shutdown; any other is raised again."""
@@ -101,7 +117,7 @@ class Relay:
     def _failed(self, error: RequestError, exchange: Exchange, client: Client) -> Reply:
         """An error as a whole response, or as the end of a stream that has started."""
         if client.started:
-            return Reply(error.status, {}, self._adapter.error_tail(error.body()))
+            return Reply(error.status, {}, exchange.adapter.error_tail(error.body()))
         return _reply(error, exchange.headers())
 
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:

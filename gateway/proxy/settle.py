@@ -11,9 +11,11 @@ import msgspec
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.attempt_state import Attempt
+from breakeven.gateway.proxy.background import defer, waits
 from breakeven.gateway.proxy.counting import count, countable
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.sampling import enqueue_sample
+from breakeven.gateway.proxy.tracing import record_spans
 
 _log = logging.getLogger("breakeven.relay")
 _encode = msgspec.json.Encoder().encode
@@ -25,6 +27,8 @@ def conclude(exchange: Exchange) -> None:
     What is counted is counted in a task of its own, for two seconds at most, so that no client waits for it.
     """
     exchange.end()
+    if exchange.response_id is not None:
+        defer(exchange)
     plan, route = exchange.plan, exchange.route
     if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
         conversations = exchange.services.state.conversations
@@ -50,17 +54,22 @@ async def _count_and_settle(exchange: Exchange, attempts: list[Attempt]) -> None
 
 
 def settle(exchange: Exchange) -> None:
-    """Settle a request; called exactly once for each. Its record is in the ledger's journal when this returns."""
+    """Settle a request; called exactly once for each. Its record is in the ledger's journal when this returns, or with
+    an answer that is made in the background waits in a file beside it.
+    """
     plan = exchange.plan
     record = exchange.record()
     encoded = _encode(record)
     exchange.services.state.quotas.settle(exchange.caller, record)
     exchange.services.metrics.settle(record)
-    if record.attempts:
-        exchange.services.ledger.settle(record, encoded)
+    if record.attempts and exchange.adapter.in_ledger:
+        if exchange.response_id is None or not waits(exchange, record):
+            exchange.services.ledger.settle(record, encoded)
         if exchange.services.config.ledger.store_prompts and record.score is not None:
             assert plan is not None
             assert plan.conversation is not None
             exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
     enqueue_sample(exchange, record)
     log.settled(encoded)
+    if exchange.trace is not None:
+        record_spans(exchange, record, exchange.trace)

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.trace_context import TRACEPARENT, TRACESTATE, Trace
 from breakeven.router.policy import Route
 
 _TRUE = msgspec.Raw(b"true")
@@ -21,9 +23,12 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     """The client's body as JSON, with the upstream's model name and the options that the gateway needs.
 
     Streams ask for usage, and with a probe for log-probabilities. What another upstream's model thought is removed
-    where this one cannot read it, or has refused it; everything else is unchanged byte for byte.
+    where this one cannot read it, or has refused it; everything else is unchanged byte for byte. Empty where the
+    request is about a stored response.
     """
     (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
+    if adapter.endpoint is Endpoint.STORED_RESPONSES:
+        return b""
     body, probe = request.body.copy(), exchange.probe(route)
     if upstream.label in exchange.without_thoughts:
         adapter.remove_thoughts(body, route)
@@ -45,16 +50,29 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(client: Client, upstream: Upstream, *, stream: bool) -> dict[str, str]:
+def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, *, body: bool) -> dict[str, str]:
     """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
-    config passes to this upstream. The transport adds those of the config.
+    config passes to this upstream. `body`: whether there is one. The transport adds those of the config.
     """
-    headers = {"content-type": "application/json", "x-request-id": client.request_id}
-    headers["accept"] = "text/event-stream" if stream else "application/json"
+    headers = {"x-request-id": client.request_id}
+    if body:
+        headers["content-type"] = "application/json"
+    headers["accept"] = "text/event-stream" if exchange.admitted[0].stream else "application/json"
     for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
+    if exchange.trace is not None:
+        _continue_trace(exchange.trace, upstream, headers)
     return headers
+
+
+def _continue_trace(trace: Trace, upstream: Upstream, headers: dict[str, str]) -> None:
+    """Put the attempt's own span into the headers, where the config passes traceparent to this upstream."""
+    onward = trace.onward()
+    if TRACEPARENT in upstream.passed_headers:
+        headers[TRACEPARENT] = onward
+    if not trace.state:
+        headers.pop(TRACESTATE, None)
 
 
 def one_output_limit(body: Body, field: str | None) -> None:

@@ -8,6 +8,8 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -22,15 +24,20 @@ from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
+from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
+from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import ROUTED, Capabilities, Policy, Route
 from breakeven.router.sticky import Assessments, Conversations
+
+if TYPE_CHECKING:
+    from breakeven.gateway.observability.spans import Spans
 
 
 class ResponseAffinity:
@@ -50,6 +57,11 @@ class ResponseAffinity:
         if len(self._routes) > self._size:
             oldest, _ = self._routes.popitem(last=False)
             self._providers.pop(oldest, None)
+
+    def forget(self, response_id: str) -> None:
+        """Drop what is known of this response."""
+        self._routes.pop(response_id, None)
+        self._providers.pop(response_id, None)
 
     def get(self, response_id: str | None) -> Route | None:
         """The upstream that stores this response; None for an unknown or absent id."""
@@ -83,6 +95,10 @@ class State:
     # The upstreams of the config in force by label, whose state the metrics export.
     exported_upstreams: dict[str, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
+    # Who made which of them, and what waits for the usage of those that are made in the background.
+    stored: StoredResponses = field(default_factory=StoredResponses)
+    # What records the spans of requests; None where traces are off.
+    spans: Spans | None = None
     # Tokens per event and per counted token at each upstream, by label, to estimate those that it does not report.
     token_ratios: defaultdict[str, TokenRatios] = field(default_factory=lambda: defaultdict(TokenRatios))
     # Student answers sampled for comparison with the teacher's.
@@ -130,7 +146,15 @@ class Services:
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
-        state = State(policies, Quotas(ledger), PromptQueue(ledger), exported_upstreams=exported_upstreams)
+        journal = config.ledger.journal
+        state = State(
+            policies,
+            Quotas(ledger),
+            PromptQueue(ledger),
+            exported_upstreams=exported_upstreams,
+            stored=StoredResponses(None if journal is None else Path(journal)),
+            spans=open_spans(config.tracing),
+        )
         exported.register(PolicyCollector(lambda: state.policies.active.policy))
         return cls(
             config=config,

@@ -22,8 +22,11 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
 from breakeven.gateway.endpoints.responses import Responses
+from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.handler import Relay
+from breakeven.gateway.proxy.stored import StoredRelay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
 from breakeven.gateway.server.further_paths import FurtherPaths
@@ -73,6 +76,7 @@ def create_app(
     app.state.current = current
     relays = {f"/v1{adapter.path}": Relay(adapter(), current) for adapter in _ADAPTERS}
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
+    app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
     for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
@@ -82,7 +86,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.server.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=[name for name, _ in HEADERS],
         )
@@ -91,6 +95,14 @@ def create_app(
         ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS], further=lambda: current().model_paths
     )
     return app
+
+
+def _stored_relays(current: Current) -> dict[str, StoredRelay]:
+    """The relays of the paths below /v1/responses."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(f"/v1/responses/{{id}}{operation.below}", {})[operation.method] = operation
+    return {path: StoredRelay(operations, current) for path, operations in paths.items()}
 
 
 @contextlib.asynccontextmanager
@@ -108,7 +120,10 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await current.aclose()
+        if (spans := current().state.spans) is not None:
+            await asyncio.to_thread(spans.close)
         current().state.quotas.close()
+        current().state.stored.close()
         await asyncio.to_thread(ledger.close)
 
 
@@ -119,6 +134,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         learn_capabilities(current),
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
+        background.run(current),
         _run_shadow_traffic(current),
         _observe_hosting(current),
         _report_start(current),

@@ -54,13 +54,14 @@ class ClientPaths:
             deployment, path = unquote(found[1].decode("latin-1")), b"/v1" + found[2]
         elif path.startswith(b"/openai/v1/"):
             path = path.removeprefix(b"/openai")
-        elif self._is_relayed(path):
-            path = b"/v1" + path
+        elif self._is_relayed(path.removeprefix(b"/openai")):
+            path = b"/v1" + path.removeprefix(b"/openai")
         # Pages and the paths for operators have one spelling.
         return (path if path != raw and path.startswith(b"/v1/") else None), deployment
 
     def _is_relayed(self, path: bytes) -> bool:
-        return path in self._relayed or path.decode("latin-1") in self._further()
+        known = path in self._relayed or path.startswith(b"/responses/")
+        return known or path.decode("latin-1") in self._further()
 
 
 def _wants_websocket(scope: Scope) -> bool:

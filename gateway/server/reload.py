@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
+from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -99,6 +101,7 @@ class Current:
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
+        self._trace(config)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
@@ -108,6 +111,17 @@ class Current:
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
         return True
+
+    def _trace(self, config: Config) -> None:
+        """Record spans as another config says; those of running requests are recorded so as well."""
+        state = self.services.state
+        before = None if state.spans is None else state.spans.config
+        if config.tracing == before or (before is None and config.tracing.otlp_endpoint is None):
+            return
+        old, state.spans = state.spans, open_spans(config.tracing)
+        if old is not None:
+            # It may take seconds to export what is queued.
+            threading.Thread(target=old.close, name="breakeven-spans", daemon=True).start()
 
     async def aclose(self) -> None:
         """Close the connection pools, those of earlier configs too."""

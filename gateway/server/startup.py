@@ -9,6 +9,7 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
 from breakeven.gateway.ledger.opening import config_errors_for
+from breakeven.gateway.observability.tracing import check_tracing
 from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
@@ -36,9 +37,10 @@ def check_services(config: Config) -> None:
 def check_loadable(config: Config) -> None:
     """Load what the config names and running requests will use.
 
-    Raises ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded, and for
-    a tokenizer that cannot.
+    Raises ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded, for
+    a tokenizer that cannot, and where traces are on and their packages are missing.
     """
+    check_tracing(config.tracing)
     for section, upstream in config.sections.items():
         if upstream.tokenizer not in (None, AUTO, VLLM):
             try:

@@ -83,10 +83,19 @@ class Upstream:
     ) -> UpstreamResponse:
         """Send a POST, on a new connection if `fresh`, and wait for the head of the response, of whatever status.
 
-        Raises UpstreamFailure if none arrived, and its subclass StaleConnection if a reused connection was closed.
+        Raises as `request` does.
+        """
+        return await self.request("POST", path, body, headers, deadline, fresh=fresh)
+
+    async def request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], deadline: Deadline, *, fresh: bool = False
+    ) -> UpstreamResponse:
+        """Send a request, whose body is empty unless it is a POST; else as `post`.
+
+        Raises UpstreamFailure if no head arrived, and its subclass StaleConnection if a reused connection was closed.
         """
         try:
-            return await self._send("POST", path, headers, body, fresh=fresh)
+            return await self._send(method, path, headers, body, fresh=fresh)
         except UPSTREAM_ERRORS:
             with translated_errors(self.route, deadline):
                 raise

@@ -12,7 +12,8 @@ HEADERS = (
     (
         "x-breakeven-hold",
         "With reason `sticky`: what put the conversation on this upstream: `difficult`, `novel`, `escalated` or `easy` "
-        "(an earlier turn), `tool_call` (it made the call), `stored` (it stores what the request names).",
+        "(an earlier turn), `tool_call` (it made the call), `stored` (it stores what the request names, or an answer "
+        "made in the background).",
     ),
     ("x-breakeven-hold-until", "When that ends if no turn follows, UTC; absent: as long as the request says the same."),
     ("x-breakeven-router", "Hash of the router artifact, 12 hex digits; absent for a further model."),

@@ -35,7 +35,14 @@ _STAGES = {
         "DirectClient.__init__",
     },
     "decide": {"_Routing.decide", "decision_for", "_student_only"},
-    "forward": {"upstream_body", "upstream_headers", "Upstream.post", "Pool.take", "Connection.send", "Pool._released"},
+    "forward": {
+        "upstream_body",
+        "upstream_headers",
+        "Upstream.request",
+        "Pool.take",
+        "Connection.send",
+        "Pool._released",
+    },
     "relay": {
         "_read_whole",
         "StreamRelay.run",

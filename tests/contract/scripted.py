@@ -3,7 +3,7 @@
     upstream.script(Head(200, {"content-type": "text/event-stream"}), Send(b"data: x\n\n"), Reset())
 
 Each request takes the script whose marker its body holds, else the next one of the queue, else the default
-answer. GETs (/v1/models) and /tokenize are answered beside the scripts.
+answer. GETs (/v1/models, but not of stored responses) and /tokenize are answered beside the scripts.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ class ScriptedUpstream:
         return Received(method, path, headers, names, body[:length], time.monotonic()), body[length:]
 
     def _steps(self, request: Received) -> Sequence[Step]:
-        if request.method == "GET":
+        if request.method == "GET" and "/responses/" not in request.path:
             self.gets.append(request)
             owner = {} if self.owner is None else {"owned_by": self.owner}
             models = {"object": "list", "data": [{"id": self.model, "object": "model", **owner}]}

@@ -18,7 +18,10 @@ from tests.support.pairs import PAIRS, store
 ADMIN = {"authorization": "Bearer admin"}
 ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
 CLIENT = [{"client_key": []}, {}]
-RELAYED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
+RELAYED = (
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/responses/{id}",
+    "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items",
+)  # fmt: skip
 ANSWERS = {
     ("GET", "/v1/models"): "ModelList",
     ("GET", "/v1/models/{name}"): "Model",

@@ -6,6 +6,8 @@ from breakeven.gateway.upstreams.connection import Connection, ConnectionLost
 from breakeven.gateway.upstreams.pool import Pool
 from breakeven.gateway.upstreams.transports.interface import Origin, Stale, target
 
+_MAX_HEADS = 64
+
 
 class DirectTransport:
     """Sends requests over the connections of a `Pool`; a `Transport`."""
@@ -49,5 +51,8 @@ class DirectTransport:
         if any("\n" in line or "\r" in line for line in lines):
             raise ValueError("line break in a header or the path")
         head = "\r\n".join(lines).encode() + b"\r\nhost: " + self._pool.host_header + b"\r\n"
+        if len(self._heads) >= _MAX_HEADS:
+            # Ids in paths would fill it; the paths of all others are few, and are soon back.
+            self._heads.clear()
         self._heads[(method, path)] = head
         return head

@@ -46,9 +46,9 @@ class Origin(NamedTuple):
 
 
 def target(base_path: str, path: str, query: str) -> str:
-    """Path and query of a request: below the path of the base URL, TOKENIZE beside its /v1."""
+    """Path and query of a request: below the path of the base URL, TOKENIZE beside its /v1. `path` may have a query."""
     base = base_path.removesuffix("/v1") if path == TOKENIZE else base_path
-    return f"{base}{path}?{query}" if query else f"{base}{path}"
+    return f"{base}{path}{'&' if '?' in path else '?'}{query}" if query else f"{base}{path}"
 
 
 class Received(Protocol):
@@ -79,8 +79,8 @@ class Transport(Protocol):
         """Send a request to a path below the base URL, or to TOKENIZE, with these headers and the origin's, and wait
         for the head of the response, of whatever status.
 
-        `fresh`: on a new connection. A POST has a body, of any length; a GET none. Raises Unreachable, ConnectionLost,
-        Stale unless `fresh`, and ValueError for a header that cannot be sent.
+        `path` may have a query. `fresh`: on a new connection. A POST has a body, of any length; others have none.
+        Raises Unreachable, ConnectionLost, Stale unless `fresh`, and ValueError for a header that cannot be sent.
         """
 
     async def aclose(self) -> None:
