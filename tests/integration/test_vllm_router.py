@@ -18,6 +18,8 @@ from tests.support.processes import Gateway, free_port, make_config
 from tests.support.real import Vllm
 
 ADMIN = {"BREAKEVEN_ADMIN_KEY": "admin"}
+# Everything that the student can take goes to it.
+ROUTING = {"threshold": 1.0, "novelty_threshold": 1.0, "sticky": False}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def second() -> Iterator[Vllm]:
 @contextlib.contextmanager
 def behind(folder: Path, port: int, teacher: Vllm) -> Iterator[Gateway]:
     """A gateway whose student is at this port, and whose teacher answers directly."""
-    config = make_config(f"http://127.0.0.1:{port}/v1", teacher.base_url, routing={"threshold": 1.0, "sticky": False})
+    config = make_config(f"http://127.0.0.1:{port}/v1", teacher.base_url, routing=ROUTING)
     with processes.gateway(folder, config, ADMIN) as running:
         yield running
 
