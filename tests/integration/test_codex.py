@@ -89,7 +89,7 @@ class Codex:
         return [row[:2] for row in self.settled()]
 
     def settled(self) -> list[tuple[Any, ...]]:
-        """All requests, in order: route, reason, outcome, prompt, cached and output tokens, whether these are complete."""
+        """All requests, in order: route, reason, outcome; prompt, cached and output tokens, and if complete."""
         self.gateway.metrics()
         tokens = "prompt_tokens, cached_tokens, output_tokens, usage_complete"
         query = f"SELECT route, reason, r.outcome, {tokens} FROM requests r JOIN attempts ON request = id ORDER BY id"
