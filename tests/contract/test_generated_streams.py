@@ -111,7 +111,7 @@ def counted(expected: Stream, record: dict[str, object]) -> None:
     assert found == expected.usage
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_ten_thousand_streams_give_the_events_and_the_usage_of_an_independent_parser(tmp_path: Path) -> None:
     async def main() -> None:
         server = await asyncio.start_server(upstream, "127.0.0.1", 0)
