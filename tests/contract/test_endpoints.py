@@ -11,6 +11,7 @@ from tests.contract.client import Response, ask
 from tests.contract.gateway import Gateway
 from tests.contract.scripted import (
     DONE,
+    Close,
     End,
     Head,
     Reset,
@@ -166,7 +167,26 @@ def test_responses_stream_cut_short_ends_in_an_error_event(
     last = json.loads(response.body.rsplit(b"data: ", 1)[1])
     assert last["type"] == "error"
     assert last["message"] == last["error"]["message"]
+    # Clients that check every event refuse one without a number.
+    assert last["sequence_number"] == json.loads(DELTA.rsplit(b"data: ", 1)[1])["sequence_number"] + 1
     assert gateway.record(response)["outcome"] == "truncated"
+
+
+@pytest.mark.parametrize("count", [10, 9000])
+def test_the_error_event_of_a_response_has_the_number_after_those_that_were_sent(
+    gateway: Gateway, student: ScriptedUpstream, count: int
+) -> None:
+    kind, text = "response.output_text.delta", '"sequence_number":99999'
+    events = [typed(kind, delta=text, sequence_number=number) for number in range(count)]
+    student.script(Head(200, SSE), *map(Send, events), Close())
+    response = gateway.post({"input": "hi", "stream": True}, path=RESPONSES)
+    assert json.loads(response.body.rsplit(b"data: ", 1)[1])["sequence_number"] == count
+
+
+def test_the_error_event_of_a_response_without_numbers_has_one(gateway: Gateway, student: ScriptedUpstream) -> None:
+    student.script(Head(200, SSE), Send(typed("response.output_text.delta", delta="a")), Sleep(0.1), Reset())
+    response = gateway.post({"input": "hi", "stream": True}, path=RESPONSES)
+    assert json.loads(response.body.rsplit(b"data: ", 1)[1])["sequence_number"] == 0
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -11,7 +11,8 @@ import pytest
 
 from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, running
-from tests.support.generated_streams import CHAT, COMPLETIONS, RESPONSES, Stream, generated, read
+from tests.support.encodings import ENCODINGS
+from tests.support.generated_streams import CHAT, COMPLETIONS, RESPONSES, TYPES, Stream, generated, read
 
 STREAMS = 10_000
 CONNECTIONS = 16
@@ -28,16 +29,17 @@ async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET"):
+                return
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             found = generated(int(json.loads(await reader.readexactly(length))["user"]))
             lines = [f"{name}: {value}" for name, value in found.headers.items()]
-            writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "transfer-encoding: chunked", "", ""]).encode())
+            writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode())
             for segment in found.segments:
-                writer.write(b"%x\r\n%b\r\n" % (len(segment), segment))
+                writer.write(segment)
                 await asyncio.sleep(0)
-            if not found.clean_end:
+            if not found.clean_end or not {"content-length", "transfer-encoding"} & found.headers.keys():
                 return
-            writer.write(b"0\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return
     finally:
@@ -109,7 +111,7 @@ def counted(expected: Stream, record: dict[str, object]) -> None:
     assert found == expected.usage
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_ten_thousand_streams_give_the_events_and_the_usage_of_an_independent_parser(tmp_path: Path) -> None:
     async def main() -> None:
         server = await asyncio.start_server(upstream, "127.0.0.1", 0)
@@ -133,5 +135,10 @@ def test_the_streams_differ_and_cover_every_end() -> None:
     made = [generated(number) for number in range(500)]
     assert Counter(stream.outcome for stream in made).keys() == {"ok", "truncated", "upstream_error"}
     assert {stream.path for stream in made} == {CHAT, COMPLETIONS, RESPONSES}
+    assert {stream.headers.get("content-type") for stream in made} == set(TYPES)
+    named = {value.strip() for value, _ in ENCODINGS.values()}
+    assert {stream.headers.get("content-encoding") for stream in made} == {None, *named}
+    framings = {("content-length" in stream.headers, "transfer-encoding" in stream.headers) for stream in made}
+    assert framings == {(True, False), (False, True), (False, False)}
     assert generated.__wrapped__(7) == generated(7)
     assert len({b"".join(stream.segments) for stream in made}) > 490

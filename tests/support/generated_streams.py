@@ -16,6 +16,7 @@ from tests.support.encodings import ENCODINGS
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 TYPES = ["text/event-stream", "text/event-stream; charset=utf-8", "text/plain", "application/json", None]
 TEXTS = ["a", " ", "né", "漢字", "🙂", "data: x", "line\nbreak", '"quoted" \\', "[DONE]", "\u2028", "NaN"]
+_BOM = b"\xef\xbb\xbf"
 ODD = [
     ": comment",
     "retry: 100",
@@ -28,12 +29,18 @@ ODD = [
     "data: {broken",
 ]
 ENDS = ["done", "no marker", "marker only", "cut", "cut in an event", "closed", "error", "error first"]
+# How the body is framed in HTTP: chunks that are the segments, chunks whose own frames are cut anywhere too, a length,
+# or the end of the connection.
+FRAMINGS = ["chunks", "cut chunks", "length", "end of connection"]
 Event = tuple[str, str, str, int | None]
 
 
 @dataclass
 class Stream:
-    """One answer of the upstream, and what is to come of it. `usage` is None where none is reported."""
+    """One answer of the upstream, and what is to come of it. `usage` is None where none is reported.
+
+    `segments` are sent one by one, with the frames of HTTP; `clean_end`: not cut off in these frames.
+    """
 
     path: str
     wants_usage: bool
@@ -48,7 +55,8 @@ class Stream:
 
 
 def read(data: bytes) -> list[Event]:
-    """The events of a stream as httpx2 reads them."""
+    """The events of a stream as httpx2 reads them, which leaves the byte order mark to others."""
+    data = data.removeprefix(_BOM)
     request = httpx2.Request("POST", "http://upstream")
     response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=data, request=request)
     return [(found.event, found.data, found.id, found.retry) for found in httpx2.EventSource(response)]
@@ -73,7 +81,10 @@ def generated(number: int) -> Stream:
     headers = {} if named is None else {"content-type": named}
     if name != "identity" or rng.random() < 0.5:
         headers["content-encoding"] = encoding.strip()
-    made = Stream(path, rng.random() < 0.5, headers, _segments(rng, pack(b"".join(plain))), end != "closed")
+    wants_usage, framing = rng.random() < 0.5, rng.choice(FRAMINGS)
+    whole = b"".join(plain)
+    segments = _in_http(rng, framing, pack(_BOM + whole if rng.random() < 0.05 else whole), headers, end != "closed")
+    made = Stream(path, wants_usage, headers, segments, end != "closed")
     _expect(made, end, plain, writer, usage)
     return made
 
@@ -104,6 +115,7 @@ def _expect(made: Stream, end: str, plain: list[bytes], writer: _Chunks | _Respo
     events = [event for event in events if not _only_usage(event)]
     if withheld or (made.path == RESPONSES and end in ("done", "no marker")):
         made.usage = usage
+    assert made.usage == _reported([*events, *withheld]), "the parser finds another usage than was written"
     if end == "error first":
         made.status, made.outcome, made.usage = 503, "upstream_error", None
         return
@@ -117,18 +129,45 @@ def _expect(made: Stream, end: str, plain: list[bytes], writer: _Chunks | _Respo
     made.events = events
 
 
-def _only_usage(event: Event) -> bool:
+def _object(event: Event) -> dict[str, Any]:
     try:
         value = json.loads(event[1])
     except ValueError:
-        return False
-    return isinstance(value, dict) and value.get("choices") == [] and isinstance(value.get("usage"), dict)
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _reported(events: list[Event]) -> tuple[int, int] | None:
+    """Prompt and output tokens of the last usage in parsed events."""
+    found = None
+    for value in map(_object, events):
+        usage = value.get("usage") or value.get("response", {}).get("usage") or {}
+        for prompt, output in (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
+            found = (usage[prompt], usage[output]) if prompt in usage else found
+    return found
+
+
+def _only_usage(event: Event) -> bool:
+    value = _object(event)
+    return value.get("choices") == [] and isinstance(value.get("usage"), dict)
 
 
 def _framed(rng: random.Random, event: str) -> bytes:
-    """An event with one kind of line end, and its empty line."""
-    ending = rng.choice(["\n", "\n", "\r\n", "\r"])
-    return (event + "\n\n").replace("\n", ending).encode()
+    """An event with one kind of line end, or with another for each line, and its empty line."""
+    endings = rng.choice([["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\r\n"]])
+    return "".join(line + rng.choice(endings) for line in (event + "\n").split("\n")).encode()
+
+
+def _in_http(rng: random.Random, framing: str, body: bytes, headers: dict[str, str], clean_end: bool) -> list[bytes]:
+    """The body in segments with its frames; `headers` gets those that name the framing."""
+    if framing == "length":
+        headers["content-length"] = str(len(body) + (not clean_end))
+    elif framing != "end of connection":
+        headers["transfer-encoding"] = "chunked"
+        last = b"0\r\n\r\n" if clean_end else b""
+        chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in _segments(rng, body)]
+        return [*chunks, last] if framing == "chunks" else _segments(rng, b"".join(chunks) + last)
+    return _segments(rng, body)
 
 
 def _segments(rng: random.Random, data: bytes) -> list[bytes]:

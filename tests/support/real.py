@@ -74,6 +74,23 @@ def node_modules() -> Path:
     return folder
 
 
+def client_python(folder: str) -> Path:
+    """Path of the Python of `clients`, `llama-index` or `guidellm`; skips the test where it is absent."""
+    return _existing(cache() / folder / "bin/python", f"the environment {folder}")
+
+
+def node_clients() -> Path:
+    """The folder with the Node packages of client programs; skips the test where it or Node is absent."""
+    if shutil.which("node") is None:
+        _absent("Node", "no program `node` on the PATH")
+    return _existing(cache() / "node-clients/node_modules", "the Node packages of clients")
+
+
+def codex() -> Path:
+    """Path of the Codex CLI; skips the test where it or Node is absent."""
+    return _existing(node_clients() / ".bin/codex", "the Codex CLI")
+
+
 def _existing(path: Path, name: str) -> Path:
     if not path.exists():
         _absent(name, f"no {path}")

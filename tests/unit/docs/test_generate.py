@@ -24,7 +24,8 @@ generated = cache(pages)
 
 
 @pytest.mark.parametrize(
-    "name", ["config.md", "cli.md", "metrics.md", "headers.md", "errors.md", "ledger-schema.md", "http-api.md"]
+    "name",
+    ["config.md", "cli.md", "metrics.md", "headers.md", "errors.md", "ledger-schema.md", "http-api.md", "clients.md"],
 )
 def test_the_committed_page_is_the_generated_one(name: str) -> None:
     assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == generated()[name], (
