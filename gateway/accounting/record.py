@@ -17,12 +17,14 @@ DEFAULT_WORKLOAD = "default"
 
 
 class Endpoint(StrEnum):
-    """The OpenAI endpoints whose requests are sent to an upstream."""
+    """The endpoints whose requests are sent to an upstream: OpenAI's, and Anthropic's messages and count_tokens."""
 
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
 
 
 class Outcome(StrEnum):

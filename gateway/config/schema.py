@@ -56,6 +56,12 @@ _TOKENIZER = (
 )
 
 
+_MESSAGES = (
+    "Which API this upstream gets requests of `/v1/messages` in: `native` (its own /v1/messages, as they came), "
+    "`translate` (chat completions), or `auto` (native where its /v1/models says that it is a vLLM, and it has it)."
+)
+
+
 class Upstream(Outbound):
     """The settings that both upstreams share."""
 
@@ -66,6 +72,7 @@ class Upstream(Outbound):
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
     tokenizer: TokenizerName | None = Field(None, description=_TOKENIZER)
+    messages: Literal["native", "translate", "auto"] = Field("translate", description=_MESSAGES)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
@@ -83,6 +90,7 @@ class Student(Upstream):
         description="Client headers that are passed to the student; all others are not. Replaces the default.",
     )
     tokenizer: TokenizerName | None = Field("auto", description=_TOKENIZER)
+    messages: Literal["native", "translate", "auto"] = Field("auto", description=_MESSAGES)
     context_window: int | None = Field(
         None,
         ge=1,

@@ -124,8 +124,8 @@ class Completions(Adapter):
             return False
         return any(map(_answers, choices or ()))
 
-    def error_tail(self, error: bytes) -> bytes:
-        return b"data: %b\n\ndata: [DONE]\n\n" % error
+    def error_tail(self, error: RequestError) -> bytes:
+        return b"data: %b\n\ndata: [DONE]\n\n" % error.body()
 
 
 class ChatCompletions(Completions):

@@ -124,8 +124,8 @@ class Responses(Adapter):
             return any(says_something(value) for name, value in part.items() if name not in _NO_CONTENT)
         return kind not in _BEGINNINGS
 
-    def error_tail(self, error: bytes) -> bytes:
-        fields = msgspec.json.decode(error)["error"]
+    def error_tail(self, error: RequestError) -> bytes:
+        fields = msgspec.json.decode(error.body())["error"]
         # Clients of this API read the top-level fields; generic ones look only for `error`, and must fail as well.
         event = {"type": "error", **{name: fields[name] for name in ("code", "message", "param")}, "error": fields}
         return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)

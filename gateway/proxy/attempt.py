@@ -6,6 +6,7 @@ import asyncio
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
+from breakeven.gateway.endpoints.base import Translation
 from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
@@ -16,7 +17,7 @@ from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_hea
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
-from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
+from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
 
@@ -39,7 +40,9 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     upstream = exchange.services.upstreams[route]
     request, plan = exchange.admitted
-    body = upstream_body(exchange, upstream)
+    translation = exchange.adapter.translation(request.body, native=upstream.speaks_messages)
+    adapter = exchange.adapter if translation is None else translation.reader
+    body = upstream_body(exchange, upstream, translation)
     attempt = exchange.begin_attempt(route)
     if plan.capture is not None:
         plan.capture.restart()
@@ -51,8 +54,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, upstream, stream=request.stream)
-        response = await upstream.post(exchange.adapter.path, body, head, deadline, fresh=fresh)
+        head = upstream_headers(client, upstream, stream=request.stream, versions=adapter.version_headers)
+        response = await upstream.post(adapter.path, body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:
@@ -62,12 +65,14 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         if request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
             if not response.streams:
                 headers["content-type"] = "text/event-stream"
-            relay = StreamRelay(exchange, attempt, response, client, deadline)
+            relay = StreamRelay(exchange, attempt, response, client, deadline, translation)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
             headers.setdefault("content-type", "application/json")
             try:
-                reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
+                reply = Reply(
+                    response.status, headers, await _read_whole(exchange, attempt, response, deadline, translation)
+                )
             except UPSTREAM_ERRORS:
                 with translated_errors(route, deadline):
                     raise
@@ -106,18 +111,25 @@ async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: D
             raise
 
 
-async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline) -> bytes:
-    """The body of a response that is no stream. Raises UpstreamFailure for one that is not JSON, or an error object
-    with a success status.
+async def _read_whole(
+    exchange: Exchange,
+    attempt: Attempt,
+    response: UpstreamResponse,
+    deadline: Deadline,
+    translation: Translation | None,
+) -> bytes:
+    """The body of a response that is no stream, translated if need be. Raises UpstreamFailure for one that is not JSON,
+    or an error object with a success status, or nothing that can be translated.
     """
     upstream = exchange.services.upstreams[attempt.route]
+    adapter = exchange.adapter if translation is None else translation.reader
     parts = []
     while (segment := await response.segment()) is not None:
         attempt.first_event()
         parts.append(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    usage = exchange.adapter.usage(body)
+    usage = adapter.usage(body)
     if usage is None and not response.streams:
         value = read_object(body)
         if value is None:
@@ -132,12 +144,23 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
     capture = exchange.admitted[1].capture
     if capture is not None:
         capture.feed(body)
-    exchange.remember_response(exchange.adapter.response_id(body))
+    exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.segments = [body]
+    if translation is not None:
+        body = _translated(translation, body, upstream)
     attempt.outcome = Outcome.OK
     probe = exchange.probe(attempt.route)
     if probe is None:
         return body
     probe.inspect(body, finished=True)
     return probe.strip_logprobs(body)
+
+
+def _translated(translation: Translation, body: bytes, upstream: Upstream) -> bytes:
+    """A whole answer in the client's API. Raises UpstreamFailure for what is no answer."""
+    found = translation.answer(body)
+    if found is None:
+        what = {"message": f"The {upstream.route} answered with something else than a chat completion."}
+        raise error_failure(upstream, 502, what, cause=Cause.INVALID_ANSWER)
+    return found

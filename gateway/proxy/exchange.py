@@ -121,6 +121,11 @@ class Exchange:
             return Reason.FALLBACK
         return self.plan.decision.reason
 
+    @property
+    def answered(self) -> bool:
+        """Whether an upstream has answered; false where the gateway has counted tokens."""
+        return self.outcome is Outcome.OK and bool(self.attempts)
+
     def probe(self, route: Route) -> Probe | None:
         """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
@@ -143,7 +148,7 @@ class Exchange:
         if response_id is not None:
             self.services.state.responses.put(response_id, self.attempts[-1].route)
 
-    def _counted(self) -> int:
+    def counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes."""
         asked, plan = self.admitted
         return plan.conversation.tokens if plan.conversation is not None else len(asked.body) // 4
@@ -151,6 +156,8 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         """x-request-id and those x-breakeven-* response headers whose values are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
+        for name in self.adapter.id_headers:
+            headers[name] = self.request_id
         if self.request is not None:
             headers["x-breakeven-workload"] = self.request.workload
         if self.plan is not None:
@@ -175,7 +182,7 @@ class Exchange:
     def record(self) -> RequestRecord:
         """The settled record of the request, with costs at the prices in force now."""
         self.end()
-        attempts = tuple(attempt.record(self.services, self._counted()) for attempt in self.attempts)
+        attempts = tuple(attempt.record(self.services, self.counted()) for attempt in self.attempts)
         request, plan = self.request, self.plan
         decision, reason = plan.decision if plan else None, self.reason
         hold = decision.hold if decision and reason is Reason.STICKY else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
-from breakeven.gateway.errors import RequestError, UpstreamFailure
+from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
 from breakeven.gateway.proxy.admission import admit, identify, shutting_down
 from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.decision import plan
@@ -43,7 +43,7 @@ class Relay:
         """
         if method != "POST":
             error = RequestError(405, "Use POST here.", code="method_not_allowed", headers={"allow": "POST"})
-            await client.finish(_reply(error, {"x-request-id": client.request_id}))
+            await client.finish(self.refusal(error, {"x-request-id": client.request_id}))
             return
         exchange = Exchange(self._services(), self._adapter, client.request_id)
         task = asyncio.current_task()
@@ -67,14 +67,14 @@ class Relay:
             exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
             exchange.plan = plan(exchange, exchange.request)
             reply = await self._attempts(exchange, client, exchange.plan)
-            exchange.outcome = exchange.attempts[-1].outcome
+            exchange.outcome = exchange.attempts[-1].outcome if exchange.attempts else Outcome.OK
             exchange.status = reply.status
         except UpstreamFailure as error:
             exchange.outcome, exchange.status = Outcome.UPSTREAM_ERROR, error.status
-            reply = _reply(error, exchange.headers())
+            reply = self.refusal(error, exchange.headers())
         except RequestError as error:
             exchange.outcome, exchange.status = Outcome.REJECTED, error.status
-            reply = _reply(error, exchange.headers())
+            reply = self.refusal(error, exchange.headers())
         except asyncio.CancelledError:
             return self._cancelled(exchange, client)
         except Exception as error:  # catch-all: the client gets a 500 without details
@@ -101,8 +101,13 @@ class Relay:
     def _failed(self, error: RequestError, exchange: Exchange, client: Client) -> Reply:
         """An error as a whole response, or as the end of a stream that has started."""
         if client.started:
-            return Reply(error.status, {}, self._adapter.error_tail(error.body()))
-        return _reply(error, exchange.headers())
+            return Reply(error.status, {}, self._adapter.error_tail(error))
+        return self.refusal(error, exchange.headers())
+
+    def refusal(self, error: RequestError, headers: dict[str, str]) -> Reply:
+        """An error as a whole response, in the shape of the endpoint's API."""
+        named = {**headers, "content-type": "application/json", **error.headers}
+        return Reply(error.status, named, self._adapter.error_body(error))
 
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         route = plan.decision.route
@@ -111,6 +116,11 @@ class Relay:
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client, plan)
+        except Untranslatable:
+            # The other upstream may speak the client's API.
+            if not (plan.may_fall_back and route.other in exchange.services.available):
+                raise
+            return await _ask(exchange, client, route.other)
         except UpstreamFailure as failure:
             # The other upstream may have what this one does not know, if it was not relayed by this process.
             elsewhere = plan.may_be_elsewhere and failure.upstream_status in _REFUSED
@@ -119,6 +129,8 @@ class Relay:
                 raise
             try:
                 return await _ask(exchange, client, route.other)
+            except Untranslatable:
+                raise failure from None
             except UpstreamFailure as other:
                 if _says_more(failure, other, plan):
                     raise failure from None
@@ -162,7 +174,3 @@ def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> b
     if first.upstream_status == _TOO_MANY and plan.decision.route is Route.TEACHER:
         return True
     return plan.may_be_elsewhere and second.upstream_status in _REFUSED
-
-
-def _reply(error: RequestError, headers: dict[str, str]) -> Reply:
-    return Reply(error.status, {**headers, "content-type": "application/json", **error.headers}, error.body())

@@ -8,7 +8,6 @@ import time
 
 import msgspec
 
-from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.counting import count, countable
@@ -26,7 +25,7 @@ def conclude(exchange: Exchange) -> None:
     """
     exchange.end()
     plan, route = exchange.plan, exchange.route
-    if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
+    if plan is not None and plan.session is not None and route is not None and exchange.answered:
         conversations = exchange.services.state.conversations
         conversations.remember(plan.session, plan.decision, exchange.escalated, route, time.time())
     attempts = countable(exchange)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from breakeven.gateway.endpoints.base import Translation
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -16,11 +18,13 @@ _TRUE = msgspec.Raw(b"true")
 NOT_HONOURED = ("api_key", "api_base", "base_url")
 
 
-def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
+def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translation | None = None) -> bytes:
     """The client's body as JSON, with the upstream's model name and the options that the gateway needs.
 
-    Streams ask for usage, and with a probe for log-probabilities. What another upstream's model thought is removed
-    where this one cannot read it, or has refused it; everything else is unchanged byte for byte.
+    `translation`: how it is said in an API that the upstream speaks, None where it is sent as it came. Streams ask for
+    usage, and with a probe for log-probabilities. What another upstream's model thought is removed where this one
+    cannot read it, or has refused it; everything else is unchanged byte for byte. Raises Untranslatable, and
+    RequestError 400 for what cannot be translated since it is not valid.
     """
     (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
     body, probe = request.body.copy(), exchange.probe(route)
@@ -28,6 +32,8 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
         adapter.remove_thoughts(body, route)
     elif plan.conversation is not None and plan.conversation.thoughts:
         adapter.remove_foreign(body, route, plan.maker)
+    if translation is not None:
+        body, adapter = translation.request(body, route), translation.reader
     body.set("model", upstream.config.model)
     for name in NOT_HONOURED:
         body.remove(name)
@@ -42,15 +48,23 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(client: Client, upstream: Upstream, *, stream: bool) -> dict[str, str]:
+def upstream_headers(
+    client: Client, upstream: Upstream, *, stream: bool, versions: Mapping[str, str | None]
+) -> dict[str, str]:
     """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
     config passes to this upstream. The transport adds those of the config.
+
+    `versions` are the headers of the API that is spoken, with what is sent where neither client nor config has one.
     """
     headers = {"content-type": "application/json", "x-request-id": client.request_id}
     headers["accept"] = "text/event-stream" if stream else "application/json"
     for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
+    for name, usual in versions.items():
+        value = client.headers.get(name, usual)
+        if value is not None and name not in upstream.config.headers:
+            headers[name] = value
     return headers
 
 

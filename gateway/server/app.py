@@ -21,8 +21,10 @@ from breakeven.gateway.api.security import LocalAccess
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
+from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
@@ -31,7 +33,7 @@ from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
-_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings)
+_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, CountTokens)
 
 
 class _Gateway(FastAPI):
@@ -69,7 +71,10 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
-    relays = {f"/v1{adapter.path}": Relay(adapter(), current) for adapter in _ADAPTERS}
+    relays = {
+        f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
+        for adapter in _ADAPTERS
+    }
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays

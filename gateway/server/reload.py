@@ -117,6 +117,7 @@ class Current:
             if student is not None and section is not None and student.reported is None:
                 student.reported = await student.fetch_reported()
                 if student.reported is not None:
+                    await student.find_messages()
                     for sentence in contradictions(declared(section), student.reported):
                         _log.warning("%s", sentence)
             await asyncio.sleep(_MODELS_RETRY_SECONDS)
