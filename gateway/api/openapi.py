@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.api.errors import error_content
+from breakeven.gateway.api.errors import anthropic_error, error_content
 from breakeven.gateway.api.security import OPTIONAL, client_key
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.wire.headers import HEADERS
@@ -26,6 +26,11 @@ _MODEL = {
 _STREAM = {
     "stream": {"type": ["boolean", "null"]},
     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"]}}},
+}
+_CONVERSATION = {
+    "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+    "system": {"type": ["string", "array", "null"]},
+    "tools": {"type": ["array", "null"], "items": {"type": "object"}},
 }
 _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
     Endpoint.CHAT_COMPLETIONS: (
@@ -60,10 +65,24 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         {"input": {"type": ["string", "array"]}},
         ["input"],
     ),
+    Endpoint.MESSAGES: (
+        "Answer as Anthropic's Messages API, also where the upstream speaks only chat completions.",
+        {**_CONVERSATION, "max_tokens": _LIMIT, "stream": {"type": ["boolean", "null"]}},
+        ["messages"],
+    ),
+    Endpoint.COUNT_TOKENS: (
+        "Count the tokens of a prompt at the upstream that would answer it; `x-breakeven-token-count` says how.",
+        _CONVERSATION,
+        ["messages"],
+    ),
 }
+_FAILED = "An error, the upstream's own as it came, or the gateway's in the same shape."
 _TAG = "OpenAI endpoints"
+_ANTHROPIC_TAG = "Anthropic endpoints"
+_ANTHROPIC = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS})
 TAGS = [
     {"name": _TAG, "description": "Answered by the student or the teacher; their answers are passed on as they come."},
+    {"name": _ANTHROPIC_TAG, "description": "The same for Anthropic's clients; translated where an upstream needs it."},
     {"name": "status", "description": "Model names, health, readiness and metrics."},
     {"name": "feedback", "description": "What users think of answers."},
     {"name": "admin", "description": "For operators, with the admin key: the policy, decisions and money."},
@@ -107,15 +126,17 @@ def _operation(adapter: type[Adapter]) -> dict[str, Any]:
     if adapter.streams:
         answers["text/event-stream"] = {}
     headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS}
+    anthropic = adapter.endpoint in _ANTHROPIC
+    error = anthropic_error() if anthropic else error_content(_FAILED)
     return {
-        "tags": [_TAG],
+        "tags": [_ANTHROPIC_TAG if anthropic else _TAG],
         "summary": adapter.endpoint.value.replace("_", " ").title(),
         "description": _FIELDS[adapter.endpoint][0],
         "operationId": adapter.endpoint.value,
         **relayed_body(adapter.endpoint),
         "responses": {
             "200": {"description": "The upstream's answer, as it came.", "headers": headers, "content": answers},
-            "default": error_content("An error, the upstream's own as it came, or the gateway's in the same shape."),
+            "default": error,
         },
         "security": [{client_key.scheme_name: []}, *OPTIONAL["security"]],
     }
