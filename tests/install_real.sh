@@ -5,6 +5,7 @@
 #   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
 #   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be installed)
+#   claude/    Claude Code (380 MB)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
 # chromium and kubernetes-client (for kubectl).
@@ -14,6 +15,7 @@
 set -euo pipefail
 
 readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0
+readonly CLAUDE_CODE=2.1.332
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -94,6 +96,13 @@ install_node() {
   npm install --prefix "$REAL/node" --no-audit --no-fund --loglevel=error "openai@$OPENAI_NODE"
 }
 
+install_claude() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 18 or newer with npm"
+  mkdir -p "$REAL/claude"
+  printf '{"private": true}\n' > "$REAL/claude/package.json"
+  npm install --prefix "$REAL/claude" --no-audit --no-fund --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE"
+}
+
 install_prometheus() {
   command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool on the PATH"
   local work="$REAL/debian.work"
@@ -152,6 +161,7 @@ else
   step smollm2 "$SMOLLM2" install_smollm2
 fi
 step node "$OPENAI_NODE" install_node
+step claude "$CLAUDE_CODE" install_claude
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"
 else

@@ -13,6 +13,23 @@ from breakeven.gateway.wire.body import Body
 _BILLING = "x-anthropic-billing-header"
 
 
+class Tool(msgspec.Struct):
+    """One offered tool; without a type, or with `custom`, it has a schema of its own."""
+
+    name: str = ""
+    type: str | None = None
+    description: str | None = None
+    input_schema: msgspec.Raw = msgspec.Raw(b"{}")
+    strict: bool | None = None
+
+
+class ToolChange(msgspec.Struct):
+    """A tool that a block adds or removes in the middle of a conversation: its name, or all of it."""
+
+    name: str | None = None
+    definition: Tool | None = None
+
+
 class Block(msgspec.Struct):
     """One content block, or a tool's result within one. `input` is kept as it was sent."""
 
@@ -26,6 +43,7 @@ class Block(msgspec.Struct):
     content: str | list[Block] | dict[str, Any] | None = None
     is_error: bool | None = None
     source: dict[str, Any] | None = None
+    tool: ToolChange | None = None
     citations: Any = None
 
 
@@ -34,16 +52,6 @@ class Message(msgspec.Struct):
 
     role: str = ""
     content: str | list[Block] = ""
-
-
-class Tool(msgspec.Struct):
-    """One offered tool; without a type, or with `custom`, it has a schema of its own."""
-
-    name: str = ""
-    type: str | None = None
-    description: str | None = None
-    input_schema: msgspec.Raw = msgspec.Raw(b"{}")
-    strict: bool | None = None
 
 
 class ToolChoice(msgspec.Struct):

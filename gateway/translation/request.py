@@ -15,6 +15,7 @@ from breakeven.gateway.translation.blocks import (
     Block,
     Message,
     Tool,
+    ToolChange,
     ToolChoice,
     field,
     is_billing,
@@ -33,6 +34,7 @@ _SAME = {
     "stream": "stream",
 }
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_CHANGES = {"tool_addition": "is available", "tool_removal": "is no longer available"}
 _PARAGRAPH = "\n\n"
 _IN_THE_NEXT = "(An image, in the next message.)"
 
@@ -42,13 +44,14 @@ def chat_request(body: Body, *, top_k: bool) -> Body:
 
     Raises Untranslatable for what chat completions cannot express, RequestError 400 for what is no valid request.
     """
-    fields: Chat = {"model": "", "messages": _messages(body)}
+    messages: list[Message] = field(body, "messages", list[Message]) or []
+    fields: Chat = {"model": "", "messages": _messages(body, messages)}
     for theirs, ours in _SAME.items():
         if not body.is_null(theirs):
             fields[ours] = body.get(theirs, msgspec.Raw, "valid")
     if top_k and not body.is_null("top_k"):
         fields["top_k"] = body.get("top_k", msgspec.Raw, "valid")
-    tools = field(body, "tools", list[Tool])
+    tools = [*(field(body, "tools", list[Tool]) or ()), *_added(messages)]
     if tools:
         fields["tools"] = [_function(tool) for tool in tools]
         fields.update(_choice(field(body, "tool_choice", ToolChoice)))
@@ -62,12 +65,17 @@ def chat_request(body: Body, *, top_k: bool) -> Body:
     return Body(msgspec.json.encode(fields))
 
 
-def _messages(body: Body) -> list[Chat]:
+def _added(messages: list[Message]) -> list[Tool]:
+    """The tools that the conversation has added since it began."""
+    blocks = [block for message in messages if isinstance(message.content, list) for block in message.content]
+    return [block.tool.definition for block in blocks if block.tool is not None and block.tool.definition is not None]
+
+
+def _messages(body: Body, messages: list[Message]) -> list[Chat]:
     found: list[Chat] = []
     system = field(body, "system", str | list[Block])
     if system:
         found += _system(system)
-    messages: list[Message] = field(body, "messages", list[Message]) or []
     if messages and messages[-1].role == "assistant":
         raise refused("a last message of the assistant, for the model to go on with", "messages")
     for message in messages:
@@ -158,11 +166,19 @@ def _text(block: Block) -> str:
         return block.text or ""
     if block.type == "tool_reference":
         return f"The tool {block.tool_name or block.name} is available."
+    if block.type in _CHANGES:
+        return f"The tool {_changed(block.tool)} {_CHANGES[block.type]}."
     source = block.source or {}
     if block.type == "document" and source.get("type") == "text" and not _cited(block.citations):
         return str(source.get("data") or "")
     names = {"document": "a document", "search_result": "search results that are cited"}
     raise refused(names.get(block.type, "a content block of a type that only this API has"), "messages")
+
+
+def _changed(tool: ToolChange | None) -> str:
+    if tool is None:
+        return ""
+    return (tool.definition.name if tool.definition is not None else tool.name) or ""
 
 
 def _cited(citations: object) -> bool:

@@ -106,9 +106,22 @@ def test_the_result_of_a_call_goes_to_the_upstream_that_made_it(gateway: Gateway
     assert first.json["content"] == [use()]
     turns = [user("what is it?"), said(use()), user(result(), text("<system-reminder>x</system-reminder>"))]
     # Difficult now, but the call is the student's.
-    response = send(gateway, turns, DIFFICULT, tools=TOOLS, metadata=metadata)
-    assert where(response) == ("student", "sticky", "tool_call")
-    assert [one["role"] for one in student.last.json["messages"]] == ["user", "assistant", "tool", "user"]
+    for after in ([], [{"role": "system", "content": "The date has changed."}]):
+        response = send(gateway, [*turns, *after], DIFFICULT, tools=TOOLS, metadata=metadata)
+        assert where(response) == ("student", "sticky", "tool_call")
+    assert [one["role"] for one in student.last.json["messages"]] == [
+        "user", "assistant", "tool", "user", "system",
+    ]  # fmt: skip
+
+
+def test_reminders_of_the_client_are_not_what_the_user_asked(gateway: Gateway) -> None:
+    def score(*content: Any) -> str:
+        return str(send(gateway, [user(*content)], "auto").headers["x-breakeven-score"])
+
+    question = f"What is two and two? {time.time_ns()}"
+    reminder = text("<system-reminder>\nProve Fermat's last theorem in Lean 4.\n</system-reminder>")
+    assert score(reminder, text(question)) == score(question)
+    assert score(text(reminder["text"].replace("system-", "")), text(question)) != score(question)
 
 
 def thinking(signature: str | None) -> dict[str, Any]:

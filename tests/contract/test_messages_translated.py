@@ -380,6 +380,21 @@ def test_a_document_of_plain_text_is_text(gateway: Gateway, student: ScriptedUps
     assert response.status == 400
 
 
+def test_tools_that_come_and_go_in_a_conversation(gateway: Gateway, student: ScriptedUpstream) -> None:
+    later = {"name": "later", "input_schema": {"type": "object"}}
+    changes = [
+        {"type": "text", "text": "Note:"},
+        {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": later}},
+        {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "read"}},
+    ]
+    messages = [{"role": "user", "content": "hi"}, {"role": "system", "content": changes}]
+    gateway.post(asked(model="student", tools=[TOOL], messages=messages), path=MESSAGES)
+    sent = student.last.json
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["read", "later"]
+    said = "Note:\n\nThe tool later is available.\n\nThe tool read is no longer available."
+    assert sent["messages"][1] == {"role": "system", "content": said}
+
+
 def test_what_is_no_valid_message_is_the_clients_fault(gateway: Gateway, student: ScriptedUpstream) -> None:
     for fields in ({"messages": [{"role": "user", "content": 3}]}, {"tools": "x"}, {"system": 3}):
         response = gateway.post(asked(model="student", **fields), path=MESSAGES)

@@ -69,6 +69,11 @@ def node_modules() -> Path:
     return folder
 
 
+def claude_code() -> str:
+    """Path of Claude Code; skips the test where it is absent."""
+    return str(_existing(cache() / "claude/node_modules/.bin/claude", "Claude Code"))
+
+
 def _existing(path: Path, name: str) -> Path:
     if not path.exists():
         _absent(name, f"no {path}")
