@@ -13,7 +13,7 @@ from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.stream import StreamRelay
-from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
+from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -40,9 +40,7 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     upstream = exchange.services.upstreams[route]
     request, plan = exchange.admitted
-    translation = exchange.adapter.translation(request.body, native=upstream.speaks_messages)
-    adapter = exchange.adapter if translation is None else translation.reader
-    body = upstream_body(exchange, upstream, translation)
+    sent = prepared(exchange, upstream)
     attempt = exchange.begin_attempt(route)
     if plan.capture is not None:
         plan.capture.restart()
@@ -54,8 +52,8 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(client, upstream, stream=request.stream, versions=adapter.version_headers)
-        response = await upstream.post(adapter.path, body, head, deadline, fresh=fresh)
+        head = upstream_headers(client, upstream, stream=request.stream, versions=sent.adapter.version_headers)
+        response = await upstream.post(sent.adapter.path, sent.body, head, deadline, fresh=fresh)
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:
@@ -65,14 +63,12 @@ async def _attempt(exchange: Exchange, client: Client, route: Route, *, fresh: b
         if request.stream and (response.streams or await _is_event_stream(response, route, deadline)):
             if not response.streams:
                 headers["content-type"] = "text/event-stream"
-            relay = StreamRelay(exchange, attempt, response, client, deadline, translation)
+            relay = StreamRelay(exchange, attempt, response, client, deadline, sent.translation)
             reply = await relay.run({**headers, **_STREAM_HEADERS})
         else:
             headers.setdefault("content-type", "application/json")
             try:
-                reply = Reply(
-                    response.status, headers, await _read_whole(exchange, attempt, response, deadline, translation)
-                )
+                reply = Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline, sent))
             except UPSTREAM_ERRORS:
                 with translated_errors(route, deadline):
                     raise
@@ -112,17 +108,12 @@ async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: D
 
 
 async def _read_whole(
-    exchange: Exchange,
-    attempt: Attempt,
-    response: UpstreamResponse,
-    deadline: Deadline,
-    translation: Translation | None,
+    exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline, sent: Prepared
 ) -> bytes:
     """The body of a response that is no stream, translated if need be. Raises UpstreamFailure for one that is not JSON,
     or an error object with a success status, or nothing that can be translated.
     """
-    upstream = exchange.services.upstreams[attempt.route]
-    adapter = exchange.adapter if translation is None else translation.reader
+    upstream, adapter, translation = exchange.services.upstreams[attempt.route], sent.adapter, sent.translation
     parts = []
     while (segment := await response.segment()) is not None:
         attempt.first_event()

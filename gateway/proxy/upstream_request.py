@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from breakeven.gateway.endpoints.base import Translation
+from breakeven.gateway.endpoints.base import Adapter, Translation
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -16,6 +16,24 @@ from breakeven.gateway.wire.body import Body
 _TRUE = msgspec.Raw(b"true")
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
 NOT_HONOURED = ("api_key", "api_base", "base_url")
+
+
+class Prepared(NamedTuple):
+    """A request as an upstream gets it, with the adapter of the API that it is in; `translation`: how it and its answer
+    are translated, None where they are of the client's API.
+    """
+
+    body: bytes
+    adapter: Adapter
+    translation: Translation | None
+
+
+def prepared(exchange: Exchange, upstream: Upstream) -> Prepared:
+    """The request in an API that the upstream speaks. Raises as `upstream_body` does."""
+    adapter, body = exchange.adapter, exchange.admitted[0].body
+    translation = adapter.translation(body, native=upstream.speaks_messages)
+    spoken = adapter if translation is None else translation.reader
+    return Prepared(upstream_body(exchange, upstream, translation), spoken, translation)
 
 
 def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translation | None = None) -> bytes:

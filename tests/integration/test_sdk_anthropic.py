@@ -115,9 +115,9 @@ def test_the_ledger_has_what_vllm_counted(client: anthropic.Anthropic, running: 
     def recorded() -> tuple[int, int]:
         columns = "coalesce(sum(prompt_tokens), 0), coalesce(sum(output_tokens), 0)"
         httpx2.get(f"{running.url}/metrics")
-        return running.rows(
-            f"select {columns} from attempts join requests on request = id where endpoint = 'messages'"
-        )[0]
+        return running.sql(f"select {columns} from attempts join requests on request = id where endpoint = 'messages'")[
+            0
+        ]
 
     before, counted = recorded(), vllm.tokens()
     for model in SIDES:
