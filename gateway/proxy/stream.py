@@ -168,8 +168,6 @@ class StreamRelay:
             info = self._adapter.read_event(event)
             if info.usage is not None:
                 self._attempt.usage = info.usage
-            elif info.more_usage is not None:
-                self._attempt.usage = continued(self._attempt.usage, info.more_usage) or self._attempt.usage
             if info.usage_only:
                 # Kept until the end: the client gets only the last one, and only if it asked for usage.
                 self._usage_event = event.raw
@@ -190,6 +188,8 @@ class StreamRelay:
             if info.content and (self._content or info.finished or self._adapter.has_content(event)):
                 content = self._content = True
                 self._attempt.events += 1
+            elif info.more_usage is not None:
+                self._attempt.usage = continued(self._attempt.usage, info.more_usage) or self._attempt.usage
             out += event.raw if self._relays_raw else self._edited(event, info)
         return content
 

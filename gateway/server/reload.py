@@ -111,15 +111,19 @@ class Current:
         return True
 
     async def learn_capabilities(self) -> None:
-        """Until cancelled: ask the student's server what its model can do while that is not known."""
+        """Until cancelled: ask the student's server what its model can do while that is not known, and any server that
+        may speak the Messages API whether it does.
+        """
         while True:
             student, section = self.services.upstreams.get(Route.STUDENT), self.services.config.student
             if student is not None and section is not None and student.reported is None:
                 student.reported = await student.fetch_reported()
                 if student.reported is not None:
-                    await student.find_messages()
                     for sentence in contradictions(declared(section), student.reported):
                         _log.warning("%s", sentence)
+            for upstream in self.services.upstreams.values():
+                if upstream is not student or student.reported is not None:
+                    await upstream.find_messages()
             await asyncio.sleep(_MODELS_RETRY_SECONDS)
 
     async def aclose(self) -> None:

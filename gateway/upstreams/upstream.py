@@ -132,7 +132,11 @@ class Upstream:
         """Learn whether a vLLM has /v1/messages, by a request that it refuses as incomplete. Never raises for an
         upstream that fails.
         """
-        if self.config.messages != "auto" or not self._is_vllm:
+        if self.config.messages != "auto" or self.has_messages is not None:
+            return
+        if self.reported is None:
+            self.reported = await self.fetch_reported()
+        if not self._is_vllm:
             return
         try:
             async with asyncio.timeout(10):

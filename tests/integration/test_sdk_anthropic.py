@@ -20,6 +20,8 @@ MODELS = ["student", "teacher", "auto@1.0", "auto@0.0"]
 SIDES = ["student", "teacher"]
 FUNCTION = TOOLS[0]["function"]
 TOOL: Any = {"name": FUNCTION["name"], "description": "Get weather", "input_schema": FUNCTION["parameters"]}
+# The SDK has no argument for it, since Anthropic's newer models do not take it.
+GREEDY = {"extra_body": {"temperature": 0}}
 CALL: Any = {"tools": [TOOL], "tool_choice": {"type": "any"}, "max_tokens": 128}
 
 
@@ -41,14 +43,12 @@ def client(running: processes.Gateway) -> Iterator[anthropic.Anthropic]:
 
 
 def ask(client: anthropic.Anthropic, model: str, **options: Any) -> Any:
-    return client.messages.create(
-        **{"model": model, "messages": QUESTION, "max_tokens": 16, "temperature": 0, **options}
-    )
+    return client.messages.create(**{"model": model, "messages": QUESTION, "max_tokens": 16, **GREEDY, **options})
 
 
 def stream(client: anthropic.Anthropic, model: str, **options: Any) -> Any:
     """The final message of a stream, as the SDK assembles it."""
-    asked: Any = {"model": model, "messages": QUESTION, "max_tokens": 16, "temperature": 0, **options}
+    asked: Any = {"model": model, "messages": QUESTION, "max_tokens": 16, **GREEDY, **options}
     with client.messages.stream(**asked) as events:
         return events.get_final_message()
 
