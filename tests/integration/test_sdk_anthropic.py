@@ -113,7 +113,7 @@ def test_errors_are_those_of_the_sdk(client: anthropic.Anthropic) -> None:
         ask(client, "student", messages=[])
     for model in SIDES:
         with pytest.raises(anthropic.BadRequestError):
-            ask(client, model, max_tokens=1_000_000)
+            stream(client, model, max_tokens=1_000_000)
 
 
 def test_the_ledger_has_what_vllm_counted(client: anthropic.Anthropic, running: processes.Gateway, vllm: Vllm) -> None:
