@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 from docs.rooms import ROOT
 
-_CLASSES = {"RequestError": "invalid_request_error", "UpstreamFailure": "upstream_error"}
+_CLASSES = {
+    "RequestError": "invalid_request_error",
+    "Untranslatable": "invalid_request_error",
+    "UpstreamFailure": "upstream_error",
+}
 _INTRO = """# Errors
 
 Every error of the gateway has OpenAI's shape, with these four fields:
@@ -26,6 +30,11 @@ address are removed, and that 401 and 403 become 502 `upstream_auth`: the client
 
 After the first byte of a stream the HTTP status cannot change any more. The gateway then sends one
 `data: {"error": …}` event and `data: [DONE]`, without a `finish_reason`. The Responses API gets `event: error` instead.
+
+`/v1/messages` and `/v1/messages/count_tokens` answer every error in Anthropic's shape,
+`{"type": "error", "error": {"type": "…", "message": "…"}}`, with the same status and message; the type follows from the
+status, such as `rate_limit_error` for 429 and `overloaded_error` for 529. A stream that has begun ends with
+`event: error`.
 
 ## Codes
 
@@ -51,6 +60,7 @@ ADVICE: dict[str, str] = {
     "teacher_not_allowed": "The operator sets `teacher` of the key. Images, tools or long prompts may need it.",
     "threshold_not_allowed": "Send `auto`, or the operator sets `may_override` of the key.",
     "model_not_found": "Use one of the names that the message lists.",
+    "not_translatable": "Ask for `auto` with fallback, or the operator sets `messages: native` where that is spoken.",
     "not_found": "See the [HTTP API](http-api.md) for the paths.",
     "origin_not_allowed": "The operator lists the page's origin in `server.cors_origins`, or configures keys.",
     "rate_limit_exceeded": "Wait for `Retry-After`. The operator sets the key's limits and `max_concurrency`.",

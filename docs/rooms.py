@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "economics",
         "upstreams",
         "endpoints",
+        "translation",
         "accounting",
         "wire",
         "config",

@@ -5,6 +5,7 @@ BreakevenError
 ├── LedgerError               the ledger cannot be opened, read or written
 ├── NotObserved               the student's replicas cannot be counted now
 └── RequestError              one request fails with an OpenAI error body
+    ├── Untranslatable        the API that an upstream speaks cannot express the request
     └── UpstreamFailure       an attempt failed before the first byte reached the client
         └── StaleConnection   the upstream closed an idle connection while it was being reused
 """
@@ -98,6 +99,10 @@ class RequestError(BreakevenError):
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
         )
+
+
+class Untranslatable(RequestError):
+    """The API that an upstream speaks cannot express the request; another upstream's API may."""
 
 
 def too_slow(seconds: float) -> RequestError:

@@ -26,8 +26,8 @@ def upstream_label(route: Route, provider: str) -> str:
 
 
 class Endpoint(StrEnum):
-    """The endpoints whose requests are sent to an upstream: OpenAI's, and those that only further models have.
-    STORED_RESPONSES is /v1/responses/{id} with all that is below it.
+    """The endpoints whose requests are sent to an upstream: OpenAI's, Anthropic's messages and count_tokens, and those
+    that only further models have. STORED_RESPONSES is /v1/responses/{id} with all that is below it.
     """
 
     CHAT_COMPLETIONS = "chat_completions"
@@ -35,6 +35,8 @@ class Endpoint(StrEnum):
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
     STORED_RESPONSES = "stored_responses"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
     # Paths that only further models have; see `endpoints/further.py`.
     RERANK = "rerank"
     SCORE = "score"

@@ -57,6 +57,22 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_USAGE = Usage(0, 0, 0, complete=False)
 
 
+def continued(begun: Usage, rest: dict[str, Any]) -> Usage | None:
+    """The usage of a stream of Anthropic's that says the prompt's counts when it begins, and `rest` when it ends.
+
+    What `rest` names counts for the whole answer; what it does not is taken from the beginning. None for no usage.
+    """
+    known: dict[str, Any] = {
+        "cache_read_input_tokens": begun.cached,
+        "cache_creation_input_tokens": begun.cache_write,
+        "cache_creation": {"ephemeral_1h_input_tokens": begun.cache_write_1h},
+        "service_tier": begun.service_tier,
+    }
+    if begun.prompt:
+        known["input_tokens"] = begun.uncached
+    return read_usage({**known, **{name: value for name, value in rest.items() if value is not None}})
+
+
 def read_usage(value: object, service_tier: object = None) -> Usage | None:
     """The `usage` object of an answer, and the answer's own `service_tier`; None where it is no usage object.
 

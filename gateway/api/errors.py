@@ -55,6 +55,16 @@ def error_content(description: str = _OTHERWISE) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def anthropic_error() -> dict[str, Any]:
+    """An error response of the endpoints of Anthropic's API."""
+    texts = {name: {"type": "string"} for name in ("type", "message")}
+    error = {"type": "object", "properties": texts, "required": list(texts)}
+    kind = {"type": "string", "const": "error"}
+    schema = {"type": "object", "properties": {"type": kind, "error": error}, "required": ["type", "error"]}
+    description = "An error in the shape of Anthropic's API."
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 def invalid(error: RequestValidationError, body_code: str) -> RequestError:
     """The 400 for the first fault: it names the field and never the value. `body_code`: the code of a wrong body."""
     fault = error.errors()[0]

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.api.errors import error_content
+from breakeven.gateway.api.errors import anthropic_error, error_content
 from breakeven.gateway.api.security import OPTIONAL, client_key
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, RETRIEVE
@@ -27,6 +27,11 @@ _MODEL = {
 _STREAM = {
     "stream": {"type": ["boolean", "null"]},
     "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"]}}},
+}
+_CONVERSATION = {
+    "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+    "system": {"type": ["string", "array", "null"]},
+    "tools": {"type": ["array", "null"], "items": {"type": "object"}},
 }
 _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
     Endpoint.CHAT_COMPLETIONS: (
@@ -61,14 +66,28 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         {"input": {"type": ["string", "array"]}},
         ["input"],
     ),
+    Endpoint.MESSAGES: (
+        "Answer as Anthropic's Messages API, also where the upstream speaks only chat completions.",
+        {**_CONVERSATION, "max_tokens": _LIMIT, "stream": {"type": ["boolean", "null"]}},
+        ["messages"],
+    ),
+    Endpoint.COUNT_TOKENS: (
+        "Count the tokens of a prompt at the upstream that would answer it; `x-breakeven-token-count` says how.",
+        _CONVERSATION,
+        ["messages"],
+    ),
 }
+_FAILED = "An error, the upstream's own as it came, or the gateway's in the same shape."
 _TAG = "OpenAI endpoints"
+_ANTHROPIC_TAG = "Anthropic endpoints"
+_ANTHROPIC = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS})
 TAGS = [
     {
         "name": _TAG,
         "description": "Answered by the student or the teacher; their answers are passed on as they come. "
         "Further models of the config answer here by name, and may have any other path below /v1.",
     },
+    {"name": _ANTHROPIC_TAG, "description": "The same for Anthropic's clients; translated where an upstream needs it."},
     {"name": "status", "description": "Model names, health, readiness and metrics."},
     {"name": "feedback", "description": "What users think of answers."},
     {"name": "admin", "description": "For operators, with the admin key: the policy, decisions and money."},
@@ -122,7 +141,7 @@ def _stored_responses() -> dict[str, dict[str, Any]]:
             "description": f"{one.summary} From the upstream that stores it.",
             "operationId": one.name,
             "parameters": parameters,
-            **_relayed_answer(streams=one is RETRIEVE),
+            **_relayed_answer(error_content(_FAILED), streams=one is RETRIEVE),
         }
     return found
 
@@ -133,17 +152,18 @@ def _parameter(name: str, type: str, place: str, description: str) -> dict[str, 
 
 
 def _operation(adapter: type[Adapter]) -> dict[str, Any]:
+    anthropic = adapter.endpoint in _ANTHROPIC
     return {
-        "tags": [_TAG],
+        "tags": [_ANTHROPIC_TAG if anthropic else _TAG],
         "summary": adapter.endpoint.value.replace("_", " ").title(),
         "description": _FIELDS[adapter.endpoint][0],
         "operationId": adapter.endpoint.value,
         **relayed_body(adapter.endpoint),
-        **_relayed_answer(streams=adapter.streams),
+        **_relayed_answer(anthropic_error() if anthropic else error_content(_FAILED), streams=adapter.streams),
     }
 
 
-def _relayed_answer(*, streams: bool) -> dict[str, Any]:
+def _relayed_answer(error: dict[str, Any], *, streams: bool) -> dict[str, Any]:
     """The `responses` and the `security` of an operation whose answer is an upstream's."""
     answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if streams:
@@ -152,7 +172,7 @@ def _relayed_answer(*, streams: bool) -> dict[str, Any]:
     return {
         "responses": {
             "200": {"description": "The upstream's answer, as it came.", "headers": headers, "content": answers},
-            "default": error_content("An error, the upstream's own as it came, or the gateway's in the same shape."),
+            "default": error,
         },
         "security": [{client_key.scheme_name: []}, *OPTIONAL["security"]],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,7 +30,7 @@ from breakeven.gateway.config.types import (
     Usd,
     chronological,
 )
-from breakeven.gateway.config.upstream import TOKENIZER, Upstream
+from breakeven.gateway.config.upstream import MESSAGES, TOKENIZER, Upstream
 from breakeven.router.policy import Route
 
 
@@ -47,6 +47,7 @@ class Student(Upstream):
         description="Client headers that are passed to the student; all others are not. Replaces the default.",
     )
     tokenizer: TokenizerName | None = Field("auto", description=TOKENIZER)
+    messages: Literal["native", "translate", "auto"] = Field("auto", description=MESSAGES)
     context_window: int | None = Field(
         None,
         ge=1,

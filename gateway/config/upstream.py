@@ -35,6 +35,12 @@ TOKENIZER = (
 )
 
 
+MESSAGES = (
+    "Which API this upstream gets requests of `/v1/messages` in: `native` (its own /v1/messages, as they came), "
+    "`translate` (chat completions), or `auto` (native where its /v1/models says that it is a vLLM, and it has it)."
+)
+
+
 class Upstream(Outbound):
     """The settings that all upstreams share."""
 
@@ -45,6 +51,7 @@ class Upstream(Outbound):
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
     tokenizer: TokenizerName | None = Field(None, description=TOKENIZER)
+    messages: Literal["native", "translate", "auto"] = Field("translate", description=MESSAGES)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 

@@ -1,1 +1,1 @@
-"""One adapter per OpenAI endpoint: how its requests, responses and stream events are read."""
+"""One adapter per endpoint of OpenAI's and Anthropic's APIs: how its requests, answers and events are read."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage, read_usage
+from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read
 from breakeven.gateway.wire.sse import Event
@@ -19,7 +21,8 @@ from breakeven.router.text import Conversation
 class EventInfo(msgspec.Struct):
     """The contents of one stream event.
 
-    `usage`: as reported in it, None without; `usage_only`: it has nothing else. `seen`: indices of the choices in it;
+    `usage`: as reported in it, None without; `usage_only`: it has nothing else; `more_usage`: the usage object of an
+    event that adds to the usage which an earlier one reported. `seen`: indices of the choices in it;
     `finished`: of those that it finishes. `done`: it ends the stream. `error`: an error object. `response_id`: the id
     under which the upstream stores the response. `content`: it may have something of the answer in it; see
     `Adapter.has_content`.
@@ -27,6 +30,7 @@ class EventInfo(msgspec.Struct):
 
     usage: Usage | None = None
     usage_only: bool = False
+    more_usage: dict[str, Any] | None = None
     seen: tuple[int, ...] = ()
     finished: tuple[int, ...] = ()
     done: bool = False
@@ -46,8 +50,36 @@ def without_json(data: bytes | None) -> EventInfo:
     return _DONE if data else _NO_CONTENT
 
 
+class StreamTranslation(Protocol):
+    """Translates one stream of an upstream into that of the endpoint."""
+
+    def feed(self, event: Event) -> bytes:
+        """The events that one event becomes; empty for none. Never raises."""
+
+    def end(self, usage: Usage) -> bytes:
+        """The last events of a complete answer with this usage."""
+
+
+class Translation(Protocol):
+    """One request to an upstream that does not speak the endpoint's API: how it is said in one that it speaks.
+
+    `reader` is the adapter of that API.
+    """
+
+    reader: Adapter
+
+    def request(self, body: Body, route: Route) -> Body:
+        """The request for the upstream. Raises Untranslatable, and RequestError 400 for what is not valid."""
+
+    def answer(self, answer: bytes) -> bytes | None:
+        """A whole answer of the upstream as one of the endpoint; None for what is no answer."""
+
+    def stream(self) -> StreamTranslation:
+        """What translates a stream of the upstream."""
+
+
 class Adapter(abc.ABC):
-    """One OpenAI endpoint: reads its requests, responses and stream events.
+    """One endpoint: reads its requests, responses and stream events.
 
     `method` and `path`: of the request upstream, the path below /v1. `stream_options`: whether streams report usage
     only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
@@ -65,6 +97,8 @@ class Adapter(abc.ABC):
     unrouted: Route | None = None
     in_ledger: bool = True
     opaque: bool = False
+    version_headers: Mapping[str, str | None] = {}
+    id_headers: tuple[str, ...] = ()
 
     @property
     def template(self) -> str:
@@ -91,6 +125,17 @@ class Adapter(abc.ABC):
     def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
         """Remove from a body all that a model thought, for the upstream `route`; whether there was anything."""
         return False
+
+    def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002
+        """How the request is said to an upstream that does not speak the endpoint's API, or None where it does.
+
+        `native`: the upstream speaks the Messages API; chat completions and the other APIs of OpenAI they all speak.
+        """
+        return None
+
+    def prompt(self, body: Body) -> Body | None:
+        """The request as vLLM's /tokenize takes it; None where it cannot be counted like that."""
+        return body
 
     def max_output_tokens(self, body: Body) -> int | None:  # noqa: ARG002
         """The client's limit of output tokens; None without one."""
@@ -123,12 +168,15 @@ class Adapter(abc.ABC):
         """
         return True
 
+    def error_body(self, error: RequestError) -> bytes:
+        """The JSON of an error that is the whole response."""
+        return error.body()
+
     @abc.abstractmethod
-    def error_tail(self, error: bytes, number: int) -> bytes:
+    def error_tail(self, error: RequestError, number: int) -> bytes:
         """The last bytes of a stream that failed after its first byte.
 
-        `error` is an OpenAI error body in JSON, `number` the `sequence_number` that follows those of the stream, 0
-        where its events have none.
+        `number` is the `sequence_number` that follows those of the stream, 0 where its events have none.
         """
 
 

@@ -124,8 +124,8 @@ class Completions(Adapter):
             return False
         return any(map(_answers, choices or ()))
 
-    def error_tail(self, error: bytes, number: int) -> bytes:  # noqa: ARG002
-        return b"data: %b\n\ndata: [DONE]\n\n" % error
+    def error_tail(self, error: RequestError, number: int) -> bytes:  # noqa: ARG002
+        return b"data: %b\n\ndata: [DONE]\n\n" % error.body()
 
 
 class ChatCompletions(Completions):

@@ -36,5 +36,5 @@ class Embeddings(Adapter):
     def read_event(self, event: Event) -> EventInfo:  # noqa: ARG002
         return CONTENT
 
-    def error_tail(self, error: bytes, number: int) -> bytes:  # noqa: ARG002
-        return b"data: %b\n\n" % error
+    def error_tail(self, error: RequestError, number: int) -> bytes:  # noqa: ARG002
+        return b"data: %b\n\n" % error.body()

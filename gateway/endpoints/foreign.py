@@ -6,6 +6,7 @@ text, as open models write it. Values that are kept are kept byte for byte.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -81,6 +82,33 @@ def messages_without_thoughts(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
     messages = _list(raw)
     cleaned = [_without_thoughts(message) for message in messages]
     return cleaned if cleaned != messages else None
+
+
+def messages_without_unsigned(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """The messages of the Messages API in `raw` without thinking that has no signature; None if there is nothing of it.
+
+    An API that signs what its model thinks refuses what it has not signed.
+    """
+    messages = _list(raw)
+    cleaned = [_without_parts(message, _unsigned) for message in messages]
+    return cleaned if cleaned != messages else None
+
+
+def _unsigned(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "thinking" and not part.get("signature")
+
+
+def _without_parts(message: msgspec.Raw, unwanted: Callable[[object], bool]) -> msgspec.Raw:
+    """A message without some parts of its content; the whole message where all of them are unwanted."""
+    try:
+        fields = _FIELDS.decode(message)
+        parts = _RAWS.decode(fields.get("content", b""))
+        kept = [part for part in parts if not unwanted(msgspec.json.decode(part))]
+    except (msgspec.DecodeError, RecursionError):
+        return message
+    if not kept or len(kept) == len(parts):
+        return message
+    return msgspec.Raw(msgspec.json.encode({**fields, "content": kept}))
 
 
 def _without_thoughts(message: msgspec.Raw) -> msgspec.Raw:

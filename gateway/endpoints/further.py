@@ -13,6 +13,7 @@ from breakeven.gateway.accounting.other_usage import usage_of
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
+from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read
 from breakeven.gateway.wire.sse import Event
@@ -66,5 +67,5 @@ class Further(Adapter):
             return CONTENT if event.data != b"[DONE]" else without_json(event.data)
         return EventInfo(usage=self.usage(event.data))
 
-    def error_tail(self, error: bytes) -> bytes:
-        return b"data: %b\n\n" % error
+    def error_tail(self, error: RequestError, number: int) -> bytes:  # noqa: ARG002
+        return b"data: %b\n\n" % error.body()

@@ -135,8 +135,8 @@ class Responses(Adapter):
             return any(says_something(value) for name, value in part.items() if name not in _NO_CONTENT)
         return kind not in _BEGINNINGS
 
-    def error_tail(self, error: bytes, number: int) -> bytes:
-        fields = msgspec.json.decode(error)["error"]
+    def error_tail(self, error: RequestError, number: int) -> bytes:
+        fields = msgspec.json.decode(error.body())["error"]
         # Clients of this API read the top-level fields; generic ones look only for `error`, and must fail as well.
         shown = {name: fields[name] for name in ("code", "message", "param")}
         event = {"type": "error", **shown, "sequence_number": number, "error": fields}

@@ -6,6 +6,7 @@ import asyncio
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
+from breakeven.gateway.endpoints.base import Translation
 from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
@@ -13,7 +14,7 @@ from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
-from breakeven.gateway.proxy.upstream_request import upstream_body, upstream_headers
+from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -40,7 +41,7 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     route = upstream.route
     request, plan = exchange.admitted
-    body = upstream_body(exchange, upstream)
+    sent = prepared(exchange, upstream)
     attempt = exchange.begin_attempt(upstream)
     if plan.capture is not None:
         plan.capture.restart()
@@ -52,16 +53,18 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     try:
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
-        head = upstream_headers(exchange, client, upstream, body=bool(body))
+        head = upstream_headers(exchange, client, upstream, sent)
         if adapter.opaque:
             head |= {"content-type": request.body.content_type, "accept": client.headers.get("accept", "*/*")}
-        response = await upstream.request(adapter.method, adapter.path, body, head, deadline, fresh=fresh)
+        response = await upstream.request(
+            sent.adapter.method, sent.adapter.path, sent.body, head, deadline, fresh=fresh
+        )
         attempt.status = response.status
         attempt.upstream_request_id = response.request_id
         if not 200 <= response.status < 300:
             with translated_errors(route, deadline):
                 raise await response_failure(upstream, response)
-        reply = await _relay(exchange, attempt, response, client, deadline)
+        reply = await _relay(exchange, attempt, response, client, deadline, sent)
         if attempt.outcome is Outcome.OK:
             upstream.health.succeeded()
         else:
@@ -89,7 +92,12 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
 
 
 async def _relay(
-    exchange: Exchange, attempt: Attempt, response: UpstreamResponse, client: Client, deadline: Deadline
+    exchange: Exchange,
+    attempt: Attempt,
+    response: UpstreamResponse,
+    client: Client,
+    deadline: Deadline,
+    sent: Prepared,
 ) -> Reply:
     """Relay an answer with a success status; returns what is still to be sent. Raises as `call_upstream` does."""
     headers = {**response.headers, **exchange.headers()}
@@ -100,11 +108,11 @@ async def _relay(
     if streams and (response.streams or await _is_event_stream(response, attempt.route, deadline)):
         if not response.streams:
             headers["content-type"] = "text/event-stream"
-        relay = StreamRelay(exchange, attempt, response, client, deadline)
+        relay = StreamRelay(exchange, attempt, response, client, deadline, sent.translation)
         return await relay.run({**headers, **_STREAM_HEADERS})
     headers.setdefault("content-type", "application/json")
     try:
-        return Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline))
+        return Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline, sent))
     except UPSTREAM_ERRORS:
         with translated_errors(attempt.route, deadline):
             raise
@@ -119,18 +127,20 @@ async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: D
             raise
 
 
-async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline) -> bytes:
-    """The body of a response that is no stream. Raises UpstreamFailure for one that is not JSON, or an error object
-    with a success status.
+async def _read_whole(
+    exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline, sent: Prepared
+) -> bytes:
+    """The body of a response that is no stream, translated if need be. Raises UpstreamFailure for one that is not JSON,
+    or an error object with a success status, or nothing that can be translated.
     """
-    upstream = attempt.upstream
+    upstream, adapter, translation = attempt.upstream, sent.adapter, sent.translation
     parts = []
     while (segment := await response.segment()) is not None:
         attempt.first_event()
         parts.append(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    usage = exchange.adapter.usage(body)
+    usage = adapter.usage(body)
     if usage is None and not response.streams:
         value = read_object(body)
         if value is None:
@@ -145,12 +155,23 @@ async def _read_whole(exchange: Exchange, attempt: Attempt, response: UpstreamRe
     capture = exchange.admitted[1].capture
     if capture is not None:
         capture.feed(body)
-    exchange.remember_response(exchange.adapter.response_id(body))
+    exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.segments = [body]
+    if translation is not None:
+        body = _translated(translation, body, upstream)
     attempt.outcome = Outcome.OK
     probe = exchange.probe(attempt.route)
     if probe is None:
         return body
     probe.inspect(body, finished=True)
     return probe.strip_logprobs(body)
+
+
+def _translated(translation: Translation, body: bytes, upstream: Upstream) -> bytes:
+    """A whole answer in the client's API. Raises UpstreamFailure for what is no answer."""
+    found = translation.answer(body)
+    if found is None:
+        what = {"message": f"The {upstream.route} answered with something else than a chat completion."}
+        raise error_failure(upstream, 502, what, cause=Cause.INVALID_ANSWER)
+    return found

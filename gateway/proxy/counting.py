@@ -45,7 +45,8 @@ async def _count(exchange: Exchange, attempt: Attempt, tokenizer: Tokenizer) -> 
         attempt.counts = Counts(output=await tokenizer.text(text))
     if not usage.prompt:
         request, _ = exchange.admitted
-        prompt = await tokenizer.prompt(request.body)
+        asked = exchange.adapter.prompt(request.body)
+        prompt = await tokenizer.prompt(asked) if asked is not None else None
         # Where nothing was delivered, there is nothing to count but the prompt.
         nothing = 0 if prompt is not None and not (text or usage.output or attempt.events) else None
         attempt.counts = Counts(prompt, attempt.counts.output if text else nothing)

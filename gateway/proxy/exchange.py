@@ -141,6 +141,11 @@ class Exchange:
             return Reason.FALLBACK
         return self.plan.decision.reason
 
+    @property
+    def answered(self) -> bool:
+        """Whether an upstream has answered; false where the gateway has counted tokens."""
+        return self.outcome is Outcome.OK and bool(self.attempts)
+
     def probe(self, route: Route) -> Probe | None:
         """The probe for an attempt at `route`, if any. After an escalation the student's answer is not judged again."""
         return self.plan.probe if self.plan and route is Route.STUDENT and not self.escalated else None
@@ -178,6 +183,8 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         """x-request-id and those x-breakeven-* response headers whose values are known now."""
         headers = {"x-request-id": self.request_id, "x-breakeven-request-id": self.request_id}
+        for name in self.adapter.id_headers:
+            headers[name] = self.request_id
         if self.request is not None:
             headers["x-breakeven-workload"] = self.request.workload
         if self.plan is not None:

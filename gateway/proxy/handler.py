@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
-from breakeven.gateway.errors import RequestError, UpstreamFailure
+from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
 from breakeven.gateway.proxy.admission import admit, identify, shutting_down
 from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.decision import plan
@@ -40,15 +40,19 @@ class Relay:
     async def serve(self, client: Client, method: str) -> None:
         """Serve one request of any server."""
         if method != "POST":
-            await self.refuse(client, ["POST"])
+            await self.refuse(client, ["POST"], self._adapter)
             return
         await self.relay(client, self._adapter)
 
-    async def refuse(self, client: Client, methods: list[str]) -> None:
-        """Answer a request with another method than these with 405."""
+    async def refuse(self, client: Client, methods: list[str], adapter: Adapter | None = None) -> None:
+        """Answer a request with another method than these with 405, in the shape of the adapter's API."""
         allowed = ", ".join(methods)
         error = RequestError(405, f"Use {allowed} here.", code="method_not_allowed", headers={"allow": allowed})
-        await client.finish(_reply(error, {"x-request-id": client.request_id}))
+        await client.finish(_refusal(error, adapter, {"x-request-id": client.request_id}))
+
+    def refusal(self, error: RequestError, headers: dict[str, str]) -> Reply:
+        """An error as a whole response, in the shape of the endpoint's API."""
+        return _refusal(error, self._adapter, headers)
 
     async def relay(self, client: Client, adapter: Adapter) -> None:
         """Relay one request. It is settled exactly once: before the last bytes are sent, or soon after them where
@@ -76,14 +80,14 @@ class Relay:
         try:
             exchange.caller = identify(exchange.services, client)
             reply = await self.answer(exchange, client)
-            exchange.outcome = exchange.attempts[-1].outcome
+            exchange.outcome = exchange.attempts[-1].outcome if exchange.attempts else Outcome.OK
             exchange.status = reply.status
         except UpstreamFailure as error:
             exchange.outcome, exchange.status = Outcome.UPSTREAM_ERROR, error.status
-            reply = _reply(error, exchange.headers())
+            reply = _refusal(error, exchange.adapter, exchange.headers())
         except RequestError as error:
             exchange.outcome, exchange.status = Outcome.REJECTED, error.status
-            reply = _reply(error, exchange.headers())
+            reply = _refusal(error, exchange.adapter, exchange.headers())
         except asyncio.CancelledError:
             return self._cancelled(exchange, client)
         except Exception as error:  # catch-all: the client gets a 500 without details
@@ -118,8 +122,8 @@ class Relay:
         """An error as a whole response, or as the end of a stream that has started."""
         if client.started:
             number = exchange.attempts[-1].next_number()
-            return Reply(error.status, {}, exchange.adapter.error_tail(error.body(), number))
-        return _reply(error, exchange.headers())
+            return Reply(error.status, {}, exchange.adapter.error_tail(error, number))
+        return _refusal(error, exchange.adapter, exchange.headers())
 
     async def _attempts(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
         route = plan.decision.route
@@ -128,6 +132,11 @@ class Relay:
         except Escalated:
             exchange.escalated = True
             return await self._escalate(exchange, client, plan)
+        except Untranslatable:
+            # The other upstream may speak the client's API.
+            if not (plan.may_fall_back and _accepts(exchange, plan, route.other)):
+                raise
+            return await _ask(exchange, client, route.other)
         except UpstreamFailure as failure:
             # The other upstream may have what this one does not know, if it was not relayed by this process.
             elsewhere = plan.may_be_elsewhere and failure.upstream_status in REFUSED
@@ -136,6 +145,8 @@ class Relay:
                 raise
             try:
                 return await _ask(exchange, client, route.other)
+            except Untranslatable:
+                raise failure from None
             except UpstreamFailure as other:
                 if _says_more(failure, other, plan):
                     raise failure from None
@@ -198,5 +209,7 @@ def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> b
     return plan.may_be_elsewhere and second.upstream_status in REFUSED
 
 
-def _reply(error: RequestError, headers: dict[str, str]) -> Reply:
-    return Reply(error.status, {**headers, "content-type": "application/json", **error.headers}, error.body())
+def _refusal(error: RequestError, adapter: Adapter | None, headers: dict[str, str]) -> Reply:
+    """An error as a whole response, in the shape of the endpoint's API."""
+    named = {**headers, "content-type": "application/json", **error.headers}
+    return Reply(error.status, named, error.body() if adapter is None else adapter.error_body(error))

@@ -110,5 +110,5 @@ class Passing:
         self._attempt.outcome = Outcome.TRUNCATED
         self._attempt.fail(failure)
         if events:
-            return Reply(failure.status, {}, self._adapter.error_tail(failure.body()))
+            return Reply(failure.status, {}, self._adapter.error_tail(failure, 0))
         return Reply(failure.status, {}, b"", cut_off=True)

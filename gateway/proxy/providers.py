@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from breakeven.gateway.config.teacher import Fallback
-from breakeven.gateway.errors import UpstreamFailure
+from breakeven.gateway.errors import Untranslatable, UpstreamFailure
 from breakeven.gateway.policy.capabilities import takes
 from breakeven.gateway.proxy.downstream import Reply
 from breakeven.gateway.runtime.services import Services
@@ -76,19 +76,26 @@ def providers_for(
 async def in_order(providers: Providers, call: Callable[[Upstream], Awaitable[Reply]]) -> Reply:
     """Call the available providers one after the other until one answers; the first of all if none is available.
 
-    The next one is asked after a failure that another may not have. Raises UpstreamFailure: the one that says most.
+    The next one is asked after a failure that another may not have. Raises UpstreamFailure: the one that says most;
+    and Untranslatable where no provider speaks an API in which the request can be said.
     """
     waiting = [one for one in providers.upstreams if one.available] or providers.upstreams[:1]
     failures: list[UpstreamFailure] = []
+    untranslatable: Untranslatable | None = None
     for upstream in waiting if providers.several else waiting[:1]:
         if failures and not upstream.available:
             continue
         try:
             return await call(upstream)
+        except Untranslatable as error:
+            # The next one may speak the client's API.
+            untranslatable = error
         except UpstreamFailure as failure:
             failures.append(failure)
             if not _another_may_answer(failure, providers, first=len(failures) == 1):
                 break
+    if untranslatable is not None and not failures:
+        raise untranslatable
     raise says_most(failures) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +10,18 @@ from typing import Any
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Decision, Hold, Policy, Route
 from breakeven.router.sticky import Session, lasting, replayed, trace
 from breakeven.router.text import Conversation
 
 OUR_HEADER = "x-breakeven-conversation"
 # Headers that agents send; the first one that is there counts.
-SESSION_HEADERS = ("session_id", "session-id", "x-session-id")
+SESSION_HEADERS = ("session_id", "session-id", "x-session-id", "x-claude-code-session-id")
 _CACHE_KEY = "prompt_cache_key"
 _HEADERS = frozenset({OUR_HEADER, *SESSION_HEADERS})
 _ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata"})
+_USER_SESSION = re.compile(r"_session_([0-9A-Za-z-]{8,64})\Z")
 # Up to here a body is hashed in the time of a few dictionary look-ups.
 _SHORT_BYTES = 8192
 
@@ -52,8 +55,24 @@ def _in_body(body: Body) -> tuple[str, str] | None:
     if isinstance(key, str) and key:
         return _CACHE_KEY, key
     metadata = body.get("metadata", Any, "an object")
-    name = metadata.get("session_id") if isinstance(metadata, dict) else None
-    return ("metadata.session_id", name) if isinstance(name, str) and name else None
+    if not isinstance(metadata, dict):
+        return None
+    name = metadata.get("session_id")
+    if isinstance(name, str) and name:
+        return "metadata.session_id", name
+    session = _in_user_id(metadata.get("user_id"))
+    return ("metadata.user_id", session) if session else None
+
+
+def _in_user_id(user: object) -> str | None:
+    """The id of the session that Claude Code writes into the field of the user's id, in either of two forms."""
+    if not isinstance(user, str) or "session" not in user:
+        return None
+    if user.startswith("{"):
+        named = (read_object(user.encode("utf-8", "replace")) or {}).get("session_id")
+        return named if isinstance(named, str) else None
+    found = _USER_SESSION.search(user)
+    return found[1] if found else None
 
 
 class Turn:

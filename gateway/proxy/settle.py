@@ -8,7 +8,6 @@ import time
 
 import msgspec
 
-from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.background import defer, waits
@@ -30,7 +29,7 @@ def conclude(exchange: Exchange) -> None:
     if exchange.response_id is not None:
         defer(exchange)
     plan, route = exchange.plan, exchange.route
-    if plan is not None and plan.session is not None and route is not None and exchange.outcome is Outcome.OK:
+    if plan is not None and plan.session is not None and route is not None and exchange.answered:
         conversations = exchange.services.state.conversations
         provider = exchange.attempts[-1].provider
         conversations.remember(plan.session, plan.decision, exchange.escalated, route, time.time(), provider)

@@ -10,7 +10,8 @@ import msgspec
 import msgspec.structs
 
 from breakeven.gateway.accounting.record import Outcome
-from breakeven.gateway.endpoints.base import Adapter, EventInfo
+from breakeven.gateway.accounting.usage import continued
+from breakeven.gateway.endpoints.base import Adapter, EventInfo, Translation
 from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import MAX_KEPT_BYTES, Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
@@ -38,10 +39,18 @@ class StreamRelay:
     """
 
     def __init__(
-        self, exchange: Exchange, attempt: Attempt, response: UpstreamResponse, client: Client, deadline: Deadline
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        response: UpstreamResponse,
+        client: Client,
+        deadline: Deadline,
+        translation: Translation | None = None,
     ) -> None:
+        """`translation`: what the upstream sends is of another API than the client's, and is translated."""
         self._exchange = exchange
-        self._adapter: Adapter = exchange.adapter
+        self._adapter: Adapter = exchange.adapter if translation is None else translation.reader
+        self._translated = None if translation is None else translation.stream()
         self._attempt = attempt
         self._response = response
         self._client = client
@@ -61,6 +70,7 @@ class StreamRelay:
         self._done = b""
         self._error_seen = False
         self._probe = exchange.probe(attempt.route)
+        self._relays_raw = self._probe is None and self._translated is None
         self._capture = plan.capture
         self._keep = attempt.segments.append
         self._room = MAX_KEPT_BYTES
@@ -178,8 +188,20 @@ class StreamRelay:
             if info.content and (self._content or info.finished or self._adapter.has_content(event)):
                 content = self._content = True
                 self._attempt.events += 1
-            out += event.raw if self._probe is None else self._inspected(self._probe, event, info)
+            elif info.more_usage is not None:
+                self._attempt.usage = continued(self._attempt.usage, info.more_usage) or self._attempt.usage
+            out += event.raw if self._relays_raw else self._edited(event, info)
         return content
+
+    def _edited(self, event: Event, info: EventInfo) -> bytes:
+        """What the client gets for an event that is not passed on as it came. Raises Escalated."""
+        if self._translated is None:
+            assert self._probe is not None
+            return self._inspected(self._probe, event, info)
+        if info.error is not None:
+            failure = error_failure(self._upstream, _status(info.error), info.error)
+            return self._exchange.adapter.error_tail(failure, self._attempt.next_number())
+        return self._translated.feed(event)
 
     def _inspected(self, probe: Probe, event: Event, info: EventInfo) -> bytes:
         """The event without log-probabilities that the client did not ask for. Raises Escalated if the answer fails the
@@ -231,9 +253,13 @@ class StreamRelay:
             )
         if self._error_seen:
             attempt.outcome, attempt.cause = Outcome.UPSTREAM_ERROR, Cause.ERROR_EVENT
+            if self._translated is not None:
+                return bytes(self._buffer)
             return bytes(self._buffer) + usage + (self._done or self._end_marker())
         if complete:
             attempt.outcome = Outcome.OK
+            if self._translated is not None:
+                return bytes(self._buffer) + self._translated.end(attempt.usage)
             return bytes(self._buffer) + usage + (self._done or self._end_marker())
         attempt.outcome = Outcome.TRUNCATED
         error = failure or UpstreamFailure(
@@ -245,7 +271,7 @@ class StreamRelay:
             code="stream_truncated",
         )
         attempt.fail(error)
-        return usage + self._adapter.error_tail(error.body(), attempt.next_number())
+        return usage + self._exchange.adapter.error_tail(error, attempt.next_number())
 
     def _end_marker(self) -> bytes:
         return _DONE if self._adapter.stream_options else b""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.endpoints.base import Adapter, Translation
 from breakeven.gateway.proxy.downstream import Client
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -19,12 +20,31 @@ _TRUE = msgspec.Raw(b"true")
 NOT_HONOURED = ("api_key", "api_base", "base_url")
 
 
-def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
+class Prepared(NamedTuple):
+    """A request as an upstream gets it, with the adapter of the API that it is in; `translation`: how it and its answer
+    are translated, None where they are of the client's API.
+    """
+
+    body: bytes
+    adapter: Adapter
+    translation: Translation | None
+
+
+def prepared(exchange: Exchange, upstream: Upstream) -> Prepared:
+    """The request in an API that the upstream speaks. Raises as `upstream_body` does."""
+    adapter, body = exchange.adapter, exchange.admitted[0].body
+    translation = adapter.translation(body, native=upstream.speaks_messages)
+    spoken = adapter if translation is None else translation.reader
+    return Prepared(upstream_body(exchange, upstream, translation), spoken, translation)
+
+
+def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translation | None = None) -> bytes:
     """The client's body as JSON, with the upstream's model name and the options that the gateway needs.
 
-    Streams ask for usage, and with a probe for log-probabilities. What another upstream's model thought is removed
-    where this one cannot read it, or has refused it; everything else is unchanged byte for byte. Empty where the
-    request is about a stored response.
+    `translation`: how it is said in an API that the upstream speaks, None where it is sent as it came. Streams ask for
+    usage, and with a probe for log-probabilities. What another upstream's model thought is removed where this one
+    cannot read it, or has refused it; everything else is unchanged byte for byte. Empty where the request is about a
+    stored response. Raises Untranslatable, and RequestError 400 for what cannot be translated since it is not valid.
     """
     (request, plan), adapter, route = exchange.admitted, exchange.adapter, upstream.route
     if adapter.endpoint is Endpoint.STORED_RESPONSES:
@@ -36,6 +56,8 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
         foreign = plan.providers is not None and plan.providers.foreign_to(upstream)
         # What another provider encrypted, or names by its id alone, this one reads no better than the student does.
         adapter.remove_foreign(body, Route.STUDENT if foreign else route, plan.maker)
+    if translation is not None:
+        body, adapter = translation.request(body, route), translation.reader
     body.set("model", upstream.config.model)
     for name in NOT_HONOURED:
         body.remove(name)
@@ -50,17 +72,21 @@ def upstream_body(exchange: Exchange, upstream: Upstream) -> bytes:
     return body.encode()
 
 
-def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, *, body: bool) -> dict[str, str]:
-    """The headers of a request upstream, names in lower case: the gateway's own, and those of the client that the
-    config passes to this upstream. `body`: whether there is one. The transport adds those of the config.
+def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, sent: Prepared) -> dict[str, str]:
+    """The headers of a request upstream, names in lower case: the gateway's own, those of the client that the config
+    passes to this upstream, and those of the API that is spoken. The transport adds those of the config.
     """
     headers = {"x-request-id": client.request_id}
-    if body:
+    if sent.body:
         headers["content-type"] = "application/json"
     headers["accept"] = "text/event-stream" if exchange.admitted[0].stream else "application/json"
     for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
+    for name, usual in sent.adapter.version_headers.items():
+        value = client.headers.get(name, usual)
+        if value is not None and name not in upstream.config.headers:
+            headers[name] = value
     if exchange.trace is not None:
         _continue_trace(exchange.trace, upstream, headers)
     return headers

@@ -21,10 +21,12 @@ from breakeven.gateway.api.security import LocalAccess
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
+from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.proxy import background
+from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.stored import StoredRelay
 from breakeven.gateway.runtime.services import Services
@@ -36,7 +38,7 @@ from breakeven.gateway.server.reload import Current
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
-_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings)
+_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, CountTokens)
 
 
 class _Gateway(FastAPI):
@@ -74,7 +76,10 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
-    relays = {f"/v1{adapter.path}": Relay(adapter(), current) for adapter in _ADAPTERS}
+    relays = {
+        f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
+        for adapter in _ADAPTERS
+    }
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
     app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.

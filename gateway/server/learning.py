@@ -17,7 +17,8 @@ _POLL_SECONDS = 1.0
 
 async def learn_capabilities(services: Callable[[], Services]) -> None:
     """Until cancelled: ask the student's server what its model can do, while that is not known, every minute, and soon
-    after a failure that a restart may have caused. What the config declares and the server denies is logged.
+    after a failure that a restart may have caused. What the config declares and the server denies is logged. Any server
+    that may speak the Messages API is asked whether it does.
     """
     while True:
         now = services()
@@ -34,4 +35,7 @@ async def learn_capabilities(services: Callable[[], Services]) -> None:
                         student.reported.context_window or "an unknown number of",
                         before.context_window or "not known",
                     )
+        for upstream in now.every_upstream.values():
+            if upstream is not student or student.reported is not None:
+                await upstream.find_messages()
         await asyncio.sleep(_POLL_SECONDS)

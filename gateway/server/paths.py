@@ -1,7 +1,8 @@
 """The spellings of paths that clients use, and WebSocket upgrades, before the app's own routes.
 
 `/chat/completions`, `//v1/chat/completions/` and Azure's `/openai/v1/chat/completions` are `/v1/chat/completions`; so
-is `/openai/deployments/NAME/chat/completions`, whose NAME is the model. A request that wants a WebSocket is answered
+is `/openai/deployments/NAME/chat/completions`, whose NAME is the model, and `/anthropic/v1/messages` is `/v1/messages`.
+A request that wants a WebSocket is answered
 with 426, upon which clients such as Codex send the same over HTTP.
 """
 
@@ -18,6 +19,7 @@ from breakeven.gateway.errors import RequestError
 from breakeven.gateway.proxy.downstream import DEPLOYMENT
 
 _SLASHES = re.compile(rb"/{2,}")
+_PREFIXED = (b"/openai/v1/", b"/anthropic/v1/")
 _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 
 
@@ -52,8 +54,8 @@ class ClientPaths:
         found = _DEPLOYMENT.fullmatch(path)
         if found is not None and self._is_relayed(found[2]):
             deployment, path = unquote(found[1].decode("latin-1")), b"/v1" + found[2]
-        elif path.startswith(b"/openai/v1/"):
-            path = path.removeprefix(b"/openai")
+        elif path.startswith(_PREFIXED):
+            path = path[path.index(b"/v1/") :]
         elif self._is_relayed(path.removeprefix(b"/openai")):
             path = b"/v1" + path.removeprefix(b"/openai")
         # Pages and the paths for operators have one spelling.

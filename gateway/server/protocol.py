@@ -287,6 +287,6 @@ class RelayProtocol(HttpToolsProtocol):
             _log.error("unhandled exception while serving a request: %s", type(error).__name__, exc_info=error)
             if not client.started:
                 failed = RequestError(500, "The gateway failed.", type="server_error", code="gateway_error")
-                await client.finish(Reply(500, {"content-type": "application/json"}, failed.body()))
+                await client.finish(client.relay.refusal(failed, {}))
         if not (client.response_complete or client.disconnected):
             self.transport.close()

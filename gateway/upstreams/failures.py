@@ -15,7 +15,7 @@ _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
-    r"|longer than the maximum",
+    r"|longer than the maximum|prompt is too long",
     re.IGNORECASE,
 )
 

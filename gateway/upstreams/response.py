@@ -13,7 +13,7 @@ from breakeven.gateway.wire.sse import starts_events
 
 # Response headers that are forwarded to the client; others could reveal internals of the upstream.
 _FORWARDED_HEADERS = re.compile(
-    r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|openai-processing-ms|openai-version"
+    r"content-type|retry-after|retry-after-ms|x-ratelimit-.*|anthropic-ratelimit-.*|openai-processing-ms|openai-version"
 )
 # Under which the provider knows the request, so that its support can find it; the first in this order counts.
 _REQUEST_IDS = {

@@ -23,6 +23,9 @@ from breakeven.gateway.upstreams.transports.interface import TOKENIZE, Stale, Tr
 from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
 from breakeven.router.policy import Route
 
+MESSAGES = "/messages"
+# What a server answers that has it; others know no such path.
+_INCOMPLETE = frozenset({400, 422})
 _MODELS_BYTES = 1 << 20
 # It lists every token's number beside the count.
 _TOKENIZED_BYTES = 1 << 22
@@ -34,7 +37,8 @@ class Upstream:
     `provider` is the config's name of it where its route has several, "" for the first of them, and always that of a
     further model. `label` names it in metrics: its route, after a colon the provider; a further model by its name.
     `title` is what the log calls it. `reported` is what its server says about the model, None while that is not known.
-    `tokenizer` counts what it did not report, None without.
+    `tokenizer` counts what it did not report, None without. `has_messages`: whether its server was found to have
+    /v1/messages, None while that is not known.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig, provider: str = "") -> None:
@@ -49,6 +53,7 @@ class Upstream:
         self.reported: Reported | None = None
         # When to ask for that again.
         self.learning = Learning()
+        self.has_messages: bool | None = None
         self.tokenizer = self._tokenizer(config)
         # Names of the client headers that are passed to this upstream.
         self.passed_headers = config.passed_headers()
@@ -135,6 +140,29 @@ class Upstream:
             if isinstance(model, dict) and model.get("id") == self.config.model:
                 return reported(model)
         return None
+
+    @property
+    def speaks_messages(self) -> bool:
+        """Whether it gets requests of the Messages API as they came; else they are said in chat completions."""
+        return self.config.messages == "native" or (self.config.messages == "auto" and bool(self.has_messages))
+
+    async def find_messages(self) -> None:
+        """Learn whether a vLLM has /v1/messages, by a request that it refuses as incomplete. Never raises for an
+        upstream that fails.
+        """
+        if self.config.messages != "auto" or self.has_messages is not None:
+            return
+        if self.reported is None:
+            self.reported = await self.fetch_reported()
+        if not self._is_vllm:
+            return
+        try:
+            async with asyncio.timeout(10):
+                response = await self._send("POST", MESSAGES, {"content-type": "application/json"}, b"{}", fresh=True)
+                response.close()
+        except (OSError, TimeoutError, UpstreamFailure, ValueError):
+            return
+        self.has_messages = response.status in _INCOMPLETE
 
     def _tokenizer(self, config: UpstreamConfig) -> Tokenizer | None:
         if config.tokenizer is None:

@@ -57,6 +57,7 @@ class _Answer(msgspec.Struct):
     type: Any = None
     delta: Any = None
     output: Any = None
+    content: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -87,6 +88,10 @@ def _read(data: bytes, parts: list[str]) -> None:
                 _message(message, parts)
     if isinstance(answer.type, str) and answer.type in _DELTAS:
         _add(parts, answer.delta)
+    if answer.type == "content_block_delta" and isinstance(answer.delta, dict):
+        _add(parts, *(answer.delta.get(name) for name in ("text", "thinking", "partial_json")))
+    if answer.type == "message":
+        _blocks(answer.content, parts)
     for item in answer.output if isinstance(answer.output, list) else ():
         if isinstance(item, dict):
             _item(item, parts)
@@ -101,6 +106,15 @@ def _message(message: _Message, parts: list[str]) -> None:
     for function in functions:
         if function is not None:
             _add(parts, function.name, function.arguments, function.input)
+
+
+def _blocks(content: object, parts: list[str]) -> None:
+    """The content blocks of a message of Anthropic's API."""
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict):
+            _add(parts, block.get("text"), block.get("thinking"))
+            if isinstance(block.get("input"), dict):
+                _add(parts, block.get("name"), msgspec.json.encode(block["input"]).decode())
 
 
 def _item(item: dict[str, Any], parts: list[str]) -> None:

@@ -20,6 +20,11 @@ HEADERS = (
     ("x-breakeven-attempts", "Number of calls to upstreams so far; each is paid for."),
     ("x-breakeven-request-id", "The request id: the client's `x-request-id` if valid, else a new one."),
     ("x-request-id", "The same id."),
+    ("request-id", "The same id, on the endpoints of Anthropic's API."),
+    (
+        "x-breakeven-token-count",
+        "On `/v1/messages/count_tokens`: who counted, `upstream`, its `tokenizer`, or nobody: `estimated`.",
+    ),
     ("x-breakeven-workload", "The workload that the request is counted in."),
     ("x-breakeven-provider", "The fallback of the teacher that answered, by its name; absent: the first one."),
     (
@@ -42,9 +47,14 @@ SENT = (
     ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
     ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),
     (
-        "session_id, session-id, x-session-id",
+        "session_id, session-id, x-session-id, x-claude-code-session-id",
         "The id of the conversation as agents send it; used if the request has none of `x-breakeven-conversation` and "
-        "the fields `conversation`, `prompt_cache_key`, `metadata.session_id`.",
+        "the fields `conversation`, `prompt_cache_key`, `metadata.session_id`, and the session that Claude Code writes "
+        "into `metadata.user_id`.",
+    ),
+    (
+        "anthropic-version, anthropic-beta",
+        "Forwarded with requests of `/v1/messages` to an upstream that speaks it.",
     ),
 )
 REASONS = (

@@ -173,6 +173,8 @@ class ScriptedUpstream:
         self.tokenizer: Callable[[Any], Sequence[Step]] | None = None
         self.tokenized: list[Received] = []
         self.gets: list[Received] = []
+        # The status for the empty request by which the gateway finds out whether there is /v1/messages.
+        self.messages_status = 404
         self.open_connections = 0
         self.accepted = 0
         self._scripts: deque[Sequence[Step]] = deque()
@@ -304,6 +306,8 @@ class ScriptedUpstream:
             owner = {} if self.owner is None else {"owned_by": self.owner}
             models = {"object": "list", "data": [{"id": self.model, "object": "model", **owner}]}
             return self._models or answer(models)
+        if request.path == "/v1/messages" and request.body == b"{}":
+            return answer({"detail": "incomplete, or no such path"}, self.messages_status)
         if request.path == "/tokenize":
             self.tokenized.append(request)
             return self.tokenizer(request.json) if self.tokenizer else answer({"detail": "Not Found"}, 404)

@@ -18,9 +18,10 @@ from tests.support.pairs import PAIRS, store
 ADMIN = {"authorization": "Bearer admin"}
 ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
 CLIENT = [{"client_key": []}, {}]
+ANTHROPIC = ("/v1/messages", "/v1/messages/count_tokens")
 RELAYED = (
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/responses/{id}",
-    "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items",
+    "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items", *ANTHROPIC,
 )  # fmt: skip
 ANSWERS = {
     ("GET", "/v1/models"): "ModelList",
@@ -87,6 +88,9 @@ def test_every_error_has_the_one_shape(document: dict[str, Any]) -> None:
     for key, one in operations(document).items():
         errors = {status: answer for status, answer in one["responses"].items() if status != "200"}
         assert "default" in errors, key
+        if key[1] in ANTHROPIC:
+            schema = errors.pop("default")["content"]["application/json"]["schema"]
+            assert set(schema["properties"]) == {"type", "error"}
         if key == ("GET", "/readyz"):
             assert errors.pop("503")["content"]["application/json"]["schema"]["$ref"].endswith("/Readiness")
         assert all(answer["content"]["application/json"]["schema"] == ERROR for answer in errors.values()), key

@@ -91,6 +91,11 @@ def codex() -> Path:
     return _existing(node_clients() / ".bin/codex", "the Codex CLI")
 
 
+def claude_code() -> str:
+    """Path of Claude Code; skips the test where it is absent."""
+    return str(_existing(cache() / "claude/node_modules/.bin/claude", "Claude Code"))
+
+
 def _existing(path: Path, name: str) -> Path:
     if not path.exists():
         _absent(name, f"no {path}")

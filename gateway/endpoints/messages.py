@@ -1,0 +1,177 @@
+"""POST /v1/messages and /v1/messages/count_tokens, Anthropic's API; said in chat completions where an upstream speaks
+only these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import msgspec.structs
+
+from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.accounting.usage import read_usage
+from breakeven.gateway.endpoints import messages_read
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, StreamTranslation, Translation
+from breakeven.gateway.endpoints.chat import ChatCompletions
+from breakeven.gateway.endpoints.foreign import messages_without_thoughts, messages_without_unsigned
+from breakeven.gateway.errors import RequestError
+from breakeven.gateway.translation.answer import message
+from breakeven.gateway.translation.errors import error_body, with_status
+from breakeven.gateway.translation.request import chat_request, wants_thinking
+from breakeven.gateway.translation.stream import MessageStream
+from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import read, read_object
+from breakeven.gateway.wire.sse import Event
+from breakeven.router.policy import Route
+from breakeven.router.text import Conversation
+
+# Known to everyone who speaks this API, and sent where the client says none.
+VERSION = "2023-06-01"
+_CHAT = ChatCompletions()
+_NOTHING = EventInfo(content=False)
+_STOPPED = EventInfo(done=True)
+# Fields of a block that begins, which are there before the model has said anything.
+_EMPTY_BLOCKS = frozenset({"text", "thinking"})
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: Any = None
+
+
+class _Typed(msgspec.Struct):
+    type: Any = None
+    message: Any = None
+    delta: _Delta | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+
+
+class _AsChat:
+    """A request of the Messages API to an upstream that speaks only chat completions."""
+
+    reader: Adapter = _CHAT
+
+    def __init__(self, *, thinking: bool) -> None:
+        self._thinking = thinking
+
+    def request(self, body: Body, route: Route) -> Body:
+        # The student's server is one's own, mostly a vLLM, which takes it; an API may refuse an unknown field.
+        return chat_request(body, top_k=route is Route.STUDENT)
+
+    def answer(self, answer: bytes) -> bytes | None:
+        return message(answer, thinking=self._thinking)
+
+    def stream(self) -> StreamTranslation:
+        return MessageStream(thinking=self._thinking)
+
+
+class Messages(Adapter):
+    """The adapter of /v1/messages. Its streams end with `message_stop`, not with `[DONE]`."""
+
+    endpoint = Endpoint.MESSAGES
+    path = "/messages"
+    stream_options = False
+    version_headers: Mapping[str, str | None] = {"anthropic-version": VERSION, "anthropic-beta": None}
+    id_headers = ("request-id",)
+
+    def check(self, body: Body) -> None:
+        messages = body.get("messages", list[Any], "an array of messages")
+        if not messages:
+            raise RequestError(
+                400, "'messages' must have at least one message.", param="messages", code="missing_required_parameter"
+            )
+        for index, one in enumerate(messages):
+            if not isinstance(one, dict):
+                raise RequestError(
+                    400, f"'messages[{index}]' must be an object.", param=f"messages[{index}]", code="invalid_type"
+                )
+
+    def conversation(self, body: Body) -> Conversation:
+        return messages_read.conversation(body, self.items(body))
+
+    def items(self, body: Body) -> list[Any]:
+        return messages_read.items(body)
+
+    def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
+        # A vLLM reads what any model thought; the teacher's API verifies its signature.
+        if route is Route.TEACHER and maker is Route.STUDENT:
+            body.edit("messages", messages_without_unsigned)
+
+    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        return body.edit("messages", messages_without_thoughts)
+
+    def translation(self, body: Body, *, native: bool) -> Translation | None:
+        return None if native else _AsChat(thinking=wants_thinking(body))
+
+    def prompt(self, body: Body) -> Body | None:
+        try:
+            return chat_request(body, top_k=False)
+        except RequestError:
+            return None
+
+    def max_output_tokens(self, body: Body) -> int | None:
+        return body.integer("max_tokens")
+
+    def read_event(self, event: Event) -> EventInfo:
+        # Nearly all events, whose data need not be read.
+        if event.name == b"content_block_delta":
+            return CONTENT
+        if not event.data:
+            return _NOTHING
+        try:
+            typed = read(_TYPED, event.data)
+        except (msgspec.DecodeError, RecursionError):
+            return CONTENT
+        kind = typed.type
+        if kind == "error" or typed.error is not None:
+            return EventInfo(error=with_status(typed.error or read_object(event.data) or {}))
+        if kind == "message_stop":
+            return _STOPPED
+        if kind == "message_start":
+            return _started(typed.message)
+        if kind == "message_delta":
+            stopped = typed.delta is not None and typed.delta.stop_reason is not None
+            more = typed.usage if isinstance(typed.usage, dict) else None
+            return EventInfo(more_usage=more, finished=(0,) if stopped else (), content=False)
+        return CONTENT if kind in ("content_block_start", "content_block_delta") else _NOTHING
+
+    def has_content(self, event: Event) -> bool:
+        fields = read_object(event.data or b"") or {}
+        if fields.get("type") == "content_block_delta":
+            delta = fields.get("delta")
+            return isinstance(delta, dict) and any(value for name, value in delta.items() if name != "type")
+        block = fields.get("content_block")
+        if not isinstance(block, dict):
+            return False
+        kind = block.get("type")
+        return kind not in _EMPTY_BLOCKS or bool(block.get("text") or block.get("thinking"))
+
+    def error_body(self, error: RequestError) -> bytes:
+        return error_body(error.status, error.message)
+
+    def error_tail(self, error: RequestError, number: int) -> bytes:  # noqa: ARG002
+        return b"event: error\ndata: %b\n\n" % error_body(error.status, error.message)
+
+
+class CountTokens(Messages):
+    """The adapter of /v1/messages/count_tokens, which no model answers: see `gateway.proxy.count_tokens`."""
+
+    endpoint = Endpoint.COUNT_TOKENS
+    path = "/messages/count_tokens"
+    streams = False
+
+    def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002
+        return None
+
+
+def _started(message: object) -> EventInfo:
+    """The event that begins a message: the prompt's tokens are known, those of the answer are not yet."""
+    usage = read_usage(message.get("usage")) if isinstance(message, dict) else None
+    if usage is not None:
+        usage = msgspec.structs.replace(usage, output=0, complete=False)
+    return EventInfo(usage=usage, content=False)

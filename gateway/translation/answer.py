@@ -1,0 +1,148 @@
+"""A chat completion as a message of the Messages API; the parts that whole and streamed answers have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
+from breakeven.gateway.wire.lenient_json import read
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STOPS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+class Function(msgspec.Struct):
+    """The function of a tool call, or a piece of it."""
+
+    name: Any = None
+    arguments: Any = None
+
+
+class Call(msgspec.Struct):
+    """A tool call, or a piece of one."""
+
+    index: Any = None
+    id: Any = None
+    function: Function | None = None
+
+
+class Said(msgspec.Struct):
+    """A message of the assistant, or what is new in it."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[Call] | None = None
+
+    @property
+    def thought(self) -> str:
+        """The reasoning, which servers send under one of two names, or both."""
+        return text(self.reasoning_content) or text(self.reasoning)
+
+
+class Choice(msgspec.Struct):
+    """One choice of an answer or of an event. `stop_reason`: which stop sequence matched, as vLLM says it."""
+
+    message: Said | None = None
+    delta: Said | None = None
+    finish_reason: Any = None
+    stop_reason: Any = None
+
+
+class Answer(msgspec.Struct):
+    """A chat completion, or one event of its stream."""
+
+    id: Any = None
+    model: Any = None
+    choices: list[Choice] | None = None
+    usage: Any = None
+    service_tier: Any = None
+
+
+ANSWER = msgspec.json.Decoder(Answer)
+
+
+def text(value: object) -> str:
+    """The value if it is text, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def message(data: bytes, *, thinking: bool) -> bytes | None:
+    """The message in JSON; None for what is no chat completion. `thinking`: the client asked to see it."""
+    try:
+        found = read(ANSWER, data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    choice = found.choices[0] if found.choices else None
+    if choice is None or choice.message is None:
+        return None
+    said = choice.message
+    content: list[dict[str, Any]] = []
+    if thinking and said.thought:
+        content.append({"type": "thinking", "thinking": said.thought, "signature": ""})
+    content += [{"type": "text", "text": one} for one in (text(said.content), text(said.refusal)) if one]
+    calls = [call for call in said.tool_calls or () if call.function is not None]
+    content += [_tool_use(call, call.function) for call in calls if call.function is not None]
+    stop, sequence = stopped(choice, called=bool(calls), refused=bool(text(said.refusal)))
+    usage = read_usage(found.usage, found.service_tier) or NO_USAGE
+    return msgspec.json.encode(
+        {**begun(found), "content": content, "stop_reason": stop, "stop_sequence": sequence, "usage": counts(usage)}
+    )
+
+
+def begun(answer: Answer) -> dict[str, Any]:
+    """The fields of a message that are known when it begins."""
+    named = text(answer.id) or "msg"
+    return {"id": named, "type": "message", "role": "assistant", "model": text(answer.model)}
+
+
+def stopped(choice: Choice, *, called: bool, refused: bool) -> tuple[str, str | None]:
+    """Why the answer ended, and the stop sequence that ended it, None without one."""
+    reason = text(choice.finish_reason)
+    if refused:
+        return "refusal", None
+    # Some servers say "stop" where a tool was called.
+    if called and reason not in ("length", "content_filter"):
+        return "tool_use", None
+    if reason == "stop" and isinstance(choice.stop_reason, str):
+        return "stop_sequence", choice.stop_reason
+    return _STOPS.get(reason, "end_turn"), None
+
+
+def counts(usage: Usage) -> dict[str, Any]:
+    """Token counts as this API names them: its input tokens are those that no cache had a part in."""
+    return {
+        "input_tokens": usage.uncached,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    }
+
+
+def complete(arguments: str) -> bool:
+    """Whether the arguments of a call are a whole JSON object."""
+    try:
+        _OBJECT.decode(arguments)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _tool_use(call: Call, function: Function) -> dict[str, Any]:
+    arguments = text(function.arguments)
+    given: object = {}
+    if complete(arguments):
+        given = msgspec.Raw(arguments.encode())
+    elif arguments.strip() not in ("", "null"):
+        # As Anthropic's documentation says how to pass on what is no valid JSON.
+        given = {"INVALID_JSON": arguments}
+    return {"type": "tool_use", "id": text(call.id), "name": text(function.name), "input": given}
