@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "limits",
         "policy",
         "ledger",
+        "road",
         "economics",
         "upstreams",
         "endpoints",

@@ -1,0 +1,229 @@
+"""The promise: how much traffic the student can be given so that a quality floor is kept, from compared answers.
+
+A setting is certified where the hypothesis that it breaks the floor is rejected. Settings are tested in the order of
+the share of requests that they give to the student, each only if the one before was rejected (fixed-sequence testing,
+as in Learn-then-Test, Angelopoulos et al., arXiv 2110.01052), and each look at the growing comparisons has a part of
+the error probability of its own. So the probability that any setting that was ever certified breaks the floor is at
+most one minus the confidence, as far as the comparisons are a sample of the traffic.
+
+Every comparison both trains and tests: its rank is among requests that its model had not seen either (see `ranks`),
+and a share of ranks becomes a threshold only by scores of requests that are new to the final model (see `threshold`).
+With the quantiles of pooled held-out scores instead, up to twice the share was handed over on real outcome data.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Shares of the requests that are given to the student, fixed before any comparison is seen.
+SHARES: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 21))
+# Candidate escalation limits: the mean log-probability of the first tokens of the student's answer. Fixed as well.
+LIMITS: tuple[float, ...] = (-1.5, -0.7, -0.3, -0.1)
+# Multiples of the comparisons that are tried to say how many are missing.
+_MULTIPLES = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+_GROWTH = 1.25
+_NORMAL = NormalDist()
+_HALVINGS = 60
+
+
+class Comparisons(NamedTuple):
+    """Compared requests in any order, (n,) each.
+
+    `rank`: how easy a request is for the student, among requests that its model had not seen, in [0, 1]; 0 is the
+    easiest. `student`, `teacher`: scores of the two answers in [0, 1]. `weight`: one over the probability with which
+    the request was compared. `logprob`: the mean log-probability of the first tokens of the student's answer; None
+    where that is not known, and then escalation is not considered.
+    """
+
+    rank: Array
+    student: Array
+    teacher: Array
+    weight: Array
+    logprob: Array | None = None
+
+
+class Setting(NamedTuple):
+    """A request goes to the student if its rank is below `share`, in (0, 1]; with a `limit` its answer is discarded
+    for the teacher's where its log-probability is below that. `answered`: the share of requests whose answer is then
+    the student's.
+    """
+
+    share: float
+    limit: float | None
+    answered: float
+
+
+class Promise(NamedTuple):
+    """The best certified setting, and what was measured of it.
+
+    `retention`: the quality that it keeps, as a share of the teacher's; `low`: what that is at least, with the
+    confidence of this look. `comparisons`: how many both rest on.
+    """
+
+    setting: Setting
+    retention: float
+    low: float
+    comparisons: int
+
+
+def error_of_look(look: int, confidence: float) -> float:
+    """The error probability of look number `look`, from 1; those of all looks add up to one minus `confidence`."""
+    return (1.0 - confidence) / (look * (look + 1))
+
+
+def next_look(comparisons: int, first: int) -> int:
+    """The number of comparisons of the look after `comparisons`: the `first`, and then a quarter more each time."""
+    at = first
+    while at <= comparisons:
+        at = math.ceil(at * _GROWTH)
+    return at
+
+
+def ranks(scores: Array, folds: NDArray[np.int64]) -> Array:
+    """The rank in (0, 1) of each held-out score among those of its own fold, (n,): the models of two folds differ, so
+    that their scores cannot be compared.
+    """
+    found = np.empty(len(scores))
+    for fold in np.unique(folds):
+        own = folds == fold
+        order = scores[own].argsort(kind="stable").argsort(kind="stable")
+        found[own] = (order + 0.5) / own.sum()
+    return found
+
+
+def threshold(share: float, scores: Array, weight: Array) -> float:
+    """The threshold below which `share` of requests lie, from the scores (n,) of requests that are new to the model,
+    each with its weight; infinite for a share of 1.
+    """
+    if share >= 1.0:
+        return math.inf
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(scores[order[min(int(np.searchsorted(reached, share)), len(order) - 1)]])
+
+
+def solve(compared: Comparisons, floor: float, error: float) -> Promise | None:
+    """The certified setting with which the student answers most; None where none is certified.
+
+    `floor` in (0, 1): the share of the teacher's quality to keep; `error`: the error probability of this look.
+    """
+    limits: list[float | None] = [None]
+    if compared.logprob is not None:
+        limits += LIMITS
+    part = error / len(limits)
+    found = [setting for limit in limits if (setting := _certified(compared, floor, part, limit)) is not None]
+    best = max(found, key=lambda setting: setting.answered, default=None)
+    if best is None:
+        return None
+    return Promise(best, retention(compared, best), _lower_bound(compared, best, part), len(compared.rank))
+
+
+def missing(compared: Comparisons, floor: float, error: float, answered: float) -> int | None:
+    """About how many more comparisons like these would certify that the student answers at least the share `answered`;
+    None where no number would, as far as these tell.
+    """
+    count = len(compared.rank)
+    for multiple in _MULTIPLES:
+        more = math.ceil(count * multiple)
+        pick = np.arange(more) % count
+        logprob = None if compared.logprob is None else compared.logprob[pick]
+        student, teacher = compared.student[pick], compared.teacher[pick]
+        repeated = Comparisons(compared.rank[pick], student, teacher, compared.weight[pick], logprob)
+        promise = solve(repeated, floor, error)
+        if promise is not None and promise.setting.answered >= answered:
+            return more - count
+    return None
+
+
+def retention(compared: Comparisons, setting: Setting) -> float:
+    """The quality that a setting keeps, as a share of the teacher's; 0 where the teacher's mean score is 0."""
+    kept = np.where(_to_teacher(compared, setting.share, setting.limit), compared.teacher, compared.student)
+    whole = float(compared.weight @ compared.teacher)
+    return float(compared.weight @ kept) / whole if whole else 0.0
+
+
+def p_value(values: Array, worst: float) -> float:
+    """The p-value of "the mean of what the values were drawn from is at most 0", for independent values (n,).
+
+    Nonparametric tilting (Efron, Canadian Journal of Statistics 9, 1981): the null distribution is the one on the
+    values that is closest to them and has mean 0, and the probability of a mean as large as theirs is found by
+    saddlepoint approximation (Lugannani and Rice, Advances in Applied Probability 12, 1980). Unlike a t-test it is
+    right where losses are rare and large. `worst`, negative, is the worst value that may occur: it is added once, since
+    losses that were not seen yet may exist.
+    """
+    every = np.append(values, worst)
+    count, mean = len(every), float(every.mean())
+    if mean <= 0.0:
+        return 1.0
+    tilt = _tilt(every)
+    lowest = float(every.min())
+    shifted = math.log(float(np.exp(-tilt * (every - lowest)).mean())) - tilt * lowest
+    root = math.sqrt(max(2.0 * count * (tilt * mean + shifted), 1e-12))
+    scale = max(tilt * math.sqrt(count * float(every.var())), 1e-12)
+    tail = 1.0 - _NORMAL.cdf(root) + _NORMAL.pdf(root) * (1.0 / scale - 1.0 / root)
+    return min(1.0, max(0.0, tail))
+
+
+def _tilt(values: Array) -> float:
+    """The t for which the mean under weights exp(-t * value) is 0, by bisection. The lowest value is negative and the
+    mean positive.
+    """
+    lowest = float(values.min())
+
+    def mean(tilt: float) -> float:
+        return float((values * np.exp(-tilt * (values - lowest))).sum())
+
+    low, high = 0.0, -1.0 / lowest
+    while mean(high) > 0.0:
+        low, high = high, high * 2.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if mean(middle) > 0.0 else (low, middle)
+    return high
+
+
+def _certified(compared: Comparisons, floor: float, error: float, limit: float | None) -> Setting | None:
+    """Fixed-sequence testing over the SHARES: the last one before the first that is not rejected; None without."""
+    found = None
+    for share in SHARES:
+        up = _to_teacher(compared, share, limit)
+        if up.all():
+            continue
+        if p_value(*_excess(compared, up, floor)) > error:
+            break
+        found = Setting(share, limit, float(compared.weight @ ~up) / float(compared.weight.sum()))
+    return found
+
+
+def _lower_bound(compared: Comparisons, setting: Setting, error: float) -> float:
+    """The largest floor, to a thousandth, that a setting keeps by the same test."""
+    up = _to_teacher(compared, setting.share, setting.limit)
+    low, high = 0, 1000
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = p_value(*_excess(compared, up, middle / 1000)) <= error
+        low, high = (middle, high) if kept else (low, middle)
+    return low / 1000
+
+
+def _to_teacher(compared: Comparisons, share: float, limit: float | None) -> Bools:
+    up: Bools = compared.rank >= share
+    if limit is not None and compared.logprob is not None:
+        up = up | (compared.logprob < limit)
+    return up
+
+
+def _excess(compared: Comparisons, up: Bools, floor: float) -> tuple[Array, float]:
+    """Each request's weighted score as routed, minus `floor` times the teacher's: a mean of at most 0 breaks the floor.
+    And the worst value that a request of the student's may have.
+    """
+    routed = np.where(up, compared.teacher, compared.student)
+    return compared.weight * (routed - floor * compared.teacher), -floor * float(compared.weight[~up].mean())
