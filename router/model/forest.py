@@ -53,15 +53,18 @@ class Forest:
         student, teacher = kernel.forest_sums(shape, self._measures, self._thresholds, self._leaves, self._values)
         return Logits(student / SCALE, teacher / SCALE)
 
-    def scaled_tables(self, factors: NDArray[np.float64] | float = 1.0) -> Tables:
-        """The arrays, with the leaf values of each head multiplied by `factors` (HEADS,).
+    def scaled_tables(self, factors: NDArray[np.float64] | float = 1.0, source: Sequence[int] = (0, 1)) -> Tables:
+        """The arrays, with the leaf values of each head taken from the head `source` (HEADS,) of this forest, and
+        multiplied by `factors` (HEADS,).
 
         Of more than TREES trees, a random TREES are kept and scaled up to stand for all: a router that is trained again
         and again with its predecessor as prior does not grow.
         """
         count = len(self._values)
         taken = np.sort(np.random.default_rng(count).choice(count, min(count, TREES), replace=False))
-        values = np.rint(self._values[taken] * (np.asarray(factors) * count / max(1, len(taken)))).astype(np.int64)
+        values = np.rint(
+            self._values[taken][..., list(source)] * (np.asarray(factors) * count / max(1, len(taken)))
+        ).astype(np.int64)
         parts = (self._measures[:, taken], self._thresholds[:, taken], self._leaves[:, taken], values)
         return dict(zip(ARRAYS, parts, strict=True))
 
