@@ -24,7 +24,8 @@ from breakeven.router.model.artifact import load
 from breakeven.router.model.heads import LAMBDA, Logits, gain
 from breakeven.router.outcomes import OutcomeError, OutcomeRow
 from breakeven.router.training.estimators import C, fit_calibration, fit_stack, grouped_folds, untrained_forest
-from breakeven.router.training.train import _SEED, SHAPE_SCALE, fit
+from breakeven.router.training.train import _SEED, SHAPE_SCALE, WORD_SCALE, fit
+from breakeven.router.training.words import word_vectors
 from tests.support.processes import CHECKOUT
 from tests.unit.router.conftest import make_rows
 
@@ -66,7 +67,8 @@ def test_scores_equal_those_of_a_scikit_learn_pipeline() -> None:
     def design(texts: list[str]) -> csr_matrix:
         w, r, s = counts(texts)
         grams = normalize(tfidf.transform(w)) + normalize(tfidf.transform(r))
-        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
+        means = word_vectors().means(grams) * WORD_SCALE
+        return hstack([grams[:, used], csr_matrix(means), csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
 
     train, test = design([row.text for row in rows]), design(unseen)
     points, new_points = _points(words, counts(unseen)[0], tfidf.idf_)
