@@ -82,7 +82,8 @@ def concatenate(one: Tables, other: Tables) -> Tables:
 def from_trees(trees: Sequence[Any], factors: NDArray[np.float64]) -> Tables:
     """The arrays of scikit-learn trees, whose mean output is multiplied by `factors` (HEADS,).
 
-    `trees` are the `tree_` of estimators whose first HEADS outputs are used, fitted on shape measures in units of 1 / SHAPE_UNIT.
+    `trees` are the `tree_` of estimators whose first HEADS outputs are used, fitted on shape measures in units of
+    1 / SHAPE_UNIT.
     """
     found = empty_tables()
     parts = [_one(tree, factors / len(trees)) for tree in trees]

@@ -114,7 +114,7 @@ def fit_models(rows: Rows, seed: int) -> Models:
 
 
 def forest_targets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the forest is fitted to, (n, HEADS + 1), from the `errors` (n, HEADS): these, and their weighted difference."""
+    """What the forest is fitted to, (n, HEADS + 1): the `errors` (n, HEADS) and their weighted difference."""
     return np.column_stack([errors, DIFFERENCE * (errors[:, 0] - errors[:, 1])])
 
 
