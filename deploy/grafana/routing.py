@@ -135,7 +135,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             heat(
                 "Score",
-                "Estimated probability that the student's answer is worse than the teacher's; darker is more requests.",
+                "How difficult prompts look, from 0 to 1; darker is more requests.",
                 "breakeven_score",
             )
         )

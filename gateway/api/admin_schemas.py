@@ -9,7 +9,9 @@ from pydantic import ConfigDict, Field
 from breakeven.gateway.api.schema import Schema, Share, Timestamp, Usd
 from breakeven.router.policy import Reason, Route
 
-Score = Annotated[Share, Field(description="Estimated probability that the student's answer is worse.")]
+Score = Annotated[
+    Share, Field(description="How difficult the prompt looks: a rank; with a trained router, a probability.")
+]
 Novelty = Annotated[Share, Field(description="Distance from the reference set, as a quantile of it.")]
 ThresholdUsed = Annotated[float, Field(description="difficult when score >= threshold.")]
 

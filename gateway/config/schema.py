@@ -98,7 +98,7 @@ class Escalation(Section):
 class Routing(Section):
     artifact: str | None = Field(None, description="Directory of the router artifact; null: the packaged one.")
     threshold: Fraction = Field(0.5, description="A score at or above it goes to the teacher.")
-    novelty_threshold: Fraction = Field(0.99, description="A novelty at or above it goes to the teacher; 1.0: never.")
+    novelty_threshold: Fraction = Field(1.0, description="A novelty at or above it goes to the teacher; 1.0: never.")
     sticky: bool = Field(True, description="Session affinity: later turns of a conversation go to the same upstream.")
     fallback: bool = Field(True, description="Try the other upstream if one fails before the first byte.")
     escalation: Escalation | None = Field(None, description="Check the start of the student's answer; null: off.")

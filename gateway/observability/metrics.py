@@ -198,7 +198,7 @@ class Metrics:
     def _register_histograms(self, registry: CollectorRegistry) -> None:
         self.score = Histogram(
             "breakeven_score",
-            "Estimated probability that the student's answer is worse than the teacher's.",
+            "How difficult prompts look, from 0 to 1: a rank, or with a trained router a probability.",
             buckets=_FRACTION_BUCKETS,
             registry=registry,
         )

@@ -6,8 +6,11 @@ HEADERS are response headers, SENT request headers, REASONS the values of x-brea
 HEADERS = (
     ("x-breakeven-route", "The upstream that answered: `student`, `teacher`, or `model` for a further model."),
     ("x-breakeven-reason", "Why this upstream answered; see the reasons below."),
-    ("x-breakeven-score", "Estimated probability that the student's answer is worse; absent if no rule needed it."),
-    ("x-breakeven-threshold", "The threshold of this decision; absent for a further model, which is not decided for."),
+    ("x-breakeven-score", "How difficult the prompt looks, from 0 to 1; absent if no rule needed it."),
+    (
+        "x-breakeven-threshold",
+        "The threshold of this decision: `difficult` when score >= threshold; absent for a further model.",
+    ),
     ("x-breakeven-novelty", "Distance from the reference set as a quantile in [0, 1]; absent if no rule needed it."),
     (
         "x-breakeven-hold",

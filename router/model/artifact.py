@@ -26,7 +26,7 @@ from breakeven.router.model.tables import Shapes
 from breakeven.router.policy import Assessment
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
-FORMAT = 7
+FORMAT = 8
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # Keys of the metadata: how often the student was worse on novel texts (the base rate to which their scores are shrunk),
 # and the standard error of a score.
@@ -51,10 +51,12 @@ class Artifact(NamedTuple):
         return float(self.metadata[_NOISE])
 
     def assess(self, text: str) -> Assessment:
-        """The calibrated score in [0, 1] and the novelty in [0, 1) of a text. Never raises for a string."""
+        """The score in [0, 1] and the novelty in [0, 1) of a text. Never raises for a string."""
         features = extract(text)
         novelty = self.novelty.quantile(features)
         score = self.difficulty.calibrate(self.difficulty.gain(features))
+        if self.difficulty.ranks:
+            return Assessment(score, novelty)
         return Assessment(shrink(score, novelty, self.metadata[_BASE]), novelty)
 
 

@@ -6,6 +6,9 @@ logit = bias + (shape - mean) . w + forest(shape) + kNN(words)
         + sum over word n-grams and byte n-grams, each, of (sum of idf * w) / sqrt(sum of idf ** 2)
 score = calibration(gain(student's logit, teacher's logit))
 
+An artifact that was not trained on outcomes, such as the one that ships, has one head, of expected difficulty, and its
+score is the rank of the prompt among reference prompts instead of a probability.
+
 The tables hold whole numbers (fixed point), whose sum does not depend on the order of addition: the same text has the
 same score on every platform, in every thread and worker.
 """
@@ -26,6 +29,7 @@ from breakeven.router.features.kernel_numpy import BUCKETS, BYTE_NGRAM, byte_ngr
 from breakeven.router.model import forest, neighbours
 from breakeven.router.model.calibration import Calibration
 from breakeven.router.model.heads import HEADS, Logits, gain, gain_gradient
+from breakeven.router.model.rank import Rank
 from breakeven.router.model.tables import Shapes
 
 # Fixed point: 2**-22 is far below the precision of an estimated weight, and 25,000 n-grams stay within int64.
@@ -38,6 +42,7 @@ ARRAYS: Shapes = {
     "squared": ((BUCKETS,), "int32"),
     "shape": ((HEADS, len(SHAPE)), "float64"),
     "mean": ((len(SHAPE),), "float64"),
+    "ranks": ((None,), "float64"),
     **forest.ARRAYS,
     **neighbours.ARRAYS,
 }
@@ -67,14 +72,17 @@ class Weights(NamedTuple):
 
 
 class Difficulty:
-    """The calibrated probability that the student's answer is worse than the teacher's."""
+    """The calibrated probability that the student's answer is worse than the teacher's, or with `ranks` the share of
+    reference prompts that are easier.
+    """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> None:
         """`arrays` and `numbers` hold what ARRAYS and NUMBERS name.
 
         `weighted` (idf * weight of each head) and `squared` (idf ** 2) are by bucket, in units of 1 / SCALE and
-        1 / 2**16; `shape` and `mean` are the weights of the shape measures and their means. Raises ValueError where
-        the arrays do not fit each other or `spread` is not positive.
+        1 / 2**16; `shape` and `mean` are the weights of the shape measures and their means; `ranks` are the sorted
+        outputs for reference prompts, empty where the score is a probability. Raises ValueError where the arrays do not
+        fit each other or `spread` is not positive.
         """
         # All numbers of a bucket are adjacent, so that a look-up is one access to memory.
         self._table = np.ascontiguousarray(np.column_stack([arrays["weighted"], arrays["squared"]]))
@@ -84,9 +92,11 @@ class Difficulty:
         self._space = neighbours.LatentSpace(arrays)
         self._knn = neighbours.KernelKnn(arrays["votes_points"], arrays["votes_opinions"])
         self._bias = Logits(*(float(numbers[name]) for name in BIASES))
-        self.calibrate = Calibration(*(float(numbers[name]) for name in Calibration._fields))
-        if not self.calibrate.spread > 0.0:
+        calibration = Calibration(*(float(numbers[name]) for name in Calibration._fields))
+        if not calibration.spread > 0.0:
             raise ValueError("the spread of the gains is not positive")
+        self.ranks = bool(len(arrays["ranks"]))
+        self.calibrate: Calibration | Rank = Rank(arrays["ranks"].tolist()) if self.ranks else calibration
         starts = zip(self._bias, self._shape.tolist(), strict=True)
         mean = self._mean.tolist()
         self._start = Logits(*(bias - math.fsum(w * m for w, m in zip(own, mean, strict=True)) for bias, own in starts))
@@ -104,15 +114,15 @@ class Difficulty:
         return Weights(grams, self._shape, self._mean, np.array(self._bias))
 
     def score(self, text: str) -> float:
-        """The calibrated probability, in [0, 1], that the student's answer to `text` is worse.
-
-        Never raises for a string.
-        """
+        """The score of a text in [0, 1]: a probability, or a rank (see `Difficulty`). Never raises for a string."""
         return self.calibrate(self.gain(extract(text)))
 
     def gain(self, features: Features) -> float:
-        """The expected gain of asking the teacher, as uncalibrated log-odds (see `heads.gain`)."""
-        return gain(self.logits(features))
+        """The expected gain of asking the teacher, as uncalibrated log-odds (see `heads.gain`); the expected difficulty
+        where the score is a rank.
+        """
+        logits = self.logits(features)
+        return logits.student if self.ranks else gain(logits)
 
     def logits(self, features: Features) -> Logits:
         """The estimated log-odds that the student's answer fails, and that the teacher's does."""
@@ -162,7 +172,9 @@ class Difficulty:
         shares["shape measures combined"] = self.forest(features.shape)
         shares["similar training prompts"] = self.neighbours(features)
         logits = self.logits(features)
-        steep, (student, teacher) = self.calibrate.derivative(gain(logits)), gain_gradient(logits)
+        steep, student, teacher = 1.0, 1.0, 0.0
+        if isinstance(self.calibrate, Calibration):
+            steep, (student, teacher) = self.calibrate.derivative(gain(logits)), gain_gradient(logits)
         contributions = [Contribution(name, steep * (student * s + teacher * t)) for name, (s, t) in shares.items()]
         return sorted(contributions, key=lambda one: (-abs(one.push), one.feature))[:count]
 

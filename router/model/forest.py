@@ -53,15 +53,18 @@ class Forest:
         student, teacher = kernel.forest_sums(shape, self._measures, self._thresholds, self._leaves, self._values)
         return Logits(student / SCALE, teacher / SCALE)
 
-    def scaled_tables(self, factors: NDArray[np.float64] | float = 1.0) -> Tables:
-        """The arrays, with the leaf values of each head multiplied by `factors` (HEADS,).
+    def scaled_tables(self, factors: NDArray[np.float64] | float = 1.0, source: Sequence[int] = (0, 1)) -> Tables:
+        """The arrays, with the leaf values of each head taken from the head `source` (HEADS,) of this forest, and
+        multiplied by `factors` (HEADS,).
 
         Of more than TREES trees, a random TREES are kept and scaled up to stand for all: a router that is trained again
         and again with its predecessor as prior does not grow.
         """
         count = len(self._values)
         taken = np.sort(np.random.default_rng(count).choice(count, min(count, TREES), replace=False))
-        values = np.rint(self._values[taken] * (np.asarray(factors) * count / max(1, len(taken)))).astype(np.int64)
+        values = np.rint(
+            self._values[taken][..., list(source)] * (np.asarray(factors) * count / max(1, len(taken)))
+        ).astype(np.int64)
         parts = (self._measures[:, taken], self._thresholds[:, taken], self._leaves[:, taken], values)
         return dict(zip(ARRAYS, parts, strict=True))
 
@@ -79,7 +82,8 @@ def concatenate(one: Tables, other: Tables) -> Tables:
 def from_trees(trees: Sequence[Any], factors: NDArray[np.float64]) -> Tables:
     """The arrays of scikit-learn trees, whose mean output is multiplied by `factors` (HEADS,).
 
-    `trees` are the `tree_` of estimators with HEADS outputs, fitted on shape measures in units of 1 / SHAPE_UNIT.
+    `trees` are the `tree_` of estimators whose first HEADS outputs are used, fitted on shape measures in units of
+    1 / SHAPE_UNIT.
     """
     found = empty_tables()
     parts = [_one(tree, factors / len(trees)) for tree in trees]
@@ -100,7 +104,7 @@ def _one(tree: Any, factors: NDArray[np.float64]) -> Tables:
     def walk(node: int) -> None:
         nonlocal split, leaf
         if tree.children_left[node] < 0:
-            values[leaf] = np.rint(tree.value[node].ravel() * factors * SCALE)
+            values[leaf] = np.rint(tree.value[node].ravel()[:HEADS] * factors * SCALE)
             leaf += 1
             return
         own, split = split, split + 1

@@ -45,6 +45,10 @@ STATISTICS = ("nearest", "shape", "words")
 # Chosen on the dev rows of MMLU subjects: the first statistic tells topics apart, the other two form and vocabulary.
 WEIGHTS = (1.5, 1.0, 0.2)
 
+# A text of fewer distinct n-grams (of those that novelty reads, about one for each of its letters) is too short to be
+# novel, and has at most this novelty.
+LEAST, SHORT = 12, 0.5
+
 # The names are part of the artifact's format.
 ARRAYS: Shapes = {
     "novelty_idf": ((SAMPLED_BUCKETS,), "uint16"),
@@ -109,8 +113,13 @@ class Novelty:
     def quantile(self, features: Features) -> float:
         """The novelty of a text, in [0, 1): the share of reference texts with a smaller combined value.
 
-        Never raises.
+        At most SHORT for a text of fewer than LEAST n-grams: too little to tell what it is like. Never raises.
         """
+        if features.sample_end < LEAST:
+            return min(SHORT, self._quantile(features))
+        return self._quantile(features)
+
+    def _quantile(self, features: Features) -> float:
         return bisect_left(self._sums, self.combined(self.statistics(features))) / (len(self._sums) + 1)
 
     def combined(self, statistics: NoveltyStatistics) -> float:

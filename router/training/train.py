@@ -37,10 +37,13 @@ from breakeven.router.training.estimators import (
 )
 from breakeven.router.training.lsa import fit_space
 from breakeven.router.training.novelty import Reference, fit_novelty
+from breakeven.router.training.words import word_vectors
 
 _MIN_ROWS = 40
 # Scale of the standardised shape measures in the design: small, so that regularisation holds them back.
 SHAPE_SCALE = 0.1
+# Scale of the mean word vectors in the design, chosen on dev rows.
+WORD_SCALE = 1.0
 # Scale of the standardised prior in the design: large, so that regularisation hardly holds it back.
 _PRIOR_SCALE = 3.0
 # The base rate of novel texts is measured on this share of the rows, the most novel ones, and smoothed with this many
@@ -80,7 +83,7 @@ class Fit(NamedTuple):
             raise OutcomeError("a weight is too large to store; are there enough rows?")
         squared = np.rint(self.idf**2 * 65536.0)
         tables = {"weighted": weighted.astype(np.int32), "squared": squared.astype(np.int32)}
-        return {**tables, "shape": self.shape, "mean": self.mean, **self.trees, **self.knn}
+        return {**tables, "shape": self.shape, "mean": self.mean, "ranks": np.zeros(0), **self.trees, **self.knn}
 
     def difficulty(self) -> Difficulty:
         """The fitted classifier in the form that serves requests."""
@@ -110,17 +113,10 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     features = [extract(text) for text in texts(rows)]
     reference = fit_novelty(features)
     idf = _idf(features) if prior is None else prior.idf
-    matrix = _matrix(features, idf)
-    # Buckets that no row has get a weight of zero, and are left out of the regression.
-    used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
-    shape = np.array([item.shape for item in features]) / SHAPE_UNIT
-    mean, deviation = shape.mean(axis=0), shape.std(axis=0)
-    factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-    known = _Prior(prior, features)
-    design = hstack([matrix[:, used], csr_matrix((shape - mean) * factor)]).tocsr()
+    design, known = Design(features, idf), _Prior(prior, features)
     space = fit_space(features, idf, seed)
     points = neighbours.LatentSpace(space).points(features)
-    data = Rows(design, known.columns, np.array([item.shape for item in features]), points, errors)
+    data = Rows(design.columns, known.columns, np.array([item.shape for item in features]), points, errors)
 
     held_out = np.zeros((HEADS, PARTS, len(rows)))
     for train, test in grouped_folds(features, worse, seed):
@@ -132,29 +128,56 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     linear, of_trees, of_knn = stack.weights.T
     weights = linear[:, None] * np.array([weights for weights, _ in models.linear])
     bias = stack.biases + linear * np.array([bias for _, bias in models.linear])
-    grams = np.zeros((HEADS, BUCKETS))
-    grams[:, used] = weights[:, : len(used)]
-    own = weights[:, len(used) : -1] * factor
+    grams, own = design.unfold(weights[:, :-1])
     trees = forest.from_trees([tree.tree_ for tree in models.forest.estimators_], of_trees)
-    grams, own, bias, trees = known.fold_in(weights[:, -1], grams, own, bias, trees, mean)
+    grams, own, bias, trees = known.fold_in(weights[:, -1], grams, own, bias, trees, design.mean)
     neighbour_points, labels = models.knn
     knn = {**space, "votes_points": neighbour_points, "votes_opinions": neighbours.to_fixed_point(of_knn * labels)}
     noise = _standard_error(data, stack, calibration, seed)
     novel = worse[reference.most_novel(_NOVEL_SHARE)]
     base = float((novel.sum() + _PSEUDO_ROWS * worse.mean()) / (len(novel) + _PSEUDO_ROWS))
-    return Fit(idf, grams, own, mean, bias, trees, knn, calibration, base, noise, reference)
+    return Fit(idf, grams, own, design.mean, bias, trees, knn, calibration, base, noise, reference)
+
+
+class Design:
+    """The input of the linear models for n texts: `columns` (n, width) of n-grams, mean word vectors and shape
+    measures, whose means are `mean` (len(SHAPE),). The word vectors have the scale `word_scale`.
+    """
+
+    def __init__(self, features: Sequence[Features], idf: NDArray[np.float64], word_scale: float = WORD_SCALE) -> None:
+        self._word_scale = word_scale
+        matrix = _matrix(features, idf)
+        # Buckets that no row has get a weight of zero, and are left out of the regression.
+        self._used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
+        shape = np.array([item.shape for item in features]) / SHAPE_UNIT
+        self.mean, deviation = shape.mean(axis=0), shape.std(axis=0)
+        self._factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
+        means = word_vectors().means(matrix) * word_scale
+        measures = csr_matrix((shape - self.mean) * self._factor)
+        self.columns = hstack([matrix[:, self._used], csr_matrix(means), measures]).tocsr()
+
+    def unfold(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The weights of the n-grams (heads, BUCKETS), those of the word vectors among them, and of the shape measures
+        (heads, len(SHAPE)), from the weights of the columns.
+        """
+        of_grams, of_words, of_shape = np.split(weights, [len(self._used), -len(self._factor)], axis=1)
+        grams = word_vectors().unfold(of_words * self._word_scale)
+        grams[:, self._used] += of_grams
+        return grams, of_shape * self._factor
 
 
 class _Prior:
     """Another classifier as prior: its log-odds are columns of the design, one for each head, and its weights are
     folded into the result. Its kNN table is not used: it is of other traffic, and would take time at each decision.
+    Of a prior that only ranks by difficulty, the one head that it has is a column for both heads.
     """
 
     def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
         self._prior = prior
+        self._source = [0, 0] if prior is not None and prior.ranks else [0, 1]
         logits = np.zeros((len(features), HEADS))
         if prior is not None:
-            logits = np.array([prior.logits_without_neighbours(item) for item in features])
+            logits = np.array([prior.logits_without_neighbours(item) for item in features])[:, self._source]
         self._mean, deviation = logits.mean(axis=0), logits.std(axis=0)
         self._scale = _PRIOR_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
         self.columns = (logits - self._mean) * self._scale
@@ -174,11 +197,12 @@ class _Prior:
         if self._prior is None:
             return grams, shape, bias, trees
         weight = weight * self._scale
-        of = self._prior.weights
+        of, source = self._prior.weights, self._source
         # The prior's shape measures are centred on its own means.
-        bias = bias + weight * (of.bias - self._mean + of.shape @ (mean - of.mean))
-        trees = forest.concatenate(trees, self._prior.forest.scaled_tables(weight))
-        return grams + weight[:, None] * of.grams, shape + weight[:, None] * of.shape, bias, trees
+        bias = bias + weight * (of.bias[source] - self._mean + of.shape[source] @ (mean - of.mean))
+        more = self._prior.forest.scaled_tables(weight, source)
+        grams, shape = grams + weight[:, None] * of.grams[source], shape + weight[:, None] * of.shape[source]
+        return grams, shape, bias, forest.concatenate(trees, more)
 
 
 def _standard_error(rows: Rows, stack: Stack, calibration: Calibration, seed: int) -> float:

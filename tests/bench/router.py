@@ -74,15 +74,6 @@ def figures(data: Data) -> Iterator[str]:
         ("router", "rows", "APGR", "AUROC"),
         ([r["router"], str(r["rows"]), interval(r["APGR"]), interval(r["AUROC"])] for r in more.cascades(data)),
     )
-    yield "\n### Deciding by quality for the dollar\n"
-    yield "Area under recovered quality over spent dollars on RouterArena; random is .5.\n"
-    yield from table(
-        ("decided by", "rows", "area"),
-        (
-            [r["decided by"], str(r["rows"]), interval(Interval(r["area"], r["low"], r["high"]))]
-            for r in more.cost_awareness(data)
-        ),
-    )
     yield from _guarantee(more.guarantee(data))
     yield from _cost(data)
 

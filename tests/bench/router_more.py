@@ -17,7 +17,7 @@ from breakeven.router.outcomes import OutcomeRow, scores, texts
 from breakeven.router.policy import ROUTED, Capabilities, Policy, decide
 from breakeven.router.text import cut, read_chat
 from breakeven.router.training.train import fit
-from tests.bench.router_tasks import MMLU, SEED, Data, assessed, measured
+from tests.bench.router_tasks import MMLU, Data, assessed, measured
 
 Row = dict[str, Any]
 _SECOND = "gemma-2-9b-it"
@@ -52,42 +52,6 @@ def _with_answer(rows: Sequence[OutcomeRow]) -> list[OutcomeRow]:
 def _disagrees(row: OutcomeRow) -> float:
     answers = row.record["answers"]
     return float(str(answers.get(_SECOND)) != str(answers.get(row.record["student"])))
-
-
-def cost_awareness(data: Data) -> list[Row]:
-    """The area under recovered quality over spent dollars, for ranking by score and by score per predicted dollar."""
-    rows = [row for split in ("train", "dev") for row in data.rows(("routerarena_sub10",), split)]
-    test = data.rows(("routerarena_sub10",), data.split)
-    rows = [row for row in rows if row.id not in {other.id for other in test}]
-    spent = np.array([float(row.record["teacher_cost"]) for row in rows])
-    lengths = np.log([max(1, len(row.text)) for row in rows])
-    line = np.polyfit(lengths, np.log(np.maximum(spent, 1e-9)), 1)
-    predicted = np.exp(np.polyval(line, np.log([max(1, len(row.text)) for row in test])))
-    score = assessed(fit(rows), test, shrunk=False)
-    cost = np.array([float(row.record["teacher_cost"]) for row in test])
-    student, teacher = scores(test)
-    found = []
-    for what, rank in (("score", score), ("score / predicted price", score / predicted)):
-        rng = np.random.default_rng(SEED)
-        drawn = []
-        for _ in range(500):
-            pick = rng.integers(0, len(test), len(test))
-            drawn.append(_per_dollar(rank[pick], student[pick], teacher[pick], cost[pick]))
-        low, high = np.nanpercentile(drawn, [2.5, 97.5])
-        value = _per_dollar(rank, student, teacher, cost)
-        found.append({"decided by": what, "area": value, "low": float(low), "high": float(high), "rows": len(test)})
-    return found
-
-
-def _per_dollar(rank: np.ndarray, student: np.ndarray, teacher: np.ndarray, cost: np.ndarray) -> float:
-    order = np.argsort(-rank, kind="stable")
-    dollars = np.concatenate([[0.0], np.cumsum(cost[order])]) / cost.sum()
-    gap = (teacher - student).sum()
-    if gap == 0:
-        return float("nan")
-    gained = np.concatenate([[0.0], np.cumsum((teacher - student)[order])]) / gap
-    grid = np.linspace(0, 1, 101)
-    return float(np.trapezoid(np.interp(grid, dollars, gained), grid))
 
 
 def guarantee(data: Data, floor: float = 0.95, confidence: float = 0.95) -> Row:

@@ -71,7 +71,7 @@ def routing(data: Data) -> Iterator[tuple[str, Evaluation]]:
     yield "MMLU, 1,500 in-domain rows + chat, first draw", measured(test, assessed(fit([*mmlu[:1500], *chat]), test))
     mixed = data.rows((*MMLU, *CHAT, *GSM), data.split)
     yield "mixed MMLU + chat + GSM8K", measured(mixed, assessed(fit([*mmlu, *chat, *gsm]), mixed))
-    for name in ("mmlu_pro", "routerarena_sub10", "zeroeval_math_l5", "zeroeval_crux", "routellm_gsm8k"):
+    for name in ("mmlu_pro", "zeroeval_math_l5", "zeroeval_crux", "routellm_gsm8k"):
         own = data.rows((name,), data.split)
         yield f"{name}, trained in-domain", measured(own, assessed(fit(data.rows((name,), "train")), own))
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.processes import Gateway, replay
 
 KEY = "the-admin-key"
-PROMPTS = [f"What is {n} + {n}? Show how you got the number {n}." for n in range(8)]
+PROMPTS = [f"how much is {n} plus {n}" for n in range(8)]
 
 
 @pytest.fixture

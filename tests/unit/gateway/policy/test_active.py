@@ -36,7 +36,7 @@ def test_the_configs_policy_holds_until_another_is_put(tmp_path: Path) -> None:
     policies.put(PolicyUpdate(threshold=0.7))
     assert (policies.active.threshold, policies.active.novelty_threshold, policies.active.source) == (
         0.7,
-        0.99,
+        1.0,
         "admin",
     )
 

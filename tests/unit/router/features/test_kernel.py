@@ -15,12 +15,22 @@ from breakeven.router.features.kernel_numpy import BLOCK, DIMENSIONS
 from breakeven.router.model.artifact import load
 from breakeven.router.model.forest import LEAVES
 from breakeven.router.model.novelty import CANDIDATES, POSTINGS
+from breakeven.router.outcomes import OutcomeRow
+from breakeven.router.training.train import fit
+from tests.unit.router.conftest import make_rows
 
 native: ModuleType = pytest.importorskip(
     "breakeven.router.features._kernel", reason="the package was installed without a C compiler"
 )
 
 ARTIFACT = load()
+# The artifact that ships has neither a forest nor a kNN table.
+TRAINED = fit(
+    [
+        OutcomeRow(r["id"], r["prompt"], r["student_score"], r["teacher_score"], r["category"], r["split"], r)
+        for r in make_rows(300)
+    ]
+).difficulty()
 TEXT = st.text(st.characters(codec=None, categories=None), max_size=300)
 _WORDS = [
     "what",
@@ -91,7 +101,7 @@ def test_nearest_reference_texts_agree(text: str, postings: int, most: int) -> N
 @given(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=len(SHAPE), max_size=len(SHAPE)))
 def test_forest_sums_agree(values: list[int]) -> None:
     shape = np.array(values)
-    forest = ARTIFACT.difficulty.forest
+    forest = TRAINED.forest
     args = (shape, forest._measures, forest._thresholds, forest._leaves, forest._values)
     assert native.forest_sums(*args) == kernel_numpy.forest_sums(*args)
 
@@ -99,7 +109,7 @@ def test_forest_sums_agree(values: list[int]) -> None:
 @given(st.one_of(TEXT, PROSE))
 def test_latent_points_and_knn_sums_agree(text: str) -> None:
     features = extract(text)
-    space, knn = ARTIFACT.difficulty._space, ARTIFACT.difficulty._knn
+    space, knn = TRAINED._space, TRAINED._knn
     args = (features.buckets[: features.word_end], space._row_of, space._table)
     point = native.latent_point(*args)
     assert point == kernel_numpy.latent_point(*args)
@@ -131,7 +141,7 @@ def test_tables_of_the_wrong_size_are_an_error() -> None:
     split = np.array([[3]])
     with pytest.raises(ValueError, match="forest"):
         native.forest_sums(shape, split, split, split, np.zeros((1, 2, 2), np.int64))
-    rows, table, knn = np.zeros(7, np.uint16), np.zeros((1, DIMENSIONS), np.int16), ARTIFACT.difficulty._knn
+    rows, table, knn = np.zeros(7, np.uint16), np.zeros((1, DIMENSIONS), np.int16), TRAINED._knn
     for args in ((buckets, rows, table), (buckets[:1], rows + np.uint16(1), table)):
         with pytest.raises(ValueError, match="latent space"):
             native.latent_point(*args)

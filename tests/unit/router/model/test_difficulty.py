@@ -23,8 +23,16 @@ from breakeven.router.features.kernel_numpy import BUCKETS, DIMENSIONS, POINT_LE
 from breakeven.router.model.artifact import load
 from breakeven.router.model.heads import LAMBDA, Logits, gain
 from breakeven.router.outcomes import OutcomeError, OutcomeRow
-from breakeven.router.training.estimators import C, fit_calibration, fit_stack, grouped_folds, untrained_forest
-from breakeven.router.training.train import _SEED, SHAPE_SCALE, fit
+from breakeven.router.training.estimators import (
+    DIFFERENCE,
+    C,
+    fit_calibration,
+    fit_stack,
+    grouped_folds,
+    untrained_forest,
+)
+from breakeven.router.training.train import _SEED, SHAPE_SCALE, WORD_SCALE, fit
+from breakeven.router.training.words import word_vectors
 from tests.support.processes import CHECKOUT
 from tests.unit.router.conftest import make_rows
 
@@ -66,7 +74,8 @@ def test_scores_equal_those_of_a_scikit_learn_pipeline() -> None:
     def design(texts: list[str]) -> csr_matrix:
         w, r, s = counts(texts)
         grams = normalize(tfidf.transform(w)) + normalize(tfidf.transform(r))
-        return hstack([grams[:, used], csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
+        means = word_vectors().means(grams) * WORD_SCALE
+        return hstack([grams[:, used], csr_matrix(means), csr_matrix(scaler.transform(s) * SHAPE_SCALE)]).tocsr()
 
     train, test = design([row.text for row in rows]), design(unseen)
     points, new_points = _points(words, counts(unseen)[0], tfidf.idf_)
@@ -74,7 +83,8 @@ def test_scores_equal_those_of_a_scikit_learn_pipeline() -> None:
     parts = grouped_folds([extract(row.text) for row in rows], worse, _SEED)
 
     def outputs(rest: np.ndarray, design: csr_matrix, shapes: np.ndarray, at: np.ndarray) -> np.ndarray:
-        trees = untrained_forest(_SEED).fit(measures[rest], errors[rest]).predict(shapes)
+        targets = np.column_stack([errors[rest], DIFFERENCE * (errors[rest, 0] - errors[rest, 1])])
+        trees = untrained_forest(_SEED).fit(measures[rest], targets).predict(shapes)[:, :2]
         near = _knn(at, points[rest], errors[rest] - errors[rest].mean(axis=0))
         linear = [_soft(train[rest], errors[rest, head], C[head]).decision_function(design) for head in (0, 1)]
         return np.stack([np.array(linear), trees.T, near.T], axis=1)

@@ -49,9 +49,13 @@ def test_other_texts_are_novel(novelty: Novelty) -> None:
         code,
         "\u5b88\u8f66\u4e0a\u6709 4 \u53ea\u9e1f\u3002",
         "Quanto costa un biglietto per Roma?",
-        "",
     ):
         assert novelty.quantile(extract(text)) >= 0.99, text
+
+
+@pytest.mark.parametrize("text", ["", "hi", "ok", "qzx", "\u8c22\u8c22", "???"])
+def test_too_short_a_text_is_never_novel(novelty: Novelty, text: str) -> None:
+    assert novelty.quantile(extract(text)) <= 0.5
 
 
 def test_too_few_reference_texts_are_an_error() -> None:

@@ -79,7 +79,7 @@ def test_a_prior_improves_ranking_with_few_rows(write_rows: Callable[..., Path],
             result = run(app, ["train", str(all_of(few)), "--out", str(tmp_path / name), *options])
             assert result.exit_code == 0, result.output
             found[name].append(measure(tests, load(tmp_path / name).assess).measures["router"]["AUROC"].value)
-    assert sum(found["with"]) / 3 > sum(found["alone"]) / 3 + 0.02, found
+    assert sum(found["with"]) / 3 > sum(found["alone"]) / 3 + 0.01, found
     assert load(tmp_path / "with").metadata["prior"] == load(out).hash
     assert load(out).hash in (tmp_path / "with" / "MODEL_CARD.md").read_text()
 
