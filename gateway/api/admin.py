@@ -182,7 +182,14 @@ def _what_if(
         "compared_pairs": found.pairs,
         "compared_pairs_needed": found.needed,
         "points": [
-            whatif.what_if(seen, one, months=span, hosting_usd_per_month=hosting, investment_usd=investment)
+            whatif.what_if(
+                seen,
+                one,
+                probabilities=not now.artifact.difficulty.ranks,
+                months=span,
+                hosting_usd_per_month=hosting,
+                investment_usd=investment,
+            )
             for one in thresholds
         ],
     }

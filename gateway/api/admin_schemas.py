@@ -100,10 +100,11 @@ class WhatIfPoint(Schema):
     requests: int = Field(ge=0, description="Recorded requests that this artifact scored.")
     teacher_share: Share = Field(description="Share of them that would go to the teacher.")
     novel_share: Share = Field(description="Share of them that would go to the teacher for their novelty.")
-    expected_worse_share: float = Field(
-        description="Expected share of all requests with an answer of the student that is worse than the teacher's."
+    expected_worse_share: float | None = Field(
+        description="Expected share of all requests with an answer of the student that is worse than the teacher's; "
+        "null: not measured, since the router in service was not trained on outcomes of this student."
     )
-    expected_worse_interval: list[float] = Field(
+    expected_worse_interval: list[float] | None = Field(
         min_length=2, max_length=2, description="The range of that share in nine of ten samples: lower and upper end."
     )
     baseline_usd: float | None = Field(

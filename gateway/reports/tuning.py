@@ -151,6 +151,8 @@ def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, 
                 traffic,
                 one.threshold,
                 min_logprob=one.min_logprob,
+                # Of outcome rows the quality is measured; see `Point.retention`.
+                probabilities=False,
                 months=span,
                 hosting_usd_per_month=money.hosting,
                 investment_usd=money.investment,

@@ -63,14 +63,17 @@ def what_if(
     threshold: float,
     *,
     min_logprob: float | None = None,
+    probabilities: bool,
     months: float | None,
     hosting_usd_per_month: float,
     investment_usd: float,
 ) -> dict[str, Any]:
     """Teacher share, cost, expected quality and payback time at one threshold, as JSON values.
 
-    `months` is the length of the recorded traffic; without it the monthly figures are null. Money is in USD, and null
-    while the traffic's cost at the teacher is not known.
+    `probabilities`: whether the scores are probabilities of a worse answer, calibrated on outcomes of this student;
+    where they only rank, what quality to expect is not measured, and null. `months` is the length of the recorded
+    traffic; without it the monthly figures are null. Money is in USD, and null while the traffic's cost at the teacher
+    is not known.
     """
     to_teacher = seen.sent_up(threshold, min_logprob)
     count = max(1, len(to_teacher))
@@ -79,9 +82,9 @@ def what_if(
         "requests": len(to_teacher),
         "teacher_share": float(to_teacher.sum()) / count,
         "novel_share": float(seen.novel.sum()) / count,
-        # Scores are calibrated probabilities, so their sum is the expected number of worse answers.
-        "expected_worse_share": float(seen.score[~to_teacher].sum()) / count,
-        "expected_worse_interval": _interval(seen.score[~to_teacher], count),
+        # The sum of calibrated probabilities is the expected number of worse answers.
+        "expected_worse_share": float(seen.score[~to_teacher].sum()) / count if probabilities else None,
+        "expected_worse_interval": _interval(seen.score[~to_teacher], count) if probabilities else None,
         "baseline_usd": None,
         "teacher_usd": None,
         "monthly_cost_usd": None,

@@ -13,7 +13,10 @@ const ROWS = [
   ["monthly savings", (p) => usd(p.monthly_savings_usd)],
 ];
 
+const NOT_MEASURED = "not measured yet";
+
 function worse(point) {
+  if (point.expected_worse_share === null) return NOT_MEASURED;
   const range = point.expected_worse_interval;
   return percent(point.expected_worse_share) + (range ? ` (${percent(range[0])} to ${percent(range[1])})` : "");
 }
@@ -86,7 +89,13 @@ export class Tuning {
     });
     $("figures").tBodies[0].replaceChildren(...rows);
     $("apply").disabled = chosen.threshold === this.policy.threshold;
-    quality($("quality-chart"), this.points, this.current, chosen);
+    if (chosen.expected_worse_share === null) {
+      $("quality-chart").textContent =
+        `The quality at a threshold is ${NOT_MEASURED}: the router in service orders prompts by difficulty, and knows ` +
+        "nothing of this student. Train one on a few hundred compared answers: breakeven train --from-ledger.";
+    } else {
+      quality($("quality-chart"), this.points, this.current, chosen);
+    }
   }
 
   // The break-even date if savings change by the difference between `point` and the current threshold.

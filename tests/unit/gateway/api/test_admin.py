@@ -125,6 +125,8 @@ def test_decisions_report_and_what_if(served: Gateway) -> None:
     answered = call(served, "GET", "whatif").json()
     every = answered["points"]
     assert [point["teacher_share"] for point in every] == sorted((p["teacher_share"] for p in every), reverse=True)
+    # The router that ships knows nothing of this student.
+    assert {point["expected_worse_share"] for point in every} == {None}
     # Nothing was compared, and some answers are the student's: their cost at the teacher is not known.
     assert (answered["compared_pairs"], answered["compared_pairs_needed"]) == (0, 50)
     assert {(point["teacher_usd"], point["monthly_cost_usd"]) for point in every} == {(None, None)}
