@@ -41,7 +41,8 @@ class Learned(NamedTuple):
         """Lines to print. `out` is the directory of the artifact in service."""
         found = self.contest
         lines = [
-            f"champion {self.champion}: APGR {found.champion_apgr:.3f}, Brier {found.champion_brier:.3f}",
+            f"champion {self.champion}: APGR {found.champion_apgr:.3f}"
+            + ("" if found.champion_brier is None else f", Brier {found.champion_brier:.3f}"),
             f"challenger {self.challenger}: APGR {found.challenger_apgr:.3f}, Brier {found.challenger_brier:.3f}, "
             f"trained on {self.rows} rows",
             f"on the {found.rows} newest rows the challenger has the higher APGR in {found.better_in:.0%} of resamples",
@@ -70,7 +71,8 @@ def learn(config: Config, out: Path, confidence: float, more: Sequence[OutcomeRo
     aside = out.with_name(out.name + ".challenger")
     used = [*more, *rows[:cut]]
     digest = train(used, aside, sources=[*sources, "the ledger"], prior=champion)
-    found = contest(rows[cut:], champion.assess, load(aside).assess)
+    probabilities = not champion.difficulty.ranks
+    found = contest(rows[cut:], champion.assess, load(aside).assess, probabilities=probabilities)
     live = found.better_in >= confidence
     if live:
         replace(aside, out)

@@ -126,7 +126,7 @@ def evaluate(
     picture = plot_path("--plot", plot, "cost-quality.png")
     read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
     loaded = load(artifact)
-    evaluation = measure(read, loaded.assess)
+    evaluation = measure(read, loaded.assess, probabilities=not loaded.difficulty.ranks)
     if picture is not None:
         draw(evaluation, picture)
     if as_json:

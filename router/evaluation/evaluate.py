@@ -133,22 +133,34 @@ class Evaluation(NamedTuple):
         return table
 
 
-def measure(rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment]) -> Evaluation:
+def measure(
+    rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment], *, probabilities: bool = True
+) -> Evaluation:
     """Evaluate a router, given as the function from a text to its assessment, on outcome rows.
 
-    Raises ValueError as `evaluate` does.
+    `probabilities` and errors as for `evaluate`.
     """
     seen = texts(rows)
     score = np.array([assess(text).score for text in seen])
-    return evaluate(score, np.array([len(text) for text in seen], dtype=float), *scores(rows))
+    return evaluate(
+        score, np.array([len(text) for text in seen], dtype=float), *scores(rows), probabilities=probabilities
+    )
 
 
 def evaluate(
-    score: Array, lengths: Array, student: Array, teacher: Array, *, resamples: int = RESAMPLES, seed: int = 1
+    score: Array,
+    lengths: Array,
+    student: Array,
+    teacher: Array,
+    *,
+    probabilities: bool = True,
+    resamples: int = RESAMPLES,
+    seed: int = 1,
 ) -> Evaluation:
     """Measure a router's `score` against routing by prompt length (`lengths`) and at random; arguments are (n,) each.
 
-    `student` and `teacher` are the scores of their answers, `resamples` the number of bootstrap samples. Raises
+    `student` and `teacher` are the scores of their answers, `resamples` the number of bootstrap samples. Where the
+    scores only rank, `probabilities` is False, and what is a measure of probabilities is left out. Raises
     ValueError where the teacher's mean is not above the student's: there is no gap to recover.
     """
     if teacher.mean() <= student.mean():
@@ -167,7 +179,7 @@ def evaluate(
                 np.array([function(values[s], student[s], teacher[s]) for s in samples]),
             )
             for measure, function in MEASURES.items()
-            if name == "router" or measure not in _OF_PROBABILITIES
+            if (name == "router" and probabilities) or measure not in _OF_PROBABILITIES
         }
     curves = {name: curve(values, student, teacher) for name, values in routers.items()}
     return Evaluation(len(score), float(student.mean()), float(teacher.mean()), measures, curves)

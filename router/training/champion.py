@@ -16,7 +16,8 @@ _SEED = 20261125
 
 
 class Contest(NamedTuple):
-    """APGR and Brier score of both routers on the same rows (see `evaluation.evaluate`).
+    """APGR and Brier score of both routers on the same rows (see `evaluation.evaluate`); the champion has no Brier
+    score if it only ranks.
 
     `better_in`: the share, in [0, 1], of paired bootstrap samples of the rows on which the challenger's APGR is higher.
     """
@@ -24,16 +25,20 @@ class Contest(NamedTuple):
     rows: int
     champion_apgr: float
     challenger_apgr: float
-    champion_brier: float
+    champion_brier: float | None
     challenger_brier: float
     better_in: float
 
 
 def contest(
-    rows: Sequence[OutcomeRow], champion: Callable[[str], Assessment], challenger: Callable[[str], Assessment]
+    rows: Sequence[OutcomeRow],
+    champion: Callable[[str], Assessment],
+    challenger: Callable[[str], Assessment],
+    *,
+    probabilities: bool = True,
 ) -> Contest:
     """Compare two routers on rows that neither was trained on; each is given as a function from a text to its
-    assessment.
+    assessment. `probabilities`: whether the champion's scores are such; where they only rank, it has no Brier score.
 
     Raises OutcomeError where the teacher's mean score is not above the student's: there is then nothing to rank.
     """
@@ -59,7 +64,7 @@ def contest(
         len(rows),
         apgr(old, student, teacher),
         apgr(new, student, teacher),
-        brier(old, worse),
+        brier(old, worse) if probabilities else None,
         brier(new, worse),
         wins / draws if draws else 0.0,
     )
