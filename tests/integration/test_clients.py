@@ -22,7 +22,7 @@ VERCEL = {"compatible": CHAT, **WAYS}
 DRIVEN = {Path(client.snippet).stem: client for client in CLIENTS if client.test.endswith("test_clients.py")}
 TEXT = "student says that it is Paris, né Lutetia."
 # Between the scores of the easy and the difficult prompt of the drivers.
-THRESHOLD = 0.22
+THRESHOLD = 0.5
 
 
 class Ran:
