@@ -115,7 +115,8 @@ def traffic(running: Gateway) -> int:
 def money(report: dict[str, Any]) -> dict[str, float]:
     """The cumulative series according to the report, with the keys of `Prometheus.query`."""
     found = {"breakeven_baseline_usd_total": float(Decimal(report["baseline_upper_bound_usd"]))}
-    for side, figures in report["upstreams"].items():
+    for side in ("student", "teacher"):  # further models are series of their own, by name
+        figures = report["upstreams"][side]
         for kind, count in figures["tokens"].items():
             found[f"breakeven_tokens_total kind={kind},upstream={side}"] = count
         for kind, usd in figures["cost_usd"].items():
