@@ -39,7 +39,8 @@ def test_a_cut_stream_is_counted_as_vllm_counts(
         f"{vllm.base_url.removesuffix('/v1')}/tokenize",
         json={"model": "student", "prompt": delivered_text(whole), "add_special_tokens": False},
     ).json()["count"]
-    assert counted == pytest.approx(reported["completion_tokens"], abs=1)
+    # Past the end of the answer, where `ignore_eos` has it go on, a model also writes special tokens, without text.
+    assert 0.85 * reported["completion_tokens"] <= counted <= reported["completion_tokens"] + 1
 
     before = len(attempts(real_gateway))
     seen = 0
