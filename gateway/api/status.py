@@ -138,8 +138,9 @@ async def version() -> Version:
 async def readyz(now: Now, response: Response) -> Readiness:
     """Whether the gateway takes requests: 503 while it is shutting down, and while both upstreams are down."""
     upstreams = now.upstreams
-    every = now.every_upstream.values()
-    ready = not now.state.draining and not all(upstream.breaker.open for upstream in every)
+    # Further models are not what the gateway is for.
+    routed = (*upstreams.values(), *now.fallbacks)
+    ready = not now.state.draining and not all(upstream.breaker.open for upstream in routed)
     response.status_code = 200 if ready else 503
     return Readiness(
         status="draining" if now.state.draining else "ready" if ready else "both upstreams are down",

@@ -114,7 +114,7 @@ class Metrics:
             (self._router, record.router_seconds),
             (self._overhead, record.overhead_seconds),
             (self._probe, record.probe_seconds),
-            *((self._first_event[attempt.upstream], attempt.first_event_seconds) for attempt in record.attempts),
+            *((self._first_event[_role(attempt)], attempt.first_event_seconds) for attempt in record.attempts),
         ]
         if record.route is not None:
             values.append((self._seconds[record.route], record.seconds))

@@ -43,5 +43,6 @@ OPERATIONS = {
     Endpoint.CHAT_COMPLETIONS: "chat",
     Endpoint.COMPLETIONS: "text_completion",
     Endpoint.RESPONSES: "chat",
+    Endpoint.MESSAGES: "chat",
     Endpoint.EMBEDDINGS: "embeddings",
 }

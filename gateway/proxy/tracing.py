@@ -64,17 +64,17 @@ def _record(exchange: Exchange, record: RequestRecord, trace: Trace, spans: Span
             input=_input(exchange.adapter, body) if content and body is not None else None,
             # An attempt that did not get as far as to have a span has none.
             attempts=tuple(
-                _attempt(exchange, attempt, content) for attempt in exchange.attempts[: len(trace.attempts)]
+                _attempt(exchange, attempt, content=content) for attempt in exchange.attempts[: len(trace.attempts)]
             ),
         )
     )
 
 
-def _attempt(exchange: Exchange, attempt: Attempt, content: bool) -> TracedAttempt:
+def _attempt(exchange: Exchange, attempt: Attempt, *, content: bool) -> TracedAttempt:
     text = attempt.text()[:_MAX_CHARACTERS] if content else ""
     return TracedAttempt(
         began=attempt.started - exchange.started,
-        model=exchange.services.upstreams[attempt.route].config.model,
+        model=attempt.upstream.config.model,
         answered_by=_answering_model(attempt.segments),
         output=_json([_message("assistant", text)]) if text else None,
     )

@@ -17,7 +17,7 @@ from breakeven.gateway.config.upstream import Upstream as Section
 from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.upstreams.causes import ADVICE
-from breakeven.gateway.upstreams.chain import every_upstream, section_of
+from breakeven.gateway.upstreams.chain import routed_upstreams, section_of
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
 from breakeven.gateway.upstreams.listing import Listing, list_models
@@ -61,10 +61,10 @@ class Answer(NamedTuple):
 
 
 def check_upstreams(config: Config) -> list[Finding]:
-    """Ask all upstreams of the config, and return what was found, the student's first."""
+    """Ask the student and all providers of the teacher, and return what was found, the student's first."""
 
     async def run() -> list[Finding]:
-        found = await asyncio.gather(*(_check(upstream) for upstream in every_upstream(config)))
+        found = await asyncio.gather(*(_check(upstream) for upstream in routed_upstreams(config)))
         return [one for findings in found for one in findings]
 
     return asyncio.run(run())

@@ -9,9 +9,9 @@ from typing import Any
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.endpoints.further import Further
 from breakeven.gateway.server.live_check import Finding, ask, failed, seconds_for
+from breakeven.gateway.upstreams.chain import further
 from breakeven.gateway.upstreams.listing import Listing, list_models
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.policy import Route
 
 # The cheapest request to a path, one that leaves nothing behind; others want a file, or make an image.
 _QUESTIONS: dict[str, dict[str, Any]] = {
@@ -28,14 +28,13 @@ def check_models(config: Config) -> list[Finding]:
     """Ask all further models of the config, and return what was found, in their order."""
 
     async def run() -> list[Finding]:
-        found = await asyncio.gather(*map(_check, config.models))
+        found = await asyncio.gather(*(_check(further(section), section) for section in config.models))
         return [one for findings in found for one in findings]
 
     return asyncio.run(run())
 
 
-async def _check(section: FurtherModel) -> list[Finding]:
-    upstream = Upstream(Route.MODEL, section, section.name)
+async def _check(upstream: Upstream, section: FurtherModel) -> list[Finding]:
     await upstream.start()
     try:
         listing = await list_models(upstream, seconds_for(section))

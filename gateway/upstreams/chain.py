@@ -26,10 +26,15 @@ def kept(before: Upstream | None, section: Section) -> Upstream | None:
     return before if before is not None and _own(before.config) == _own(section) else None
 
 
+def routed_upstreams(config: Config) -> list[Upstream]:
+    """New upstreams for the sections of the student and of all providers of the teacher."""
+    first = [Upstream(route, section) for route, section in config.upstreams.items()]
+    return [*first, *map(fallback, config.teacher.fallbacks)]
+
+
 def every_upstream(config: Config) -> list[Upstream]:
     """New upstreams for all sections of a config, in the order of `Config.sections`."""
-    first = [Upstream(route, section) for route, section in config.upstreams.items()]
-    return [*first, *map(fallback, config.teacher.fallbacks), *map(further, config.models)]
+    return [*routed_upstreams(config), *map(further, config.models)]
 
 
 def section_of(upstream: Upstream) -> str:

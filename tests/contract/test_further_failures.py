@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contract.client import eventually
 from tests.contract.further import ADMIN, MODEL_KEY, form, model, with_models
-from tests.contract.gateway import Gateway
+from tests.contract.gateway import Gateway, chat
 from tests.contract.scripted import (
     Close,
     ExpectDisconnect,
@@ -179,6 +180,19 @@ def test_a_circuit_opens_and_readyz_stays_200(tmp_path_factory: pytest.TempPathF
                 client.request("POST", "/v1/rerank", b'{"model":"full"}').head()
                 busy = gateway.post({"model": "full"}, path="/v1/rerank")
                 assert (busy.status, busy.json["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+def test_a_model_that_is_up_makes_no_gateway_ready(tmp_path: Path) -> None:
+    fragile = {"breaker": {"consecutive_failures": 1, "failure_rate": 1.0, "window_requests": 50, "pause_seconds": 30}}
+    with unused_port() as port, unused_port() as other:
+        down = {"student": {"base_url": f"http://127.0.0.1:{port}/v1", **fragile}}
+        down["teacher"] = {"base_url": f"http://127.0.0.1:{other}/v1", **fragile}
+        with with_models(tmp_path, down) as (gateway, upstream):
+            assert gateway.get("/readyz").status == 200
+            assert gateway.post(chat("both are tried")).status == 502
+            upstream.script(*answer({"results": []}))
+            assert gateway.post(RANK, path="/v1/rerank").status == 200
+            assert gateway.get("/readyz").status == 503
 
 
 def test_an_upstream_that_tells_its_key_is_cut_short(gateway: Gateway, upstream: ScriptedUpstream) -> None:

@@ -231,5 +231,7 @@ def test_check_live_asks_them_too(tmp_path: Path) -> None:
         refused = "FAIL  model chats: it refuses the key (status 401); check the variable T_MODEL_KEY"
         assert any(one.startswith(refused) for one in lines)
         assert "FAIL  model draws: it does not list draws; correct model, it has embed-v3" in lines
+        # Each by its own path only, and not as an upstream of chats.
+        assert not [one for one in lines if one.split()[1] in ("embed:", "ranks:", "chats:")]
         asked = "/audio/transcriptions, /audio/translations"
         assert f"note  model hears: not asked: a request to {asked} needs a file, or is expensive" in lines
