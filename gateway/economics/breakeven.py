@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
@@ -25,6 +26,21 @@ def baseline(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -
     """
     answer = _answer(attempts)
     return 0 if pinned or answer is None else cost(answer.usage, price).total
+
+
+class Baseline(NamedTuple):
+    """The baseline of one request, and the parts of it that the student's tokens stand for; picodollars."""
+
+    total: int
+    input: int
+    output: int
+
+
+def baseline_of(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Baseline:
+    """The baseline of a request and its parts, see `baseline` and `student_value`."""
+    student = student_value(attempts, price, pinned=pinned)
+    total = student.input + student.output or baseline(attempts, price, pinned=pinned)
+    return Baseline(total, student.input, student.output)
 
 
 def value(usage: Usage, price: Price) -> Value:

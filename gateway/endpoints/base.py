@@ -180,6 +180,20 @@ class Adapter(abc.ABC):
         """
 
 
+def check_messages(body: Body) -> None:
+    """Raise RequestError 400 where a body's `messages` are not an array of objects, at least one."""
+    messages = body.get("messages", list[Any], "an array of messages")
+    if not messages:
+        raise RequestError(
+            400, "'messages' must have at least one message.", param="messages", code="missing_required_parameter"
+        )
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise RequestError(
+                400, f"'messages[{index}]' must be an object.", param=f"messages[{index}]", code="invalid_type"
+            )
+
+
 class _Answer(msgspec.Struct):
     usage: Any = None
     service_tier: Any = None

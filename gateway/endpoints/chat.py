@@ -8,7 +8,7 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, check_messages, says_something, without_json
 from breakeven.gateway.endpoints.foreign import messages_without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
@@ -136,16 +136,7 @@ class ChatCompletions(Completions):
     renames_limit = True
 
     def check(self, body: Body) -> None:
-        messages = body.get("messages", list[Any], "an array of messages")
-        if not messages:
-            raise RequestError(
-                400, "'messages' must have at least one message.", param="messages", code="missing_required_parameter"
-            )
-        for index, message in enumerate(messages):
-            if not isinstance(message, dict):
-                raise RequestError(
-                    400, f"'messages[{index}]' must be an object.", param=f"messages[{index}]", code="invalid_type"
-                )
+        check_messages(body)
 
     def conversation(self, body: Body) -> Conversation:
         offered = body.get("tools", Any, "an array")

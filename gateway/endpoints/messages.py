@@ -13,7 +13,7 @@ import msgspec.structs
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints import messages_read
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, StreamTranslation, Translation
+from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, StreamTranslation, Translation, check_messages
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.endpoints.foreign import messages_without_thoughts, messages_without_unsigned
 from breakeven.gateway.errors import RequestError
@@ -80,16 +80,7 @@ class Messages(Adapter):
     id_headers = ("request-id",)
 
     def check(self, body: Body) -> None:
-        messages = body.get("messages", list[Any], "an array of messages")
-        if not messages:
-            raise RequestError(
-                400, "'messages' must have at least one message.", param="messages", code="missing_required_parameter"
-            )
-        for index, one in enumerate(messages):
-            if not isinstance(one, dict):
-                raise RequestError(
-                    400, f"'messages[{index}]' must be an object.", param=f"messages[{index}]", code="invalid_type"
-                )
+        check_messages(body)
 
     def conversation(self, body: Body) -> Conversation:
         return messages_read.conversation(body, self.items(body))

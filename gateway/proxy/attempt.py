@@ -45,7 +45,7 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
     attempt = exchange.begin_attempt(upstream)
     if plan.capture is not None:
         plan.capture.restart()
-    adapter, timeouts = exchange.adapter, upstream.config.timeouts
+    timeouts = upstream.config.timeouts
     response: UpstreamResponse | None = None
     upstream.in_flight += 1
     upstream.breaker.starting()
@@ -54,8 +54,6 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
         if request.stream:
             deadline.within(timeouts.first_event_seconds)
         head = upstream_headers(exchange, client, upstream, sent)
-        if adapter.opaque:
-            head |= {"content-type": request.body.content_type, "accept": client.headers.get("accept", "*/*")}
         response = await upstream.request(
             sent.adapter.method, sent.adapter.path, sent.body, head, deadline, fresh=fresh
         )

@@ -16,7 +16,7 @@ import msgspec
 from breakeven.gateway.accounting.estimates import NO_ESTIMATE
 from breakeven.gateway.accounting.record import Endpoint, RequestRecord, upstream_label
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
-from breakeven.gateway.economics.breakeven import baseline, student_value
+from breakeven.gateway.economics.breakeven import baseline_of
 from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Exchange
@@ -90,14 +90,14 @@ def account(services: Services, waiting: bytes, usage: Usage) -> None:
         estimated=estimated,
         cost_estimated=cost_estimated,
     )
-    attempts, price = (*record.attempts[:-1], last), services.price
-    of_student = student_value(attempts, price, pinned=record.pinned)
+    attempts = (*record.attempts[:-1], last)
+    bill = baseline_of(attempts, services.price, pinned=record.pinned)
     record = msgspec.structs.replace(
         record,
         attempts=attempts,
-        baseline=of_student.input + of_student.output or baseline(attempts, price, pinned=record.pinned),
-        baseline_input=of_student.input,
-        baseline_output=of_student.output,
+        baseline=bill.total,
+        baseline_input=bill.input,
+        baseline_output=bill.output,
     )
     key = next((one for one in services.config.auth.keys if one.name == record.key), None)
     services.state.quotas.settle(key, record)

@@ -159,9 +159,9 @@ class _Routing:
         return known
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
-        """Whether the request names, or asks for, state that only the teacher has or stores."""
+        """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""
         student = self._services.student
-        return seen.stored or (seen.background and (student is None or not student.background))
+        return student is not None and not student.keeps(seen)
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
         """What earlier turns say about this one; None for a first turn, and where session affinity is off."""

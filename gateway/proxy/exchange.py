@@ -8,7 +8,7 @@ import msgspec
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, Outcome, RequestRecord
 from breakeven.gateway.config.access import ClientKey
-from breakeven.gateway.economics.breakeven import baseline, student_value
+from breakeven.gateway.economics.breakeven import baseline_of
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
 from breakeven.gateway.proxy.attempt_state import Attempt
@@ -61,18 +61,19 @@ class Plan(msgspec.Struct, frozen=True):
     known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
     what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
     `probe` judges the student's answer for escalation; `capture` copies it for a comparison. `providers` are those of
-    the teacher that the request may be sent to, None where the teacher has only one.
+    the teacher that the request may be sent to, None where the teacher has only one. The defaults are those of a
+    request that no rule decides for.
     """
 
     decision: Decision
-    may_fall_back: bool
-    may_be_elsewhere: bool
-    maker: Route | None
-    session: Session | None
-    conversation: Conversation | None
-    router_seconds: float
-    probe: Probe | None
-    capture: AnswerCapture | None
+    may_fall_back: bool = False
+    may_be_elsewhere: bool = False
+    maker: Route | None = None
+    session: Session | None = None
+    conversation: Conversation | None = None
+    router_seconds: float = 0.0
+    probe: Probe | None = None
+    capture: AnswerCapture | None = None
     providers: Providers | None = None
 
 
@@ -219,8 +220,7 @@ class Exchange:
         decision, reason = plan.decision if plan else None, self.reason
         hold = decision.hold if decision and reason is Reason.STICKY else None
         pinned = request is not None and request.pinned
-        price = self.services.price
-        of_student = student_value(attempts, price, pinned=pinned)
+        bill = baseline_of(attempts, self.services.price, pinned=pinned)
         not_judged = self.escalated and self.route is Route.STUDENT
         probe = plan.probe if plan and not not_judged else None
         return RequestRecord(
@@ -240,15 +240,15 @@ class Exchange:
             outcome=self.outcome,
             status=self.status,
             attempts=attempts,
-            baseline=of_student.input + of_student.output or baseline(attempts, price, pinned=pinned),
+            baseline=bill.total,
             router_seconds=plan.router_seconds if plan else None,
             overhead_seconds=self._overhead_seconds,
             seconds=self._seconds or 0.0,
             probe_seconds=probe.seconds if probe else None,
-            baseline_input=of_student.input,
+            baseline_input=bill.input,
             workload=request.workload if request else DEFAULT_WORKLOAD,
             trace_id=self.trace.hex if self.trace is not None else msgspec.UNSET,
-            baseline_output=of_student.output,
+            baseline_output=bill.output,
             hold=hold.why if hold else None,
             hold_until=int(hold.until) if hold and hold.until is not None else None,
         )

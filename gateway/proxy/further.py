@@ -14,14 +14,4 @@ def plan_further(exchange: Exchange, name: str) -> Plan:
     services = exchange.services = exchange.services.for_model(name)
     if not services.available:
         raise overloaded(services, Route.MODEL)
-    return Plan(
-        decision=Decision(Route.MODEL, Reason.PINNED, None, services.policy.threshold, None),
-        may_fall_back=False,
-        may_be_elsewhere=False,
-        maker=None,
-        session=None,
-        conversation=None,
-        router_seconds=0.0,
-        probe=None,
-        capture=None,
-    )
+    return Plan(Decision(Route.MODEL, Reason.PINNED, None, services.policy.threshold, None))

@@ -139,17 +139,8 @@ def _account(exchange: Exchange, adapter: StoredResponse) -> None:
 
 
 def _plan(services: Services, route: Route) -> Plan:
-    return Plan(
-        decision=Decision(route, Reason.STICKY, None, services.policy.threshold, None, Hold(route, STORED)),
-        may_fall_back=False,
-        may_be_elsewhere=False,
-        maker=None,
-        session=None,
-        conversation=None,
-        router_seconds=0.0,
-        probe=None,
-        capture=None,
-    )
+    hold = Hold(route, STORED)
+    return Plan(Decision(route, Reason.STICKY, None, services.policy.threshold, None, hold))
 
 
 def not_found() -> RequestError:

@@ -76,10 +76,14 @@ def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, sen
     """The headers of a request upstream, names in lower case: the gateway's own, those of the client that the config
     passes to this upstream, and those of the API that is spoken. The transport adds those of the config.
     """
+    request, _ = exchange.admitted
     headers = {"x-request-id": client.request_id}
     if sent.body:
-        headers["content-type"] = "application/json"
-    headers["accept"] = "text/event-stream" if exchange.admitted[0].stream else "application/json"
+        headers["content-type"] = request.body.content_type
+    headers["accept"] = "text/event-stream" if request.stream else "application/json"
+    if sent.adapter.opaque:
+        # The answer may be of any kind, and is the client's to choose.
+        headers["accept"] = client.headers.get("accept", "*/*")
     for name in upstream.passed_headers:
         if name in client.headers:
             headers[name] = client.headers[name]
