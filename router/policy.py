@@ -43,6 +43,8 @@ class Reason(StrEnum):
     NOVEL = "novel"
     DIFFICULT = "difficult"
     EASY = "easy"
+    # The workload is not routed yet: the teacher answers, and the student is measured beside it.
+    OBSERVE = "observe"
     FALLBACK = "fallback"
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
@@ -126,8 +128,9 @@ def decide(
     assess: Callable[[str], Assessment],
     held: Hold | None = None,
     band: float = 0.0,
+    routes: bool = True,
 ) -> Decision:
-    """Apply the rules in order: pinned, modality, tools, context, unavailable, sticky, novel, difficult, easy.
+    """Apply the rules in order: pinned, modality, tools, context, unavailable, sticky, observe, novel, difficult, easy.
 
     The first rule that applies decides. A request that only the teacher can take goes to the teacher even where that is
     not available, since the student could not answer it. `max_output_tokens` is the request's limit, None where it has
@@ -139,6 +142,8 @@ def decide(
     `held` is what earlier turns say, None for a new conversation. The result of a tool call goes to the upstream that
     made the call. A conversation on the teacher stays there. One on the student stays there while the score is less
     than `band`, the score's standard error, above the threshold.
+
+    Without `routes` no score decides: the teacher answers, with the reason OBSERVE.
     """
 
     def to(
@@ -160,6 +165,8 @@ def decide(
         return to(Route.STUDENT, Reason.UNAVAILABLE)
     if held is not None and conversation.answers_tool and held.called is not None:
         return to(held.called, Reason.STICKY, hold=held._replace(route=held.called, why=TOOL_CALL))
+    if not routes:
+        return to(Route.TEACHER, Reason.OBSERVE)
     if held is not None and held.route is Route.TEACHER:
         return to(Route.TEACHER, Reason.STICKY, hold=held)
     score, novelty = assess(conversation.text)

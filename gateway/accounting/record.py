@@ -107,7 +107,9 @@ class Pair(msgspec.Struct, frozen=True):
     [0, 1], token counts those reported for the two answers. `weight` is the inverse of the sampling rate at that time.
     The values are in picodollars: the student's tokens at the teacher's prices, and what the teacher's own answer cost,
     for the prompt (cached or not) and for the answer. `key` is the name of the client's key, "" without one.
-    `workload` is that of the request.
+    `workload` is that of the request. `direction` says who had answered the client, as of `road.stages.Direction`; the
+    versions are those of the two models. `logprob` is the mean log-probability of the first tokens of the student's
+    answer, None where that is not known.
     """
 
     request: str
@@ -126,6 +128,10 @@ class Pair(msgspec.Struct, frozen=True):
     teacher_output_cost: int = 0
     key: str = ""
     workload: str = DEFAULT_WORKLOAD
+    direction: str = "student_answered"
+    student_version: str = ""
+    teacher_version: str = ""
+    logprob: float | None = None
 
 
 class RequestRecord(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.errors import LedgerError, RequestError
 from breakeven.gateway.ledger import statements
 from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
+from breakeven.gateway.proxy.admission import workload
 from breakeven.gateway.proxy.decision import decision_for
 from breakeven.gateway.proxy.session import Turn, session_id
 from breakeven.gateway.reports import report, whatif
@@ -109,17 +110,18 @@ async def explain_route(
     adapter.check(body)
     turn = Turn(now, adapter, body, key, session_id(request.headers, body))
     earlier = {"held": turn.held} if now.config.routing.sticky else {}
-    decision = decision_for(now, adapter, body, available=None, **earlier)
+    unit = now.unit(workload(now, None, request.headers))
+    decision = decision_for(now, adapter, body, unit, available=None, **earlier)
     conversation = adapter.conversation(body)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
         **decision._asdict() | {"hold": EarlierTurns(why=hold.why, until=until) if hold is not None else None},
         tokens=conversation.tokens,
-        router=now.artifact.hash,
+        router=unit.artifact.hash,
         contributions=[
             FeatureContribution(feature=feature, log_odds=log_odds)
-            for feature, log_odds in now.artifact.difficulty.explain(conversation.text)
+            for feature, log_odds in unit.artifact.difficulty.explain(conversation.text)
         ],
     )
 

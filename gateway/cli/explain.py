@@ -21,7 +21,8 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         artifact = Path(config.routing.artifact)
     loaded = load(artifact)
     if threshold is None:
-        threshold = config.routing.threshold if config is not None else 0.5
+        given = config.routing.threshold if config is not None else None
+        threshold = 0.5 if given is None else given
     novelty_threshold = config.routing.novelty_threshold if config is not None else 1.0
     student = Capabilities(frozenset({"text"}), tools=True, context_window=None)
     section = config.student if config is not None else None

@@ -64,7 +64,7 @@ def learn(config: Config, out: Path, confidence: float, more: Sequence[OutcomeRo
     if len(rows) < MIN_ROWS:
         raise BreakevenError(
             f"the ledger has {every} outcomes, {kept} with their prompt, of which {len(rows)} have a score for the "
-            f"student's answer; {MIN_ROWS} are needed: turn on shadow.rate and ledger.store_prompts, and wait"
+            f"student's answer; {MIN_ROWS} are needed: turn on road.sample and ledger.store_prompts, and wait"
         )
     champion = load(Path(config.routing.artifact) if config.routing.artifact is not None else None)
     cut = len(rows) - max(MIN_ROWS // 2, int(len(rows) * _HELD_OUT))

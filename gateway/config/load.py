@@ -18,6 +18,7 @@ from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_lookup import with_prices
 from breakeven.gateway.config.prices import TeacherPrices
 from breakeven.gateway.config.proxies import proxy_of
+from breakeven.gateway.config.road import REPLACED
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.tls import tls_context
 from breakeven.gateway.config.upstream import Upstream
@@ -97,7 +98,10 @@ def _faults_outside(upstream: Outbound) -> Iterator[str]:
 def _lines(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False, include_context=False):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-        if fault["type"] == "extra_forbidden":
+        if path == "shadow" and fault["type"] == "extra_forbidden":
+            new = ", ".join(f"shadow.{old} is {key}" for old, key in REPLACED.items())
+            yield f"shadow: replaced by road; rename its keys: {new}"
+        elif fault["type"] == "extra_forbidden":
             yield f"{path}: unknown key; remove it or check its spelling"
         elif fault["type"] == "missing":
             yield f"{path}: missing; it has no default"

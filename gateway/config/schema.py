@@ -16,6 +16,7 @@ from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.models import ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED
+from breakeven.gateway.config.road import Road
 from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.teacher import Teacher
 from breakeven.gateway.config.tracing import Tracing
@@ -97,7 +98,19 @@ class Escalation(Section):
 
 class Routing(Section):
     artifact: str | None = Field(None, description="Directory of the router artifact; null: the packaged one.")
-    threshold: Fraction = Field(0.5, description="A score at or above it goes to the teacher.")
+    start: Literal["observe", "share"] = Field(
+        "observe",
+        description="What holds without an artifact or a threshold of one's own: `observe` (the teacher answers, and "
+        "the student is measured beside it) or `share` (the most difficult requests go to the teacher).",
+    )
+    teacher_share: Fraction = Field(
+        0.2, description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones."
+    )
+    threshold: Fraction | None = Field(
+        None,
+        description="Route at once, by this threshold: a score at or above it goes to the teacher. null: as `start` "
+        "and the stage of the workload say; with an artifact of one's own 0.5.",
+    )
     novelty_threshold: Fraction = Field(1.0, description="A novelty at or above it goes to the teacher; 1.0: never.")
     sticky: bool = Field(True, description="Session affinity: later turns of a conversation go to the same upstream.")
     fallback: bool = Field(True, description="Try the other upstream if one fails before the first byte.")
@@ -133,24 +146,6 @@ class LedgerConfig(Section):
     )
 
 
-class Shadow(Section):
-    rate: Fraction = Field(
-        0.0, description="Share of the student's chat answers that are compared with the teacher's answer; 0: none."
-    )
-    scorer: str = Field(
-        "judge",
-        pattern=r"^(judge|exact|numeric|json|contains|choice|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="How the two answers are scored: by `judge` (the teacher, with both orders of answers), a checker "
-        "against the teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
-    )
-    monthly_budget_usd: Usd = Field(
-        Decimal("50"), description="USD per calendar month (UTC) for shadow answers and judging; then sampling stops."
-    )
-    max_queue: int = Field(64, ge=1, description="Maximum number of sampled requests waiting; more are dropped.")
-    concurrency: int = Field(2, ge=1, le=64, description="Maximum number of concurrent comparisons.")
-    window_days: int = Field(28, ge=1, description="Days over which quality_retention is measured.")
-
-
 class Config(Section):
     """A whole breakeven.yaml, validated. Its sections are described by its fields."""
 
@@ -170,7 +165,7 @@ class Config(Section):
     routing: Routing = Field(Routing(), description="How the upstream of a request is chosen.")
     economics: Economics = Field(Economics(), description="Investment and start of hosting.")
     ledger: LedgerConfig = Field(LedgerConfig(), description="The database of usage and cost.")
-    shadow: Shadow = Field(Shadow(), description="Comparing the student with the teacher on live traffic.")
+    road: Road = Field(Road(), description="Comparing the student with the teacher, and handing traffic over.")
     auth: Auth = Field(Auth(), description="Authentication of clients.")
     workloads: list[Annotated[str, Field(pattern=WORKLOAD)]] = Field(
         [],
@@ -224,7 +219,8 @@ class Config(Section):
     def _student_is_there(self) -> Config:
         if self.student is None:
             needed = {
-                "shadow.rate": self.shadow.rate > 0,
+                "routing.start": self.routing.start == "share",
+                "road.advance": self.road.advance == "auto",
                 "routing.escalation": self.routing.escalation is not None,
                 **{
                     f"auth.keys[{index}].over_budget": key.over_budget == "student"
@@ -236,6 +232,17 @@ class Config(Section):
                 if given:
                     raise ValueError(f"{path}: needs a student; add the section student, or remove this key")
         return self
+
+    @model_validator(mode="after")
+    def _judge_is_there(self) -> Config:
+        if self.road.judge is not None and self.road.judge not in {one.name for one in self.models}:
+            raise ValueError(f"road.judge: {self.road.judge!r} is none of `models`; add it there, or remove this key")
+        return self
+
+    @property
+    def operator_routes(self) -> bool:
+        """Whether the config says what routes, an artifact or a threshold, so that no stage does."""
+        return self.routing.artifact is not None or self.routing.threshold is not None
 
     @property
     def workload_names(self) -> frozenset[str]:

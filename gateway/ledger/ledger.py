@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
-from breakeven.gateway.config.schema import Config, Shadow
+from breakeven.gateway.config.road import Road
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.hosting import Hosting, Rate
 from breakeven.gateway.economics.periods import DAY, HOUR
@@ -42,6 +43,7 @@ from breakeven.gateway.ledger.rates import (
 )
 from breakeven.gateway.ledger.rates import Writer as Registration
 from breakeven.gateway.ledger.reported import Reported, reported
+from breakeven.gateway.ledger.road import RoadStore
 from breakeven.gateway.ledger.totals import hours, read
 from breakeven.gateway.ledger.writer import Writer
 from breakeven.router.policy import Reason
@@ -58,7 +60,10 @@ class Ledger:
     def __init__(self, engine: Engine, writer: Writer) -> None:
         self._engine = engine
         self._writer = writer
-        self._id = uuid.uuid4().hex
+        # What this gateway is called among those of the ledger.
+        self.id = uuid.uuid4().hex
+        # The tables of stages, and of what they rest on.
+        self.road = RoadStore(engine)
         self._config: Config | None = None
         self._contradicted = False
         self._prune_at = 0
@@ -107,7 +112,7 @@ class Ledger:
         if self._config is not None:
             # If the database is unavailable, the registration expires instead.
             with contextlib.suppress(SQLAlchemyError), transaction(self._engine, write=True) as connection:
-                deregister(connection, self._id)
+                deregister(connection, self.id)
         self._engine.dispose()
 
     @property
@@ -172,9 +177,9 @@ class Ledger:
 
     @property
     def window(self) -> int:
-        """The period that quality is measured over, `shadow.window_days`, in microseconds."""
-        shadow = self._config.shadow if self._config is not None else Shadow()
-        return shadow.window_days * DAY
+        """The period that quality is measured over, `road.window_days`, in microseconds."""
+        road = self._config.road if self._config is not None else Road()
+        return road.window_days * DAY
 
     def compared(self, since: int) -> list[Compared]:
         """Compared pairs of shadow traffic; see `outcomes.compared`. Raises LedgerError."""
@@ -264,7 +269,7 @@ class Ledger:
             return
         per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
         with transaction(self._engine, write=True) as connection:
-            own = Registration(self._id, price_at(config, now), per_hour, fallback_prices(config, now))
+            own = Registration(self.id, price_at(config, now), per_hour, fallback_prices(config, now))
             register(connection, own, now)
             different = contradictions(connection, now)
         if different > 1 and not self._contradicted:

@@ -200,6 +200,10 @@ _COMPARISON = (
     "teacher_output_cost",
     "weight",
     "workload",
+    "direction",
+    "student_version",
+    "teacher_version",
+    "logprob",
 )
 
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 import functools
 import operator
 
-from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.economics.totals import COSTS
@@ -154,7 +167,53 @@ comparisons = Table(
     Column("size", Integer, nullable=False, server_default="0"),
     # shadow: drawn from live traffic; rows: entered from outcome rows, whose prompts somebody chose.
     Column("source", String(16), nullable=False, server_default="shadow"),
+    # Which of the two answers the client got, and the versions of the models that made them; empty: not known.
+    Column("direction", String(24), nullable=False, server_default="student_answered"),
+    Column("student_version", String(200), nullable=False, server_default=""),
+    Column("teacher_version", String(200), nullable=False, server_default=""),
+    # The mean log-probability of the first tokens of the student's answer, where that is known.
+    Column("logprob", Float),
     Index("comparisons_at", "at"),
+    Index("comparisons_workload", "workload", "at"),
+)
+
+# The stage of each workload, as JSON; a version that grows with each change tells all gateways of one.
+road_states = Table(
+    "road_states",
+    metadata,
+    Column("workload", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+# What happened on the way: each change of a stage, and what was said at it.
+road_events = Table(
+    "road_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("workload", String(64), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("road_events_at", "at"),
+)
+
+# The router artifacts that gateways trained, as zip archives, so that all gateways of a ledger have them.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("hash", String(12), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# What only one gateway at a time may do; `holder` is its id, until `until`.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("until", BigInteger, nullable=False),
 )
 
 # The text that the router read, stored only with ledger.store_prompts.

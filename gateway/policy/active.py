@@ -24,6 +24,7 @@ from breakeven.router.policy import Policy
 
 _log = logging.getLogger("breakeven.policy")
 _LOOK_SECONDS = 1.0
+_DEFAULT_THRESHOLD = 0.5
 
 
 class ActivePolicy(Section):
@@ -85,7 +86,7 @@ class Policies:
         self._version = 0
         routing = config.routing
         self._configured = ActivePolicy(
-            threshold=routing.threshold,
+            threshold=_DEFAULT_THRESHOLD if routing.threshold is None else routing.threshold,
             novelty_threshold=routing.novelty_threshold,
             escalation=routing.escalation,
             artifact=artifact,

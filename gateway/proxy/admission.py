@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
@@ -53,6 +54,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     named = target(services, adapter, body, caller)
     if over_budget and named.model is not None:
         raise services.state.quotas.over_budget()
+    named_workload = workload(services, caller, client.headers)
     return ClientRequest(
         body=body,
         target=named,
@@ -63,7 +65,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         wants_fallback=wants_fallback,
         student_only=over_budget or (caller is not None and not caller.teacher),
         session=session_id(client.headers, body) if services.config.routing.sticky else None,
-        workload=workload(services, caller, client),
+        workload=named_workload,
+        unit=services.unit(named_workload),
     )
 
 
@@ -73,9 +76,9 @@ def _read(adapter: Adapter, client: Client, raw: bytes) -> Body:
     return Form(raw, kind) if kind.lower().startswith(MULTIPART) else Body(raw)
 
 
-def workload(services: Services, caller: ClientKey | None, client: Client) -> str:
+def workload(services: Services, caller: ClientKey | None, headers: Mapping[str, str]) -> str:
     """The workload that the client names, if the config has it; else its key's, else the default one."""
-    named = client.headers.get("x-breakeven-workload", "")
+    named = headers.get("x-breakeven-workload", "")
     if named in services.workloads:
         return named
     return (caller.workload if caller is not None else None) or DEFAULT_WORKLOAD

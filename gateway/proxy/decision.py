@@ -10,10 +10,12 @@ from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.policy.model_names import teacher_not_allowed
+from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
+from breakeven.gateway.proxy.overload import overloaded
 from breakeven.gateway.proxy.providers import Providers, providers_for
 from breakeven.gateway.proxy.sampling import sample
 from breakeven.gateway.proxy.session import Turn
@@ -85,10 +87,11 @@ class _Routing:
     def decide(self) -> Decision:
         """Decide by spent budget, response affinity or the router's rules. Raises RequestError as `plan` does."""
         services, body, available = self._services, self._request.body, self._services.available
+        unit = self._request.unit
         self.previous = self._adapter.previous(body)
         stored_on = self._stored_on = self._stored()
         if self._request.student_only:
-            return _student_only(services, self._adapter, body, available, self._exchange.caller)
+            return _student_only(services, self._adapter, self._request, available, self._exchange.caller)
         if not available:
             raise overloaded(services, Route.TEACHER)
         if stored_on is not None and not self._request.pinned:
@@ -98,10 +101,10 @@ class _Routing:
                 self._find_providers()
             if stored_on not in available or not self._provider_available:
                 raise overloaded(services, stored_on, self.providers)
-            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
+            return Decision(stored_on, Reason.STICKY, None, unit.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
+        decision = decision_for(services, self._adapter, body, unit, available=offered, held=self._earlier_turns)
         seen = self.conversation
         if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
@@ -163,14 +166,14 @@ class _Routing:
         student = self._services.student
         return student is not None and not student.keeps(seen)
 
-    def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
+    def _earlier_turns(self, conversation: Conversation, policy: Policy, unit: Unit) -> Hold | None:
         """What earlier turns say about this one; None for a first turn, and where session affinity is off."""
         services, request = self._services, self._request
         self.conversation = conversation
         if not services.config.routing.sticky or request.pinned:
             return None
         self._turn = Turn(services, self._adapter, request.body, self._caller, request.session)
-        return self._turn.held(conversation, policy)
+        return self._turn.held(conversation, policy, unit)
 
     @property
     def maker(self) -> Route | None:
@@ -199,7 +202,7 @@ class _Routing:
         if session is None and decision.score is not None:
             # The next turn is to have this one's score from here.
             known = self._services.state.assessments
-            known.put(self._services.artifact.hash, conversation.text, Assessment(decision.score, decision.novelty))
+            known.put(self._request.unit.artifact.hash, conversation.text, Assessment(decision.score, decision.novelty))
         return session
 
 
@@ -207,17 +210,18 @@ def decision_for(
     services: Services,
     adapter: Adapter,
     body: Body,
+    unit: Unit,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy], Hold | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy, Unit], Hold | None] = lambda *_: None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
-    `available` are the upstreams that accept requests, None for both; `held` gives what earlier turns say
-    about this one, if anything. If the router raises, the decision is the teacher with reason `router_error`.
-    Raises RequestError for an invalid model name.
+    `unit` is what decides the requests of its workload; `available` are the upstreams that accept requests, None for
+    both; `held` gives what earlier turns say about this one, if anything. If the router raises, the decision is the
+    teacher with reason `router_error`. Raises RequestError for an invalid model name.
     """
     wanted = target(services, adapter, body)
-    policy = services.policy
+    policy = unit.policy
     if wanted.model is not None:
         return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
     if wanted.threshold is not None:
@@ -225,7 +229,7 @@ def decision_for(
     limit, student = adapter.max_output_tokens(body), services.student
     try:
         conversation = adapter.conversation(body)
-        before = held(conversation, policy)
+        before = held(conversation, policy, unit)
         if student is None:
             reason = Reason.NO_STUDENT if wanted.pin is None else Reason.PINNED
             return Decision(Route.TEACHER, reason, None, policy.threshold, None)
@@ -236,9 +240,11 @@ def decision_for(
             student=student,
             max_output_tokens=limit,
             available=_BOTH if available is None else available,
-            assess=services.artifact.assess,
+            assess=unit.artifact.assess,
             held=before,
-            band=services.artifact.noise,
+            band=unit.artifact.noise,
+            # The client's own threshold holds whatever the stage is.
+            routes=unit.routes or wanted.threshold is not None,
         )
     except Exception as error:  # a bug in the router must not fail the request
         _log.error("the router failed with %s; the teacher answers", type(error).__name__)
@@ -246,12 +252,12 @@ def decision_for(
 
 
 def _student_only(
-    services: Services, adapter: Adapter, body: Body, available: frozenset[Route], caller: ClientKey | None
+    services: Services, adapter: Adapter, request: ClientRequest, available: frozenset[Route], caller: ClientKey | None
 ) -> Decision:
     """The decision for a key that may not reach the teacher, or whose budget for it is spent. Raises RequestError 403
     or 429 if only the teacher can answer, and 429 or 503 if the student is not available.
     """
-    decision = decision_for(services, adapter, body, available=_STUDENT)
+    decision = decision_for(services, adapter, request.body, request.unit, available=_STUDENT)
     if decision.route is not Route.STUDENT:
         refused = caller is not None and not caller.teacher
         raise teacher_not_allowed() if refused else services.state.quotas.over_budget()
@@ -268,31 +274,8 @@ def _router_timed_out(decision: Decision) -> Decision:
 
 def _probe(services: Services, adapter: Adapter, request: ClientRequest, decision: Decision) -> Probe | None:
     """The probe of the student's answer, if escalation is configured and applies to this request; else None."""
-    rule = services.policies.active.escalation
+    rule = request.unit.escalation
     if rule is None or adapter.endpoint not in ESCALATED_ENDPOINTS:
         return None
     applies = decision.route is Route.STUDENT and decision.reason in _ESCALATABLE_REASONS and request.choices == 1
     return Probe(rule, adapter.endpoint, request.body) if applies and Route.TEACHER in services.available else None
-
-
-def overloaded(services: Services, route: Route, providers: Providers | None = None) -> RequestError:
-    """The error where no upstream that could answer may be called: 429 when full, 503 when down. `providers` are those
-    of the teacher that could.
-    """
-    upstreams = [services.upstreams[route]] if providers is None or route is Route.STUDENT else providers.upstreams
-    if any(upstream.breaker.allows for upstream in upstreams):
-        return RequestError(
-            429,
-            f"The {route} is at its limit of concurrent requests; try again.",
-            type="rate_limit_error",
-            code="rate_limit_exceeded",
-            headers={"retry-after": "1"},
-        )
-    seconds = max(1, round(min(upstream.breaker.retry_after_seconds() for upstream in upstreams)))
-    return RequestError(
-        503,
-        f"The {route} has failed repeatedly and its circuit breaker is open; try again.",
-        type="server_error",
-        code="upstream_unavailable",
-        headers={"retry-after": str(seconds)},
-    )

@@ -11,6 +11,7 @@ from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.economics.breakeven import baseline_of
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.model_names import Target
+from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.providers import Providers
@@ -32,8 +33,9 @@ class ClientRequest(msgspec.Struct, frozen=True):
     `target` is what the model name selects; `may_fall_back` whether config and client allow the other upstream, and
     `wants_fallback` whether the client does;
     `session` is the id that the client gives the conversation, with the name of the header or field that holds it;
-    `workload` the workload that it is counted in; `student_only` is set if the key may not reach the teacher, or its
-    budget for it is spent. `stream` and `wants_usage` are the client's options, `choices` the number of answers (`n`).
+    `workload` the workload that it is counted in, and `unit` what decides its requests; `student_only` is set if the
+    key may not reach the teacher, or its budget for it is spent. `stream` and `wants_usage` are the client's options,
+    `choices` the number of answers (`n`).
     """
 
     body: Body
@@ -46,6 +48,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     student_only: bool
     session: tuple[str, str] | None
     workload: str
+    unit: Unit
 
     @property
     def pinned(self) -> bool:
@@ -143,6 +146,11 @@ class Exchange:
         return self.plan.decision.reason
 
     @property
+    def _artifact(self) -> str:
+        """The hash of the router artifact that decides it."""
+        return (self.services if self.request is None else self.request.unit).artifact.hash
+
+    @property
     def answered(self) -> bool:
         """Whether an upstream has answered; false where the gateway has counted tokens."""
         return self.outcome is Outcome.OK and bool(self.attempts)
@@ -188,13 +196,14 @@ class Exchange:
             headers[name] = self.request_id
         if self.request is not None:
             headers["x-breakeven-workload"] = self.request.workload
+            headers["x-breakeven-stage"] = self.request.unit.stage
         if self.plan is not None:
             decision, reason = self.plan.decision, self.reason
             headers["x-breakeven-route"] = str(self.route)
             headers["x-breakeven-reason"] = str(reason)
             if decision.route is not Route.MODEL:
                 headers["x-breakeven-threshold"] = f"{decision.threshold:g}"
-                headers["x-breakeven-router"] = self.services.artifact.hash
+                headers["x-breakeven-router"] = self._artifact
             if decision.score is not None:
                 headers["x-breakeven-score"] = f"{decision.score:.6f}"
             if decision.novelty is not None:
@@ -236,7 +245,7 @@ class Exchange:
             score=decision.score if decision else None,
             threshold=decision.threshold if decision and decision.route is not Route.MODEL else None,
             novelty=decision.novelty if decision else None,
-            artifact=self.services.artifact.hash,
+            artifact=self._artifact,
             outcome=self.outcome,
             status=self.status,
             attempts=attempts,

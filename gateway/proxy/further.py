@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from breakeven.gateway.proxy.decision import overloaded
 from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.gateway.proxy.overload import overloaded
 from breakeven.router.policy import Decision, Reason, Route
 
 

@@ -23,9 +23,9 @@ def sample(
     """A capture for the answer if this request is sampled, else None.
 
     Only plain-text chats with one choice that the router sent to the student are sampled, with probability
-    `shadow.rate`.
+    `road.sample`.
     """
-    rate = services.config.shadow.rate
+    rate = services.config.road.sample
     if rate <= 0 or read is None or adapter.endpoint is not Endpoint.CHAT_COMPLETIONS:
         return None
     plain = read.modalities == read.outputs == _TEXT and not read.tools and request.choices == 1
@@ -42,6 +42,6 @@ def enqueue_sample(exchange: Exchange, record: RequestRecord) -> None:
         return
     request, plan = exchange.admitted
     assert plan.capture is not None
-    config = services.config.shadow
-    if not services.state.drawn.put(ShadowSample(record, request.body, plan.capture, config.rate), config.max_queue):
+    config = services.config.road
+    if not services.state.drawn.put(ShadowSample(record, request.body, plan.capture, config.sample), config.max_queue):
         services.metrics.shadow.labels(ShadowResult.DROPPED_QUEUE).inc()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from breakeven.gateway.endpoints.base import Adapter
+from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read_object
@@ -95,11 +96,11 @@ class Turn:
         self._begins: bytes | None = None
         self.hold: Hold | None = None
 
-    def held(self, conversation: Conversation, policy: Policy) -> Hold | None:
+    def held(self, conversation: Conversation, policy: Policy, unit: Unit) -> Hold | None:
         """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
         self.hold = self._recall(conversation)
-        if conversation.earlier and (self.hold is None or self.hold.route is None):
-            artifact = self._services.artifact
+        if unit.routes and conversation.earlier and (self.hold is None or self.hold.route is None):
+            artifact = unit.artifact
             assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
             replay, known = replayed(conversation.earlier, assess, policy), self.hold
             if replay is not None and known is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +27,13 @@ from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
+from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
+from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.runtime.stored_responses import StoredResponses
+from breakeven.gateway.runtime.units import Units
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
@@ -38,38 +42,6 @@ from breakeven.router.sticky import Assessments, Conversations
 
 if TYPE_CHECKING:
     from breakeven.gateway.observability.spans import Spans
-
-
-class ResponseAffinity:
-    """Which upstream stores which response of /v1/responses; the `size` most recent ones are known."""
-
-    def __init__(self, size: int = 100_000) -> None:
-        self._size = size
-        self._routes: OrderedDict[str, Route] = OrderedDict()
-        # Only of those that are not at the first provider of their route.
-        self._providers: dict[str, str] = {}
-
-    def put(self, response_id: str, route: Route, provider: str = "") -> None:
-        """Remember that `provider` of `route` stores this response; the oldest entry is dropped above `size`."""
-        self._routes[response_id] = route
-        if provider:
-            self._providers[response_id] = provider
-        if len(self._routes) > self._size:
-            oldest, _ = self._routes.popitem(last=False)
-            self._providers.pop(oldest, None)
-
-    def forget(self, response_id: str) -> None:
-        """Drop what is known of this response."""
-        self._routes.pop(response_id, None)
-        self._providers.pop(response_id, None)
-
-    def get(self, response_id: str | None) -> Route | None:
-        """The upstream that stores this response; None for an unknown or absent id."""
-        return None if response_id is None else self._routes.get(response_id)
-
-    def provider(self, response_id: str) -> str:
-        """Which provider of its route stores a response that `get` knows; "" for the first one."""
-        return self._providers.get(response_id, "")
 
 
 _BOTH = frozenset(ROUTED)
@@ -101,7 +73,9 @@ class State:
     spans: Spans | None = None
     # Tokens per event and per counted token at each upstream, by label, to estimate those that it does not report.
     token_ratios: defaultdict[str, TokenRatios] = field(default_factory=lambda: defaultdict(TokenRatios))
-    # Student answers sampled for comparison with the teacher's.
+    # The stage of each workload, and what decides its requests then.
+    units: Units = field(default_factory=Units)
+    # Answers sampled for comparison with the other upstream's.
     drawn: ShadowQueue = field(default_factory=ShadowQueue)
 
     def abort(self) -> None:
@@ -225,8 +199,26 @@ class Services:
 
     @property
     def policy(self) -> Policy:
-        """The thresholds in force: those that an operator set through the admin API, else the config's."""
+        """The thresholds that an operator set through the admin API, else the config's."""
         return self.policies.active.policy
+
+    def unit(self, workload: str) -> Unit:
+        """What decides the requests of this workload. An artifact or a threshold that the operator gave comes before
+        the stage of the workload.
+        """
+        if self._operator_routes or self.policies.active.source == "admin":
+            active = self.policies.active
+            return Unit(Stage.ROUTE, self.artifact, active.policy, active.escalation, True, self._operator_rates)
+        return self.state.units.unit(workload, self.config, self.artifact)
+
+    @functools.cached_property
+    def _operator_routes(self) -> bool:
+        return self.config.operator_routes
+
+    @functools.cached_property
+    def _operator_rates(self) -> Rates:
+        sample = self.config.road.sample if self.config.student is not None else 0.0
+        return Rates(min(1.0, 10.0 * sample), sample)
 
     @property
     def student(self) -> Capabilities | None:

@@ -58,8 +58,8 @@ def missing(config: Config) -> Iterator[str]:
     if student is None:
         yield "student: the teacher answers everything; `breakeven plan --from-ledger` says whether a student would pay"
         return
-    if config.shadow.rate == 0:
-        yield "shadow.rate: savings and quality are not measured, since no answers are compared with the teacher's"
+    if config.road.sample == 0:
+        yield "road.sample: savings and quality are not measured, since no answers are compared with the teacher's"
     prices = [student.hosting_usd_per_hour, *(change.usd_per_hour for change in student.hosting_changes)]
     if not any(prices):
         yield "student.hosting_usd_per_hour: the student counts as free, so savings are too high by what it costs"

@@ -17,7 +17,7 @@ from breakeven.router.model.artifact import Artifact, ArtifactError, load
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """Load the router artifact and open the ledger, which migrates its database.
 
-    Raises ConfigError with the key that is at fault: routing.artifact, shadow.scorer, tokenizer or ledger.url.
+    Raises ConfigError with the key that is at fault: routing.artifact, road.scorer, tokenizer or ledger.url.
     """
     artifact = _artifact(config)
     check_loadable(config)
@@ -37,7 +37,7 @@ def check_services(config: Config) -> None:
 def check_loadable(config: Config) -> None:
     """Load what the config names and running requests will use.
 
-    Raises ConfigError where shadow traffic is on and the function that `shadow.scorer` names cannot be loaded, for
+    Raises ConfigError where shadow traffic is on and the function that `road.scorer` names cannot be loaded, for
     a tokenizer that cannot, and where traces are on and their packages are missing.
     """
     check_tracing(config.tracing)
@@ -47,7 +47,7 @@ def check_loadable(config: Config) -> None:
                 load_tokenizer(upstream.tokenizer)
             except ValueError as error:
                 raise ConfigError([f"{section}.tokenizer: {error}"]) from None
-    if config.shadow.rate > 0:
+    if config.road.sample > 0:
         # Imported here: it loads `breakeven.models`, which nothing else in the gateway needs.
         from breakeven.gateway.shadow.scoring import scoring
 

@@ -76,11 +76,11 @@ class _Checker(Scoring):
 
 
 def scoring(config: Config) -> Scoring:
-    """The scoring that `shadow.scorer` names. Raises ConfigError if the function cannot be loaded."""
-    name = config.shadow.scorer
+    """The scoring that `road.scorer` names. Raises ConfigError if the function cannot be loaded."""
+    name = config.road.scorer
     if name == "judge":
         return _Judge()
     try:
         return _Checker(name)
     except DistillError as error:
-        raise ConfigError([f"shadow.scorer: {error}"]) from None
+        raise ConfigError([f"road.scorer: {error}"]) from None

@@ -44,7 +44,7 @@ class Shadow:
 
     def __init__(self, ledger: Ledger) -> None:
         self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
-        # The scoring in use, with the `shadow.scorer` that it was made for.
+        # The scoring in use, with the `road.scorer` that it was made for.
         self._scoring: tuple[str, Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
@@ -53,7 +53,7 @@ class Shadow:
         try:
             while True:
                 sample = await services().state.drawn.get()
-                while len(running) >= services().config.shadow.concurrency:
+                while len(running) >= services().config.road.concurrency:
                     _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 running.add(asyncio.create_task(self._process(services(), sample)))
         finally:
@@ -62,7 +62,7 @@ class Shadow:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _process(self, services: Services, sample: ShadowSample) -> None:
-        if services.config.shadow.rate <= 0:
+        if services.config.road.sample <= 0:
             return
         teacher = services.upstreams[Route.TEACHER]
         # Half of the teacher's concurrency is reserved for client requests.
@@ -76,10 +76,10 @@ class Shadow:
     async def _within_budget(self, services: Services) -> bool:
         """Whether the monthly budget is not spent yet. False while the ledger cannot be read: the spend is unknown."""
         known = await self._spending.refresh(_REFRESH_SECONDS)
-        return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.shadow.monthly_budget_usd)
+        return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.road.monthly_budget_usd)
 
     def _scorer(self, services: Services) -> Scoring:
-        name = services.config.shadow.scorer
+        name = services.config.road.scorer
         if self._scoring is None or self._scoring[0] != name:
             self._scoring = (name, scoring(services.config))
         return self._scoring[1]

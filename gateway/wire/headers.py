@@ -29,6 +29,7 @@ HEADERS = (
         "On `/v1/messages/count_tokens`: who counted, `upstream`, its `tokenizer`, or nobody: `estimated`.",
     ),
     ("x-breakeven-workload", "The workload that the request is counted in."),
+    ("x-breakeven-stage", "The stage of that workload: `observe`, `propose`, `route` or `watch`."),
     ("x-breakeven-provider", "The fallback of the teacher that answered, by its name; absent: the first one."),
     (
         "x-breakeven-upstream-request-id",
@@ -73,6 +74,7 @@ REASONS = (
     ("novel", "The prompt is unlike those that the student was distilled on: novelty >= novelty threshold."),
     ("difficult", "The score is at or above the threshold."),
     ("easy", "The score is below the threshold."),
+    ("observe", "The workload is not routed yet: the teacher answers, and the student is measured beside it."),
     ("fallback", "The first upstream failed before the first byte; the other one answered."),
     ("escalated", "The start of the student's answer failed the log-probability check; the teacher answered."),
     ("router_error", "The router failed or took too long; the teacher answered."),

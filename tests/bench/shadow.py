@@ -51,8 +51,8 @@ def measure(rate: float, share: float, seconds: float, rounds: int) -> dict[str,
             Path(folder, name).mkdir()
         verdict = json.dumps({"reason": "r", "score_a": 8, "score_b": 8, "winner": "tie"})
         with (
-            running(Path(folder, "without"), {"shadow": {"rate": 0.0}}, log_level="warning") as without,
-            running(Path(folder, "with"), {"shadow": {"rate": share, **_NEVER_FULL}}, log_level="warning") as shadowed,
+            running(Path(folder, "without"), {"road": {"sample": 0.0}}, log_level="warning") as without,
+            running(Path(folder, "with"), {"road": {"sample": share, **_NEVER_FULL}}, log_level="warning") as shadowed,
         ):
             for gateway in (without, shadowed):
                 gateway.teacher.default(*answer(completion("quite another answer")))

@@ -70,6 +70,7 @@ class Gateway:
             },
             "routing": {"novelty_threshold": 1.0, "threshold": 1.0, "sticky": False},
             "ledger": {"url": "sqlite:///ledger.db"},
+            "road": {"sample": 0},
         }  # fmt: skip
         self.config = merged(self.config, changes or {})
         self.environment = {

@@ -128,7 +128,7 @@ def test_a_key_without_the_teacher_never_reaches_it(gateway: Gateway) -> None:
 
 
 def test_its_prompts_are_not_compared_either(tmp_path: Path) -> None:
-    with running(tmp_path, {**CONFIG, "shadow": {"rate": 1.0, "scorer": "exact"}}) as compared:
+    with running(tmp_path, {**CONFIG, "road": {"sample": 1.0, "scorer": "exact"}}) as compared:
         assert ask(compared, "student", "auto").status == 200
         assert ask(compared, "free", "auto").status == 200
         eventually(lambda: compared.metric("shadow_total", result="compared") == 1)

@@ -46,7 +46,7 @@ ANSWERS = {
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Routed, pinned and compared requests are in its ledger."""
-    changes = {"shadow": {"rate": 1.0}, "economics": {"investment_usd": 5, "hosting_since": "2026-01-01T00:00:00Z"}}
+    changes = {"road": {"sample": 1.0}, "economics": {"investment_usd": 5, "hosting_since": "2026-01-01T00:00:00Z"}}
     with running(tmp_path_factory.mktemp("openapi"), changes, environment={"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway:
         for model in ("auto", "auto", "teacher", "auto@0"):
             assert gateway.post(chat("What is two and two?", model=model)).status == 200

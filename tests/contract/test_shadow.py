@@ -24,7 +24,7 @@ from tests.contract.scripted import (
     error_answer,
 )
 
-CONFIG = {"shadow": {"rate": 1.0, "scorer": "judge", "concurrency": 1}, "ledger": {"store_prompts": True}}
+CONFIG = {"road": {"sample": 1.0, "scorer": "judge", "concurrency": 1}, "ledger": {"store_prompts": True}}
 # The scripted usage: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD a million.
 CALL = 160_000_000
 ENDS = ("", "_lower", "_upper")
@@ -178,7 +178,7 @@ def test_a_slow_teacher_slows_no_client(fresh: Gateway) -> None:
 
 
 def test_a_full_queue_drops(tmp_path: Path) -> None:
-    with running(tmp_path, {"shadow": {**CONFIG["shadow"], "max_queue": 1}}) as gateway:
+    with running(tmp_path, {"road": {**CONFIG["road"], "max_queue": 1}}) as gateway:
         gateway.teacher.default(Sleep(0.5), *answer(completion("hello")))
         for _ in range(8):
             ask(gateway)
@@ -187,7 +187,7 @@ def test_a_full_queue_drops(tmp_path: Path) -> None:
 
 
 def test_a_spent_budget_ends_it_also_after_a_restart(tmp_path: Path) -> None:
-    with running(tmp_path, {"shadow": {**CONFIG["shadow"], "monthly_budget_usd": 0.0003}}) as gateway:
+    with running(tmp_path, {"road": {**CONFIG["road"], "monthly_budget_usd": 0.0003}}) as gateway:
         for count in (1, 2, 2, 2):  # 160 micro-dollars each; the second one passes the budget
             ask(gateway)
             eventually(lambda: gateway.metric("shadow_total") >= 1)
@@ -281,20 +281,20 @@ def test_feedback_that_means_nothing_is_refused(gateway: Gateway, body: object, 
 
 
 def test_an_unknown_scorer_is_refused_at_start(tmp_path: Path) -> None:
-    changes = {"shadow": {"rate": 0.1, "scorer": "nowhere_at_all:score"}}
+    changes = {"road": {"sample": 0.1, "scorer": "nowhere_at_all:score"}}
     why = pytest.raises(AssertionError, match=r"shadow\.scorer: .*cannot import nowhere_at_all")
     with why, running(tmp_path, changes):
         pass
 
 
 def test_shadow_can_be_turned_on_and_off_by_a_reload(tmp_path: Path) -> None:
-    with running(tmp_path, {"shadow": {"rate": 0.0}}) as gateway:
+    with running(tmp_path, {"road": {"sample": 0.0}}) as gateway:
         ask(gateway)
-        gateway.write_config({"shadow": {"rate": 1.0}})
+        gateway.write_config({"road": {"sample": 1.0}})
         eventually(lambda: "was reloaded" in gateway.log.read_text())
         ask(gateway)
         outcomes(gateway, 1)
-        gateway.write_config({"shadow": {"rate": 0.0}})
+        gateway.write_config({"road": {"sample": 0.0}})
         eventually(lambda: gateway.log.read_text().count("was reloaded") == 2)
         ask(gateway)
         assert len(gateway.teacher.received) == 1

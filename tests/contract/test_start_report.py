@@ -13,7 +13,7 @@ from tests.contract.scripted import answer, error_answer
 from tests.support.tls import unused_port
 
 SAID_TO_BE_MISSING = [
-    "auth.keys", "BREAKEVEN_ADMIN_KEY in the environment", "shadow.rate", "student.hosting_usd_per_hour",
+    "auth.keys", "BREAKEVEN_ADMIN_KEY in the environment", "road.sample", "student.hosting_usd_per_hour",
     "economics.investment_usd",
 ]  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_what_was_reached_and_what_is_missing(tmp_path: Path) -> None:
 def test_nothing_is_missing(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "auth": {"keys": [{"name": "a", "sha256": "0" * 64}]},
-        "shadow": {"rate": 0.1},
+        "road": {"sample": 0.1},
         "student": {"hosting_usd_per_hour": 1},
         "economics": {"investment_usd": 100},
     }

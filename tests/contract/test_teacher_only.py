@@ -129,7 +129,7 @@ def test_a_student_can_be_added_and_taken_away_while_it_runs(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"shadow": {"rate": 0.1}}, "shadow.rate: needs a student"),
+        ({"road": {"sample": 0.1}}, "road.sample: needs a student"),
         ({"routing": {"escalation": {"probe_tokens": 4}}}, "routing.escalation: needs a student"),
         (
             {"auth": {"keys": [{"name": "a", "sha256": "0" * 64, "over_budget": "student"}]}},

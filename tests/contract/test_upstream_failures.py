@@ -344,7 +344,7 @@ def test_the_admin_api_needs_its_key(failing: Gateway) -> None:
 
 
 def test_shadow_traffic_has_causes_too(tmp_path: Path) -> None:
-    with running(tmp_path, {"shadow": {"rate": 1.0}}, environment=ADMIN) as gateway:
+    with running(tmp_path, {"road": {"sample": 1.0}}, environment=ADMIN) as gateway:
         gateway.teacher.default(*error_answer(503))
         assert gateway.post(chat()).status == 200
         eventually(lambda: gateway.metric("upstream_failures_total", upstream="teacher", cause="overloaded") >= 1)

@@ -23,7 +23,7 @@ def configured(**auth: Any) -> dict[str, Any]:
         {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), **auth.get(name, {})}
         for name, key in KEYS.items()
     ]
-    return {"workloads": ["search"], "auth": {"keys": keys}, "shadow": {"rate": 1.0, "scorer": "exact"}}
+    return {"workloads": ["search"], "auth": {"keys": keys}, "road": {"sample": 1.0, "scorer": "exact"}}
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ routing:
   escalation: null
 economics: {investment_usd: 0, hosting_since: 2026-11-01T00:00:00Z}
 ledger: {url: "sqlite:///breakeven.db"}
-shadow: {rate: 0.0}
+road: {sample: 0.0}
 auth: {keys: []}
 admin: {key_env: BREAKEVEN_ADMIN_KEY}
 """
@@ -93,8 +93,8 @@ admin: {key_env: BREAKEVEN_ADMIN_KEY}
         (("economics", "hosting_since"), "2026-11-01T00:00:00", "economics.hosting_since: must carry a time zone"),
         (("auth", "keys"), [{"name": "a", "sha256": "nope"}], "auth.keys[0].sha256: "),
         (("server", "workers"), 0, "server.workers: "),
-        (("shadow", "rate"), 1.5, "shadow.rate: Input should be less than or equal to 1"),
-        (("shadow", "scorer"), "vibes", "shadow.scorer: String should match pattern"),
+        (("road", "sample"), 1.5, "road.sample: Input should be less than or equal to 1"),
+        (("road", "scorer"), "vibes", "road.scorer: String should match pattern"),
     ],
 )
 def test_a_fault_is_reported_with_its_path(tmp_path: Path, path: tuple[str, ...], value: object, fault: str) -> None:

@@ -1,0 +1,219 @@
+"""The ledger's part of the road: comparisons to learn from, stages, events, artifacts and leases."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.rows import SHADOW
+from breakeven.gateway.ledger.schema import artifacts, comparisons, leases, outcomes, prompts, requests
+from breakeven.gateway.ledger.schema import road_events as events
+from breakeven.gateway.ledger.schema import road_states as states
+from breakeven.router.policy import Reason
+
+_T = TypeVar("_T")
+# The newest comparisons that are read: enough for any router that is trained from them.
+MAX_COMPARISONS = 20_000
+
+
+class Event(NamedTuple):
+    """One thing that happened: `at` microseconds since the Unix epoch, the `stage` after it, and a sentence."""
+
+    at: int
+    workload: str
+    stage: str
+    text: str
+
+
+class Comparison(NamedTuple):
+    """One comparison of live traffic. `at`: the request's time, microseconds since the Unix epoch; `text`: its prompt,
+    None where that is not stored; scores in [0, 1]; `weight`: one over the probability with which it was compared.
+    """
+
+    request: str
+    at: int
+    text: str | None
+    student_score: float
+    teacher_score: float
+    weight: float
+    direction: str
+    logprob: float | None
+    score: float | None
+    artifact: str | None
+
+
+class RoadStore:
+    """The tables of the road. Thread-safe; each method raises LedgerError where the database cannot be used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def versions(self) -> dict[str, int]:
+        """The version of each workload's state."""
+        return dict(self._read(lambda one: one.execute(select(states.c.workload, states.c.version)).tuples().all()))
+
+    def states(self) -> dict[str, tuple[int, str]]:
+        """The version and the document of each workload's state."""
+        rows = self._read(lambda one: one.execute(select(states.c.workload, states.c.version, states.c.document)).all())
+        return {workload: (version, document) for workload, version, document in rows}
+
+    def put_state(self, workload: str, version: int, document: str, happened: Event | None = None) -> bool:
+        """Replace the state that has this `version` (0: there is none), and store what happened in the same
+        transaction. False, and nothing stored, where another gateway was faster.
+        """
+        return self._write(functools.partial(_put_state, workload, version, document, happened))
+
+    def add_event(self, happened: Event) -> None:
+        """Store what happened."""
+        self._write(lambda one: one.execute(insert(events), happened._asdict()))
+
+    def events(self, workload: str | None = None, limit: int = 100) -> list[Event]:
+        """The newest events, newest first."""
+        wanted = select(events.c.at, events.c.workload, events.c.stage, events.c.text)
+        if workload is not None:
+            wanted = wanted.where(events.c.workload == workload)
+        rows = self._read(lambda one: one.execute(wanted.order_by(events.c.id.desc()).limit(limit)).all())
+        return [Event(*row) for row in rows]
+
+    def put_artifact(self, hash: str, at: int, data: bytes) -> None:
+        """Store an artifact, unless it is there."""
+
+        def put(connection: Connection) -> None:
+            serialise(connection)
+            if connection.scalar(select(artifacts.c.hash).where(artifacts.c.hash == hash)) is None:
+                connection.execute(insert(artifacts), {"hash": hash, "at": at, "data": data})
+
+        self._write(put)
+
+    def artifact(self, hash: str) -> bytes | None:
+        """An artifact; None where it is not there."""
+        return self._read(lambda one: one.scalar(select(artifacts.c.data).where(artifacts.c.hash == hash)))
+
+    def keep_artifacts(self, hashes: set[str]) -> None:
+        """Delete all other artifacts."""
+        self._write(lambda one: one.execute(delete(artifacts).where(artifacts.c.hash.not_in(hashes))))
+
+    def take_lease(self, name: str, holder: str, now: int, until: int) -> bool:
+        """Take the lease `name`, or renew it, until `until`, microseconds since the Unix epoch. False where another
+        holder has it at `now`.
+        """
+
+        def take(connection: Connection) -> bool:
+            serialise(connection)
+            c = leases.c
+            free = or_(c.holder == holder, c.until < now)
+            taken = connection.execute(update(leases).where(c.name == name, free).values(holder=holder, until=until))
+            if taken.rowcount:
+                return True
+            if connection.scalar(select(c.name).where(c.name == name)) is not None:
+                return False
+            connection.execute(insert(leases), {"name": name, "holder": holder, "until": until})
+            return True
+
+        return self._write(take)
+
+    def end_lease(self, name: str, holder: str) -> None:
+        """Give a lease back."""
+        c = leases.c
+        self._write(lambda one: one.execute(delete(leases).where(c.name == name, c.holder == holder)))
+
+    def count(self, workload: str, since: int, student: str) -> int:
+        """The number of comparisons of a workload from `since` on with this version of the student."""
+        wanted = select(func.count()).select_from(comparisons).where(_of(workload, since, student))
+        return self._read(lambda one: one.scalar(wanted)) or 0
+
+    def workloads(self) -> set[str]:
+        """The workloads that have comparisons of live traffic."""
+        wanted = select(comparisons.c.workload).where(comparisons.c.source == SHADOW).distinct()
+        return set(self._read(lambda one: one.scalars(wanted).all()))
+
+    def newest_versions(self, workload: str) -> tuple[str, str] | None:
+        """The versions of student and teacher in the newest comparison of a workload; None without any."""
+        c = comparisons.c
+        wanted = select(c.student_version, c.teacher_version).where(c.workload == workload, c.source == SHADOW)
+        row = self._read(lambda one: one.execute(wanted.order_by(c.at.desc()).limit(1)).first())
+        return None if row is None else (row[0], row[1])
+
+    def comparisons(self, workload: str, since: int, student: str) -> list[Comparison]:
+        """The newest MAX_COMPARISONS comparisons of a workload from `since` on with this version of the student, oldest
+        first.
+        """
+        c, o = comparisons.c, outcomes.c
+        scores = (o.student_score, o.teacher_score, c.weight, c.direction, c.logprob, o.score, o.artifact)
+        wanted = (
+            select(c.request, c.at, prompts.c.text, *scores)
+            .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == SHADOW))
+            .outerjoin(prompts, prompts.c.request == c.request)
+            .where(_of(workload, since, student))
+            .where(o.student_score.is_not(None), o.teacher_score.is_not(None))
+            .order_by(c.at.desc(), c.request)
+            .limit(MAX_COMPARISONS)
+        )
+        rows = self._read(lambda one: one.execute(wanted).all())
+        return [Comparison(*row) for row in reversed(rows)]
+
+    def novelties(self, workload: str, artifact: str, since: int, limit: int) -> list[tuple[int, float]]:
+        """Time and novelty of the first `limit` requests after `since` that this artifact assessed, oldest first."""
+        c = requests.c
+        wanted = (
+            select(c.at, c.novelty)
+            .where(c.workload == workload, c.at > since, c.artifact == artifact, c.novelty.is_not(None))
+            .order_by(c.at)
+            .limit(limit)
+        )
+        return [(at, novelty) for at, novelty in self._read(lambda one: one.execute(wanted).all())]
+
+    def answered(self, workload: str, since: int, until: int) -> tuple[int, int]:
+        """How many unpinned requests of a workload in [since, until) the student answered, and how many there were."""
+        c = requests.c
+        wanted = select(func.count().filter(c.route == literal("student")), func.count()).where(
+            c.workload == workload,
+            c.at >= since,
+            c.at < until,
+            c.pinned.is_(False),
+            c.outcome == "ok",
+            c.reason != Reason.SHADOW.value,
+        )
+        by_student, every = self._read(lambda one: one.execute(wanted).one())
+        return by_student, every
+
+    def _write(self, what: Callable[[Connection], _T]) -> _T:
+        return self._within(what, write=True)
+
+    def _read(self, what: Callable[[Connection], _T]) -> _T:
+        return self._within(what, write=False)
+
+    def _within(self, what: Callable[[Connection], _T], *, write: bool) -> _T:
+        try:
+            with transaction(self._engine, write=write) as connection:
+                return what(connection)
+        except SQLAlchemyError as error:
+            raise LedgerError(error_message(error)) from None
+
+
+def _of(workload: str, since: int, student: str) -> ColumnElement[bool]:
+    c = comparisons.c
+    return and_(c.workload == workload, c.at >= since, c.source == SHADOW, c.student_version == student)
+
+
+def _put_state(workload: str, version: int, document: str, happened: Event | None, connection: Connection) -> bool:
+    serialise(connection)
+    c = states.c
+    if version == 0:
+        if connection.scalar(select(c.version).where(c.workload == workload)) is not None:
+            return False
+        connection.execute(insert(states), {"workload": workload, "version": 1, "document": document})
+    else:
+        mine = and_(c.workload == workload, c.version == version)
+        changed = connection.execute(update(states).where(mine).values(version=version + 1, document=document))
+        if not changed.rowcount:
+            return False
+    if happened is not None:
+        connection.execute(insert(events), happened._asdict())
+    return True
