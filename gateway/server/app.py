@@ -29,6 +29,7 @@ from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.stored import StoredRelay
+from breakeven.gateway.runtime.road_runner import RoadRunner
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
 from breakeven.gateway.server.further_paths import FurtherPaths
@@ -142,6 +143,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         background.run(current),
         _run_shadow_traffic(current),
         _observe_hosting(current),
+        RoadRunner(current).run(),
         _report_start(current),
     ]
     publisher = current().publisher

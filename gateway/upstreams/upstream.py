@@ -65,6 +65,11 @@ class Upstream:
         """Whether a request may be sent now: circuit not open, and fewer than `max_concurrency` in flight."""
         return self.breaker.allows and self.in_flight < self.config.max_concurrency
 
+    @property
+    def version(self) -> str:
+        """Which model answers, as comparisons and promises name it."""
+        return self.config.model
+
     def without_secrets(self, text: str) -> str:
         """The text with the upstream's key and other secrets, URL and host replaced by "[removed]"."""
         url = self.config.base_url
