@@ -58,11 +58,11 @@ def look_due(state: State, comparisons: int, settings: Settings) -> bool:
     return comparisons >= next_look(state.looked_at, settings.labels)
 
 
-def after_look(state: State, learned: Learned, at: int, settings: Settings, now: int) -> State:
+def after_look(state: State, learned: Learned, at: int, bill: float | None, settings: Settings, now: int) -> State:
     """The state after a look at comparisons, the newest of which is of `at`: with a proposal where one is certified and
-    hands over more than what is in force, and live at once where the config says so.
+    hands over more than what is in force, and live at once where the config says so. `bill`: see `Promised`.
     """
-    found = _promised(state, learned, at, settings)
+    found = _promised(state, learned, at, bill, settings)
     state = msgspec.structs.replace(
         state,
         looks=state.looks + 1,
@@ -185,7 +185,7 @@ def promise_text(found: Promised) -> str:
     )
 
 
-def _promised(state: State, learned: Learned, at: int, settings: Settings) -> Promised | None:
+def _promised(state: State, learned: Learned, at: int, bill: float | None, settings: Settings) -> Promised | None:
     if learned.answered is None or learned.threshold is None or learned.retention is None or learned.low is None:
         return None
     return Promised(
@@ -200,6 +200,7 @@ def _promised(state: State, learned: Learned, at: int, settings: Settings) -> Pr
         student=state.student,
         teacher=state.teacher,
         floor=settings.floor,
+        bill=bill,
     )
 
 

@@ -42,7 +42,8 @@ class Promised(msgspec.Struct, frozen=True):
     the first tokens below which the student's answer is discarded, None without escalation. `answered` is the share of
     requests that the student then answers; `retention` the share of the teacher's quality that is kept, and `low` what
     that is at least; both rest on `comparisons`, whose last one was at `at`, microseconds since the Unix epoch, with
-    these versions of `student` and `teacher`, against `floor`.
+    these versions of `student` and `teacher`, against `floor`. `bill` is the share of the teacher's bill for the same
+    requests that is then not paid, None where that is not known.
     """
 
     artifact: str
@@ -56,6 +57,7 @@ class Promised(msgspec.Struct, frozen=True):
     student: str
     teacher: str
     floor: float
+    bill: float | None = None
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,16 +19,18 @@ import msgspec
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, LedgerError
-from breakeven.gateway.ledger.road import Event
+from breakeven.gateway.ledger.road import Comparison
 from breakeven.gateway.road import machine
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
 from breakeven.gateway.road.stages import State
-from breakeven.gateway.road.task import Labelled, Task
+from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
+from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.units import first_rates
+from breakeven.router.model.artifact import ArtifactError
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.road")
@@ -101,10 +103,12 @@ class RoadRunner:
             for workload in await asyncio.to_thread(self._workloads):
                 await self._advance(workload)
             self._fault = ""
-        except (BreakevenError, OSError) as error:
-            if str(error) != self._fault:
-                _log.error("the stages stay as they are: %s", error)
-            self._fault = str(error)
+        except Exception as error:  # the gateway serves, whatever fails here
+            said = isinstance(error, BreakevenError | OSError | ArtifactError)
+            fault = str(error) if said else f"internal error: {type(error).__name__}"
+            if fault != self._fault:
+                _log.error("the stages stay as they are: %s", fault, exc_info=None if said else error)
+            self._fault = fault
         await asyncio.sleep(_WORK_SECONDS)
 
     def _workloads(self) -> list[str]:
@@ -174,14 +178,32 @@ class RoadRunner:
         learned = await learn_apart(Task(labelled, settings.floor, error), out)
         at = labelled[-1].at
         await asyncio.to_thread(self._follower.artifacts.add, out, learned.artifact, at)
+        bill = await asyncio.to_thread(self._bill, learned, [row for row in rows if row.text is not None])
 
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
                 return one
-            return machine.after_look(one, learned, at, settings, _now())
+            return machine.after_look(one, learned, at, bill, settings, _now())
 
         await self._change(state.workload, change)
         await asyncio.to_thread(self._forget_artifacts)
+
+    def _bill(self, learned: Learned, rows: list[Comparison]) -> float | None:
+        """The share of the teacher's bill that the student's answers make unnecessary, from the newest fifth of the
+        comparisons, which the artifact was not trained on.
+        """
+        threshold, limit = learned.threshold, learned.limit
+        artifact = self._follower.artifacts.load(learned.artifact)
+        if threshold is None or artifact is None:
+            return None
+        saved = whole = 0.0
+        for row in rows[len(rows) - len(rows) // NEWEST :]:
+            cost = row.weight * row.teacher_cost
+            whole += cost
+            discarded = limit is not None and row.logprob is not None and row.logprob < limit
+            if not discarded and artifact.assess(row.text or "").score < threshold:
+                saved += cost
+        return saved / whole if whole else None
 
     def _forget_artifacts(self) -> None:
         """Delete the artifacts that no state names."""
@@ -198,20 +220,11 @@ class RoadRunner:
         new = change(state)
         if new == state:
             return
-        await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened(state, new, _now()))
+        happened = event(state, new, _now())
+        stored = await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
+        if stored and happened is not None:
+            _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
         await asyncio.to_thread(self._follower.follow)
-
-
-def happened(before: State, after: State, now: int) -> Event | None:
-    """What is said of a change: the reason of another stage, or what keeps it from going on; None for neither."""
-    if after.stage != before.stage or (after.why != before.why and after.why):
-        text = after.why
-    elif after.held and after.held != before.held:
-        text = after.held
-    else:
-        return None
-    _log.info("workload %s: stage %s: %s", after.workload, after.stage, text)
-    return Event(now, after.workload, after.stage, text)
 
 
 def settings_of(config: Config) -> Settings:

@@ -220,6 +220,19 @@ class Services:
     def _config_routes(self) -> bool:
         return self.config.operator_routes
 
+    @property
+    def stages(self) -> dict[str, tuple[Stage, float | None]]:
+        """The stage of each workload, with the quality kept above the floor, None where that is not measured. Empty
+        without a student.
+        """
+        if self.config.student is None:
+            return {}
+        states = {} if self.operator_routes else self.state.units.states
+        return {
+            workload: (self.unit(workload).stage, states[workload].margin if workload in states else None)
+            for workload in sorted(self.workloads | states.keys())
+        }
+
     @functools.cached_property
     def _operator_rates(self) -> Rates:
         sample = self.config.road.sample if self.config.student is not None else 0.0
