@@ -38,6 +38,7 @@ def _options(
 
 app.command()(serve.serve)
 app.command()(serve.check)
+app.command()(road.status)
 app.command()(road.road)
 app.command()(road.apply)
 app.command()(road.rollback)

@@ -18,6 +18,23 @@ Workload = Annotated[str, typer.Option(help="The workload; see `breakeven road`.
 Events = Annotated[int, typer.Option(min=0, max=1000, help="How many of the newest events to print.")]
 
 
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Print in a few lines where each workload is, what the teacher was paid this month, and what was saved so far."""
+    from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.reports.road import positions
+    from breakeven.gateway.reports.status import overview
+
+    settings, now = load_config(config), time.time_ns() // 1000
+    with read_ledger(settings) as ledger:
+        found = overview(ledger, now)
+        places = positions(ledger, settings, now, operator=settings.operator_routes)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict() | {"workloads": [one.to_dict() for one in places]}, indent=1))
+        return
+    for line in [*found.lines(), *(line for one in places for line in one.lines())]:
+        typer.echo(line)
+
+
 def road(config: ConfigPath = DEFAULT_CONFIG, events: Events = 20, as_json: AsJson = False) -> None:
     """Print where each workload is: its stage, what was measured, what is proposed and what has happened."""
     from breakeven.gateway.ledger.opening import read_ledger
