@@ -172,11 +172,12 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.economics.totals import Sum
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality
-    from breakeven.gateway.observability.metrics import Metrics, PolicyCollector, UpstreamCollector
+    from breakeven.gateway.observability.metrics import Metrics
     from breakeven.gateway.observability.money import families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.gateway.observability.road import RoadCollector
+    from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
     from breakeven.gateway.road.stages import Stage
     from breakeven.router.policy import Policy, Route
 

@@ -117,8 +117,8 @@ class RoadRunner:
     async def _advance(self, workload: str) -> None:
         services = self._services()
         config, settings = services.config, settings_of(services.config)
-        student, teacher = (services.upstreams[route].version for route in (Route.STUDENT, Route.TEACHER))
         _, state = self._follower.known(workload)
+        student, teacher = _student_version(services, state), services.upstreams[Route.TEACHER].version
         if (state.student, state.teacher) != (student, teacher):
             await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
             return
@@ -225,6 +225,13 @@ class RoadRunner:
         if stored and happened is not None:
             _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
         await asyncio.to_thread(self._follower.follow)
+
+
+def _student_version(services: Services, state: State) -> str:
+    """The version of the student. What its server loaded is not known until it was asked, and is then as it was."""
+    student = services.upstreams[Route.STUDENT]
+    known = student.reported is not None or not state.student.startswith(f"{student.version} (")
+    return student.version if known else state.student
 
 
 def settings_of(config: Config) -> Settings:

@@ -144,7 +144,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         background.run(current),
-        _run_shadow_traffic(current),
+        _compare_answers(current),
         _observe_hosting(current),
         RoadRunner(current).run(),
         _report_start(current),
@@ -172,9 +172,9 @@ async def _observe_hosting(current: Current) -> None:
     await observer.run(lambda: current().config.hosting_observed)
 
 
-async def _run_shadow_traffic(current: Current) -> None:
-    """Compare the answers that are drawn, until cancelled. The modules for it are imported with the first of them."""
+async def _compare_answers(current: Current) -> None:
+    """Compare the requests that are drawn, until cancelled. The modules for it are imported with the first of them."""
     await current().state.drawn.first()
-    from breakeven.gateway.shadow.worker import Shadow
+    from breakeven.gateway.comparing.worker import Comparer
 
-    await Shadow(current().ledger).run(current)
+    await Comparer(current().ledger).run(current)
