@@ -145,7 +145,7 @@ def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[in
     if traffic.changed:
         return _returned(state, "many requests are unlike those that were measured", now)
     if compared and state.stage is Stage.ROUTE:
-        return _at(state, Stage.WATCH, state.why, now)
+        return _at(state, Stage.WATCH, "comparisons under what is in force come in, and watch the floor", now)
     return state
 
 

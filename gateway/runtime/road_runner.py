@@ -150,7 +150,7 @@ class RoadRunner:
         judged, without = self._store.verdicts(state.workload, state.measured_since)
         if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
             return (
-                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer, so that the others "
+                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
                 "may not be like all requests; look at the log, and mend the judge or choose another one"
             )
         return None
