@@ -9,7 +9,7 @@ from collections.abc import Callable
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.policy.model_names import teacher_not_allowed
+from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
@@ -101,7 +101,8 @@ class _Routing:
             return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
+        wanted = self._request.target
+        decision = decision_for(services, self._adapter, body, offered, held=self._earlier_turns, wanted=wanted)
         seen = self.conversation
         if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
@@ -160,6 +161,8 @@ class _Routing:
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
         """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""
+        if not (seen.stored or seen.background):
+            return False
         student = self._services.student
         return student is not None and not student.keeps(seen)
 
@@ -208,15 +211,17 @@ def decision_for(
     adapter: Adapter,
     body: Body,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy], Hold | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy], Hold | None] | None = None,
+    wanted: Target | None = None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
     `available` are the upstreams that accept requests, None for both; `held` gives what earlier turns say
-    about this one, if anything. If the router raises, the decision is the teacher with reason `router_error`.
-    Raises RequestError for an invalid model name.
+    about this one, if anything; `wanted` is what the model name selects, where that is known already. If the router
+    raises, the decision is the teacher with reason `router_error`. Raises RequestError for an invalid model name.
     """
-    wanted = target(services, adapter, body)
+    if wanted is None:
+        wanted = target(services, adapter, body)
     policy = services.policy
     if wanted.model is not None:
         return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
@@ -225,7 +230,7 @@ def decision_for(
     limit, student = adapter.max_output_tokens(body), services.student
     try:
         conversation = adapter.conversation(body)
-        before = held(conversation, policy)
+        before = held(conversation, policy) if held is not None else None
         if student is None:
             reason = Reason.NO_STUDENT if wanted.pin is None else Reason.PINNED
             return Decision(Route.TEACHER, reason, None, policy.threshold, None)
