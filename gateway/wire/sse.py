@@ -40,18 +40,17 @@ class Scanner:
     def feed(self, segment: bytes) -> list[Event]:
         """Append a segment of any size; returns the events that it completes."""
         buffer = self._buffer
+        # Fast path: nearly every segment of a model server is one whole event.
+        if not buffer and self._started and b"\r" not in segment and segment.find(b"\n\n") == len(segment) - 2 >= 1:
+            return [_parse(segment, segment)]
         if buffer and b"\n\n" in segment and b"\r" not in buffer:
             segment = bytes(buffer) + segment
             buffer.clear()
-        # Fast path: nearly every segment of a model server is one whole event, or a few, and begins with no BOM.
+        # Others are a few whole events, maybe with the beginning of the next one; the first one may have a BOM.
         if not buffer and (self._started or segment[:1] in _FIRST_BYTES) and b"\r" not in segment:
-            if segment.find(b"\n\n") == len(segment) - 2 >= 1:
-                self._started, self._searched = True, 0
-                return [_parse(segment, segment)]
             end = segment.rfind(b"\n\n") + 2
             if end >= 2 and b"\n\n\n" not in segment and not segment.startswith(b"\n"):
                 self._started = True
-                # The beginning of another event may be behind the last whole one.
                 buffer += segment[end:]
                 self._searched = max(0, len(buffer) - 3)
                 return [_parse(raw, raw) for raw in [part + b"\n\n" for part in segment[: end - 2].split(b"\n\n")]]
