@@ -161,9 +161,7 @@ class _Routing:
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
         """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""
-        if not (seen.stored or seen.background):
-            return False
-        student = self._services.student
+        student = self._services.student if seen.stored or seen.background else None
         return student is not None and not student.keeps(seen)
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy) -> Hold | None:
@@ -220,8 +218,7 @@ def decision_for(
     about this one, if anything; `wanted` is what the model name selects, where that is known already. If the router
     raises, the decision is the teacher with reason `router_error`. Raises RequestError for an invalid model name.
     """
-    if wanted is None:
-        wanted = target(services, adapter, body)
+    wanted = wanted or target(services, adapter, body)
     policy = services.policy
     if wanted.model is not None:
         return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
