@@ -88,7 +88,8 @@ class Adapter(abc.ABC):
     only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
     `renames_limit`: whether its output limit has two spellings. `unrouted`: the upstream that `auto` always selects,
     None if the router decides. `in_ledger`: whether its requests are paid for, so that the ledger has them. `opaque`:
-    only further models have it, and what they answer is passed on without being understood.
+    only further models have it, and what they answer is passed on without being understood. `translates`: whether
+    there are upstreams that do not speak its API, for which `translation` is asked.
     """
 
     endpoint: Endpoint
@@ -100,6 +101,7 @@ class Adapter(abc.ABC):
     unrouted: Route | None = None
     in_ledger: bool = True
     opaque: bool = False
+    translates: bool = False
     version_headers: Mapping[str, str | None] = {}
     id_headers: tuple[str, ...] = ()
 

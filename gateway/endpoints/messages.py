@@ -77,6 +77,7 @@ class Messages(Adapter):
     path = "/messages"
     stream_options = False
     version_headers: Mapping[str, str | None] = {"anthropic-version": VERSION, "anthropic-beta": None}
+    translates = True
     id_headers = ("request-id",)
 
     def check(self, body: Body) -> None:

@@ -51,7 +51,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
-    wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    fallback = client.headers.get("x-breakeven-fallback")
+    wants_fallback = fallback is None or fallback.strip().lower() not in _OFF
     named = target(services, adapter, body, caller)
     if over_budget and named.model is not None:
         raise services.state.quotas.over_budget()

@@ -100,7 +100,7 @@ async def _relay(
     if exchange.adapter.opaque:
         kept_live = _STREAM_HEADERS if response.streams else {}
         return await Passing(exchange, attempt, response, client, deadline).run({**headers, **kept_live})
-    streams = exchange.admitted[0].stream
+    streams = exchange.admitted_request.stream
     if streams and (response.streams or await _is_event_stream(response, attempt.route, deadline)):
         if not response.streams:
             headers["content-type"] = "text/event-stream"

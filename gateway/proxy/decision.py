@@ -9,7 +9,7 @@ from collections.abc import Callable
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.policy.model_names import teacher_not_allowed
+from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
@@ -102,7 +102,8 @@ class _Routing:
             return Decision(stored_on, Reason.STICKY, None, unit.policy.threshold, None, Hold(stored_on, STORED))
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, unit, available=offered, held=self._earlier_turns)
+        wanted = self._request.target
+        decision = decision_for(services, self._adapter, body, unit, offered, held=self._earlier_turns, wanted=wanted)
         seen = self.conversation
         if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
@@ -161,7 +162,7 @@ class _Routing:
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
         """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""
-        student = self._services.student
+        student = self._services.student if seen.stored or seen.background else None
         return student is not None and not student.keeps(seen)
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy, unit: Unit) -> Hold | None:
@@ -210,15 +211,17 @@ def decision_for(
     body: Body,
     unit: Unit,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy, Unit], Hold | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy, Unit], Hold | None] | None = None,
+    wanted: Target | None = None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
     `unit` is what decides the requests of its workload; `available` are the upstreams that accept requests, None for
-    both; `held` gives what earlier turns say about this one, if anything. If the router raises, the decision is the
-    teacher with reason `router_error`. Raises RequestError for an invalid model name.
+    both; `held` gives what earlier turns say about this one, if anything; `wanted` is what the model name selects,
+    where that is known already. If the router raises, the decision is the teacher with reason `router_error`. Raises
+    RequestError for an invalid model name.
     """
-    wanted = target(services, adapter, body)
+    wanted = wanted or target(services, adapter, body)
     policy = unit.policy
     if wanted.model is not None:
         return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
@@ -227,7 +230,7 @@ def decision_for(
     limit, student = adapter.max_output_tokens(body), services.student
     try:
         conversation = adapter.conversation(body)
-        before = held(conversation, policy, unit)
+        before = held(conversation, policy, unit) if held is not None else None
         if student is None:
             reason = Reason.NO_STUDENT if wanted.pin is None else Reason.PINNED
             return Decision(Route.TEACHER, reason, None, policy.threshold, None)

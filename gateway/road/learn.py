@@ -90,7 +90,7 @@ def _learned(task: Task, weight: Array, out: Path) -> Ranking | None:
     prior = artifact.load(Path(task.prior)) if task.prior is not None else None
     try:
         fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
-        # Not the newest texts: a score depends on novelty, and they are to be as new to the artifact as requests will be.
+        # A score depends on novelty, and the newest texts are to be as new to the artifact as requests will be.
         known = _texts(task)[:older]
         digest = save(fitted, rows, out, sources=["comparisons"], reference=known, prior=prior)
     except ValueError:

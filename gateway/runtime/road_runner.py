@@ -254,7 +254,7 @@ class RoadRunner:
 
 
 def _labelled(rows: list[Comparison]) -> list[Labelled]:
-    """The comparisons whose prompt is stored. What routed them is the artifact, which the teacher's time has as well."""
+    """The comparisons whose prompt is stored. Their unit is the artifact, which requests of stage OBSERVE have, too."""
     return [
         Labelled(
             row.request,
