@@ -35,6 +35,16 @@ async def response_failure(upstream: Upstream, response: UpstreamResponse) -> Up
     return error_failure(upstream, response.status, _error_object(body), response.headers)
 
 
+def event_failure(upstream: Upstream, error: object, cause: Cause | None = None) -> UpstreamFailure:
+    """The failure that the client gets for an error object within a stream; 502 where it does not say its status."""
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    try:
+        status = int(code)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        status = 502
+    return error_failure(upstream, status if 400 <= status <= 599 else 502, error, cause=cause)
+
+
 def error_failure(
     upstream: Upstream,
     status: int,

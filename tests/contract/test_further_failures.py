@@ -13,6 +13,7 @@ from tests.contract.client import eventually
 from tests.contract.further import ADMIN, MODEL_KEY, form, model, with_models
 from tests.contract.gateway import Gateway, chat
 from tests.contract.scripted import (
+    DONE,
     Close,
     ExpectDisconnect,
     Head,
@@ -153,6 +154,24 @@ def test_a_client_that_goes_away_ends_the_call(gateway: Gateway, upstream: Scrip
     assert record["outcome"] == "client_cancelled"
     assert eventually(lambda: upstream.last.disconnected_after is not None)
     assert gateway.metric("in_flight", upstream="speaks") == 0
+
+
+def test_a_client_that_closes_after_the_last_event_has_not_cancelled(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Head(200, {"content-type": "text/event-stream"}), Send(event({"x": 1})), Send(DONE), Sleep(0.5))
+    before = len(gateway.settled())
+    with gateway.connect() as client:
+        client.request("POST", "/v1/audio/speech", b'{"model":"speaks","input":"a","stream_format":"sse"}')
+        _, headers = client.head()
+        got = b""
+        for segment in client.segments(headers):
+            got += segment
+            if got.endswith(DONE):
+                break
+        client.reset()
+    assert got == event({"x": 1}) + DONE
+    assert gateway.next_record(before)["outcome"] == "ok"
 
 
 def test_a_circuit_opens_and_readyz_stays_200(tmp_path_factory: pytest.TempPathFactory) -> None:
