@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.policy.model_names import teacher_not_allowed
@@ -17,6 +16,7 @@ from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.providers import Providers, providers_for
 from breakeven.gateway.proxy.sampling import sample
 from breakeven.gateway.proxy.session import Turn
+from breakeven.gateway.proxy.unavailable import unavailable
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.router.policy import ROUTED, STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
@@ -88,17 +88,21 @@ class _Routing:
         self.previous = self._adapter.previous(body)
         stored_on = self._stored_on = self._stored()
         if self._request.student_only:
-            return _student_only(services, self._adapter, body, available, self._exchange.caller)
+            return _student_only(self._exchange, body, available)
         if not available:
-            raise overloaded(services, Route.TEACHER)
+            route = self._request.target.pin or Route.TEACHER
+            reason = Reason.PINNED if self._request.pinned else Reason.UNAVAILABLE
+            raise unavailable(self._exchange, Decision(route, reason, None, services.policy.threshold, None))
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
             if services.fallbacks and stored_on is Route.TEACHER:
                 self._find_providers()
+            hold = Hold(stored_on, STORED)
+            stored = Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, hold)
             if stored_on not in available or not self._provider_available:
-                raise overloaded(services, stored_on, self.providers)
-            return Decision(stored_on, Reason.STICKY, None, services.policy.threshold, None, Hold(stored_on, STORED))
+                raise unavailable(self._exchange, stored, self.providers)
+            return stored
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
         decision = decision_for(services, self._adapter, body, available=offered, held=self._earlier_turns)
@@ -108,7 +112,7 @@ class _Routing:
         if services.fallbacks:
             decision = self._among_providers(decision, available)
         if decision.route not in available or (decision.route is Route.TEACHER and not self._provider_available):
-            raise overloaded(services, decision.route, self.providers)
+            raise unavailable(self._exchange, decision, self.providers)
         return decision
 
     def _among_providers(self, decision: Decision, available: frozenset[Route]) -> Decision:
@@ -245,18 +249,17 @@ def decision_for(
         return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
 
 
-def _student_only(
-    services: Services, adapter: Adapter, body: Body, available: frozenset[Route], caller: ClientKey | None
-) -> Decision:
+def _student_only(exchange: Exchange, body: Body, available: frozenset[Route]) -> Decision:
     """The decision for a key that may not reach the teacher, or whose budget for it is spent. Raises RequestError 403
     or 429 if only the teacher can answer, and 429 or 503 if the student is not available.
     """
-    decision = decision_for(services, adapter, body, available=_STUDENT)
+    services, caller = exchange.services, exchange.caller
+    decision = decision_for(services, exchange.adapter, body, available=_STUDENT)
     if decision.route is not Route.STUDENT:
         refused = caller is not None and not caller.teacher
         raise teacher_not_allowed() if refused else services.state.quotas.over_budget()
     if Route.STUDENT not in available:
-        raise overloaded(services, Route.STUDENT)
+        raise unavailable(exchange, decision)
     return decision
 
 
@@ -273,26 +276,3 @@ def _probe(services: Services, adapter: Adapter, request: ClientRequest, decisio
         return None
     applies = decision.route is Route.STUDENT and decision.reason in _ESCALATABLE_REASONS and request.choices == 1
     return Probe(rule, adapter.endpoint, request.body) if applies and Route.TEACHER in services.available else None
-
-
-def overloaded(services: Services, route: Route, providers: Providers | None = None) -> RequestError:
-    """The error where no upstream that could answer may be called: 429 when full, 503 when down. `providers` are those
-    of the teacher that could.
-    """
-    upstreams = [services.upstreams[route]] if providers is None or route is Route.STUDENT else providers.upstreams
-    if any(upstream.breaker.allows for upstream in upstreams):
-        return RequestError(
-            429,
-            f"The {route} is at its limit of concurrent requests; try again.",
-            type="rate_limit_error",
-            code="rate_limit_exceeded",
-            headers={"retry-after": "1"},
-        )
-    seconds = max(1, round(min(upstream.breaker.retry_after_seconds() for upstream in upstreams)))
-    return RequestError(
-        503,
-        f"The {route} has failed repeatedly and its circuit breaker is open; try again.",
-        type="server_error",
-        code="upstream_unavailable",
-        headers={"retry-after": str(seconds)},
-    )

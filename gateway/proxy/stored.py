@@ -12,10 +12,10 @@ from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.proxy.admission import shutting_down, workload
 from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.background import account
-from breakeven.gateway.proxy.decision import overloaded
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.handler import Relay
+from breakeven.gateway.proxy.unavailable import overloaded
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -55,6 +55,7 @@ class StoredRelay(Relay):
             raise shutting_down()
         client.watch()
         services.state.quotas.admit(exchange.caller, free=True)
+        services.state.quotas.count(exchange.caller)
         exchange.request = ClientRequest(
             body=Body(b"{}"),
             target=Target(None, None),

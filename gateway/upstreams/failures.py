@@ -35,6 +35,21 @@ async def response_failure(upstream: Upstream, response: UpstreamResponse) -> Up
     return error_failure(upstream, response.status, _error_object(body), response.headers)
 
 
+def invalid_answer(upstream: Upstream, expected: str = "JSON") -> UpstreamFailure:
+    """The failure for an answer with success that is not what was expected, such as a proxy's page to log in. It counts
+    as a 502, since nothing is charged for it.
+    """
+    return UpstreamFailure(
+        502,
+        f"The {upstream.route} answered with something else than {expected}.",
+        upstream_status=502,
+        retryable=True,
+        down=True,
+        cause=Cause.INVALID_ANSWER,
+        code="upstream_invalid_answer",
+    )
+
+
 def error_failure(
     upstream: Upstream,
     status: int,
