@@ -16,7 +16,13 @@ from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure, invalid_answer, response_failure, unbilled
+from breakeven.gateway.upstreams.failures import (
+    error_failure,
+    invalid_answer,
+    reported_status,
+    response_failure,
+    unbilled,
+)
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
@@ -145,7 +151,7 @@ async def _read_whole(
             raise invalid_answer(upstream)
         error = value if value.get("object") == "error" else value.get("error")
         if error and "choices" not in value and value.get("object") in (None, "error"):
-            raise error_failure(upstream, 502, error, cause=Cause.ERROR_EVENT)
+            raise error_failure(upstream, reported_status(error), error, cause=Cause.ERROR_EVENT)
     capture = exchange.admitted[1].capture
     if capture is not None:
         capture.feed(body)

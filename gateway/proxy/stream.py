@@ -18,7 +18,7 @@ from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure
+from breakeven.gateway.upstreams.failures import error_failure, reported_status
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
@@ -174,7 +174,9 @@ class StreamRelay:
                 continue
             if info.error is not None:
                 if not (self._client.started or content):
-                    raise error_failure(self._upstream, _status(info.error), info.error, cause=Cause.ERROR_EVENT)
+                    raise error_failure(
+                        self._upstream, reported_status(info.error), info.error, cause=Cause.ERROR_EVENT
+                    )
                 self._error_seen = True
             if info.done:
                 self._done = event.raw
@@ -199,7 +201,7 @@ class StreamRelay:
             assert self._probe is not None
             return self._inspected(self._probe, event, info)
         if info.error is not None:
-            failure = error_failure(self._upstream, _status(info.error), info.error)
+            failure = error_failure(self._upstream, reported_status(info.error), info.error)
             return self._exchange.adapter.error_tail(failure, self._attempt.next_number())
         return self._translated.feed(event)
 
@@ -282,12 +284,3 @@ def _is_complete(event: Event) -> bool:
     if event.data is None or event.data.strip() == b"[DONE]":
         return True
     return readable(event.data)
-
-
-def _status(error: object) -> int:
-    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
-    try:
-        status = int(code)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return 502
-    return status if 400 <= status <= 599 else 502
