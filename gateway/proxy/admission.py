@@ -34,7 +34,7 @@ def identify(services: Services, client: Client) -> ClientKey | None:
 
 
 async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
-    """Read and check the body, count the request against the caller's limits, and resolve the model name.
+    """Read and check the body, check the caller's limits, and resolve the model name.
 
     Raises RequestError: 400 (invalid body), 403 (not allowed), 404 (unknown model), 408 (body timeout), 413 (body too
     large), 415 (unknown encoding), 429 (limit reached), and 503 while the gateway shuts down.

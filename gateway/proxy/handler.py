@@ -102,6 +102,7 @@ class Relay:
         exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
         further = exchange.request.target.model
         exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
+        exchange.services.state.quotas.count(exchange.caller)
         return await self._attempts(exchange, client, exchange.plan)
 
     def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
-from breakeven.gateway.errors import Cause, UpstreamFailure
+from breakeven.gateway.errors import UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure
+from breakeven.gateway.upstreams.failures import invalid_answer
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
@@ -61,12 +61,7 @@ class Passing:
         body = b"".join(parts)
         usage = self._adapter.usage(body)
         if usage is None and not readable(body):
-            raise error_failure(
-                self._upstream,
-                502,
-                {"message": f"The {self._attempt.route} answered with something else than JSON."},
-                cause=Cause.INVALID_ANSWER,
-            )
+            raise invalid_answer(self._upstream)
         self._attempt.usage = usage or NO_USAGE
         self._attempt.outcome = Outcome.OK
         return body

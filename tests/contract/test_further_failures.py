@@ -72,7 +72,7 @@ def state(gateway: Gateway, name: str) -> dict[str, Any]:
         ([BEGUN, Reset()], 502, "upstream_disconnected", "reset"),
         ([BEGUN, Close()], 502, "upstream_disconnected", "closed"),
         ([Sleep(4.5)], 504, "timeout", "total_timeout"),
-        (answer(b"<html>"), 502, None, "invalid_answer"),
+        (answer(b"<html>"), 502, "upstream_invalid_answer", "invalid_answer"),
         ([Head(200, {"content-type": "application/json"}), Send(b'{"results":'), Reset()], 502,
          "upstream_disconnected", "reset"),
         ([Head(200, {"content-type": "application/json"}), Send(b'{"results":'), Sleep(1.6)], 504, "timeout",
@@ -187,6 +187,8 @@ def test_a_circuit_opens_and_readyz_stays_200(tmp_path_factory: pytest.TempPathF
                 assert gateway.post({"model": "broken"}, path="/v1/rerank").status == 500
             response = gateway.post({"model": "broken"}, path="/v1/rerank")
             assert (response.status, response.json["error"]["code"]) == (503, "upstream_unavailable")
+            assert response.headers["x-breakeven-route"] == "model"
+            assert response.headers["x-breakeven-reason"] == "pinned"
             assert 1 <= int(response.headers["retry-after"]) <= 30
             assert gateway.metric("circuit_open", upstream="broken") == 1
             assert gateway.metric("circuit_open", upstream="full") == 0
