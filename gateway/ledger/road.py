@@ -169,6 +169,17 @@ class RoadStore:
         )
         return [(at, novelty) for at, novelty in self._read(lambda one: one.execute(wanted).all())]
 
+    def newest_scores(self, workload: str, artifact: str, limit: int) -> list[tuple[float, float]]:
+        """Score and novelty of the newest `limit` requests of a workload that this artifact scored, newest first."""
+        c = requests.c
+        wanted = (
+            select(c.score, func.coalesce(c.novelty, 0.0))
+            .where(c.workload == workload, c.artifact == artifact, c.score.is_not(None), c.pinned.is_(False))
+            .order_by(c.at.desc(), c.id)
+            .limit(limit)
+        )
+        return [(score, novelty) for score, novelty in self._read(lambda one: one.execute(wanted).all())]
+
     def answered(self, workload: str, since: int, until: int) -> tuple[int, int]:
         """How many unpinned requests of a workload in [since, until) the student answered, and how many there were."""
         c = requests.c
