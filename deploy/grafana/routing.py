@@ -90,7 +90,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Quality retained by routed traffic",
-                "Share of the teacher's quality with its 95% interval, from shadow traffic. No data while shadow.rate is 0.",
+                "Share of the teacher's quality with its 95% interval, from comparisons. No data while road.sample is 0.",
                 [
                     (f"max(breakeven_quality_retention{JOB})", "retained"),
                     (f"max(breakeven_quality_retention_lower{JOB})", "lower"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from breakeven.gateway.api.schema import Schema, Share, Timestamp, Usd
+from breakeven.gateway.policy.active import ActivePolicy
 from breakeven.router.policy import Reason, Route
 
 Score = Annotated[
@@ -14,6 +15,15 @@ Score = Annotated[
 ]
 Novelty = Annotated[Share, Field(description="Distance from the reference set, as a quantile of it.")]
 ThresholdUsed = Annotated[float, Field(description="difficult when score >= threshold.")]
+
+
+class PolicyInForce(ActivePolicy):
+    """The policy in force for requests without a workload, and what decided it."""
+
+    decided_by: Literal["stages", "config", "admin"] = Field(
+        description="stages: the stage of each workload, since the config has neither threshold nor artifact; config: "
+        "these; admin: PUT /admin/policy, which comes first."
+    )
 
 
 class FeatureContribution(Schema):
@@ -100,12 +110,12 @@ class WhatIfPoint(Schema):
     requests: int = Field(ge=0, description="Recorded requests that this artifact scored.")
     teacher_share: Share = Field(description="Share of them that would go to the teacher.")
     novel_share: Share = Field(description="Share of them that would go to the teacher for their novelty.")
-    expected_worse_share: float | None = Field(
-        description="Expected share of all requests with an answer of the student that is worse than the teacher's; "
-        "null: not measured, since the router in service was not trained on outcomes of this student."
+    expected_retention: float | None = Field(
+        description="Share of the teacher's quality that the threshold is expected to keep, from compared answers of "
+        "this student; null: not measured yet, see `comparisons_needed`."
     )
-    expected_worse_interval: list[float] | None = Field(
-        min_length=2, max_length=2, description="The range of that share in nine of ten samples: lower and upper end."
+    expected_retention_interval: list[float] | None = Field(
+        min_length=2, max_length=2, description="Its 95% interval: lower and upper end; null as above."
     )
     baseline_usd: float | None = Field(
         description="All of them at the teacher, USD, the student's estimated from compared answers; null: too few "
@@ -129,6 +139,10 @@ class WhatIf(Schema):
     artifact: str = Field(description="Hash of the router artifact whose scores these are, 12 hex digits.")
     novelty_threshold: Share = Field(description="The novelty threshold used: a novelty at or above it is novel.")
     months: float | None = Field(description="Length of the record in months; null: shorter than an hour.")
+    comparisons: int = Field(
+        ge=0, description="Compared answers of this student, scored by this artifact, that the quality is from."
+    )
+    comparisons_needed: int = Field(ge=0, description="How many more are needed before the quality is said.")
     compared_pairs: int = Field(ge=0, description="Compared answers that the costs are estimated from.")
     compared_pairs_needed: int = Field(ge=0, description="How many more are needed before costs are estimated.")
     points: list[WhatIfPoint] = Field(description="One for each threshold, from the lowest.")

@@ -11,9 +11,11 @@ from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
+from breakeven.gateway.road.stages import Direction
 from breakeven.router.policy import ROUTED, Reason, Route
 
 ROWS = "rows"
+_STUDENT_ANSWERED = Direction.STUDENT_ANSWERED.value
 _IDS = 500  # parameters of one statement
 # Enough for a confidence interval narrower than one percent; the newest pairs are used.
 MAX_PAIRS = 20_000
@@ -51,11 +53,22 @@ class Answered(NamedTuple):
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
-    """The newest MAX_PAIRS compared pairs of shadow traffic since `since`, microseconds since the epoch."""
-    c = outcomes.c
-    wanted = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight)
-    statement = select(*wanted).where(c.source == SHADOW, c.at >= since).order_by(c.at.desc()).limit(MAX_PAIRS)
-    return [Compared(*row) for row in connection.execute(statement)]
+    """The newest MAX_PAIRS compared pairs of shadow traffic since `since`, microseconds since the epoch, as far as they
+    are of the student that was compared last in their workload.
+    """
+    c, made = outcomes.c, comparisons.c
+    by_student = func.coalesce(made.direction, _STUDENT_ANSWERED) == _STUDENT_ANSWERED
+    statement = (
+        select(c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight, by_student)
+        .add_columns(made.workload, made.student_version)
+        .outerjoin_from(outcomes, comparisons, made.request == c.request)
+        .where(c.source == SHADOW, c.at >= since)
+        .order_by(c.at.desc(), c.request)
+        .limit(MAX_PAIRS)
+    )
+    newest: dict[str | None, str | None] = {}
+    rows = [(Compared(*row[:6]), row[6], row[7]) for row in connection.execute(statement)]
+    return [pair for pair, workload, version in rows if newest.setdefault(workload, version) == version]
 
 
 def priced_pairs(connection: Connection, until: int | None = None) -> list[PricedPair]:

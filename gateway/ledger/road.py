@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.labels import Label, labels
 from breakeven.gateway.ledger.rows import SHADOW
 from breakeven.gateway.ledger.schema import artifacts, comparisons, leases, outcomes, prompts, requests
 from breakeven.gateway.ledger.schema import road_events as events
@@ -157,6 +158,10 @@ class RoadStore:
         )
         rows = self._read(lambda one: one.execute(wanted).all())
         return [Comparison(*row) for row in reversed(rows)]
+
+    def labels(self, artifact: str, workload: str | None = None) -> list[Label]:
+        """Comparisons with the scores of an artifact; see `labels.labels`."""
+        return self._read(lambda one: labels(one, artifact, workload))
 
     def novelties(self, workload: str, artifact: str, since: int, limit: int) -> list[tuple[int, float]]:
         """Time and novelty of the first `limit` requests after `since` that this artifact assessed, oldest first."""

@@ -206,10 +206,10 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
     assert basis.startswith(f"The baseline is estimated from {found['compared_pairs']} compared answers")
     point = admin(running, "whatif?threshold=0.5")["points"][0]
     assert console.cell("teacher share", 0) == f"{100 * point['teacher_share']:.1f} %"
-    # The router that ships knows nothing of this student.
-    assert point["expected_worse_share"] is None
-    assert console.cell("expected to be worse", 0) == "not measured yet"
-    assert "not measured yet" in console.page.locator("#quality-chart").inner_text()
+    # Nothing was compared with scores of this router.
+    assert point["expected_retention"] is None
+    assert console.cell("quality expected", 0) == "not measured yet"
+    assert "not measured yet: 30 more comparisons" in console.page.locator("#quality-chart").inner_text()
     assert float(point["monthly_cost_usd"]) > 0
     assert console.cell("monthly cost", 0) == dollars_of_float(point["monthly_cost_usd"])
     assert console.page.locator("#money-chart canvas").count() == 1
