@@ -103,9 +103,14 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Shadow traffic",
-                "Student answers sampled for comparison with the teacher's, by result.",
-                [(f"sum by (result) (rate(breakeven_shadow_total{JOB}[$__rate_interval]))", "{{result}}")],
+                "Comparisons",
+                "Requests drawn to be compared, by who had answered the client and by result.",
+                [
+                    (
+                        f"sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))",
+                        "{{direction}} {{result}}",
+                    )
+                ],
                 "reqps",
                 stack="normal",
                 low=0,

@@ -99,7 +99,7 @@ def tune(
         console().print(tuned.table())
         typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
         if traffic.cost is None and not outcomes:
-            typer.echo("cost: answer length not measured yet; comparisons measure it (road.sample)")
+            typer.echo("cost: answer length not measured yet; it takes comparisons (road.sample)")
         if compared is not None and compared.missing:
             typer.echo(f"quality: {not_measured(compared.missing)}")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")

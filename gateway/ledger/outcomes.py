@@ -1,4 +1,4 @@
-"""Outcomes in the ledger, from shadow traffic and feedback, and the prompts stored for training."""
+"""Outcomes in the ledger, from comparisons and feedback, and the prompts stored for training."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Answered(NamedTuple):
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
-    """The newest MAX_PAIRS compared pairs of shadow traffic since `since`, microseconds since the epoch, as far as they
-    are of the student that was compared last in their workload.
+    """The newest MAX_PAIRS comparisons since `since`, microseconds since the epoch, as far as they are of the student
+    that was compared last in their workload.
     """
     c, made = outcomes.c, comparisons.c
     by_student = func.coalesce(made.direction, _STUDENT_ANSWERED) == _STUDENT_ANSWERED
@@ -75,7 +75,9 @@ def priced_pairs(connection: Connection, until: int | None = None) -> list[Price
     """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch with what they cost."""
     c = comparisons.c
     values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
-    statement = select(c.key, *values, c.weight, c.workload, c.size).order_by(c.at.desc()).limit(MAX_PAIRS)
+    served = c.direction == Direction.STUDENT_ANSWERED.value
+    wanted = (c.key, *values, c.weight, c.workload, c.size, served)
+    statement = select(*wanted).order_by(c.at.desc()).limit(MAX_PAIRS)
     if until is not None:
         statement = statement.where(c.at < until)
     return [PricedPair(*row) for row in connection.execute(statement)]

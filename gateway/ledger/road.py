@@ -34,7 +34,8 @@ class Event(NamedTuple):
 
 class Comparison(NamedTuple):
     """One comparison of live traffic. `at`: the request's time, microseconds since the Unix epoch; `text`: its prompt,
-    None where that is not stored; scores in [0, 1]; `weight`: one over the probability with which it was compared.
+    None where that is not stored; scores in [0, 1]; `weight`: one over the probability with which it was compared;
+    `teacher_cost`: what the teacher's answer cost, in picodollars.
     """
 
     request: str
@@ -47,6 +48,7 @@ class Comparison(NamedTuple):
     logprob: float | None
     score: float | None
     artifact: str | None
+    teacher_cost: int
 
 
 class RoadStore:
@@ -147,8 +149,9 @@ class RoadStore:
         """
         c, o = comparisons.c, outcomes.c
         scores = (o.student_score, o.teacher_score, c.weight, c.direction, c.logprob, o.score, o.artifact)
+        cost = c.teacher_input_cost + c.teacher_output_cost
         wanted = (
-            select(c.request, c.at, prompts.c.text, *scores)
+            select(c.request, c.at, prompts.c.text, *scores, cost)
             .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == SHADOW))
             .outerjoin(prompts, prompts.c.request == c.request)
             .where(_of(workload, since, student))

@@ -87,15 +87,16 @@ def next_look(comparisons: int, first: int) -> int:
     return at
 
 
-def ranks(scores: Array, folds: NDArray[np.int64]) -> Array:
+def ranks(scores: Array, folds: NDArray[np.int64], weight: Array | None = None) -> Array:
     """The rank in (0, 1) of each held-out score among those of its own fold, (n,): the models of two folds differ, so
-    that their scores cannot be compared.
+    that their scores cannot be compared. With a `weight` (n,) it is the share of the traffic with a lower score.
     """
-    found = np.empty(len(scores))
+    found, weight = np.empty(len(scores)), np.ones(len(scores)) if weight is None else weight
     for fold in np.unique(folds):
-        own = folds == fold
-        order = scores[own].argsort(kind="stable").argsort(kind="stable")
-        found[own] = (order + 0.5) / own.sum()
+        own = np.flatnonzero(folds == fold)
+        order = own[np.argsort(scores[own], kind="stable")]
+        below = np.cumsum(weight[order]) - 0.5 * weight[order]
+        found[order] = below / weight[own].sum()
     return found
 
 
