@@ -10,17 +10,17 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
 
-from breakeven.gateway.accounting.money import PICODOLLARS, exact
+from breakeven.gateway.accounting.money import PICODOLLARS
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, Endpoint
 from breakeven.gateway.api.admin_schemas import (
     EarlierTurns,
     ExplainedDecision,
     FeatureContribution,
     PolicyInForce,
-    RecordedDecision,
     RecordedDecisions,
     WhatIf,
 )
+from breakeven.gateway.api.decisions import difficulty, recorded
 from breakeven.gateway.api.errors import documented
 from breakeven.gateway.api.openapi import relayed_body
 from breakeven.gateway.api.report_schemas import Report
@@ -36,7 +36,7 @@ from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.admission import workload
 from breakeven.gateway.proxy.decision import decision_for
 from breakeven.gateway.proxy.session import Turn, session_id
-from breakeven.gateway.reports import labels, report, whatif
+from breakeven.gateway.reports import explained, labels, report, whatif
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.moments import moment
@@ -125,15 +125,25 @@ async def explain_route(
     adapter.check(body)
     turn = Turn(now, adapter, body, key, session_id(request.headers, body))
     earlier = {"held": turn.held} if now.config.routing.sticky else {}
-    unit = now.unit(workload(now, None, request.headers))
+    name = workload(now, None, request.headers)
+    unit = now.unit(name)
     decision = decision_for(now, adapter, body, unit, available=None, **earlier)
     conversation = adapter.conversation(body)
+    score = unit.artifact.assess(conversation.text).score
+    in_words = await _from_ledger(
+        now, lambda: explained.explain(now.ledger, unit.artifact, name, conversation.text, score), flush=False
+    )
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
         **decision._asdict() | {"hold": EarlierTurns(why=hold.why, until=until) if hold is not None else None},
         tokens=conversation.tokens,
         router=unit.artifact.hash,
+        difficulty=difficulty(in_words.standing),
+        why=in_words.phrases,
+        alike=in_words.alike,
+        alike_failed=in_words.failed,
+        explanation=str(in_words),
         contributions=[
             FeatureContribution(feature=feature, log_odds=log_odds)
             for feature, log_odds in unit.artifact.difficulty.explain(conversation.text)
@@ -160,8 +170,7 @@ async def list_decisions(
     ] = None,
 ) -> RecordedDecisions:
     """List the last settled requests, the newest first."""
-    rows = await _from_ledger(now, lambda: now.ledger.decisions(limit, before))
-    return RecordedDecisions(decisions=[_recorded(row) for row in rows])
+    return RecordedDecisions(decisions=await _from_ledger(now, lambda: recorded(now, limit, before)))
 
 
 @router.get("/whatif", responses=documented(400, 401, 404, 503))
@@ -244,13 +253,6 @@ def _what_if(
     }
 
 
-def _recorded(row: dict[str, Any]) -> RecordedDecision:
-    """A row of the ledger with its picodollars as exact USD, as in the report."""
-    money = {"cost_usd": exact(int(row["cost"] or 0)), "baseline_usd": exact(row["baseline"])}
-    rest = {name: value for name, value in row.items() if name not in ("cost", "baseline")}
-    return RecordedDecision.model_validate(rest | money)
-
-
 async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:
     """The policy after a change. Raises RequestError 500 where it could not be stored."""
     try:
@@ -265,11 +267,12 @@ async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:
         ) from None
 
 
-async def _from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
-    """What `read` finds once settled requests are written. Raises RequestError 400 for its period, 503."""
+async def _from_ledger(now: Services, read: Callable[[], _Read], *, flush: bool = True) -> _Read:
+    """What `read` finds, with `flush` once settled requests are written. Raises RequestError 400 (its period), 503."""
 
     def after_writes() -> _Read:
-        now.ledger.flush(_FLUSH_SECONDS)
+        if flush:
+            now.ledger.flush(_FLUSH_SECONDS)
         return read()
 
     try:

@@ -11,7 +11,7 @@ from breakeven.gateway.policy.active import ActivePolicy
 from breakeven.router.policy import Reason, Route
 
 Score = Annotated[
-    Share, Field(description="How difficult the prompt looks: a rank; with a trained router, a probability.")
+    Share, Field(description="The router's score of the prompt, on a scale of its own; see `difficulty`.")
 ]
 Novelty = Annotated[Share, Field(description="Distance from the reference set, as a quantile of it.")]
 ThresholdUsed = Annotated[float, Field(description="difficult when score >= threshold.")]
@@ -45,6 +45,20 @@ class EarlierTurns(Schema):
     until: Timestamp | None = Field(description="When it ends if no turn follows; null: as long as the body is this.")
 
 
+class Difficulty(Schema):
+    """How hard a prompt is."""
+
+    harder_than: Share | None = Field(description="Share of others that are easier; null: the score does not say.")
+    among: Literal["own_traffic", "reference_prompts"] | None = Field(
+        description="Which others: the workload's newest requests that this artifact scored, from 200 of them on; "
+        "before that the prompts that ranks refer to, half of them everyday ones."
+    )
+    probability: Share | None = Field(
+        description="Probability that the student's answer is worse; null: the router was not trained on outcomes."
+    )
+    text: str = Field(description="The same in words; empty where nothing is known.")
+
+
 class ExplainedDecision(Schema):
     """Where a body would be routed now, and why. No upstream is called."""
 
@@ -56,6 +70,11 @@ class ExplainedDecision(Schema):
     hold: EarlierTurns | None = Field(description="Why the reason is sticky; null for any other reason.")
     tokens: int = Field(ge=0, description="Estimated tokens of the prompt.")
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
+    difficulty: Difficulty
+    why: list[str] = Field(description="What makes the prompt look hard or easy, in words, strongest first.")
+    alike: int = Field(ge=0, description="Compared prompts of the workload that are like it; 0: fewer than three are.")
+    alike_failed: int = Field(ge=0, description="On how many of them the student's answer was worse.")
+    explanation: str = Field(description="All of that as one line.")
     contributions: list[FeatureContribution] = Field(
         serialization_alias="pushes", description="The features that moved the score most, strongest first."
     )
@@ -81,6 +100,7 @@ class RecordedDecision(Schema):
     reason: str = Field(description="Why, such as easy, difficult or pinned.")
     pinned: bool = Field(description="Whether the client named the upstream: such requests are outside the baseline.")
     score: Score | None = Field(description="null where no rule needed it.")
+    difficulty: Difficulty | None = Field(description="null without a score, and for a router that is gone.")
     threshold: ThresholdUsed | None = Field(description="null where none was used.")
     novelty: Novelty | None = Field(description="null where no rule needed it.")
     artifact: str | None = Field(description="Hash of the router artifact that scored it, 12 hex digits.")

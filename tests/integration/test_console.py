@@ -289,7 +289,7 @@ def test_decisions_show_their_reason(console: Page) -> None:
     rows = console.page.locator("#decisions tbody tr")
     assert rows.count() == 25
     text = rows.first.inner_text()
-    assert "easy: score" in text or "difficult: score" in text
+    assert "of the reference prompts (score" in text
     assert "40,000 + " in text
 
 
@@ -307,7 +307,8 @@ def test_both_models_side_by_side(console: Page) -> None:
     assert "$0.72" in page.locator("#teacher-facts").inner_text()
     decision = page.locator("#decision").inner_text()
     assert decision.startswith("Routed to the ")
-    assert "Largest feature contributions: " in decision
+    assert " Why: " in decision
+    assert "of the reference prompts" in decision
     assert "undefined" not in decision
 
 

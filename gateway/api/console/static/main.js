@@ -112,8 +112,9 @@ function basis(report) {
 // An explanation of each reason, given the row of the decision.
 const REASONS = {
   pinned: () => "the client named the model",
-  easy: (row) => `score ${fixed(row.score)} below ${fixed(row.threshold, 2)}`,
-  difficult: (row) => `score ${fixed(row.score)} at or above ${fixed(row.threshold, 2)}`,
+  easy: (row) => `${hardness(row)} (score ${fixed(row.score)} below ${fixed(row.threshold, 2)})`,
+  difficult: (row) => `${hardness(row)} (score ${fixed(row.score)} at or above ${fixed(row.threshold, 2)})`,
+  observe: () => "the teacher answers while the student is measured",
   novel: (row) => `novelty ${percent(row.novelty)}: far from the student's training prompts`,
   fallback: () => "the first upstream failed",
   escalated: () => "the start of the student's answer had a low log-probability",
@@ -125,6 +126,7 @@ const REASONS = {
   router_error: () => "the router failed",
 };
 
+const hardness = (row) => row.difficulty?.text ?? "";
 const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 async function loadDecisions(api) {
