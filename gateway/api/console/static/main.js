@@ -29,7 +29,11 @@ async function loadMoney(api) {
     ["teacher spend", usd(report.teacher_spend_usd)],
     ["hosting", usd(report.hosting_usd), hostingBasis(report.hosting_observed)],
     ["student price per million tokens", usd(report.student_usd_per_million_tokens)],
+    quality("quality kept by routed traffic", report.quality_retention),
   ];
+  if (report.unrouted_quality_retention !== null) {
+    facts.push(quality("quality the student would keep of what the teacher answers", report.unrouted_quality_retention));
+  }
   const further = Number(report.models_spend_usd);
   if (further > 0) facts.push(["further models", usd(report.models_spend_usd), "in none of the other figures"]);
   const unreported = Number(report.upstreams.teacher.estimated.cost_usd);
@@ -40,6 +44,12 @@ async function loadMoney(api) {
   const drawn = measured && report.curve.length > 1;
   $("money-figure").hidden = !drawn;
   if (drawn) money($("money-chart"), report.curve, Number(report.investment_usd));
+}
+
+// A share of the teacher's quality with its interval, as comparisons of this student say.
+function quality(name, kept) {
+  if (kept === null) return [name, NOT_MEASURED];
+  return [name, percent(kept.estimate), `95%: ${percent(kept.lower)} to ${percent(kept.upper)}, from ${count(kept.pairs)} comparisons`];
 }
 
 // A term with its value, a note below it, and the colour of a gain or a loss.

@@ -57,7 +57,8 @@ export class Tuning {
     const months = all.months === null ? "less than an hour" : `${all.months.toFixed(2)} months`;
     $("traffic").textContent =
       `From ${count(this.current.requests)} requests that this router scored, over ${months}. ` +
-      `${basis(all)} ${costs(all)} Router ${this.policy.artifact}.`;
+      `${basis(all)} ${costs(all)} Router ${this.policy.artifact}.` +
+      (this.policy.decided_by === "stages" ? " The stages decide now; a threshold that you apply routes all workloads at once." : "");
     $("threshold").value = this.policy.threshold;
     this.show(this.current);
     $("undo").disabled = this.previous.length === 0;
