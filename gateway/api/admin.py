@@ -124,10 +124,10 @@ async def explain_route(
     adapter: Adapter = ChatCompletions() if "messages" in body else Responses() if "input" in body else Completions()
     adapter.check(body)
     turn = Turn(now, adapter, body, key, session_id(request.headers, body))
-    earlier = {"held": turn.held} if now.config.routing.sticky else {}
+    held = turn.held if now.config.routing.sticky else None
     name = workload(now, None, request.headers)
     unit = now.unit(name)
-    decision = decision_for(now, adapter, body, unit, available=None, **earlier)
+    decision = decision_for(now, adapter, body, unit, available=None, held=held)
     conversation = adapter.conversation(body)
     score = unit.artifact.assess(conversation.text).score
     in_words = await _from_ledger(

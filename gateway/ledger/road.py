@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
 from breakeven.gateway.ledger.labels import Label, labels
+from breakeven.gateway.ledger.road_tables import artifacts, leases
+from breakeven.gateway.ledger.road_tables import road_events as events
+from breakeven.gateway.ledger.road_tables import road_states as states
 from breakeven.gateway.ledger.rows import SHADOW
-from breakeven.gateway.ledger.schema import artifacts, comparisons, leases, outcomes, prompts, requests
-from breakeven.gateway.ledger.schema import road_events as events
-from breakeven.gateway.ledger.schema import road_states as states
+from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, prompts, requests
 from breakeven.router.policy import Reason
 
 _T = TypeVar("_T")
@@ -201,6 +202,28 @@ class RoadStore:
         )
         by_student, every = self._read(lambda one: one.execute(wanted).one())
         return by_student, every
+
+    def directions(self, workload: str, since: int) -> dict[str, int]:
+        """How many comparisons of a workload were made since then, by direction."""
+        c = comparisons.c
+        wanted = select(c.direction, func.count()).where(c.workload == workload, c.at >= since, c.source == SHADOW)
+        return dict(self._read(lambda one: one.execute(wanted.group_by(c.direction)).tuples().all()))
+
+    def verdicts(self, workload: str, since: int) -> tuple[int, int]:
+        """How many requests of a workload that were to be compared since then have a verdict, and how many do not.
+
+        Those of which the student gave no answer are left out.
+        """
+        c, r, a = comparisons.c, requests.c, attempts.c
+        asked = requests.outerjoin(comparisons, c.request == r.request_id)
+        asked = asked.outerjoin(attempts, and_(a.request == r.id, a.last))
+        student_failed = and_(a.upstream == "student", a.outcome != "ok")
+        wanted = select(func.count(c.request), func.count()).select_from(asked)
+        wanted = wanted.where(
+            r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, func.coalesce(~student_failed, True)
+        )
+        compared, every = self._read(lambda one: one.execute(wanted).one())
+        return compared, every - compared
 
     def _write(self, what: Callable[[Connection], _T]) -> _T:
         return self._within(what, write=True)

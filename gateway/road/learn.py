@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from breakeven.gateway.road.promise import Array, Comparisons, Promise, missing, ranks, solve, threshold
+from breakeven.gateway.road.promise import Array, Comparisons, Promise, balanced, missing, ranks, solve, threshold
 from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.router.features.extract import extract
 from breakeven.router.model import artifact
@@ -30,9 +30,12 @@ _KNOWN = 0.9
 _MORE, _NEAR = 0.1, 0.02
 
 
-class _Ranking(NamedTuple):
-    """How easy each row is for the student, (n,) in [0, 1], among rows that its model was not trained on; the hash of
-    the artifact, the `scores` that it gives to rows that are new to it, and their weights.
+class Ranking(NamedTuple):
+    """A router and how it ranks the rows of a task.
+
+    `rank`: how easy each row is for the student, (n,) in [0, 1], among rows that its model was not trained on (see
+    `promise.ranks`); `artifact`: the hash; `trained`: whether it was trained on some of the rows; `scores` (m,): those
+    that the artifact gives to rows that are new to it, with the `weight` (m,) of each.
     """
 
     rank: Array
@@ -50,17 +53,26 @@ def learn(task: Task, out: Path) -> Learned:
     meaning (none at all, or scores outside [0, 1]), ArtifactError for a prior that cannot be loaded, and OSError.
     """
     _check(task)
-    weight = np.array([row.weight for row in task.rows])
-    ranking = _learned(task, weight, out) or _started_from(task, weight, out)
+    weight = weights(task.rows)
+    return promised(task, _learned(task, weight, out) or _started_from(task, weight, out))
+
+
+def promised(task: Task, ranking: Ranking) -> Learned:
+    """What can be promised of the rows of a task, ranked like this."""
     compared = Comparisons(
         ranking.rank,
         np.array([row.student for row in task.rows]),
         np.array([row.teacher for row in task.rows]),
-        weight,
+        weights(task.rows),
         _logprobs(task.rows),
     )
-    promise = solve(compared, task.floor, task.error)
-    return _result(task, ranking, compared, promise)
+    return _result(task, ranking, compared, solve(compared, task.floor, task.error))
+
+
+def weights(rows: list[Labelled]) -> Array:
+    """How much each row counts, (n,)."""
+    _, units = np.unique([row.unit for row in rows], return_inverse=True)
+    return balanced(np.array([row.weight for row in rows]), units)
 
 
 def _check(task: Task) -> None:
@@ -71,19 +83,21 @@ def _check(task: Task) -> None:
             raise ValueError(f"the comparison of request {row.request} has a score or a weight that is none")
 
 
-def _learned(task: Task, weight: Array, out: Path) -> _Ranking | None:
+def _learned(task: Task, weight: Array, out: Path) -> Ranking | None:
     """The ranking by a model that was trained on the older rows; None where these are too few or too much alike."""
     older = len(task.rows) - len(task.rows) // NEWEST
     rows = [_outcome(number, row) for number, row in enumerate(task.rows[:older])]
     prior = artifact.load(Path(task.prior)) if task.prior is not None else None
     try:
         fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
-        digest = save(fitted, rows, out, sources=["comparisons"], reference=_texts(task), prior=prior)
+        # A score depends on novelty, and the newest texts are to be as new to the artifact as requests will be.
+        known = _texts(task)[:older]
+        digest = save(fitted, rows, out, sources=["comparisons"], reference=known, prior=prior)
     except ValueError:
         # Also what scikit-learn raises where a fold has answers of one kind only.
         return None
     newest = _scores(artifact.load(out), task.rows[older:])
-    return _Ranking(_ranks(fitted, newest, weight), digest, True, newest, weight[older:])
+    return Ranking(_ranks(fitted, newest, weight), digest, True, newest, weight[older:])
 
 
 def _ranks(fitted: Fit, newest: Array, weight: Array) -> Array:
@@ -91,12 +105,12 @@ def _ranks(fitted: Fit, newest: Array, weight: Array) -> Array:
     return ranks(np.append(fitted.gains, newest), folds, weight)
 
 
-def _started_from(task: Task, weight: Array, out: Path) -> _Ranking:
+def _started_from(task: Task, weight: Array, out: Path) -> Ranking:
     """The ranking by the artifact that is started from, of all rows: they are all new to it."""
     folder = Path(task.prior) if task.prior is not None else artifact.SHIPPED
     digest = _copy(folder, _texts(task), out)
     scores = _scores(artifact.load(out), task.rows)
-    return _Ranking(ranks(scores, np.zeros(len(scores), dtype=np.int64), weight), digest, False, scores, weight)
+    return Ranking(ranks(scores, np.zeros(len(scores), dtype=np.int64), weight), digest, False, scores, weight)
 
 
 def _copy(folder: Path, texts: list[str], out: Path) -> str:
@@ -136,7 +150,7 @@ def _logprobs(rows: list[Labelled]) -> Array | None:
     return np.array([0.0 if row.logprob is None else row.logprob for row in rows])
 
 
-def _result(task: Task, ranking: _Ranking, compared: Comparisons, promise: Promise | None) -> Learned:
+def _result(task: Task, ranking: Ranking, compared: Comparisons, promise: Promise | None) -> Learned:
     answered = promise.setting.answered if promise is not None else 0.0
     more = min(1.0, answered + _MORE)
     lacking = missing(compared, task.floor, task.error, more - _NEAR) if answered < 1.0 else None

@@ -138,13 +138,14 @@ def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[in
         traffic.observe(novelty)
     if novelties:
         state = msgspec.structs.replace(state, watched=novelties[-1][0], capitals=traffic.capitals)
-    state = msgspec.structs.replace(state, margin=_margin(compared, promised.floor))
+    students = sum(one.direction == Direction.STUDENT_ANSWERED for one in compared)
+    state = msgspec.structs.replace(state, margin=_margin(compared, promised.floor), compared=students)
     if floor.broken:
         return _returned(state, f"comparisons say that {promised.floor:.1%} is no longer kept", now)
     if traffic.changed:
         return _returned(state, "many requests are unlike those that were measured", now)
     if compared and state.stage is Stage.ROUTE:
-        return _at(state, Stage.WATCH, state.why, now)
+        return _at(state, Stage.WATCH, "comparisons under what is in force come in, and watch the floor", now)
     return state
 
 
@@ -167,14 +168,14 @@ def held(state: State, text: str) -> State:
     return msgspec.structs.replace(state, held=text)
 
 
-def wanted_rates(state: State, base: Rates, by_student: int, settings: Settings) -> Rates:
+def wanted_rates(state: State, base: Rates, settings: Settings) -> Rates:
     """The probabilities of comparing: `base` as long as the teacher answers everything; under a unit those of the
-    config, and more often for its first comparisons, of which there are `by_student` of the student's answers.
+    config, and more often for its first comparisons.
     """
     if not in_force(state) or settings.sample == 0.0:
         return base
-    often = max(settings.sample, min(1.0, _OFTEN))
-    return Rates(min(base.teacher_answered, 10.0 * settings.sample), often if by_student < _FIRST else settings.sample)
+    by_student = max(settings.sample, _OFTEN) if state.compared < _FIRST else settings.sample
+    return Rates(min(base.teacher_answered, 10.0 * settings.sample), by_student)
 
 
 def promise_text(found: Promised) -> str:
@@ -238,7 +239,7 @@ def _at(state: State, stage: Stage, text: str, now: int) -> State:
 
 
 def _new_watch(now: int) -> dict[str, object]:
-    return {"live": now, "watched": now, "capitals": (), "margin": None}
+    return {"live": now, "watched": now, "capitals": (), "margin": None, "compared": 0}
 
 
 def _margin(compared: Sequence[Seen], floor: float) -> float | None:

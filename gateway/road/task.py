@@ -14,7 +14,8 @@ class Labelled(msgspec.Struct, frozen=True):
     `request`: the id of the request; `at`: when it came, in microseconds; `text`: what the router reads of it;
     `student`, `teacher`: the scores of the two answers, in [0, 1]; `weight`: one over the probability with which the
     request was compared; `logprob`: the mean log-probability of the first tokens of the student's answer, None where
-    that is not known.
+    that is not known. `unit`: what routed it, such as the hash of the artifact: all comparisons under one unit, with
+    their weights, are a sample of the traffic.
     """
 
     request: str
@@ -24,6 +25,7 @@ class Labelled(msgspec.Struct, frozen=True):
     teacher: float
     weight: float = 1.0
     logprob: float | None = None
+    unit: str = ""
 
 
 class Task(msgspec.Struct, frozen=True):

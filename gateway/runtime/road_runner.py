@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -24,10 +25,11 @@ from breakeven.gateway.road import machine
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import Rates, State
 from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
 from breakeven.gateway.runtime.units import first_rates
@@ -38,12 +40,16 @@ _log = logging.getLogger("breakeven.road")
 
 _FOLLOW_SECONDS = 1.0
 _WORK_SECONDS = 2.0
+_PACE_SECONDS = 60.0
+# The share of comparisons without a verdict, of at least so many, above which nothing is concluded from the others.
+_VERDICTS, _WITHOUT_VERDICT = 20, 0.2
 _LEASE = "road"
 _LEASE_SECONDS = 15.0
 _RENEW_SECONDS = 5.0
 # Requests whose novelty is read at once, and how long a request may take until it is in the ledger.
 _NOVELTIES = 20_000
 _SETTLED_MICROSECONDS = 5_000_000
+_STORED_MICROSECONDS = 10_000_000
 
 
 class RoadRunner:
@@ -59,6 +65,7 @@ class RoadRunner:
         self._holder = ledger.id
         self._follower = RoadFollower(self._store, folder, services().state.units)
         self._renewed = -_RENEW_SECONDS
+        self._paced = -_PACE_SECONDS
         self._fault = ""
 
     async def run(self) -> None:
@@ -123,6 +130,7 @@ class RoadRunner:
             await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
             return
         await self._change(workload, lambda one: machine.floor_changed(one, settings, _now()))
+        await self._pace()
         _, state = self._follower.known(workload)
         if machine.in_force(state):
             await self._watch(state)
@@ -130,16 +138,40 @@ class RoadRunner:
         comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
         if services.operator_routes or not machine.look_due(state, comparisons, settings):
             return
-        if not config.ledger.store_prompts:
-            text = "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
-            await self._change(workload, lambda one: machine.held(one, text))
+        obstacle = await asyncio.to_thread(self._obstacle, state, config)
+        if obstacle is not None:
+            await self._change(workload, lambda one: machine.held(one, obstacle))
             return
         await self._look(state, settings)
 
+    def _obstacle(self, state: State, config: Config) -> str | None:
+        """What keeps a router from being trained; None for nothing."""
+        if not config.ledger.store_prompts:
+            return "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
+        judged, without = self._store.verdicts(state.workload, state.measured_since)
+        if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
+            return (
+                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
+                "may not be like all requests; look at the log, and mend the judge or choose another one"
+            )
+        return None
+
+    async def _pace(self) -> None:
+        """Once a minute: how often requests of each workload are compared."""
+        if time.monotonic() - self._paced < _PACE_SECONDS:
+            return
+        self._paced = time.monotonic()
+        services = self._services()
+        config, settings = services.config, settings_of(services.config)
+        states = {name: self._follower.known(name)[1] for name in self._follower.workloads()}
+        wanted = {name: machine.wanted_rates(one, first_rates(config), settings) for name, one in states.items()}
+        for workload, rates in (await asyncio.to_thread(paced, services.ledger, config, wanted, _now())).items():
+            if differ(states[workload].rates, rates):
+                await self._change(workload, functools.partial(_with_rates, rates=rates))
+
     async def _watch(self, state: State) -> None:
-        """Give the watch what has come in, and set how often requests are compared."""
+        """Give the watch what has come in."""
         assert state.promised is not None
-        config = self._services().config
         artifact, until = state.promised.artifact, _now() - _SETTLED_MICROSECONDS
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.live, state.student)
         compared = [
@@ -149,27 +181,21 @@ class RoadRunner:
         ]
         novel = await asyncio.to_thread(self._store.novelties, state.workload, artifact, state.watched, _NOVELTIES)
         novel = [one for one in novel if one[0] < until]
-        by_student = sum(one.direction == "student_answered" for one in compared)
-        settings = settings_of(config)
 
         def change(one: State) -> State:
             if one.promised is None or one.promised.artifact != artifact:
                 return one
-            seen = machine.watched(one, compared, novel, _now())
-            rates = machine.wanted_rates(seen, first_rates(config), by_student, settings)
-            return msgspec.structs.replace(seen, rates=rates)
+            return machine.watched(one, compared, novel, _now())
 
         await self._change(state.workload, change)
 
     async def _look(self, state: State, settings: Settings) -> None:
         """Have a router trained on the comparisons, and see what can be promised with it."""
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.measured_since, state.student)
-        labelled = [
-            Labelled(row.request, row.at, row.text, row.student_score, row.teacher_score, row.weight, row.logprob)
-            for row in rows
-            if row.text is not None
-        ]
+        labelled = _labelled(rows)
         if len(labelled) < settings.labels:
+            if rows and rows[-1].at > _now() - _STORED_MICROSECONDS:
+                return  # prompts are stored a little later than comparisons
             text = f"{len(labelled)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
             await self._change(state.workload, lambda one: machine.held(one, text))
             return
@@ -225,6 +251,28 @@ class RoadRunner:
         if stored and happened is not None:
             _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
         await asyncio.to_thread(self._follower.follow)
+
+
+def _labelled(rows: list[Comparison]) -> list[Labelled]:
+    """The comparisons whose prompt is stored. Their unit is the artifact, which requests of stage OBSERVE have, too."""
+    return [
+        Labelled(
+            row.request,
+            row.at,
+            row.text,
+            row.student_score,
+            row.teacher_score,
+            row.weight,
+            row.logprob,
+            row.artifact or "",
+        )
+        for row in rows
+        if row.text is not None
+    ]
+
+
+def _with_rates(state: State, rates: Rates) -> State:
+    return msgspec.structs.replace(state, rates=rates)
 
 
 def _student_version(services: Services, state: State) -> str:

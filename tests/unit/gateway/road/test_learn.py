@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from breakeven.gateway.road.learn import learn
-from breakeven.gateway.road.promise import ranks
+from breakeven.gateway.road.promise import balanced, ranks
 from breakeven.gateway.road.task import Labelled, Learned, Task
 from breakeven.router.model import artifact
 from breakeven.router.model.calibration import Calibration
@@ -191,3 +191,21 @@ def test_ranks_are_shares_of_the_traffic() -> None:
 
 def test_no_score_reaches_one() -> None:
     assert Calibration(5.0, 1.0, 0.0, 0.0, 1.0)(1e9) < 1.0
+
+
+def test_comparisons_of_units_with_other_rates_do_not_hide_each_other() -> None:
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 50.0, 50.0])
+    units = np.array([0, 0, 0, 0, 1, 1])
+    assert balanced(weight, units).tolist() == [1.0] * 6
+    # Within a unit their ratios stay, and it counts as much as its effective sample size.
+    found = balanced(np.array([5.0, 50.0, 5.0]), np.array([1, 1, 1]))
+    assert found[1] / found[0] == pytest.approx(10.0)
+    assert found.sum() == pytest.approx(60.0**2 / 2550.0)
+
+
+def test_rarely_compared_requests_do_not_take_back_a_promise(tmp_path: Path) -> None:
+    rows = comparisons(300, 18)
+    before = learn(task(rows), tmp_path / "before")
+    rare = [msgspec.structs.replace(row, weight=50.0, unit="first") for row in comparisons(20, 19)]
+    after = learn(task(rows + rare), tmp_path / "after")
+    assert after.answered == pytest.approx(before.answered, abs=0.12)  # type: ignore[arg-type]

@@ -136,6 +136,7 @@ def test_another_floor() -> None:
 
 def test_new_units_are_compared_more_often() -> None:
     base = Rates(1.0, 0.02)
-    assert machine.wanted_rates(NEW, base, 0, SETTINGS) == base
-    assert machine.wanted_rates(live(), base, 199, SETTINGS) == Rates(0.2, 0.2)
-    assert machine.wanted_rates(live(), base, 200, SETTINGS) == Rates(0.2, 0.02)
+    assert machine.wanted_rates(NEW, base, SETTINGS) == base
+    assert machine.wanted_rates(live(), base, SETTINGS) == Rates(0.2, 0.2)
+    watched = machine.watched(live(), seen(201, 1000), [], 30)
+    assert machine.wanted_rates(watched, base, SETTINGS) == Rates(0.2, 0.02)
