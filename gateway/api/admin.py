@@ -130,9 +130,7 @@ async def explain_route(
     decision = decision_for(now, adapter, body, unit, available=None, held=held)
     conversation = adapter.conversation(body)
     score = unit.artifact.assess(conversation.text).score
-    in_words = await _from_ledger(
-        now, lambda: explained.explain(now.ledger, unit.artifact, name, conversation.text, score), flush=False
-    )
+    in_words = await asyncio.to_thread(explained.explain, now.ledger, unit.artifact, name, conversation.text, score)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
@@ -267,12 +265,11 @@ async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:
         ) from None
 
 
-async def _from_ledger(now: Services, read: Callable[[], _Read], *, flush: bool = True) -> _Read:
-    """What `read` finds, with `flush` once settled requests are written. Raises RequestError 400 (its period), 503."""
+async def _from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
+    """What `read` finds once settled requests are written. Raises RequestError 400 for its period, 503."""
 
     def after_writes() -> _Read:
-        if flush:
-            now.ledger.flush(_FLUSH_SECONDS)
+        now.ledger.flush(_FLUSH_SECONDS)
         return read()
 
     try:

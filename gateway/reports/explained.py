@@ -4,8 +4,10 @@ did on prompts like it. No text of another prompt is part of it.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal, NamedTuple
 
+from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.share import NEWEST_SCORES, harder_than
 from breakeven.router.explain import alike, reasons
@@ -66,12 +68,15 @@ def standing(artifact: Artifact, score: float, seen: list[tuple[float, float]]) 
 
 
 def explain(ledger: Ledger | None, artifact: Artifact, workload: str, text: str, score: float) -> Explained:
-    """Explain a score in words; without a ledger nothing is known of one's own traffic. Raises LedgerError."""
-    if ledger is None:
-        found = standing(artifact, score, [])
-        return Explained(reasons(artifact.difficulty, text, hard=_hard(found)), found)
-    found = standing(artifact, score, ledger.road.newest_scores(workload, artifact.hash, NEWEST_SCORES))
-    return Explained(reasons(artifact.difficulty, text, hard=_hard(found)), found, *_like(ledger, workload, text))
+    """Explain a score in words. Without a ledger, or one that cannot be read, nothing is known of one's own traffic."""
+    seen: list[tuple[float, float]] = []
+    alike_failed = (0, 0)
+    if ledger is not None:
+        with contextlib.suppress(LedgerError):
+            seen = ledger.road.newest_scores(workload, artifact.hash, NEWEST_SCORES)
+            alike_failed = _like(ledger, workload, text)
+    found = standing(artifact, score, seen)
+    return Explained(reasons(artifact.difficulty, text, hard=_hard(found)), found, *alike_failed)
 
 
 def _hard(found: Standing) -> bool:

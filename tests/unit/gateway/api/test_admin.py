@@ -99,6 +99,10 @@ def test_a_decision_without_a_call(served: Gateway) -> None:
     assert 0 <= found["score"] <= 1
     assert 0 <= found["novelty"] <= 1
     assert len(found["pushes"]) == 8
+    assert found["difficulty"]["among"] == "reference_prompts"
+    assert found["difficulty"]["probability"] is None
+    assert found["why"]
+    assert found["explanation"] == "; ".join([*found["why"], found["difficulty"]["text"]])
     assert call(served, "POST", "route", json={"model": "no", "messages": body["messages"]}).status_code == 404
     assert served.sql("SELECT count(*) FROM requests") == [(0,)]
 
@@ -129,6 +133,7 @@ def test_decisions_report_and_what_if(served: Gateway) -> None:
     assert len(decisions) == 5
     assert [row["score"] for row in decisions] == pytest.approx(scores[:2:-1], abs=1e-6)
     assert PROMPTS[0] not in str(decisions)
+    assert [row["difficulty"]["harder_than"] for row in decisions] == [row["score"] for row in decisions]
     assert (
         call(served, "GET", f"decisions?before={decisions[-1]['at']}").json()["decisions"][0]["at"]
         < decisions[-1]["at"]
