@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.labels import Label, labels
 from breakeven.gateway.ledger.road_tables import artifacts, leases
 from breakeven.gateway.ledger.road_tables import road_events as events
 from breakeven.gateway.ledger.road_tables import road_states as states
@@ -162,6 +163,10 @@ class RoadStore:
         rows = self._read(lambda one: one.execute(wanted).all())
         return [Comparison(*row) for row in reversed(rows)]
 
+    def labels(self, artifact: str, workload: str | None = None) -> list[Label]:
+        """Comparisons with the scores of an artifact; see `labels.labels`."""
+        return self._read(lambda one: labels(one, artifact, workload))
+
     def novelties(self, workload: str, artifact: str, since: int, limit: int) -> list[tuple[int, float]]:
         """Time and novelty of the first `limit` requests after `since` that this artifact assessed, oldest first."""
         c = requests.c
@@ -172,6 +177,17 @@ class RoadStore:
             .limit(limit)
         )
         return [(at, novelty) for at, novelty in self._read(lambda one: one.execute(wanted).all())]
+
+    def newest_scores(self, workload: str, artifact: str, limit: int) -> list[tuple[float, float]]:
+        """Score and novelty of the newest `limit` requests of a workload that this artifact scored, newest first."""
+        c = requests.c
+        wanted = (
+            select(c.score, func.coalesce(c.novelty, 0.0))
+            .where(c.workload == workload, c.artifact == artifact, c.score.is_not(None), c.pinned.is_(False))
+            .order_by(c.at.desc(), c.id)
+            .limit(limit)
+        )
+        return [(score, novelty) for score, novelty in self._read(lambda one: one.execute(wanted).all())]
 
     def answered(self, workload: str, since: int, until: int) -> tuple[int, int]:
         """How many unpinned requests of a workload in [since, until) the student answered, and how many there were."""
