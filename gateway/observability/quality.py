@@ -22,7 +22,9 @@ def quality_families(books: Books) -> Iterator[Metric]:
     yield spent
     kept, ratio = books.quality
     if kept is not None:
-        yield gauge("breakeven_shadow_pairs", "Comparisons of the student's answers behind the quality metrics.", kept.pairs)
+        yield gauge(
+            "breakeven_shadow_pairs", "Compared answers of the student behind the quality metrics.", kept.pairs
+        )
         yield from _interval(
             "breakeven_quality_retention",
             "share of the teacher's quality that routed traffic keeps, from comparisons; the teacher's own answers "
