@@ -4,6 +4,7 @@ BreakevenError
 ├── ConfigError               breakeven.yaml or the environment is invalid: exit code 2
 ├── LedgerError               the ledger cannot be opened, read or written
 ├── NotObserved               the student's replicas cannot be counted now
+├── LearningFailed            a router could not be learned from comparisons
 └── RequestError              one request fails with an OpenAI error body
     ├── Untranslatable        the API that an upstream speaks cannot express the request
     └── UpstreamFailure       an attempt failed before the first byte reached the client
@@ -71,6 +72,10 @@ class LedgerError(BreakevenError):
 
 class NotObserved(BreakevenError):
     """The number of the student's replicas is not known now; the message names the config's key and what is wrong."""
+
+
+class LearningFailed(BreakevenError):
+    """A router could not be learned from comparisons. The message says why and holds no prompt."""
 
 
 class RequestError(BreakevenError):

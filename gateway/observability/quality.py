@@ -23,7 +23,7 @@ def quality_families(books: Books) -> Iterator[Metric]:
     kept, ratio = books.quality
     if kept is not None:
         yield gauge(
-            "breakeven_shadow_pairs", "Compared answers of the student behind the quality metrics.", kept.pairs
+            "breakeven_shadow_pairs", "Comparisons of the student's answers behind the quality metrics.", kept.pairs
         )
         yield from _interval(
             "breakeven_quality_retention",

@@ -87,15 +87,31 @@ def next_look(comparisons: int, first: int) -> int:
     return at
 
 
-def ranks(scores: Array, folds: NDArray[np.int64]) -> Array:
+def ranks(scores: Array, folds: NDArray[np.int64], weight: Array | None = None) -> Array:
     """The rank in (0, 1) of each held-out score among those of its own fold, (n,): the models of two folds differ, so
-    that their scores cannot be compared.
+    that their scores cannot be compared. With a `weight` (n,) it is the share of the traffic with a lower score.
     """
-    found = np.empty(len(scores))
+    found, weight = np.empty(len(scores)), np.ones(len(scores)) if weight is None else weight
     for fold in np.unique(folds):
-        own = folds == fold
-        order = scores[own].argsort(kind="stable").argsort(kind="stable")
-        found[own] = (order + 0.5) / own.sum()
+        own = np.flatnonzero(folds == fold)
+        order = own[np.argsort(scores[own], kind="stable")]
+        below = np.cumsum(weight[order]) - 0.5 * weight[order]
+        found[order] = below / weight[own].sum()
+    return found
+
+
+def balanced(weight: Array, units: NDArray[np.int64]) -> Array:
+    """Weights (n,) with which comparisons that were drawn under several units can be used together: those of each unit
+    are a sample of the whole traffic, which counts as much as its weights say that it is worth (its effective sample
+    size, Kish, Survey Sampling, 1965). With one over the probabilities alone, those that were drawn rarely would hide
+    all others.
+
+    `units` (n,) numbers the units.
+    """
+    found = weight.copy()
+    for unit in np.unique(units):
+        own = units == unit
+        found[own] *= weight[own].sum() / (weight[own] ** 2).sum()
     return found
 
 
@@ -115,15 +131,11 @@ def solve(compared: Comparisons, floor: float, error: float) -> Promise | None:
 
     `floor` in (0, 1): the share of the teacher's quality to keep; `error`: the error probability of this look.
     """
-    limits: list[float | None] = [None]
-    if compared.logprob is not None:
-        limits += LIMITS
-    part = error / len(limits)
-    found = [setting for limit in limits if (setting := _certified(compared, floor, part, limit)) is not None]
-    best = max(found, key=lambda setting: setting.answered, default=None)
+    best = _best(compared, floor, error)
     if best is None:
         return None
-    return Promise(best, retention(compared, best), _lower_bound(compared, best, part), len(compared.rank))
+    low = _lower_bound(compared, best, error / len(_limits(compared)))
+    return Promise(best, retention(compared, best), low, len(compared.rank))
 
 
 def missing(compared: Comparisons, floor: float, error: float, answered: float) -> int | None:
@@ -132,14 +144,9 @@ def missing(compared: Comparisons, floor: float, error: float, answered: float) 
     """
     count = len(compared.rank)
     for multiple in _MULTIPLES:
-        more = math.ceil(count * multiple)
-        pick = np.arange(more) % count
-        logprob = None if compared.logprob is None else compared.logprob[pick]
-        student, teacher = compared.student[pick], compared.teacher[pick]
-        repeated = Comparisons(compared.rank[pick], student, teacher, compared.weight[pick], logprob)
-        promise = solve(repeated, floor, error)
-        if promise is not None and promise.setting.answered >= answered:
-            return more - count
+        setting = _best(compared, floor, error, multiple)
+        if setting is not None and setting.answered >= answered:
+            return math.ceil(count * multiple) - count
     return None
 
 
@@ -150,8 +157,9 @@ def retention(compared: Comparisons, setting: Setting) -> float:
     return float(compared.weight @ kept) / whole if whole else 0.0
 
 
-def p_value(values: Array, worst: float) -> float:
-    """The p-value of "the mean of what the values were drawn from is at most 0", for independent values (n,).
+def p_value(values: Array, worst: float, times: float = 1.0) -> float:
+    """The p-value of "the mean of what the values were drawn from is at most 0", for independent values (n,), or what
+    it would be with so many `times` as many values like these.
 
     Nonparametric tilting (Efron, Canadian Journal of Statistics 9, 1981): the null distribution is the one on the
     values that is closest to them and has mean 0, and the probability of a mean as large as theirs is found by
@@ -159,27 +167,29 @@ def p_value(values: Array, worst: float) -> float:
     right where losses are rare and large. `worst`, negative, is the worst value that may occur: it is added once, since
     losses that were not seen yet may exist.
     """
-    every = np.append(values, worst)
-    count, mean = len(every), float(every.mean())
+    every, often = np.append(values, worst), np.append(np.full(len(values), times), 1.0)
+    count = float(often.sum())
+    mean = float(often @ every) / count
     if mean <= 0.0:
         return 1.0
-    tilt = _tilt(every)
+    tilt = _tilt(every, often)
     lowest = float(every.min())
-    shifted = math.log(float(np.exp(-tilt * (every - lowest)).mean())) - tilt * lowest
+    shifted = math.log(float(often @ np.exp(-tilt * (every - lowest))) / count) - tilt * lowest
     root = math.sqrt(max(2.0 * count * (tilt * mean + shifted), 1e-12))
-    scale = max(tilt * math.sqrt(count * float(every.var())), 1e-12)
+    scale = max(tilt * math.sqrt(float(often @ (every - mean) ** 2)), 1e-12)
     tail = 1.0 - _NORMAL.cdf(root) + _NORMAL.pdf(root) * (1.0 / scale - 1.0 / root)
     return min(1.0, max(0.0, tail))
 
 
-def _tilt(values: Array) -> float:
-    """The t for which the mean under weights exp(-t * value) is 0, by bisection. The lowest value is negative and the
-    mean positive.
+def _tilt(values: Array, often: Array) -> float:
+    """The t for which the mean of the values, each so `often`, is 0 under weights exp(-t * value), by bisection. The
+    lowest value is negative and the mean positive.
     """
     lowest = float(values.min())
+    times, above = values * often, values - lowest
 
     def mean(tilt: float) -> float:
-        return float((values * np.exp(-tilt * (values - lowest))).sum())
+        return float(times @ np.exp(-tilt * above))
 
     low, high = 0.0, -1.0 / lowest
     while mean(high) > 0.0:
@@ -190,14 +200,26 @@ def _tilt(values: Array) -> float:
     return high
 
 
-def _certified(compared: Comparisons, floor: float, error: float, limit: float | None) -> Setting | None:
+def _limits(compared: Comparisons) -> tuple[float | None, ...]:
+    return (None,) if compared.logprob is None else (None, *LIMITS)
+
+
+def _best(compared: Comparisons, floor: float, error: float, times: float = 1.0) -> Setting | None:
+    """The certified setting with which the student answers most, with so many times as many comparisons."""
+    limits = _limits(compared)
+    part = error / len(limits)
+    found = (_certified(compared, floor, part, limit, times) for limit in limits)
+    return max((one for one in found if one is not None), key=lambda setting: setting.answered, default=None)
+
+
+def _certified(compared: Comparisons, floor: float, error: float, limit: float | None, times: float) -> Setting | None:
     """Fixed-sequence testing over the SHARES: the last one before the first that is not rejected; None without."""
     found = None
     for share in SHARES:
         up = _to_teacher(compared, share, limit)
         if up.all():
             continue
-        if p_value(*_excess(compared, up, floor)) > error:
+        if p_value(*_excess(compared, up, floor), times) > error:
             break
         found = Setting(share, limit, float(compared.weight @ ~up) / float(compared.weight.sum()))
     return found

@@ -42,7 +42,8 @@ class Promised(msgspec.Struct, frozen=True):
     the first tokens below which the student's answer is discarded, None without escalation. `answered` is the share of
     requests that the student then answers; `retention` the share of the teacher's quality that is kept, and `low` what
     that is at least; both rest on `comparisons`, whose last one was at `at`, microseconds since the Unix epoch, with
-    these versions of `student` and `teacher`, against `floor`.
+    these versions of `student` and `teacher`, against `floor`. `bill` is the share of the teacher's bill for the same
+    requests that is then not paid, None where that is not known.
     """
 
     artifact: str
@@ -56,6 +57,7 @@ class Promised(msgspec.Struct, frozen=True):
     student: str
     teacher: str
     floor: float
+    bill: float | None = None
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,29 +69,30 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     the last one; `missing` is about how many more would let the student answer the share `would_answer`, None where
     that is not known. `student` and `teacher` are the versions that were compared. `why` says in words what made the
     stage, and `held` what keeps it from going on; both are sentences for the operator, without text of prompts.
-    `watched`: comparisons up to this time were given to the watch, whose capitals are in `floor_capitals` and
-    `traffic_capitals`. `rates` are the probabilities of comparing in force.
+    `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
+    whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
+    None before there are enough comparisons. `compared`: how many of the student's answers were since then. `rates` are
+    the probabilities of comparing, None for those of the config.
     """
 
     workload: str
     stage: Stage = Stage.OBSERVE
     since: int = 0
-    rates: Rates = Rates()
+    rates: Rates | None = None
     promised: Promised | None = None
     previous: Promised | None = None
     proposal: Promised | None = None
     measured_since: int = 0
     looks: int = 0
     looked_at: int = 0
-    comparisons: int = 0
     missing: int | None = None
     would_answer: float | None = None
     student: str = ""
     teacher: str = ""
     why: str = ""
     held: str = ""
+    live: int = 0
     watched: int = 0
-    watched_traffic: int = 0
-    floor_capitals: tuple[float, ...] = ()
-    traffic_capitals: tuple[float, ...] = ()
+    capitals: tuple[float, ...] = ()
     margin: float | None = None
+    compared: int = 0

@@ -8,6 +8,8 @@ an alarm comes on average at most once in `PATIENCE` observations, whenever one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Observations between false alarms, on average, at least.
 PATIENCE = 20_000
 # The bets, as shares of the largest one, with which all capital could be lost.
@@ -22,10 +24,16 @@ class Alarm:
     whenever their capital falls below 1. What counts is the mean of their capitals.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, capitals: Sequence[float] = (), patience: float = PATIENCE) -> None:
+        """`capitals`: those that another one had, which this one goes on with; none for a new one."""
         self._patience = patience
-        self._capitals = [1.0] * len(_BETS)
+        self._capitals = list(capitals) or [1.0] * len(_BETS)
         self.raised = False
+
+    @property
+    def capitals(self) -> tuple[float, ...]:
+        """What another one can go on with."""
+        return tuple(self._capitals)
 
     def observe(self, value: float, bound: float) -> None:
         """Take one value, which is at least `-bound`; the bound must be known before the value."""
@@ -59,8 +67,14 @@ class FloorWatch:
 class TrafficWatch:
     """Watches whether requests are like those that a promise was measured on, from their novelty among these."""
 
-    def __init__(self) -> None:
-        self._alarm = Alarm()
+    def __init__(self, capitals: Sequence[float] = ()) -> None:
+        """`capitals`: of the watch that this one goes on with."""
+        self._alarm = Alarm(capitals)
+
+    @property
+    def capitals(self) -> tuple[float, ...]:
+        """What a watch after a restart goes on with."""
+        return self._alarm.capitals
 
     def observe(self, novelty: float) -> None:
         """Take the novelty of one request, in [0, 1): a quantile among what was measured."""

@@ -207,14 +207,32 @@ class Services:
         """What decides the requests of this workload. An artifact or a threshold that the operator gave comes before
         the stage of the workload.
         """
-        if self._operator_routes or self.policies.active.source == "admin":
+        if self.operator_routes:
             active = self.policies.active
             return Unit(Stage.ROUTE, self.artifact, active.policy, active.escalation, True, self._operator_rates)
         return self.state.units.unit(workload, self.config, self.artifact)
 
+    @property
+    def operator_routes(self) -> bool:
+        """Whether the operator said what routes, in the config or through the admin API, so that no stage does."""
+        return self._config_routes or self.policies.active.source == "admin"
+
     @functools.cached_property
-    def _operator_routes(self) -> bool:
+    def _config_routes(self) -> bool:
         return self.config.operator_routes
+
+    @property
+    def stages(self) -> dict[str, tuple[Stage, float | None]]:
+        """The stage of each workload, with the quality kept above the floor, None where that is not measured. Empty
+        without a student.
+        """
+        if self.config.student is None:
+            return {}
+        states = {} if self.operator_routes else self.state.units.states
+        return {
+            workload: (self.unit(workload).stage, states[workload].margin if workload in states else None)
+            for workload in sorted(self.workloads | states.keys())
+        }
 
     @functools.cached_property
     def _operator_rates(self) -> Rates:

@@ -48,7 +48,7 @@ class Units:
         state, novelty = self._states.get(workload), config.routing.novelty_threshold
         stage, rates = Stage.OBSERVE, first_rates(config)
         if state is not None:
-            stage, rates, promised = state.stage, state.rates, state.promised
+            stage, rates, promised = state.stage, state.rates or rates, state.promised
             if stage in ROUTED_STAGES and promised is not None:
                 own = self._artifacts.get(promised.artifact)
                 if own is not None:

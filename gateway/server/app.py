@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api import admin, feedback, status, upstreams
+from breakeven.gateway.api import admin, feedback, road, status, upstreams
 from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
@@ -25,10 +25,12 @@ from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.observability.road import RoadCollector
 from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.stored import StoredRelay
+from breakeven.gateway.runtime.road_runner import RoadRunner
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server import start_report
 from breakeven.gateway.server.further_paths import FurtherPaths
@@ -44,10 +46,13 @@ _ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, Coun
 class _Gateway(FastAPI):
     """The app, whose OpenAPI document describes the relayed endpoints too."""
 
+    _described: frozenset[str] = frozenset()
+
     def openapi(self) -> dict[str, Any]:
-        """The document, which is made once."""
-        if self.openapi_schema is None:
-            self.openapi_schema = document(self, _ADAPTERS)
+        """The document, which is made once for the paths of a config's further models."""
+        further = self.state.current().model_paths
+        if self.openapi_schema is None or self._described != further:
+            self.openapi_schema, self._described = document(self, _ADAPTERS, further), further
         return self.openapi_schema
 
 
@@ -76,6 +81,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
+    current().registry.register(RoadCollector(lambda: current().stages))
     relays = {
         f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
         for adapter in _ADAPTERS
@@ -84,7 +90,8 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
+    own = (status.router, admin.router, road.router, upstreams.router, feedback.router)
+    for router in (*own, console_router(), docs_router()):
         app.include_router(router)
     app.router.routes.append(FurtherPaths(current))
     if config.server.cors_origins:
@@ -142,6 +149,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         background.run(current),
         _compare_answers(current),
         _observe_hosting(current),
+        RoadRunner(current).run(),
         _report_start(current),
     ]
     publisher = current().publisher

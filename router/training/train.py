@@ -16,16 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
 
-from breakeven.router.features.extract import SHAPE_UNIT, Features, extract
-from breakeven.router.features.kernel_numpy import BUCKETS
+from breakeven.router.features.extract import extract
 from breakeven.router.model import artifact, forest, neighbours
 from breakeven.router.model.calibration import Calibration
 from breakeven.router.model.difficulty import BIASES, SCALE, Difficulty
 from breakeven.router.model.heads import HEADS
 from breakeven.router.model.tables import Tables
 from breakeven.router.outcomes import OutcomeError, OutcomeRow, scores, texts
+from breakeven.router.training.design import Design, idf_of
 from breakeven.router.training.estimators import (
     PARTS,
     Rows,
@@ -37,15 +36,9 @@ from breakeven.router.training.estimators import (
 )
 from breakeven.router.training.lsa import fit_space
 from breakeven.router.training.novelty import Reference, fit_novelty
-from breakeven.router.training.words import word_vectors
+from breakeven.router.training.prior import Prior
 
 _MIN_ROWS = 40
-# Scale of the standardised shape measures in the design: small, so that regularisation holds them back.
-SHAPE_SCALE = 0.1
-# Scale of the mean word vectors in the design, chosen on dev rows.
-WORD_SCALE = 1.0
-# Scale of the standardised prior in the design: large, so that regularisation hardly holds it back.
-_PRIOR_SCALE = 3.0
 # The base rate of novel texts is measured on this share of the rows, the most novel ones, and smoothed with this many
 # pseudo-rows at the rate of all rows.
 _NOVEL_SHARE, _PSEUDO_ROWS = 0.1, 50
@@ -59,6 +52,10 @@ class Fit(NamedTuple):
 
     `base`: how often the student is worse on rows that are novel compared with the others; `noise`: the standard error
     of a score over samples of the rows; `reference`: the rows as reference set of the novelty.
+
+    Of each row, in the order given: `gains` (n,), the expected gain of asking the teacher by models that were not
+    fitted to it nor to its near duplicates, before calibration; `folds` (n,), the number of the fold it was held out
+    in. Gains of two folds are those of two models.
     """
 
     idf: NDArray[np.float64]
@@ -72,6 +69,8 @@ class Fit(NamedTuple):
     base: float
     noise: float
     reference: Reference
+    gains: NDArray[np.float64]
+    folds: NDArray[np.int64]
 
     def tables(self) -> dict[str, NDArray[Any]]:
         """The arrays of an artifact that `difficulty.ARRAYS` names, in fixed point.
@@ -101,7 +100,8 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     weight is learned: a few hundred rows are then enough. Raises OutcomeError where the rows are too few or all alike.
     """
     # Folds and trees are drawn by row number.
-    rows = sorted(rows, key=lambda row: row.id)
+    given = sorted(range(len(rows)), key=lambda number: rows[number].id)
+    rows, place = [rows[number] for number in given], np.argsort(given)
     errors = 1.0 - np.stack(scores(rows), axis=1)
     worse = errors[:, 0] > errors[:, 1]
     fewest = int(min(worse.sum(), (~worse).sum()))
@@ -112,17 +112,19 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
         )
     features = [extract(text) for text in texts(rows)]
     reference = fit_novelty(features)
-    idf = _idf(features) if prior is None else prior.idf
-    design, known = Design(features, idf), _Prior(prior, features)
+    idf = idf_of(features) if prior is None else prior.idf
+    design, known = Design(features, idf), Prior(prior, features)
     space = fit_space(features, idf, seed)
     points = neighbours.LatentSpace(space).points(features)
     data = Rows(design.columns, known.columns, np.array([item.shape for item in features]), points, errors)
 
-    held_out = np.zeros((HEADS, PARTS, len(rows)))
-    for train, test in grouped_folds(features, worse, seed):
+    held_out, folds = np.zeros((HEADS, PARTS, len(rows))), np.zeros(len(rows), dtype=np.int64)
+    for number, (train, test) in enumerate(grouped_folds(features, worse, seed)):
         held_out[..., test] = fit_models(data.subset(train), seed)(data.subset(test))
+        folds[test] = number
     stack = fit_stack(held_out, errors)
-    calibration = fit_calibration(stack(held_out), worse)
+    gains = stack(held_out)
+    calibration = fit_calibration(gains, worse)
 
     models = fit_models(data, seed)
     linear, of_trees, of_knn = stack.weights.T
@@ -136,73 +138,8 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     noise = _standard_error(data, stack, calibration, seed)
     novel = worse[reference.most_novel(_NOVEL_SHARE)]
     base = float((novel.sum() + _PSEUDO_ROWS * worse.mean()) / (len(novel) + _PSEUDO_ROWS))
-    return Fit(idf, grams, own, design.mean, bias, trees, knn, calibration, base, noise, reference)
-
-
-class Design:
-    """The input of the linear models for n texts: `columns` (n, width) of n-grams, mean word vectors and shape
-    measures, whose means are `mean` (len(SHAPE),). The word vectors have the scale `word_scale`.
-    """
-
-    def __init__(self, features: Sequence[Features], idf: NDArray[np.float64], word_scale: float = WORD_SCALE) -> None:
-        self._word_scale = word_scale
-        matrix = _matrix(features, idf)
-        # Buckets that no row has get a weight of zero, and are left out of the regression.
-        self._used = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel())
-        shape = np.array([item.shape for item in features]) / SHAPE_UNIT
-        self.mean, deviation = shape.mean(axis=0), shape.std(axis=0)
-        self._factor = SHAPE_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-        means = word_vectors().means(matrix) * word_scale
-        measures = csr_matrix((shape - self.mean) * self._factor)
-        self.columns = hstack([matrix[:, self._used], csr_matrix(means), measures]).tocsr()
-
-    def unfold(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The weights of the n-grams (heads, BUCKETS), those of the word vectors among them, and of the shape measures
-        (heads, len(SHAPE)), from the weights of the columns.
-        """
-        of_grams, of_words, of_shape = np.split(weights, [len(self._used), -len(self._factor)], axis=1)
-        grams = word_vectors().unfold(of_words * self._word_scale)
-        grams[:, self._used] += of_grams
-        return grams, of_shape * self._factor
-
-
-class _Prior:
-    """Another classifier as prior: its log-odds are columns of the design, one for each head, and its weights are
-    folded into the result. Its kNN table is not used: it is of other traffic, and would take time at each decision.
-    Of a prior that only ranks by difficulty, the one head that it has is a column for both heads.
-    """
-
-    def __init__(self, prior: Difficulty | None, features: Sequence[Features]) -> None:
-        self._prior = prior
-        self._source = [0, 0] if prior is not None and prior.ranks else [0, 1]
-        logits = np.zeros((len(features), HEADS))
-        if prior is not None:
-            logits = np.array([prior.logits_without_neighbours(item) for item in features])[:, self._source]
-        self._mean, deviation = logits.mean(axis=0), logits.std(axis=0)
-        self._scale = _PRIOR_SCALE / np.where(deviation > 1e-9, deviation, np.inf)
-        self.columns = (logits - self._mean) * self._scale
-
-    def fold_in(
-        self,
-        weight: NDArray[np.float64],
-        grams: NDArray[np.float64],
-        shape: NDArray[np.float64],
-        bias: NDArray[np.float64],
-        trees: Tables,
-        mean: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Tables]:
-        """Adds the prior, multiplied by the `weight` (HEADS,) of its columns, to the weights, bias and trees of the new
-        one.
-        """
-        if self._prior is None:
-            return grams, shape, bias, trees
-        weight = weight * self._scale
-        of, source = self._prior.weights, self._source
-        # The prior's shape measures are centred on its own means.
-        bias = bias + weight * (of.bias[source] - self._mean + of.shape[source] @ (mean - of.mean))
-        more = self._prior.forest.scaled_tables(weight, source)
-        grams, shape = grams + weight[:, None] * of.grams[source], shape + weight[:, None] * of.shape[source]
-        return grams, shape, bias, forest.concatenate(trees, more)
+    tables = (idf, grams, own, design.mean, bias, trees, knn)
+    return Fit(*tables, calibration, base, noise, reference, gains[place], folds[place])
 
 
 def _standard_error(rows: Rows, stack: Stack, calibration: Calibration, seed: int) -> float:
@@ -236,6 +173,22 @@ def train(
     is measured; None takes the rows' own texts. See `fit` for the `prior`. Raises OutcomeError, OSError.
     """
     fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
+    return save(fitted, rows, out, sources=sources, reference=reference, prior=prior)
+
+
+def save(
+    fitted: Fit,
+    rows: Sequence[OutcomeRow],
+    out: Path,
+    *,
+    sources: Sequence[str],
+    reference: Sequence[str] | None = None,
+    prior: artifact.Artifact | None = None,
+) -> str:
+    """Write a router that was fitted to these rows and this prior as `train` does, and return its hash.
+
+    Raises OutcomeError, OSError.
+    """
     known = fitted.reference if reference is None else fit_novelty([extract(text) for text in reference])
     arrays = {**fitted.tables(), **known.tables}
     student, teacher = scores(rows)
@@ -258,30 +211,6 @@ def train(
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return artifact.write(out, arrays, metadata, _card(metadata))
-
-
-def _idf(features: Sequence[Features]) -> NDArray[np.float64]:
-    """The smoothed inverse document frequency of each bucket, (BUCKETS,): ln((1 + n) / (1 + df)) + 1."""
-    count = np.zeros(BUCKETS)
-    for item in features:
-        count[item.buckets] += 1
-    idf: NDArray[np.float64] = np.log((1 + len(features)) / (1 + count)) + 1
-    return idf
-
-
-def _matrix(features: Sequence[Features], idf: NDArray[np.float64]) -> csr_matrix:
-    """The n-gram columns of the design, (n, BUCKETS): idf weights, normalised to length one for word and byte n-grams
-    each.
-    """
-    buckets, values, rows = [], [], []
-    for number, item in enumerate(features):
-        for family in (item.buckets[: item.word_end], item.buckets[item.word_end :]):
-            weight = idf[family]
-            buckets.append(family)
-            values.append(weight / max(1e-9, float(np.sqrt(weight @ weight))))
-            rows.append(np.full(len(family), number))
-    where = (np.concatenate(rows), np.concatenate(buckets).astype(np.int64))
-    return csr_matrix((np.concatenate(values), where), shape=(len(features), BUCKETS))
 
 
 def _card(metadata: dict[str, Any]) -> str:

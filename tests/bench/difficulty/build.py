@@ -24,8 +24,8 @@ from breakeven.router.features.kernel_numpy import BUCKETS
 from breakeven.router.model import artifact, forest, neighbours
 from breakeven.router.model.difficulty import SCALE, Difficulty
 from breakeven.router.model.rank import QUANTILES
+from breakeven.router.training.design import Design
 from breakeven.router.training.novelty import MAX_TEXTS, fit_novelty
-from breakeven.router.training.train import Design
 from tests.bench.difficulty.latent import questions
 from tests.bench.difficulty.prompts import training
 

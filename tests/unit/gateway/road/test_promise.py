@@ -60,6 +60,12 @@ def test_no_losses_among_few_requests_prove_little_and_among_many_much() -> None
     assert p_value(np.full(400, 0.05), -0.95) < 1e-4
 
 
+def test_values_taken_several_times_prove_as_much_as_so_many_values() -> None:
+    values = np.array([0.05] * 150 + [-0.95] * 3)
+    assert p_value(values, -0.95, 3.0) == pytest.approx(p_value(np.tile(values, 3), -0.95), rel=1e-9)
+    assert p_value(values, -0.95, 3.0) < p_value(values, -0.95)
+
+
 @pytest.mark.parametrize("values", [[-0.5, -0.1], [0.0, 0.0], [0.05, -0.95]])
 def test_what_is_not_above_zero_proves_nothing(values: list[float]) -> None:
     assert p_value(np.array(values), -0.95) == 1.0

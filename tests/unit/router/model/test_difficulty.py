@@ -23,6 +23,7 @@ from breakeven.router.features.kernel_numpy import BUCKETS, DIMENSIONS, POINT_LE
 from breakeven.router.model.artifact import load
 from breakeven.router.model.heads import LAMBDA, Logits, gain
 from breakeven.router.outcomes import OutcomeError, OutcomeRow
+from breakeven.router.training.design import SHAPE_SCALE, WORD_SCALE
 from breakeven.router.training.estimators import (
     DIFFERENCE,
     C,
@@ -31,7 +32,7 @@ from breakeven.router.training.estimators import (
     grouped_folds,
     untrained_forest,
 )
-from breakeven.router.training.train import _SEED, SHAPE_SCALE, WORD_SCALE, fit
+from breakeven.router.training.train import _SEED, fit
 from breakeven.router.training.words import word_vectors
 from tests.support.processes import CHECKOUT
 from tests.unit.router.conftest import make_rows

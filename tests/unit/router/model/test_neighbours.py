@@ -11,8 +11,9 @@ from breakeven.router.model import neighbours
 from breakeven.router.model.heads import Logits, gain
 from breakeven.router.model.neighbours import MAX_PROMPTS, KernelKnn, LatentSpace, to_fixed_point
 from breakeven.router.outcomes import OutcomeRow
+from breakeven.router.training.design import idf_of
 from breakeven.router.training.lsa import fit_space
-from breakeven.router.training.train import _idf, fit
+from breakeven.router.training.train import fit
 from tests.unit.router.conftest import make_rows
 
 
@@ -63,7 +64,7 @@ def test_inconsistent_tables_are_an_error() -> None:
 
 def test_texts_on_the_same_topic_are_near_each_other() -> None:
     features = [extract(row["prompt"]) for row in make_rows(400)]
-    space = LatentSpace(fit_space(features, _idf(features), 0))
+    space = LatentSpace(fit_space(features, idf_of(features), 0))
     hard, other, easy, unknown = (
         np.frombuffer(space.point(extract(text)), np.int16).astype(float) / POINT_LENGTH
         for text in (
@@ -80,7 +81,7 @@ def test_texts_on_the_same_topic_are_near_each_other() -> None:
 
 def test_too_few_texts_give_an_empty_space_and_a_label_of_zero() -> None:
     features = [extract(f"only here: {number:x}{number * 7919:x}") for number in range(7)]
-    tables = fit_space(features, _idf(features), 0)
+    tables = fit_space(features, idf_of(features), 0)
     assert not len(tables["space_terms"])
     assert LatentSpace(tables).point(features[0]) == bytes(2 * DIMENSIONS)
     assert KernelKnn(tables["votes_points"], tables["votes_opinions"])(LatentSpace(tables).point(features[0])) == (

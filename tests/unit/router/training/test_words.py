@@ -6,7 +6,7 @@ import numpy as np
 
 from breakeven.router.features.extract import extract
 from breakeven.router.features.kernel_numpy import BUCKETS
-from breakeven.router.training.train import Design
+from breakeven.router.training.design import Design
 from breakeven.router.training.words import word_vectors
 
 

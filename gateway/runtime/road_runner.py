@@ -1,0 +1,296 @@
+"""The runner of the road: one gateway of a ledger at a time moves the workloads through their stages.
+
+Every process follows what the ledger says; the one that holds the lease also looks at comparisons, has routers trained,
+and watches what is in force. All of it goes on where it was after a restart, in this process or in another one, since
+nothing is kept but what the ledger has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import BreakevenError, LedgerError
+from breakeven.gateway.ledger.road import Comparison
+from breakeven.gateway.road import machine
+from breakeven.gateway.road.learning_process import learn_apart
+from breakeven.gateway.road.machine import Seen, Settings
+from breakeven.gateway.road.promise import error_of_look
+from breakeven.gateway.road.stages import Rates, State
+from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
+from breakeven.gateway.runtime.road_change import event
+from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.road_pacing import differ, paced
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.units import first_rates
+from breakeven.router.model.artifact import ArtifactError
+from breakeven.router.policy import Route
+
+_log = logging.getLogger("breakeven.road")
+
+_FOLLOW_SECONDS = 1.0
+_WORK_SECONDS = 2.0
+_PACE_SECONDS = 60.0
+# The share of comparisons without a verdict, of at least so many, above which nothing is concluded from the others.
+_VERDICTS, _WITHOUT_VERDICT = 20, 0.2
+_LEASE = "road"
+_LEASE_SECONDS = 15.0
+_RENEW_SECONDS = 5.0
+# Requests whose novelty is read at once, and how long a request may take until it is in the ledger.
+_NOVELTIES = 20_000
+_SETTLED_MICROSECONDS = 5_000_000
+_STORED_MICROSECONDS = 10_000_000
+
+
+class RoadRunner:
+    """Follows the stages, and runs them while it holds the lease."""
+
+    def __init__(self, services: Callable[[], Services]) -> None:
+        """`services`: those in force now."""
+        self._services = services
+        ledger, config = services().ledger, services().config
+        assert config.ledger.journal is not None, "load_config resolves it"
+        journal = Path(config.ledger.journal)
+        name = journal.name.removesuffix(".d").removesuffix("-journal")
+        self._store = ledger.road
+        self._holder = ledger.id
+        self._follower = RoadFollower(self._store, journal.with_name(f"{name}-artifacts"), services().state.units)
+        self._renewed = -_RENEW_SECONDS
+        self._paced = -_PACE_SECONDS
+        self._fault = ""
+
+    async def run(self) -> None:
+        """Follow and work until cancelled."""
+        working: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await asyncio.to_thread(self._follower.follow)
+                if await self._holds_lease():
+                    if working is None or working.done():
+                        working = asyncio.create_task(self._work())
+                elif working is not None:
+                    working.cancel()
+                await asyncio.sleep(_FOLLOW_SECONDS)
+        finally:
+            if working is not None:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+            with contextlib.suppress(LedgerError):
+                await asyncio.to_thread(self._store.end_lease, _LEASE, self._holder)
+
+    async def _holds_lease(self) -> bool:
+        config = self._services().config
+        if config.student is None or config.road.sample == 0.0:
+            return False
+        if time.monotonic() - self._renewed < _RENEW_SECONDS:
+            return True
+        now = _now()
+        try:
+            held = await asyncio.to_thread(
+                self._store.take_lease, _LEASE, self._holder, now, now + round(1e6 * _LEASE_SECONDS)
+            )
+        except LedgerError:
+            return False  # the follower says so
+        if held:
+            self._renewed = time.monotonic()
+        return held
+
+    async def _work(self) -> None:
+        """One round over all workloads. A failure is logged once, and tried again in the next round."""
+        try:
+            for workload in await asyncio.to_thread(self._workloads):
+                await self._advance(workload)
+            self._fault = ""
+        except Exception as error:  # the gateway serves, whatever fails here
+            said = isinstance(error, BreakevenError | OSError | ArtifactError)
+            fault = str(error) if said else f"internal error: {type(error).__name__}"
+            if fault != self._fault:
+                _log.error("the stages stay as they are: %s", fault, exc_info=None if said else error)
+            self._fault = fault
+        await asyncio.sleep(_WORK_SECONDS)
+
+    def _workloads(self) -> list[str]:
+        return sorted(self._store.workloads() | self._follower.workloads() | {DEFAULT_WORKLOAD})
+
+    async def _advance(self, workload: str) -> None:
+        services = self._services()
+        config, settings = services.config, settings_of(services.config)
+        _, state = self._follower.known(workload)
+        student, teacher = _student_version(services, state), services.upstreams[Route.TEACHER].version
+        if (state.student, state.teacher) != (student, teacher):
+            await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
+            return
+        await self._change(workload, lambda one: machine.floor_changed(one, settings, _now()))
+        await self._pace()
+        _, state = self._follower.known(workload)
+        if machine.in_force(state):
+            await self._watch(state)
+            _, state = self._follower.known(workload)
+        comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
+        if services.operator_routes or not machine.look_due(state, comparisons, settings):
+            return
+        obstacle = await asyncio.to_thread(self._obstacle, state, config)
+        if obstacle is not None:
+            await self._change(workload, lambda one: machine.held(one, obstacle))
+            return
+        await self._look(state, settings)
+
+    def _obstacle(self, state: State, config: Config) -> str | None:
+        """What keeps a router from being trained; None for nothing."""
+        if not config.ledger.store_prompts:
+            return "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
+        judged, without = self._store.verdicts(state.workload, state.measured_since)
+        if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
+            return (
+                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
+                "may not be like all requests; look at the log, and mend the judge or choose another one"
+            )
+        return None
+
+    async def _pace(self) -> None:
+        """Once a minute: how often requests of each workload are compared."""
+        if time.monotonic() - self._paced < _PACE_SECONDS:
+            return
+        self._paced = time.monotonic()
+        services = self._services()
+        config, settings = services.config, settings_of(services.config)
+        states = {name: self._follower.known(name)[1] for name in self._follower.workloads()}
+        wanted = {name: machine.wanted_rates(one, first_rates(config), settings) for name, one in states.items()}
+        for workload, rates in (await asyncio.to_thread(paced, services.ledger, config, wanted, _now())).items():
+            if differ(states[workload].rates, rates):
+                await self._change(workload, functools.partial(_with_rates, rates=rates))
+
+    async def _watch(self, state: State) -> None:
+        """Give the watch what has come in."""
+        assert state.promised is not None
+        artifact, until = state.promised.artifact, _now() - _SETTLED_MICROSECONDS
+        rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.live, state.student)
+        compared = [
+            Seen(row.at, row.student_score, row.teacher_score, row.direction, row.weight)
+            for row in rows
+            if row.artifact == artifact
+        ]
+        novel = await asyncio.to_thread(self._store.novelties, state.workload, artifact, state.watched, _NOVELTIES)
+        novel = [one for one in novel if one[0] < until]
+
+        def change(one: State) -> State:
+            if one.promised is None or one.promised.artifact != artifact:
+                return one
+            return machine.watched(one, compared, novel, _now())
+
+        await self._change(state.workload, change)
+
+    async def _look(self, state: State, settings: Settings) -> None:
+        """Have a router trained on the comparisons, and see what can be promised with it."""
+        rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.measured_since, state.student)
+        labelled = _labelled(rows)
+        if len(labelled) < settings.labels:
+            if rows and rows[-1].at > _now() - _STORED_MICROSECONDS:
+                return  # prompts are stored a little later than comparisons
+            text = f"{len(labelled)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
+            await self._change(state.workload, lambda one: machine.held(one, text))
+            return
+        error = error_of_look(state.looks + 1, settings.confidence)
+        out = self._follower.artifacts.folder / f".learning-{self._holder[:8]}"
+        learned = await learn_apart(Task(labelled, settings.floor, error), out)
+        at = labelled[-1].at
+        await asyncio.to_thread(self._follower.artifacts.add, out, learned.artifact, at)
+        bill = await asyncio.to_thread(self._bill, learned, [row for row in rows if row.text is not None])
+
+        def change(one: State) -> State:
+            if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
+                return one
+            return machine.after_look(one, learned, at, bill, settings, _now())
+
+        await self._change(state.workload, change)
+        await asyncio.to_thread(self._forget_artifacts)
+
+    def _bill(self, learned: Learned, rows: list[Comparison]) -> float | None:
+        """The share of the teacher's bill that the student's answers make unnecessary, from the newest fifth of the
+        comparisons, which the artifact was not trained on.
+        """
+        threshold, limit = learned.threshold, learned.limit
+        artifact = self._follower.artifacts.load(learned.artifact)
+        if threshold is None or artifact is None:
+            return None
+        saved = whole = 0.0
+        for row in rows[len(rows) - len(rows) // NEWEST :]:
+            cost = row.weight * row.teacher_cost
+            whole += cost
+            discarded = limit is not None and row.logprob is not None and row.logprob < limit
+            if not discarded and artifact.assess(row.text or "").score < threshold:
+                saved += cost
+        return saved / whole if whole else None
+
+    def _forget_artifacts(self) -> None:
+        """Delete the artifacts that no state names."""
+        named: set[str] = set()
+        for workload in self._follower.workloads():
+            _, state = self._follower.known(workload)
+            named |= {one.artifact for one in (state.promised, state.previous, state.proposal) if one is not None}
+        self._store.keep_artifacts(named)
+        self._follower.artifacts.keep(named)
+
+    async def _change(self, workload: str, change: Callable[[State], State]) -> None:
+        """Store the changed state, and put it in force here; others follow within a second or two."""
+        version, state = self._follower.known(workload)
+        new = change(state)
+        if new == state:
+            return
+        happened = event(state, new, _now())
+        stored = await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
+        if stored and happened is not None:
+            _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
+        await asyncio.to_thread(self._follower.follow)
+
+
+def _labelled(rows: list[Comparison]) -> list[Labelled]:
+    """The comparisons whose prompt is stored. Their unit is the artifact, which requests of stage OBSERVE have, too."""
+    return [
+        Labelled(
+            row.request,
+            row.at,
+            row.text,
+            row.student_score,
+            row.teacher_score,
+            row.weight,
+            row.logprob,
+            row.artifact or "",
+        )
+        for row in rows
+        if row.text is not None
+    ]
+
+
+def _with_rates(state: State, rates: Rates) -> State:
+    return msgspec.structs.replace(state, rates=rates)
+
+
+def _student_version(services: Services, state: State) -> str:
+    """The version of the student. What its server loaded is not known until it was asked, and is then as it was."""
+    student = services.upstreams[Route.STUDENT]
+    known = student.reported is not None or not state.student.startswith(f"{student.version} (")
+    return student.version if known else state.student
+
+
+def settings_of(config: Config) -> Settings:
+    """What the stages need of the config."""
+    road = config.road
+    return Settings(road.advance == "auto", road.floor, road.confidence, road.labels, road.sample)
+
+
+def _encoded(state: State) -> str:
+    return msgspec.json.encode(state).decode()
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,78 @@
+"""Router artifacts that the gateways of a ledger trained: as zip archives in the ledger, as folders on this machine."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from breakeven.gateway.ledger.road import RoadStore
+from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
+
+_FILES = ("weights.npz", "metadata.json", "MODEL_CARD.md")
+
+
+class TrainedArtifacts:
+    """Artifacts by hash. The folder is only a copy of what the ledger has, and can be deleted."""
+
+    def __init__(self, store: RoadStore, folder: Path) -> None:
+        """`folder`: where this machine keeps its copies; made when needed."""
+        self._store = store
+        self.folder = folder
+
+    def load(self, hash: str) -> Artifact | None:
+        """The artifact; None where the ledger does not have it. Raises LedgerError, OSError, and ArtifactError for one
+        that is damaged or of another version.
+        """
+        folder = self.folder / hash
+        if written_hash(folder) != hash:
+            data = self._store.artifact(hash)
+            if data is None:
+                return None
+            self._unpack(data, folder)
+        found = load(folder)
+        if found.hash != hash:
+            raise ArtifactError(f"{folder} holds another artifact; delete it")
+        return found
+
+    def add(self, made: Path, hash: str, at: int) -> None:
+        """Store the artifact in the directory `made`, which is moved here. Raises LedgerError, OSError."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for name in _FILES:
+                archive.write(made / name, name)
+        self._store.put_artifact(hash, at, buffer.getvalue())
+        self._move(made, self.folder / hash)
+
+    def keep(self, hashes: set[str]) -> None:
+        """Delete all others from this machine. Never raises."""
+        if self.folder.is_dir():
+            for one in self.folder.iterdir():
+                if one.name not in hashes and not one.name.startswith("."):
+                    shutil.rmtree(one, ignore_errors=True)
+
+    def _unpack(self, data: bytes, folder: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = Path(tempfile.mkdtemp(dir=self.folder, prefix="."))
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for name in _FILES:
+                    (fresh / name).write_bytes(archive.read(name))
+            self._move(fresh, folder)
+        except (KeyError, zipfile.BadZipFile):
+            raise ArtifactError(f"the artifact {folder.name} in the ledger is damaged") from None
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    @staticmethod
+    def _move(fresh: Path, folder: Path) -> None:
+        """Another process of this machine may do the same: the content is the same, too."""
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if written_hash(folder) == folder.name:
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
