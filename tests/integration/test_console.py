@@ -58,7 +58,7 @@ def running(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
         *upstreams,
         economics={"investment_usd": 600, "hosting_since": begin.isoformat()},
         routing={"novelty_threshold": 1.0, "sticky": False},
-        shadow={"rate": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
+        road={"sample": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
     )
     config["student"]["hosting_usd_per_hour"] = 0.1
     config["workloads"] = ["search"]
@@ -272,7 +272,7 @@ def test_until_answers_are_compared_there_are_no_savings(console_before: Page, u
     assert found["savings_usd"] is None
     at_most = shown_usd(found, "savings_upper_bound_usd")
     assert page.locator("#money-basis").inner_text() == (
-        f"At most {at_most}: answer length not measured yet, 50 more comparisons needed (shadow traffic makes them)."
+        f"At most {at_most}: answer length not measured yet, 50 more comparisons needed (road.sample)."
     )
     shown = page.locator("#money").inner_text()
     assert at_most in shown
