@@ -130,20 +130,6 @@ class RoadStore:
         wanted = select(func.count()).select_from(comparisons).where(_of(workload, since, student))
         return self._read(lambda one: one.scalar(wanted)) or 0
 
-    def tried(self, workload: str, since: int) -> tuple[int, int]:
-        """How many comparisons of a workload were made from `since` on, and how many of them gave no scores, since a
-        call failed, or an answer or a verdict could not be read.
-        """
-        c, of = requests.c, comparisons.c
-        made = and_(of.request == c.request_id, of.source == SHADOW)
-        wanted = (
-            select(func.count(), func.count(of.request))
-            .select_from(requests.outerjoin(comparisons, made))
-            .where(c.reason == Reason.SHADOW.value, c.workload == workload, c.at >= since)
-        )
-        every, scored = self._read(lambda one: one.execute(wanted).one())
-        return every, every - scored
-
     def workloads(self) -> set[str]:
         """The workloads that have comparisons of live traffic."""
         wanted = select(comparisons.c.workload).where(comparisons.c.source == SHADOW).distinct()

@@ -1,7 +1,7 @@
 """Measures client latencies with and without comparisons, and checks that all its calls are in the ledger.
 
-`python -m tests.bench.comparisons --out docs/benchmarks/comparisons.md`: two gateways that differ in `road.sample` alone,
-asked in turns at a fixed rate in one run. The teacher counts what it got.
+`python -m tests.bench.comparisons --out docs/benchmarks/comparisons.md`: two gateways that differ in `road.sample`
+alone, asked in turns at a fixed rate in one run. The teacher counts what it got.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.client import eventually
 from tests.contract.compared import CHAT, USER, rows
 from tests.contract.gateway import Gateway, chat, merged, running
-from tests.contract.scripted import ScriptedUpstream, Sleep, answer, completion, delta, error_answer
+from tests.contract.scripted import DONE, ScriptedUpstream, Sleep, answer, completion, delta, error_answer
 from tests.contract.scripted import stream as streamed
 from tests.contract.test_escalation import TEACHER, UNSURE
 
@@ -252,3 +252,12 @@ def test_an_answer_that_the_client_did_not_wait_for_is_not_compared(tmp_path: Pa
         ask(gateway)
         rows(gateway, 1)
         assert len(gateway.student.received) == 1
+
+
+def test_an_answer_that_is_too_long_to_be_kept_is_counted_and_reaches_the_client_whole(tmp_path: Path) -> None:
+    with running(tmp_path, OBSERVE) as gateway:
+        gateway.teacher.script(*streamed(*[delta("x" * 60_000)] * 10, delta("", finish="stop"), DONE))
+        response = gateway.post(chat(stream=True))
+        assert response.body.count(b"x" * 60_000) == 10
+        eventually(lambda: results(gateway) == {"unreadable": 1})
+        assert not gateway.student.received
