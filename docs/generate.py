@@ -119,18 +119,23 @@ def _cli() -> Iterator[str]:
 def _commands(group: Any, name: str) -> Iterator[str]:
     for verb, command in sorted(group.commands.items()):
         title = f"{name} {verb}"
-        if hasattr(command, "commands"):
+        subcommands = hasattr(command, "commands")
+        if not subcommands or command.invoke_without_command:
+            yield from _command(command, title)
+        if subcommands:
             yield from _commands(command, title)
+
+
+def _command(command: Any, title: str) -> Iterator[str]:
+    yield f"## {title}\n"
+    yield f"{(command.help or '').strip()}\n"
+    yield "| option | default | what it is |"
+    yield "| --- | --- | --- |"
+    for parameter in command.params:
+        if parameter.name == "help":
             continue
-        yield f"## {title}\n"
-        yield f"{(command.help or '').strip()}\n"
-        yield "| option | default | what it is |"
-        yield "| --- | --- | --- |"
-        for parameter in command.params:
-            if parameter.name == "help":
-                continue
-            yield f"| {_names(parameter)} | {_default(parameter)} | {(getattr(parameter, 'help', '') or '').strip()} |"
-        yield ""
+        yield f"| {_names(parameter)} | {_default(parameter)} | {(getattr(parameter, 'help', '') or '').strip()} |"
+    yield ""
 
 
 def _names(parameter: Any) -> str:

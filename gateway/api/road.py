@@ -30,6 +30,18 @@ class Estimate(Schema):
     high: float = Field(description="Upper end.")
 
 
+class Confirmation(Schema):
+    """What pairs that people judged say of the scorer of answers."""
+
+    scorer: str = Field(description="The scorer in words.")
+    pairs: int = Field(description="Pairs that people judged.")
+    agreement: Estimate = Field(description="Share of them of which the scorer says the same.")
+    bias: Estimate = Field(description="How much kinder to the student the scorer is, in its own scores.")
+    confirmed: bool | None = Field(
+        description="Whether people confirm it for the floor; false: the stage does not advance; null: too few pairs."
+    )
+
+
 class Promise(Schema):
     """What goes live as one unit, and what was measured of it."""
 
@@ -77,6 +89,7 @@ class WorkloadState(Schema):
     margin: float | None = Field(
         description="The quality kept since it went live, less the floor; null: not measured yet."
     )
+    trust: Confirmation | None = Field(description="How far the scorer can be trusted; null: nobody judged a pair.")
     in_force: Promise | None = Field(description="What routes; null: nothing.")
     previous: Promise | None = Field(description="What a rollback puts in force; null: the teacher for everything.")
     proposal: Promise | None = Field(description="What waits for `apply`; null: nothing.")

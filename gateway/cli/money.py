@@ -111,12 +111,15 @@ def enter_investment(config: Path, name: str, usd: str, when: int | None = None)
 def purge(
     config: ConfigPath = DEFAULT_CONFIG,
     before: Annotated[
-        str | None, typer.Option(help="Only prompts stored before this, such as 2026-11-01; default: all.")
+        str | None, typer.Option(help="Only those stored before this, such as 2026-11-01; default: all.")
     ] = None,
 ) -> None:
-    """Delete the prompts stored under ledger.store_prompts. Counts, costs and outcomes are kept."""
+    """Delete the prompts and conversations that ledger.store_prompts and ledger.store_conversations stored. Counts,
+    costs, outcomes and verdicts are kept.
+    """
     from breakeven.gateway.ledger.opening import read_ledger
 
     with read_ledger(load_config(config)) as ledger:
-        gone = ledger.purge_prompts(parse_moment("--before", before))
-    typer.echo(f"removed {gone:,} prompts")
+        until = parse_moment("--before", before)
+        prompts, conversations = ledger.purge_prompts(until), ledger.conversations.purge(until)
+    typer.echo(f"removed {prompts:,} prompts and {conversations:,} conversations")

@@ -1,4 +1,4 @@
-"""The commands on the road: `status`, `road`, `apply` and `rollback`."""
+"""The commands on the road, but for `road audit`: `status`, `road`, `apply` and `rollback`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         typer.echo(line)
 
 
-def road(config: ConfigPath = DEFAULT_CONFIG, events: Events = 20, as_json: AsJson = False) -> None:
+def road(
+    context: typer.Context, config: ConfigPath = DEFAULT_CONFIG, events: Events = 20, as_json: AsJson = False
+) -> None:
     """Print where each workload is: its stage, what was measured, what is proposed and what has happened."""
+    if context.invoked_subcommand is not None:
+        return
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.reports.road import event_line, positions
 

@@ -17,6 +17,7 @@ from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.economics.traffic import Value
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.errors import UpstreamFailure
+from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.providers import REFUSED
 from breakeven.gateway.proxy.upstream_request import Aside, Prepared, compared
@@ -33,6 +34,8 @@ from breakeven.router.policy import Reason, Route
 
 _CHAT = ChatCompletions()
 _NOTHING = Value(0, 0)
+# Characters of a conversation with both answers, as JSON, that are stored at most.
+_LONGEST = 1 << 18
 
 
 def judge_of(services: Services) -> Upstream:
@@ -72,6 +75,8 @@ class Comparison:
         if found is None:
             return ComparisonResult.UNREADABLE
         self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
+        if self.services.config.ledger.store_conversations:
+            self._keep(question)
         return ComparisonResult.COMPARED
 
     def record(self) -> RequestRecord:
@@ -140,6 +145,14 @@ class Comparison:
             teacher_version=upstreams[Route.TEACHER].version,
             logprob=self._logprob(student_data),
         )
+
+    def _keep(self, question: Question) -> None:
+        """Have the conversation and both answers stored, unless they are too long for anybody to read."""
+        record = self._drawn.record
+        document = pair_document(question.messages, question.student, question.teacher)
+        if len(document) <= _LONGEST:
+            kept = Conversation(record.id, COMPARISON, record.at, record.workload, record.key or "", document)
+            self.services.state.kept.add(kept)
 
     def _logprob(self, student: bytes) -> float | None:
         """The mean log-probability of the first tokens of the student's answer, read as escalation reads it; None where

@@ -31,8 +31,8 @@ class ClientKey(Section):
     )
     store: bool = Field(
         True,
-        description="Whether its prompts may be stored, with `ledger.store_prompts`, and its answers be compared; else "
-        "only usage and cost are kept.",
+        description="Whether its prompts and conversations may be stored, where `ledger` says so, and its answers be "
+        "compared; else only usage and cost are kept.",
     )
     workload: str | None = Field(
         None,

@@ -140,7 +140,12 @@ class LedgerConfig(Section):
     store_prompts: bool = Field(
         False, description="Store the text that the router read of each request, for `breakeven train --from-ledger`."
     )
-    keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts.")
+    store_conversations: bool = Field(
+        False,
+        description="Store the conversation of each comparison, as the judge reads it, and both answers, for "
+        "`breakeven road audit`.",
+    )
+    keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts and conversations.")
     journal: str | None = Field(
         None,
         description="Folder of the journal of records not yet stored; null: beside the SQLite file, or this file.",

@@ -6,9 +6,9 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +23,7 @@ from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
+from breakeven.gateway.ledger.conversations import ConversationStore, purge
 from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
@@ -44,26 +45,27 @@ from breakeven.gateway.ledger.rates import (
 from breakeven.gateway.ledger.rates import Writer as Registration
 from breakeven.gateway.ledger.reported import Reported, reported
 from breakeven.gateway.ledger.road import RoadStore
+from breakeven.gateway.ledger.tables import Tables
 from breakeven.gateway.ledger.totals import hours, read
 from breakeven.gateway.ledger.writer import Writer
 from breakeven.router.policy import Reason
 
 _log = logging.getLogger("breakeven.ledger")
 
-_T = TypeVar("_T")
 _CLOSE_SECONDS = 10.0
 
 
-class Ledger:
+class Ledger(Tables):
     """An open ledger. Thread-safe. Times are in microseconds since the epoch, money in picodollars."""
 
     def __init__(self, engine: Engine, writer: Writer) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._writer = writer
         # What this gateway is called among those of the ledger.
         self.id = uuid.uuid4().hex
         # The tables of stages, and of what they rest on.
         self.road = RoadStore(engine)
+        self.conversations = ConversationStore(engine)
         self._config: Config | None = None
         self._contradicted = False
         self._prune_at = 0
@@ -262,7 +264,7 @@ class Ledger:
 
     def maintenance(self, now: int) -> None:
         """Periodic work: register this gateway as active, warn if others use different prices, and once an hour delete
-        raw rows and prompts past their retention. Does nothing without a config. Raises SQLAlchemyError.
+        raw rows, prompts and conversations past their retention. Does nothing without a config. Raises SQLAlchemyError.
         """
         config = self._config
         if config is None:
@@ -281,18 +283,6 @@ class Ledger:
         if config.ledger.keep_days is not None:
             prune(self._engine, config.ledger.keep_days, now)
         with transaction(self._engine, write=True) as connection:
-            outcomes.purge_prompts(connection, now - config.ledger.keep_prompts_days * DAY)
-
-    def _write(self, what: Callable[[Connection], _T]) -> _T:
-        try:
-            with transaction(self._engine, write=True) as connection:
-                return what(connection)
-        except SQLAlchemyError as error:
-            raise LedgerError(error_message(error)) from None
-
-    def _read(self, what: Callable[[Connection], _T]) -> _T:
-        try:
-            with transaction(self._engine, write=False) as connection:
-                return what(connection)
-        except SQLAlchemyError as error:
-            raise LedgerError(error_message(error)) from None
+            before = now - config.ledger.keep_prompts_days * DAY
+            outcomes.purge_prompts(connection, before)
+            purge(connection, before)

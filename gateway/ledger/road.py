@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, literal, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, or_, select, update
 
-from breakeven.gateway.errors import LedgerError
-from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.labels import Label, labels
 from breakeven.gateway.ledger.road_tables import artifacts, leases
 from breakeven.gateway.ledger.road_tables import road_events as events
 from breakeven.gateway.ledger.road_tables import road_states as states
 from breakeven.gateway.ledger.rows import SHADOW
 from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, prompts, requests
+from breakeven.gateway.ledger.tables import Tables
 from breakeven.router.policy import Reason
 
-_T = TypeVar("_T")
 # The newest comparisons that are read: enough for any router that is trained from them.
 MAX_COMPARISONS = 20_000
 
@@ -52,11 +49,8 @@ class Comparison(NamedTuple):
     teacher_cost: int
 
 
-class RoadStore:
-    """The tables of the road. Thread-safe; each method raises LedgerError where the database cannot be used."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class RoadStore(Tables):
+    """The tables of the road."""
 
     def versions(self) -> dict[str, int]:
         """The version of each workload's state."""
@@ -222,19 +216,6 @@ class RoadStore:
         wanted = wanted.where(r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, answered)
         compared, every = self._read(lambda one: one.execute(wanted).one())
         return compared, every - compared
-
-    def _write(self, what: Callable[[Connection], _T]) -> _T:
-        return self._within(what, write=True)
-
-    def _read(self, what: Callable[[Connection], _T]) -> _T:
-        return self._within(what, write=False)
-
-    def _within(self, what: Callable[[Connection], _T], *, write: bool) -> _T:
-        try:
-            with transaction(self._engine, write=write) as connection:
-                return what(connection)
-        except SQLAlchemyError as error:
-            raise LedgerError(error_message(error)) from None
 
 
 def _of(workload: str, since: int, student: str) -> ColumnElement[bool]:

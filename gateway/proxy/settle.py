@@ -80,4 +80,4 @@ def _store_prompt(exchange: Exchange, plan: Plan, record: RequestRecord) -> None
     if seen is None or not seen.text or record.pinned or record.reason is Reason.NO_STUDENT:
         return
     if caller is None or caller.store:
-        exchange.services.state.prompts.add(record.id, record.at, seen.text)
+        exchange.services.state.prompts.add((record.id, record.at, seen.text))

@@ -15,6 +15,7 @@ from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.quality import Compared, retention
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.road import Comparison, Event
+from breakeven.gateway.road.audit import Trust, scorer_of, trust
 from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.promise import next_look
 from breakeven.gateway.road.stages import Promised, State
@@ -32,7 +33,8 @@ class Position(NamedTuple):
     """Where one workload is. `comparisons` are those that count now, `retention` the quality of the student's answers
     to all of these requests as a share of the teacher's, with a 95% interval, None before there is any. `monthly_usd`
     is what the teacher is paid for its requests in a month, from so many `hours` of traffic; None where these are too
-    few. `operator`: the config or the admin API says what routes, and no stage does.
+    few. `operator`: the config or the admin API says what routes, and no stage does. `trust` says how far the `scorer`
+    can be trusted for a `floor`, None before a person judged pairs.
     """
 
     state: State
@@ -42,6 +44,9 @@ class Position(NamedTuple):
     monthly_usd: float | None
     hours: float
     operator: bool
+    trust: Trust | None
+    scorer: str
+    floor: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -61,6 +66,7 @@ class Position(NamedTuple):
             "would_answer": state.would_answer,
             "retention": None if self.retention is None else self.retention._asdict(),
             "margin": state.margin,
+            "trust": self._trust(),
             "in_force": _as_json(state.promised),
             "previous": _as_json(state.previous),
             "proposal": _as_json(state.proposal),
@@ -92,6 +98,8 @@ class Position(NamedTuple):
         if state.held:
             lines.append(f"  waits: {state.held}")
         lines.append(f"  {self._measured()}")
+        if self.trust is not None:
+            lines.append(f"  {self.trust.text(self.scorer, self.floor)}")
         if state.promised is not None and in_force(state):
             lines.append(f"  in force: {_text(state.promised)}")
             lines.append(f"  {_margin(state)}")
@@ -101,6 +109,13 @@ class Position(NamedTuple):
         if state.missing is not None and state.would_answer is not None:
             lines.append(f"  about {state.missing} more comparisons would allow about {state.would_answer:.0%}")
         return lines
+
+    def _trust(self) -> dict[str, Any] | None:
+        found = self.trust
+        if found is None:
+            return None
+        intervals = {"agreement": found.agreement._asdict(), "bias": found.bias._asdict()}
+        return {"scorer": self.scorer, "pairs": found.pairs, **intervals, "confirmed": found.confirmed(self.floor)}
 
     def _measured(self) -> str:
         if self.retention is None:
@@ -138,6 +153,9 @@ def position(ledger: Ledger, config: Config, state: State, now: int, *, operator
         paid,
         hours,
         operator,
+        trust(ledger.conversations.audited(state.workload, state.scored_since, state.student)),
+        scorer_of(config),
+        config.road.floor,
     )
 
 

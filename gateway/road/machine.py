@@ -117,6 +117,14 @@ def versions_changed(state: State, student: str, teacher: str, now: int) -> Stat
     return _returned(msgspec.structs.replace(state, promised=None, previous=None), text, now)
 
 
+def scorer_changed(state: State, scorer: str, now: int) -> State:
+    """The state for another scorer, given in words: what was measured with the one before is set aside."""
+    if state.scorer in ("", scorer):
+        return msgspec.structs.replace(state, scorer=scorer)
+    text = f"answers are scored by {scorer} now, and were by {state.scorer}: comparisons of before are set aside"
+    return _returned(msgspec.structs.replace(state, scorer=scorer, scored_since=now, held=""), text, now)
+
+
 def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[int, float]], now: int) -> State:
     """The state after the watch has seen all comparisons under what is in force, in order of time, and the times and
     novelties of the requests since `state.watched`, oldest first.

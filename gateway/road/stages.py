@@ -71,7 +71,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     stage, and `held` what keeps it from going on; both are sentences for the operator, without text of prompts.
     `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
     whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
-    None before there are enough comparisons. `compared`: how many of the student's answers were since then. `rates` are
+    None before there are enough comparisons. `scorer`: what scored the answers, in words, and `scored_since` since when
+    it does, 0 for always. `compared`: how many of the student's answers were since then. `rates` are
     the probabilities of comparing, None for those of the config.
     """
 
@@ -96,3 +97,5 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     capitals: tuple[float, ...] = ()
     margin: float | None = None
     compared: int = 0
+    scorer: str = ""
+    scored_since: int = 0

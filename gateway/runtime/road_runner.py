@@ -22,6 +22,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.ledger.road import Comparison
 from breakeven.gateway.road import machine
+from breakeven.gateway.road.audit import scorer_of
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
@@ -29,6 +30,7 @@ from breakeven.gateway.road.stages import Rates, State
 from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.road_obstacles import obstacle
 from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
@@ -41,8 +43,6 @@ _log = logging.getLogger("breakeven.road")
 _FOLLOW_SECONDS = 1.0
 _WORK_SECONDS = 2.0
 _PACE_SECONDS = 60.0
-# The share of comparisons without a verdict, of at least so many, above which nothing is concluded from the others.
-_VERDICTS, _WITHOUT_VERDICT = 20, 0.2
 _LEASE = "road"
 _LEASE_SECONDS = 15.0
 _RENEW_SECONDS = 5.0
@@ -129,6 +129,8 @@ class RoadRunner:
         if (state.student, state.teacher) != (student, teacher):
             await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
             return
+        scorer = scorer_of(config)
+        await self._change(workload, lambda one: machine.scorer_changed(one, scorer, _now()))
         await self._change(workload, lambda one: machine.floor_changed(one, settings, _now()))
         await self._pace()
         _, state = self._follower.known(workload)
@@ -138,23 +140,11 @@ class RoadRunner:
         comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
         if services.operator_routes or not machine.look_due(state, comparisons, settings):
             return
-        obstacle = await asyncio.to_thread(self._obstacle, state, config)
-        if obstacle is not None:
-            await self._change(workload, lambda one: machine.held(one, obstacle))
+        found = await asyncio.to_thread(obstacle, services.ledger, state, config)
+        if found is not None:
+            await self._change(workload, lambda one: machine.held(one, found))
             return
         await self._look(state, settings)
-
-    def _obstacle(self, state: State, config: Config) -> str | None:
-        """What keeps a router from being trained; None for nothing."""
-        if not config.ledger.store_prompts:
-            return "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
-        judged, without = self._store.verdicts(state.workload, state.measured_since)
-        if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
-            return (
-                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
-                "may not be like all requests; look at the log, and mend the judge or choose another one"
-            )
-        return None
 
     async def _pace(self) -> None:
         """Once a minute: how often requests of each workload are compared."""

@@ -20,6 +20,7 @@ from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.conversations import Conversation
 from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
@@ -31,9 +32,9 @@ from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
-from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.stored_responses import StoredResponses
+from breakeven.gateway.runtime.text_queue import TextQueue
 from breakeven.gateway.runtime.units import Units
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 
 _BOTH = frozenset(ROUTED)
+# How many wait at most to be stored.
+_PROMPTS, _CONVERSATIONS = 10_000, 256
 
 
 @dataclass
@@ -55,7 +58,9 @@ class State:
     # Those of the config in force, which the metrics export.
     policies: Policies
     quotas: Quotas
-    prompts: PromptQueue
+    # What waits to be stored: (request, microseconds since the epoch, text), and compared conversations.
+    prompts: TextQueue[tuple[str, int, str]]
+    kept: TextQueue[Conversation]
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
@@ -125,7 +130,8 @@ class Services:
         state = State(
             policies,
             Quotas(ledger),
-            PromptQueue(ledger),
+            TextQueue("prompts", ledger.store_prompts, _PROMPTS),
+            TextQueue("conversations", ledger.conversations.store, _CONVERSATIONS),
             exported_upstreams=exported_upstreams,
             stored=StoredResponses(None if journal is None else Path(journal)),
             spans=open_spans(config.tracing),

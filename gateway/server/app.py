@@ -147,6 +147,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         learn_capabilities(current),
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
+        current().state.kept.run(),
         background.run(current),
         follow_traffic(current),
         _compare_answers(current),

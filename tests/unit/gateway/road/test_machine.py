@@ -140,3 +140,13 @@ def test_new_units_are_compared_more_often() -> None:
     assert machine.wanted_rates(live(), base, SETTINGS) == Rates(0.2, 0.2)
     watched = machine.watched(live(), seen(201, 1000), [], 30)
     assert machine.wanted_rates(watched, base, SETTINGS) == Rates(0.2, 0.02)
+
+
+def test_another_scorer_sets_aside_what_was_measured_and_can_be_rolled_back() -> None:
+    known = machine.scorer_changed(live(), "the judge big", 15)
+    assert (known.stage, known.scored_since) == (Stage.ROUTE, 0), "the first one changes nothing"
+    assert machine.scorer_changed(known, "the judge big", 16) == known
+    state = machine.scorer_changed(known, "the scorer exact", 20)
+    assert (state.stage, state.measured_since, state.scored_since, state.looks) == (Stage.OBSERVE, 20, 20, 0)
+    assert state.why.startswith("answers are scored by the scorer exact now, and were by the judge big")
+    assert machine.rolled_back(state, 21).promised == known.promised

@@ -1,0 +1,126 @@
+"""`breakeven road audit`: a person judges stored pairs of answers, which says how far to trust the scorer."""
+
+from __future__ import annotations
+
+import random
+import time
+import unicodedata
+from typing import Annotated
+
+import msgspec
+import typer
+
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath
+from breakeven.gateway.cli.road import Workload
+from breakeven.gateway.config.load import load_config
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.conversations import Asked, KeptAnswer, Pair
+from breakeven.gateway.road.audit import Verdict, scorer_of, trust
+from breakeven.gateway.road.stages import State
+
+Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pairs to ask about.")]
+# Classes of characters that turn the direction of text around.
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_HELP = "a: A is better, b: B is better, t: they are as good, s: skip, q: quit"
+
+
+def audit(
+    context: typer.Context,
+    config: ConfigPath = DEFAULT_CONFIG,
+    workload: Workload = DEFAULT_WORKLOAD,
+    count: Count = 50,
+) -> None:
+    """Ask for a verdict on compared pairs of answers, whose order is random, and say how far to trust road.scorer."""
+    from breakeven.gateway.ledger.opening import read_ledger
+
+    given = context.get_parameter_source("config")
+    if context.parent is not None and (given is None or given.name != "COMMANDLINE"):
+        config = context.parent.params["config"]  # `breakeven road --config … audit`
+    settings = load_config(config)
+    with read_ledger(settings) as ledger:
+        student, since = _measured(ledger, workload)
+        asked = ledger.conversations.unaudited(workload, since, student, count)
+        if not asked:
+            raise BreakevenError(_nothing(settings, workload))
+        said = _ask_all(ledger, asked)
+        found = trust(ledger.conversations.audited(workload, since, student))
+    typer.echo(f"{said} verdict{'' if said == 1 else 's'} stored")
+    if found is not None:
+        text = found.text(scorer_of(settings), settings.road.floor)
+        typer.echo(text[:1].upper() + text[1:])
+
+
+def _measured(ledger: Ledger, workload: str) -> tuple[str, int]:
+    """The version of the student that is compared, and since when by the scorer of now."""
+    _, document = ledger.road.states().get(workload, (0, ""))
+    state = msgspec.json.decode(document, type=State) if document else State(workload)
+    newest = ledger.road.newest_versions(workload)
+    return state.student or ("" if newest is None else newest[0]), state.scored_since
+
+
+def _nothing(config: Config, workload: str) -> str:
+    if not config.ledger.store_conversations:
+        return "no pair is stored: set ledger.store_conversations: true, and wait for comparisons"
+    return f"workload {workload}: no stored pair is left that nobody has judged; wait for more comparisons"
+
+
+def _ask_all(ledger: Ledger, asked: list[Asked]) -> int:
+    """Ask about each pair, and store each verdict at once; returns their number."""
+    typer.echo(_HELP)
+    said = 0
+    try:
+        for number, one in enumerate(asked, 1):
+            typer.echo(f"\npair {number} of {len(asked)}")
+            first, second = (Verdict.STUDENT, Verdict.TEACHER)
+            if random.random() < 0.5:
+                first, second = second, first
+            _show(one.pair, first)
+            answer = _answer()
+            if answer == "q":
+                break
+            if answer != "s":
+                verdict = {"a": first, "b": second, "t": Verdict.TIE}[answer]
+                ledger.conversations.put_verdict(one.request, time.time_ns() // 1000, verdict)
+                said += 1
+    except (EOFError, KeyboardInterrupt):
+        typer.echo("")
+    return said
+
+
+def _answer() -> str:
+    while True:
+        given = input("better (a, b, t, s, q): ").strip().lower()
+        if given in ("a", "b", "t", "s", "q"):
+            return given
+        typer.echo(_HELP)
+
+
+def _show(pair: Pair, first: Verdict) -> None:
+    """Print a pair. Texts are indented, so that none of them can pass for a heading."""
+    for message in pair.messages:
+        _print(message.get("role", ""), message.get("content", ""))
+    answers = (pair.student, pair.teacher) if first is Verdict.STUDENT else (pair.teacher, pair.student)
+    for name, answer in zip("AB", answers, strict=True):
+        _print(f"answer {name}", _text(answer))
+
+
+def _text(answer: KeptAnswer) -> str:
+    return "\n".join([*filter(None, [answer.text]), *(f"[call: {one.name} {one.arguments}]" for one in answer.calls)])
+
+
+def _print(heading: str, text: str) -> None:
+    typer.echo(f"{_printable(heading)}:")
+    for line in _printable(text).split("\n"):
+        typer.echo(f"    {line}")
+
+
+def _printable(text: str) -> str:
+    """A text without what could control the terminal."""
+    return "".join(one if _harmless(one) else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _harmless(one: str) -> bool:
+    return one in "\n\t" or not (unicodedata.category(one) in ("Cc", "Cs") or unicodedata.bidirectional(one) in _TURNS)
