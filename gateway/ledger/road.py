@@ -215,13 +215,11 @@ class RoadStore:
         Those of which the student gave no answer are left out.
         """
         c, r, a = comparisons.c, requests.c, attempts.c
+        of_student = select(a.request).where(a.request == r.id, a.upstream == "student")
+        answered = or_(~of_student.exists(), of_student.where(a.outcome == "ok").exists())
         asked = requests.outerjoin(comparisons, c.request == r.request_id)
-        asked = asked.outerjoin(attempts, and_(a.request == r.id, a.last))
-        student_failed = and_(a.upstream == "student", a.outcome != "ok")
         wanted = select(func.count(c.request), func.count()).select_from(asked)
-        wanted = wanted.where(
-            r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, func.coalesce(~student_failed, True)
-        )
+        wanted = wanted.where(r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, answered)
         compared, every = self._read(lambda one: one.execute(wanted).one())
         return compared, every - compared
 
