@@ -172,10 +172,13 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.economics.totals import Sum
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality
-    from breakeven.gateway.observability.metrics import Metrics, PolicyCollector, UpstreamCollector
+    from breakeven.gateway.observability.metrics import Metrics
     from breakeven.gateway.observability.money import families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
+    from breakeven.gateway.observability.road import RoadCollector
+    from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
+    from breakeven.gateway.road.stages import Stage
     from breakeven.router.policy import Policy, Route
 
     registry = CollectorRegistry()
@@ -198,7 +201,12 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)
     for family in registry.collect():
         yield family, labels.get(family.name, [])
-    read = (*UpstreamCollector({}).collect(), *PolicyCollector(lambda: Policy(0.5, 1.0)).collect())
+    stages = RoadCollector(lambda: {"default": (Stage.WATCH, 0.01)})
+    read = (
+        *UpstreamCollector({}).collect(),
+        *PolicyCollector(lambda: Policy(0.5, 1.0)).collect(),
+        *stages.collect(),
+    )
     stored = (*families(books, pending=0, write_failures=0, price_sets=0), *quality_families(books))
     before = families(unmeasured, pending=0, write_failures=0, price_sets=None)
     only_before = [family for family in before if family.name == "breakeven_savings_upper_bound_usd"]

@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "cli",
         "server",
         "api",
-        "shadow",
+        "comparing",
         "proxy",
         "runtime",
         "demo",
@@ -76,8 +76,8 @@ SHARED = ("router.files", "router.plots", "router.statistics")
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),
     "gateway.cli": ("models",),
-    # Loaded only where shadow traffic is on.
-    "gateway.shadow": ("models.scoring", "models.errors"),
+    # Loaded only where answers are compared.
+    "gateway.comparing": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
     # What is not worth a package of its own and not worth writing twice.
     "models": ("gateway.accounting.money", "gateway.accounting.prices", "gateway.accounting.usage", *SHARED),

@@ -49,7 +49,7 @@ class Reason(StrEnum):
     ESCALATED = "escalated"
     ROUTER_ERROR = "router_error"
     NO_STUDENT = "no_student"
-    # Not a client's request: the teacher's answer to a prompt that the student had answered, for comparison.
+    # Not a client's request: the calls of a comparison, to the upstream that had not answered it and to a judge.
     SHADOW = "shadow"
 
 

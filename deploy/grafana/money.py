@@ -93,7 +93,7 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             figure(
                 "Comparisons needed",
-                "Compared answers that are missing until savings can be estimated; shadow traffic makes them.",
+                "Compared answers that are missing until savings can be estimated; see road.sample.",
                 f"max(breakeven_compared_pairs_needed{JOB})",
                 "short",
                 width=4,

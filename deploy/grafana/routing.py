@@ -90,7 +90,7 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Quality retained by routed traffic",
-                "Share of the teacher's quality with its 95% interval, from shadow traffic. No data while shadow.rate is 0.",
+                "Share of the teacher's quality with its 95% interval, from comparisons. No data while road.sample is 0.",
                 [
                     (f"max(breakeven_quality_retention{JOB})", "retained"),
                     (f"max(breakeven_quality_retention_lower{JOB})", "lower"),
@@ -103,9 +103,14 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Shadow traffic",
-                "Student answers sampled for comparison with the teacher's, by result.",
-                [(f"sum by (result) (rate(breakeven_shadow_total{JOB}[$__rate_interval]))", "{{result}}")],
+                "Comparisons",
+                "Requests drawn to be compared, by who had answered the client and by result.",
+                [
+                    (
+                        f"sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))",
+                        "{{direction}} {{result}}",
+                    )
+                ],
                 "reqps",
                 stack="normal",
                 low=0,

@@ -84,7 +84,7 @@ def _shares(name: str, what: str) -> timeseries.Panel:
 
 
 def add_rates(board: dashboard.Dashboard) -> dashboard.Dashboard:
-    """What the teacher costs: its kinds, shadow traffic, and what it did not report."""
+    """What the teacher costs: its kinds, comparisons, and what it did not report."""
     return (
         board.with_panel(
             lines(
@@ -110,11 +110,11 @@ def add_rates(board: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Shadow traffic spend per hour",
-                "Cost of the teacher's answers to sampled requests and of judging them; part of the teacher's spend.",
-                [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "shadow")],
+                "Spend on comparisons per hour",
+                "Cost of the teacher's answers to compared requests and of judging; part of the spend.",
+                [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "comparisons")],
                 "currencyUSD",
-                colors={"shadow": ORANGE},
+                colors={"comparisons": ORANGE},
                 low=0,
             )
         )

@@ -56,8 +56,12 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
 
 
-class ShadowResult(StrEnum):
-    """The result for a request that was sampled for shadow traffic."""
+class ComparisonResult(StrEnum):
+    """What became of a request that was drawn to be compared.
+
+    UNREADABLE: an answer or a verdict could not be read, or the scorer could not read the teacher's answer. FAILED: a
+    call or the scorer failed. The others were dropped before anything was asked.
+    """
 
     COMPARED = "compared"
     UNREADABLE = "unreadable"
@@ -101,7 +105,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """The scores of the student's and the teacher's answers to one request, from shadow traffic. No text.
+    """The scores of the student's and the teacher's answers to one request, from a comparison. No text.
 
     `request` is the id of the client's request, `at` its time in microseconds since the Unix epoch; scores are in
     [0, 1], token counts those reported for the two answers. `weight` is the inverse of the sampling rate at that time.

@@ -140,7 +140,7 @@ class HostingObserved(Schema):
 
 
 class ProviderSpend(Schema):
-    """What one provider of the teacher was paid, pinned and shadow traffic included."""
+    """What one provider of the teacher was paid, pinned requests and comparisons included."""
 
     provider: str = Field(description="Its name in teacher.fallbacks; teacher: the first one.")
     attempts: int = Field(ge=0, description="Calls.")
@@ -198,7 +198,7 @@ class Report(Schema):
     )
     by_workload: list[WorkloadShare] = Field(description="The same by workload, the largest baseline first.")
     by_key: list[KeyShare] = Field(description="The same by client key, the largest baseline first.")
-    shadow_spend_usd: Usd = Field(description="Part of the teacher's spend that shadow traffic took, USD.")
+    shadow_spend_usd: Usd = Field(description="Part of the spend that comparisons took, USD.")
     output_token_ratio: float | None = Field(
         description="Output tokens of the teacher for one of the student's, from compared pairs; null: no pairs."
     )

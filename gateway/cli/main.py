@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, router, serve, tune
+from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, road, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 
@@ -38,6 +38,10 @@ def _options(
 
 app.command()(serve.serve)
 app.command()(serve.check)
+app.command()(road.status)
+app.command()(road.road)
+app.command()(road.apply)
+app.command()(road.rollback)
 app.command()(router.route)
 app.command()(router.train)
 app.command()(router.evaluate)

@@ -58,7 +58,7 @@ def reconcile(
     with read_ledger(settings) as ledger:
         by = ("day", "upstream") if provider is None else ("day", "upstream", "provider")
         sums = ledger.sums(by, first * DAY, end * DAY)
-    # Shadow traffic is in it: the provider charges for it as well.
+    # Comparisons are in it: the provider charges for it as well.
     wanted = (Route.TEACHER,) if provider is None else (Route.TEACHER, name)
     billed = [one for one in sums if one.group[1:] == wanted]
     found = compare(rows, billed, served, aliases=model or (), since=first, until=end)

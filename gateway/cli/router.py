@@ -35,7 +35,7 @@ FromLedger = Annotated[
     bool,
     typer.Option(
         "--from-ledger",
-        help="Train on the ledger's outcomes (shadow traffic and feedback) and any files given. The artifact in "
+        help="Train on the ledger's outcomes (comparisons and feedback) and any files given. The artifact in "
         "service is the prior, and --out is replaced only if the new one is better on the newest rows.",
     ),
 ]

@@ -96,7 +96,7 @@ def tune(
         console().print(tuned.table())
         typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
         if traffic.cost is None and not outcomes:
-            typer.echo("cost: answer length not measured yet; shadow traffic makes the comparisons (road.sample)")
+            typer.echo("cost: answer length not measured yet; it takes comparisons (road.sample)")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
     if apply:
         assert settings is not None

@@ -29,6 +29,11 @@ class ClientKey(Section):
     models: list[str] | None = Field(
         None, description="The model names that it may send, `auto` for requests without one; null: all."
     )
+    store: bool = Field(
+        True,
+        description="Whether its prompts may be stored, with `ledger.store_prompts`, and its answers be compared; else "
+        "only usage and cost are kept.",
+    )
     workload: str | None = Field(
         None,
         pattern=WORKLOAD,

@@ -14,6 +14,8 @@ from breakeven.gateway.config.types import Section, Usd, UsdPerMillion, chronolo
 
 # Paths below /v1 that the gateway answers itself.
 _OWN = re.compile(r"/(models|feedback)(/.*)?|/(responses|messages)/.*")
+# What a model needs to be a judge.
+CHAT = "/chat/completions"
 _PATH = r"^(/[A-Za-z0-9_.-]+)+$"
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
-from breakeven.gateway.config.models import ModelSettings, check_names
+from breakeven.gateway.config.models import CHAT, ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.road import Road
 from breakeven.gateway.config.server import Server
@@ -235,8 +235,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _judge_is_there(self) -> Config:
-        if self.road.judge is not None and self.road.judge not in {one.name for one in self.models}:
+        if self.road.judge is None:
+            return self
+        judge = next((one for one in self.models if one.name == self.road.judge), None)
+        if judge is None:
             raise ValueError(f"road.judge: {self.road.judge!r} is none of `models`; add it there, or remove this key")
+        if CHAT not in judge.paths:
+            raise ValueError(f"road.judge: {self.road.judge!r} has no {CHAT} in its paths; add it there")
         return self
 
     @property

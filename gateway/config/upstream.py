@@ -45,6 +45,13 @@ class Upstream(Outbound):
     """The settings that all upstreams share."""
 
     model: str = Field(min_length=1, description="Name of the model at the upstream.")
+    revision: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Free text that says which model is behind the name, such as a tag or a date; with another one, "
+        "earlier comparisons are set aside. null: the name says it.",
+    )
     max_concurrency: int = Field(256, ge=1, description="Maximum number of concurrent requests to this upstream.")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         None,

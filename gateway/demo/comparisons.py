@@ -15,9 +15,9 @@ _LIMIT_SECONDS = 120.0
 
 
 def section(prompts: int, to_student: int) -> dict[str, object]:
-    """The config section `shadow` for a run of `prompts`, of which the student will answer `to_student`."""
+    """The config section `road` for a run of `prompts`, of which the student will answer `to_student`."""
     return {
-        "rate": min(1.0, _WANTED_PAIRS / to_student) if to_student else 0.0,
+        "sample": min(1.0, _WANTED_PAIRS / to_student) if to_student else 0.0,
         "scorer": "breakeven.models.recorded:score",
         "max_queue": prompts,
         "concurrency": 16,
@@ -36,10 +36,10 @@ def wait(url: str) -> None:
 
 
 def _state(metrics: str) -> tuple[float, float]:
-    """The number of sampled answers that are done with, and of calls to the teacher that are running."""
-    found = {"breakeven_shadow_total": 0.0, "breakeven_in_flight": 0.0}
+    """The number of drawn requests that are done with, and of calls to upstreams that are running."""
+    found = {"breakeven_comparisons_total": 0.0, "breakeven_in_flight": 0.0}
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
-            if sample.name in found and sample.labels.get("upstream") != "student":
+            if sample.name in found:
                 found[sample.name] += sample.value
-    return found["breakeven_shadow_total"], found["breakeven_in_flight"]
+    return found["breakeven_comparisons_total"], found["breakeven_in_flight"]

@@ -81,8 +81,8 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
             if section is None:
                 section = {"base_url": stack.enter_context(replay(model, side, rows, folder)), "model": model}
             sections[side] = dict(section)
-        shadow = comparisons.section(len(rows), to_student)
-        config = _write_config(folder, {**sections, "shadow": shadow}, threshold, setup)
+        road = comparisons.section(len(rows), to_student)
+        config = _write_config(folder, {**sections, "road": road}, threshold, setup)
         url = stack.enter_context(gateway(config, free_port(setup.port), folder))
         console.print(f"gateway: [bold]{url}[/bold]  threshold {threshold:.4f}, router {load(setup.artifact).hash}")
         results = _send_all(url, rows, console)

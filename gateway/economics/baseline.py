@@ -33,7 +33,7 @@ _Z = NormalDist().inv_cdf(0.975)
 class PricedPair(NamedTuple):
     """One compared request: the student's tokens at the teacher's prices, what the teacher's own answer cost, both for
     prompt and answer in picodollars, one over the probability that it was drawn, the client key's name, the workload,
-    and the size class of the student's answer.
+    the size class of the student's answer, and whether that was the one that the client got.
     """
 
     key: str
@@ -44,6 +44,7 @@ class PricedPair(NamedTuple):
     weight: float
     workload: str = DEFAULT_WORKLOAD
     size: int = 0
+    served: bool = True
 
 
 class Estimate(NamedTuple):
@@ -154,8 +155,14 @@ def usable(pairs: Sequence[PricedPair]) -> list[PricedPair]:
 
 
 def measure(pairs: Sequence[PricedPair]) -> Ratios | None:
-    """None below LEAST_PAIRS usable pairs."""
+    """None below LEAST_PAIRS usable pairs.
+
+    What is estimated are requests that the student served: where pairs of these are enough, the others do not count.
+    """
     useful = usable(pairs)
+    served = [pair for pair in useful if pair.served]
+    if len(served) >= LEAST_PAIRS:
+        return Ratios(served)
     return Ratios(useful) if len(useful) >= LEAST_PAIRS else None
 
 

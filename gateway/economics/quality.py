@@ -1,4 +1,4 @@
-"""Quality retention: the share of the teacher's quality that answers keep, from pairs scored by shadow traffic.
+"""Quality retention: the share of the teacher's quality that answers keep, from comparisons.
 
 Pairs are sampled from the student's answers only, each with a known probability. Weighting each by the inverse of
 its probability makes the ratio of weighted means (Hajek's estimator) an estimate for all of them, also where the

@@ -38,7 +38,8 @@ NO_COMPARISONS = Comparisons(0, None)
 
 def compare(pairs: Sequence[PricedPair]) -> Comparisons:
     """What all compared pairs say."""
-    return Comparisons(len(usable(pairs)), measure(pairs))
+    ratios = measure(pairs)
+    return Comparisons(len(usable(pairs)) if ratios is None else ratios.pairs, ratios)
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -46,13 +47,13 @@ class Statement(msgspec.Struct, frozen=True):
 
     `upstreams` has the sums of each upstream, including pinned requests; `traffic` and `routed_spend` exclude them.
     Those of further models are together there, and one by one in `models`, with their name as group: they are part of
-    no other figure.
+    no other figure, but for what they judged, which is part of `routed_spend` and `shadow_spend`.
     `baseline` is what the teacher would have charged for `traffic`, `savings` is that less `routed_spend` and
     `hosting`: estimates with their intervals, None until answers enough were compared. `savings_upper_bound` takes
     the student's own tokens for the teacher's, and is no estimate. `pairs` were compared, `pairs_needed` more are
     needed. `payback_ratio` is of all savings since the beginning; `payback_at` is when these reached the
-    investment, microseconds since the epoch, None where they have not. `shadow_spend` is the part of the teacher's
-    spend caused by shadow traffic. `student_per_million` is the student's effective price in picodollars per
+    investment, microseconds since the epoch, None where they have not. `shadow_spend` is the part of
+    `routed_spend` that comparisons cost. `student_per_million` is the student's effective price in picodollars per
     million tokens. `by_workload` and `by_key` divide baseline, spend and hosting. `observed` is
     what was seen of the student's replicas.
     """
@@ -104,6 +105,8 @@ def state(
     upstreams = {route: add(g for g in groups if g.group[0] == route) for route in Route}
     routed = add(g for g in groups if not g.group[1])
     pinned = add(g for g in groups if g.group[1] and g.group[0] != Route.MODEL)
+    # Tokens that only a comparison asked for served nobody.
+    served = add(g for g in groups if g.group[0] == Route.STUDENT and g.group[2] != Reason.SHADOW)
     traffic = traffic_of(groups, BY)
     # Hosting may have begun after the first request, and a ledger may know of no hosting at all.
     begin = _beginning(hours, hosting, until)
@@ -132,7 +135,7 @@ def state(
         pairs_needed=comparisons.needed,
         payback_ratio=ratio,
         payback_at=reached,
-        student_per_million=per_million(accrued, upstreams[Route.STUDENT].tokens),
+        student_per_million=per_million(accrued, served.tokens),
         shadow_spend=sum(g.cost for g in groups if g.group[2] == Reason.SHADOW),
         by_workload=shares(groups, BY, "workload", ratios, accrued),
         by_key=shares(groups, BY, "key", ratios, accrued),

@@ -12,6 +12,7 @@ from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import Usage, read_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.chat_text import Message, flattened
 from breakeven.gateway.wire.lenient_json import read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
@@ -39,6 +40,8 @@ class EventInfo(msgspec.Struct):
     content: bool = True
 
 
+# What `type` is where only JSON is wanted.
+JSON_FORMATS = frozenset({"json_object", "json_schema"})
 # An event whose JSON says nothing that the gateway reads: the client gets it as content.
 CONTENT = EventInfo()
 _NO_CONTENT = EventInfo(content=False)
@@ -116,6 +119,15 @@ class Adapter(abc.ABC):
     def items(self, body: Body) -> list[Any]:  # noqa: ARG002
         """The messages that `conversation` counts, in one spelling; empty where the endpoint has none."""
         return []
+
+    def dialogue(self, body: Body) -> list[Message]:
+        """The conversation as roles and texts, for a judge of the answer."""
+        return flattened(self.items(body))
+
+    def json_only(self, body: Body) -> bool:
+        """Whether the request demands an answer in JSON."""
+        asked = body.get("response_format", Any, "an object")
+        return isinstance(asked, dict) and asked.get("type") in JSON_FORMATS
 
     def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:  # noqa: B027
         """Remove from a body what the upstream `route` cannot read and does without, where `maker`, if known, made the

@@ -12,6 +12,7 @@ from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, check_
 from breakeven.gateway.endpoints.foreign import messages_without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.chat_text import Message, flattened
 from breakeven.gateway.wire.lenient_json import read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
@@ -79,6 +80,9 @@ class Completions(Adapter):
 
     def conversation(self, body: Body) -> Conversation:
         return read_prompt(body.get("prompt", str | list[Any], "a string or an array"))
+
+    def dialogue(self, body: Body) -> list[Message]:
+        return [{"role": "user", "content": self.conversation(body).text}]
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.integer("max_tokens")
@@ -152,6 +156,9 @@ class ChatCompletions(Completions):
 
     def items(self, body: Body) -> list[Any]:
         return body.get("messages", list[Any], "an array") or []
+
+    def dialogue(self, body: Body) -> list[Message]:
+        return flattened(self.items(body))
 
     def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
         return body.edit("messages", messages_without_thoughts)

@@ -19,7 +19,7 @@ from breakeven.gateway.endpoints.foreign import messages_without_thoughts, messa
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.translation.answer import message
 from breakeven.gateway.translation.errors import error_body, with_status
-from breakeven.gateway.translation.request import chat_request, wants_thinking
+from breakeven.gateway.translation.request import answer_schema, chat_request, wants_thinking
 from breakeven.gateway.translation.stream import MessageStream
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.lenient_json import read, read_object
@@ -87,6 +87,9 @@ class Messages(Adapter):
 
     def items(self, body: Body) -> list[Any]:
         return messages_read.items(body)
+
+    def json_only(self, body: Body) -> bool:
+        return answer_schema(body) is not None
 
     def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
         # A vLLM reads what any model thought; the teacher's API verifies its signature.

@@ -8,7 +8,14 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, says_something, without_json
+from breakeven.gateway.endpoints.base import (
+    CONTENT,
+    JSON_FORMATS,
+    Adapter,
+    EventInfo,
+    says_something,
+    without_json,
+)
 from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body, as_boolean
@@ -73,6 +80,11 @@ class Responses(Adapter):
         items = [_plain(item) for item in self._items(body)]
         instructions = body.get("instructions", Any, _INPUT)
         return [{"role": "system", "content": instructions}, *items] if instructions else items
+
+    def json_only(self, body: Body) -> bool:
+        text = body.get("text", Any, "an object")
+        asked = text.get("format") if isinstance(text, dict) else None
+        return isinstance(asked, dict) and asked.get("type") in JSON_FORMATS
 
     def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
         body.edit("input", lambda raw: without_foreign_reasoning(raw, route, maker))

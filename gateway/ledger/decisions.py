@@ -59,7 +59,7 @@ class Scored(NamedTuple):
 def last(connection: Connection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """The newest `limit` requests, newest first, each with the number, tokens and cost (picodollars) of its attempts.
 
-    `before`: only older requests, microseconds since the epoch. Shadow traffic is left out.
+    `before`: only older requests, microseconds since the epoch. Comparisons are left out.
     """
     columns = [requests.c[name] for name in _COLUMNS]
     cost = cost_of(attempts)

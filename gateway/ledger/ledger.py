@@ -182,7 +182,7 @@ class Ledger:
         return road.window_days * DAY
 
     def compared(self, since: int) -> list[Compared]:
-        """Compared pairs of shadow traffic; see `outcomes.compared`. Raises LedgerError."""
+        """Compared pairs; see `outcomes.compared`. Raises LedgerError."""
         return self._read(lambda connection: outcomes.compared(connection, since))
 
     def priced_pairs(self, until: int | None = None) -> list[PricedPair]:

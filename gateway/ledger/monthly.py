@@ -47,7 +47,7 @@ class Monthly(NamedTuple):
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Monthly:
     """The last whole days before `until`, by default `now`, back to `since`, by default the ledger's first traffic.
 
-    Routed and pinned requests count with the attempt that answered them, and comparisons of shadow traffic do not
+    Routed and pinned requests count with the attempt that answered them, and comparisons do not
     count. All in microseconds since the epoch. Raises ValueError for less than one whole day, and LedgerError.
     """
     end = (now if until is None else min(until, now)) // HOUR * HOUR
@@ -79,7 +79,7 @@ def read(ledger: Ledger, now: int, since: int | None = None, until: int | None =
 
 
 def _answered(one: Sum) -> bool:
-    """Whether these are attempts that answered: not those before a fallback or an escalation, and not shadow traffic,
+    """Whether these are attempts that answered: not those before a fallback or an escalation, and not comparisons,
     which the teacher alone would not have, and not further models.
     """
     _, _, route, upstream, reason = one.group

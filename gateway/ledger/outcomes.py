@@ -1,4 +1,4 @@
-"""Outcomes in the ledger, from shadow traffic and feedback, and the prompts stored for training."""
+"""Outcomes in the ledger, from comparisons and feedback, and the prompts stored for training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
+from breakeven.gateway.road.stages import Direction
 from breakeven.router.policy import ROUTED, Reason, Route
 
 ROWS = "rows"
@@ -51,10 +52,16 @@ class Answered(NamedTuple):
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
-    """The newest MAX_PAIRS compared pairs of shadow traffic since `since`, microseconds since the epoch."""
-    c = outcomes.c
+    """The newest MAX_PAIRS comparisons of the student's answers to clients since `since`, microseconds since the epoch.
+
+    Those of the teacher's answers say what the student might have kept, not what is kept.
+    """
+    c, of = outcomes.c, comparisons.c
     wanted = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight)
-    statement = select(*wanted).where(c.source == SHADOW, c.at >= since).order_by(c.at.desc()).limit(MAX_PAIRS)
+    theirs = and_(of.request == c.request, of.direction == Direction.TEACHER_ANSWERED.value)
+    statement = select(*wanted).select_from(outcomes.outerjoin(comparisons, theirs))
+    statement = statement.where(c.source == SHADOW, c.at >= since, of.request.is_(None))
+    statement = statement.order_by(c.at.desc()).limit(MAX_PAIRS)
     return [Compared(*row) for row in connection.execute(statement)]
 
 
@@ -62,7 +69,9 @@ def priced_pairs(connection: Connection, until: int | None = None) -> list[Price
     """The newest MAX_PAIRS compared pairs before `until`, microseconds since the epoch with what they cost."""
     c = comparisons.c
     values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
-    statement = select(c.key, *values, c.weight, c.workload, c.size).order_by(c.at.desc()).limit(MAX_PAIRS)
+    served = c.direction == Direction.STUDENT_ANSWERED.value
+    wanted = (c.key, *values, c.weight, c.workload, c.size, served)
+    statement = select(*wanted).order_by(c.at.desc()).limit(MAX_PAIRS)
     if until is not None:
         statement = statement.where(c.at < until)
     return [PricedPair(*row) for row in connection.execute(statement)]

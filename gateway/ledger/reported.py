@@ -29,7 +29,7 @@ class Reported(NamedTuple):
 def reported(connection: Connection, since: int | None = None, until: int | None = None) -> Reported:
     """The teacher's attempts with a reported price in [since, until), microseconds since the epoch.
 
-    Shadow and pinned traffic is included; raw rows that were deleted are not.
+    Comparisons and pinned traffic are included; raw rows that were deleted are not.
     """
     a, r = attempts.c, requests.c
     wanted: list[ColumnElement[int]] = [func.count()]

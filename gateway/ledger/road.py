@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
 from breakeven.gateway.ledger.rows import SHADOW
-from breakeven.gateway.ledger.schema import artifacts, comparisons, leases, outcomes, prompts, requests
+from breakeven.gateway.ledger.schema import artifacts, attempts, comparisons, leases, outcomes, prompts, requests
 from breakeven.gateway.ledger.schema import road_events as events
 from breakeven.gateway.ledger.schema import road_states as states
 from breakeven.router.policy import Reason
@@ -33,7 +33,8 @@ class Event(NamedTuple):
 
 class Comparison(NamedTuple):
     """One comparison of live traffic. `at`: the request's time, microseconds since the Unix epoch; `text`: its prompt,
-    None where that is not stored; scores in [0, 1]; `weight`: one over the probability with which it was compared.
+    None where that is not stored; scores in [0, 1]; `weight`: one over the probability with which it was compared;
+    `teacher_cost`: what the teacher's answer cost, in picodollars.
     """
 
     request: str
@@ -46,6 +47,7 @@ class Comparison(NamedTuple):
     logprob: float | None
     score: float | None
     artifact: str | None
+    teacher_cost: int
 
 
 class RoadStore:
@@ -146,8 +148,9 @@ class RoadStore:
         """
         c, o = comparisons.c, outcomes.c
         scores = (o.student_score, o.teacher_score, c.weight, c.direction, c.logprob, o.score, o.artifact)
+        cost = c.teacher_input_cost + c.teacher_output_cost
         wanted = (
-            select(c.request, c.at, prompts.c.text, *scores)
+            select(c.request, c.at, prompts.c.text, *scores, cost)
             .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == SHADOW))
             .outerjoin(prompts, prompts.c.request == c.request)
             .where(_of(workload, since, student))
@@ -182,6 +185,28 @@ class RoadStore:
         )
         by_student, every = self._read(lambda one: one.execute(wanted).one())
         return by_student, every
+
+    def directions(self, workload: str, since: int) -> dict[str, int]:
+        """How many comparisons of a workload were made since then, by direction."""
+        c = comparisons.c
+        wanted = select(c.direction, func.count()).where(c.workload == workload, c.at >= since, c.source == SHADOW)
+        return dict(self._read(lambda one: one.execute(wanted.group_by(c.direction)).tuples().all()))
+
+    def verdicts(self, workload: str, since: int) -> tuple[int, int]:
+        """How many requests of a workload that were to be compared since then have a verdict, and how many do not.
+
+        Those of which the student gave no answer are left out.
+        """
+        c, r, a = comparisons.c, requests.c, attempts.c
+        asked = requests.outerjoin(comparisons, c.request == r.request_id)
+        asked = asked.outerjoin(attempts, and_(a.request == r.id, a.last))
+        student_failed = and_(a.upstream == "student", a.outcome != "ok")
+        wanted = select(func.count(c.request), func.count()).select_from(asked)
+        wanted = wanted.where(
+            r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, func.coalesce(~student_failed, True)
+        )
+        compared, every = self._read(lambda one: one.execute(wanted).one())
+        return compared, every - compared
 
     def _write(self, what: Callable[[Connection], _T]) -> _T:
         return self._within(what, write=True)

@@ -208,12 +208,12 @@ _COMPARISON = (
 
 
 def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row for each pair that shadow traffic compared: its scores and lengths."""
+    """One row for each compared pair: its scores and lengths."""
     return [{**_of(record.pair, _OUTCOME), "source": SHADOW} for record in records if record.pair is not None]
 
 
 def comparison_rows(records: Sequence[RequestRecord]) -> list[Row]:
-    """One row for each pair that shadow traffic compared: what its two answers cost."""
+    """One row for each compared pair: what its two answers cost."""
     pairs = [record.pair for record in records if record.pair is not None]
     return [{**_of(pair, _COMPARISON), "size": size_of(pair.student_tokens)} for pair in pairs]
 
@@ -223,7 +223,7 @@ def _of(pair: Pair, names: Sequence[str]) -> Row:
 
 
 def counts(record: RequestRecord, number: int) -> bool:
-    """Whether the request is counted with attempt `number` (from 1): the last one; never for shadow traffic."""
+    """Whether the request is counted with attempt `number` (from 1): the last one; never for comparisons."""
     return number == len(record.attempts) and record.reason is not Reason.SHADOW
 
 

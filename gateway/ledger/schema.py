@@ -131,7 +131,7 @@ hourly = Table(
     Column("baseline_output", BigInteger, nullable=False, server_default="0"),
 )
 
-# Scores of answers: from shadow traffic, which scores both answers, and from users' feedback, which scores one.
+# Scores of answers: from comparisons, which score both answers, and from users' feedback, which scores one.
 # `request` is the client's request, whose raw rows may have been deleted.
 outcomes = Table(
     "outcomes",

@@ -24,7 +24,7 @@ _DAYS = 3  # a ledger with fewer days gets a curve by the hour
 
 
 class Quality(NamedTuple):
-    """Results of shadow traffic: quality retention and output tokens of teacher per student; None without pairs."""
+    """Results of comparisons: quality retention and output tokens of teacher per student; None without pairs."""
 
     retention: Retention | None
     output_ratio: Fraction | None
@@ -63,7 +63,7 @@ def comparisons(ledger: Ledger, now: int, until: int | None = None) -> Compariso
 
 
 def quality(ledger: Ledger, now: int) -> Quality:
-    """Results of shadow traffic in the last `shadow.window_days` before `now`. Raises LedgerError."""
+    """Results of comparisons in the last `road.window_days` before `now`. Raises LedgerError."""
     since = (now - ledger.window) // HOUR * HOUR
     pairs = ledger.compared(since)
     if not pairs:
@@ -74,7 +74,7 @@ def quality(ledger: Ledger, now: int) -> Quality:
 
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
-    """Picodollars spent on the teacher for shadow traffic in [since, until). Raises LedgerError, ValueError."""
+    """Picodollars spent on comparisons in [since, until). Raises LedgerError, ValueError."""
     return sum(one.cost for one in ledger.sums((), since, until, Reason.SHADOW))
 
 

@@ -16,8 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.observability.metrics import UpstreamCollector
 from breakeven.gateway.observability.money import MoneyCollector
+from breakeven.gateway.observability.state import UpstreamCollector
 from breakeven.gateway.upstreams.upstream import Upstream
 
 _PUBLISH_SECONDS = 0.25

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from breakeven.gateway.accounting.record import (
+    DEFAULT_WORKLOAD,
     AttemptRecord,
+    ComparisonResult,
     Endpoint,
     Outcome,
     RequestRecord,
-    ShadowResult,
     upstream_label,
 )
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.observability.buffered_histogram import BufferedHistogram
+from breakeven.gateway.road.stages import Direction
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.policy import ROUTED, Policy, Route
+from breakeven.router.policy import ROUTED, Route
 
 _FRACTION_BUCKETS = tuple(i / 20 for i in range(1, 21))
 _FAST_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -134,7 +134,7 @@ class Metrics:
             histogram.flush()
 
     def count_attempts(self, record: RequestRecord) -> None:
-        """Count only the attempts of a record: for a shadow comparison, which is no client request."""
+        """Count only the attempts of a record: for a comparison, which is no client request."""
         for attempt in record.attempts:
             upstream = _role(attempt)
             self._attempts[upstream, attempt.outcome] += 1
@@ -146,6 +146,10 @@ class Metrics:
             # One flush for all requests that end in this iteration of the event loop: the library locks per number.
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
+
+    def compared(self, workload: str, direction: Direction, result: ComparisonResult) -> None:
+        """Count what became of a request that was drawn to be compared."""
+        self._comparisons.labels(workload, direction, result).inc()
 
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -174,10 +178,11 @@ class Metrics:
             ["upstream", "cause"],
             registry=registry,
         )
-        self.shadow = Counter(
-            "breakeven_shadow_total",
-            "Student answers that were sampled for comparison with the teacher, by result.",
-            ["result"],
+        self._comparisons = Counter(
+            "breakeven_comparisons_total",
+            "Requests that were drawn to be compared, by who had answered the client and by result; those dropped cost "
+            "nothing.",
+            ["workload", "direction", "result"],
             registry=registry,
         )
         self.feedback = Counter(
@@ -186,8 +191,8 @@ class Metrics:
             ["route"],
             registry=registry,
         )
-        for result in ShadowResult:
-            self.shadow.labels(result)
+        for direction, result in itertools.product(Direction, ComparisonResult):
+            self._comparisons.labels(DEFAULT_WORKLOAD, direction, result)
         for route in ROUTED:
             self.feedback.labels(route)
             self.usage_missing.labels(route)
@@ -258,43 +263,3 @@ class Metrics:
 def _role(attempt: AttemptRecord) -> str:
     """The value of the label `upstream`: student, teacher with all its providers, or the name of a further model."""
     return attempt.provider if attempt.upstream is Route.MODEL else attempt.upstream
-
-
-class UpstreamCollector(Collector):
-    """Requests in flight and circuit breaker state of the upstreams, read at each scrape."""
-
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
-        self._upstreams = upstreams
-
-    def collect(self) -> Iterable[Metric]:
-        in_flight = GaugeMetricFamily(
-            "breakeven_in_flight",
-            "Attempts running at this upstream now.",
-            labels=["upstream"],
-        )
-        circuit = GaugeMetricFamily(
-            "breakeven_circuit_open",
-            "1 while the upstream's circuit breaker is open after failures, 0 while it is closed.",
-            labels=["upstream"],
-        )
-        for label, upstream in tuple(self._upstreams.items()):
-            in_flight.add_metric([label], upstream.in_flight)
-            circuit.add_metric([label], int(upstream.breaker.open))
-        return (in_flight, circuit)
-
-
-class PolicyCollector(Collector):
-    """The thresholds in force, read at each scrape."""
-
-    def __init__(self, policy: Callable[[], Policy]) -> None:
-        self._policy = policy
-
-    def collect(self) -> Iterable[Metric]:
-        policy = self._policy()
-        threshold = GaugeMetricFamily("breakeven_threshold", "Requests with a score at or above it go to the teacher.")
-        threshold.add_metric([], policy.threshold)
-        novelty = GaugeMetricFamily(
-            "breakeven_novelty_threshold", "Requests with a novelty at or above it go to the teacher; 1: none."
-        )
-        novelty.add_metric([], policy.novelty_threshold)
-        return (threshold, novelty)

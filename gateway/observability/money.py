@@ -189,7 +189,7 @@ def _savings(statement: Statement) -> Iterator[Metric]:
     yield gauge("breakeven_compared_pairs", "Compared answers that the baseline is estimated from.", statement.pairs)
     yield gauge(
         "breakeven_compared_pairs_needed",
-        "Compared answers still needed before the baseline and savings are estimated; shadow traffic makes them.",
+        "Compared answers still needed before the baseline and savings are estimated; see road.sample.",
         statement.pairs_needed,
     )
     if statement.baseline is not None:

@@ -1,4 +1,4 @@
-"""Results of shadow traffic as Prometheus metrics: quality retention, and the ratio of answer lengths."""
+"""Results of comparisons as Prometheus metrics: quality retention, and the ratio of answer lengths."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from breakeven.router.statistics import Interval
 
 
 def quality_families(books: Books) -> Iterator[Metric]:
-    """The metrics of shadow traffic; those of quality are absent until a pair of answers was compared."""
+    """The metrics of comparisons; those of quality are absent until a pair of answers was compared."""
     spent = CounterMetricFamily(
         "breakeven_shadow_usd",
-        "USD of the teacher's spend that was for shadow traffic: second answers and their judging.",
+        "USD of the spend that was for comparisons: the teacher's second answers, and judging.",
     )
     spent.add_metric([], float(usd(books.statement.shadow_spend)))
     yield spent
     kept, ratio = books.quality
     if kept is not None:
-        yield gauge("breakeven_shadow_pairs", "Compared pairs of answers behind the quality metrics.", kept.pairs)
+        yield gauge(
+            "breakeven_shadow_pairs", "Comparisons of the student's answers behind the quality metrics.", kept.pairs
+        )
         yield from _interval(
             "breakeven_quality_retention",
-            "share of the teacher's quality that routed traffic keeps, from shadow traffic; the teacher's own answers "
+            "share of the teacher's quality that routed traffic keeps, from comparisons; the teacher's own answers "
             "count as 1.",
             kept.routed,
         )
         yield from _interval(
             "breakeven_student_quality_retention",
-            "share of the teacher's quality that the student's answers keep, from shadow traffic.",
+            "share of the teacher's quality that the student's answers keep, from comparisons.",
             kept.student,
         )
     if ratio is not None:
         yield gauge(
             "breakeven_output_token_ratio",
-            "Output tokens of the teacher per output token of the student, from shadow traffic.",
+            "Output tokens of the teacher per output token of the student, from comparisons.",
             float(ratio),
         )
 

@@ -19,6 +19,7 @@ from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.form import MULTIPART, Form
 
+_NO_VERSIONS: Mapping[str, str] = {}
 _OFF = frozenset({"false", "0", "off", "no"})
 
 
@@ -67,7 +68,13 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         session=session_id(client.headers, body) if services.config.routing.sticky else None,
         workload=named_workload,
         unit=services.unit(named_workload),
+        versions=_versions(adapter, client) if adapter.version_headers else _NO_VERSIONS,
     )
+
+
+def _versions(adapter: Adapter, client: Client) -> Mapping[str, str]:
+    """The client's headers that name the version of the endpoint's API."""
+    return {name: client.headers[name] for name in adapter.version_headers if name in client.headers}
 
 
 def _read(adapter: Adapter, client: Client, raw: bytes) -> Body:

@@ -40,11 +40,9 @@ async def call_upstream(exchange: Exchange, client: Client, upstream: Upstream) 
 async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fresh: bool = False) -> Reply:
     """One call to one upstream. Raises UpstreamFailure only where nothing reached the client."""
     route = upstream.route
-    request, plan = exchange.admitted
+    request, _ = exchange.admitted
     sent = prepared(exchange, upstream)
     attempt = exchange.begin_attempt(upstream)
-    if plan.capture is not None:
-        plan.capture.restart()
     timeouts = upstream.config.timeouts
     response: UpstreamResponse | None = None
     upstream.in_flight += 1
@@ -150,9 +148,6 @@ async def _read_whole(
             )
         if value.get("error") and "choices" not in value and "object" not in value:
             raise error_failure(upstream, 502, value["error"], cause=Cause.ERROR_EVENT)
-    capture = exchange.admitted[1].capture
-    if capture is not None:
-        capture.feed(body)
     exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.segments = [body]

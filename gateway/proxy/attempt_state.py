@@ -16,7 +16,7 @@ from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.delivered_text import delivered_text
 
 # Of a longer answer the first bytes are kept, and what is found in them is scaled by its events.
-MAX_KEPT_BYTES = 1 << 18
+MAX_KEPT_BYTES = 1 << 19
 # Inside a JSON string its quotes would be escaped.
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 

@@ -1,4 +1,4 @@
-"""The routing decision for an admitted request: upstream, reason, session affinity, fallback, probe and sampling."""
+"""The routing decision for an admitted request: upstream, reason, session affinity, fallback and probe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.overload import overloaded
 from breakeven.gateway.proxy.providers import Providers, providers_for
-from breakeven.gateway.proxy.sampling import sample
 from breakeven.gateway.proxy.session import Turn
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
@@ -61,7 +60,6 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
         conversation=routing.conversation,
         router_seconds=router_seconds,
         probe=_probe(services, adapter, request, decision),
-        capture=sample(services, adapter, request, decision, routing.conversation),
     )
     request.body.clear_cache()
     return made

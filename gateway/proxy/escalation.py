@@ -16,6 +16,7 @@ from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.config.schema import Escalation
 from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.logprobs import logprobs_in
 from breakeven.router.deferral import confidence
 
 ENDPOINTS = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS})
@@ -27,14 +28,14 @@ class Escalated(Exception):
     """The student's answer is to be discarded and the teacher asked; nothing of it was sent to the client."""
 
 
-class _Event(msgspec.Struct):
-    choices: list[dict[str, Any]] | None = None
-
-
-_EVENT = msgspec.json.Decoder(_Event)
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _NULL, _NOTHING, _EMPTY = msgspec.Raw(b"null"), msgspec.Raw(b"{}"), msgspec.Raw(b'""')
+
+
+def request_logprobs(body: Body, *, chat: bool) -> None:
+    """Request the log-probabilities of the tokens of the answer."""
+    body.set("logprobs", True if chat else 1)
 
 
 class Probe:
@@ -59,7 +60,7 @@ class Probe:
     def request_logprobs(self, body: Body) -> None:
         """Request log-probabilities in the student's copy of the body, if the client does not."""
         if not self._client_asked:
-            body.set("logprobs", True if self._chat else 1)
+            request_logprobs(body, chat=self._chat)
 
     def inspect(self, data: bytes | None, *, finished: bool) -> None:
         """Take the JSON of one stream event, or of a whole answer with `finished`; `finished` also ends the holding.
@@ -70,7 +71,7 @@ class Probe:
             return
         if self._first_seen is None:
             self._first_seen = time.perf_counter()
-        found = self._read(data)
+        found = logprobs_in(data)
         self._logprobs += found
         self._events_without_logprobs += not found
         late = time.perf_counter() - self._first_seen >= self._rule.max_hold_seconds
@@ -112,25 +113,11 @@ class Probe:
         return asked and text and choice.get("finish_reason", _NULL) == _NULL and "message" not in choice
 
     def _decide(self) -> None:
-        seen = confidence(self._logprobs)
+        # Of a whole answer no more than of a stream, so that one limit means the same for both.
+        seen = confidence(self._logprobs[: self._rule.probe_tokens])
         self.release()
         if seen is None:
             return
         floor = self._rule.min_low_logprob
         if seen.mean < self._rule.min_mean_logprob or (floor is not None and seen.low < floor):
             raise Escalated
-
-    def _read(self, data: bytes | None) -> list[float]:
-        """The log-probabilities of the first choice in an event's JSON; empty for JSON that cannot be read."""
-        try:
-            choices = read(_EVENT, data or b"").choices or []
-            logprobs = choices[0].get("logprobs") if choices else None
-            if not isinstance(logprobs, dict):
-                return []
-            if self._chat:
-                values = [item.get("logprob") for item in logprobs.get("content") or []]
-            else:
-                values = list(logprobs.get("token_logprobs") or [])
-        except (msgspec.DecodeError, RecursionError, AttributeError, TypeError):
-            return []
-        return [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]

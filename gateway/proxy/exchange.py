@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -18,7 +19,6 @@ from breakeven.gateway.proxy.providers import Providers
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.chat_text import AnswerCapture
 from breakeven.gateway.wire.ids import fresh_id
 from breakeven.gateway.wire.moments import moment
 from breakeven.gateway.wire.trace_context import Trace
@@ -35,7 +35,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     `session` is the id that the client gives the conversation, with the name of the header or field that holds it;
     `workload` the workload that it is counted in, and `unit` what decides its requests; `student_only` is set if the
     key may not reach the teacher, or its budget for it is spent. `stream` and `wants_usage` are the client's options,
-    `choices` the number of answers (`n`).
+    `choices` the number of answers (`n`). `versions` are the client's headers that name the version of its API.
     """
 
     body: Body
@@ -49,6 +49,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     session: tuple[str, str] | None
     workload: str
     unit: Unit
+    versions: Mapping[str, str] = {}
 
     @property
     def pinned(self) -> bool:
@@ -63,9 +64,8 @@ class Plan(msgspec.Struct, frozen=True):
     know what this one refuses. `maker` is the upstream that made the conversation's last answer, None if that is not
     known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
     what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
-    `probe` judges the student's answer for escalation; `capture` copies it for a comparison. `providers` are those of
-    the teacher that the request may be sent to, None where the teacher has only one. The defaults are those of a
-    request that no rule decides for.
+    `probe` judges the student's answer for escalation. `providers` are those of the teacher that the request may be
+    sent to, None where the teacher has only one. The defaults are those of a request that no rule decides for.
     """
 
     decision: Decision
@@ -76,7 +76,6 @@ class Plan(msgspec.Struct, frozen=True):
     conversation: Conversation | None = None
     router_seconds: float = 0.0
     probe: Probe | None = None
-    capture: AnswerCapture | None = None
     providers: Providers | None = None
 
 

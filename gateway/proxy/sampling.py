@@ -1,47 +1,94 @@
-"""Sampling requests for shadow traffic, on the request path: a random draw, and a copy of the answer's bytes."""
+"""Drawing settled requests to be compared: whether a request can be, and whether it is, with a known probability."""
 
 from __future__ import annotations
 
+import logging
 import random
 
-from breakeven.gateway.accounting.record import Endpoint, Outcome, RequestRecord, ShadowResult
-from breakeven.gateway.endpoints.base import Adapter
-from breakeven.gateway.proxy.exchange import ClientRequest, Exchange
-from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.runtime.shadow_queue import ShadowSample
-from breakeven.gateway.wire.chat_text import AnswerCapture
-from breakeven.router.policy import Decision, Reason, Route
-from breakeven.router.text import Conversation
+from breakeven.gateway.accounting.record import ComparisonResult, Endpoint, Outcome, RequestRecord
+from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
+from breakeven.gateway.road.sampling import HARD, most_probable, probability
+from breakeven.gateway.road.stages import Direction
+from breakeven.gateway.runtime.comparison_queue import Discarded, Drawn
+from breakeven.router.policy import STORED, Assessment, Reason, Route
 
-_TEXT = frozenset({"text"})
-_SAMPLED_REASONS = frozenset({Reason.EASY, Reason.STICKY})
+_log = logging.getLogger("breakeven.comparing")
+
+_ENDPOINTS = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.COMPLETIONS, Endpoint.RESPONSES, Endpoint.MESSAGES})
+# Decisions that either upstream could have answered.
+_REASONS = frozenset({Reason.OBSERVE, Reason.NOVEL, Reason.DIFFICULT, Reason.EASY, Reason.STICKY})
 
 
-def sample(
-    services: Services, adapter: Adapter, request: ClientRequest, decision: Decision, read: Conversation | None
-) -> AnswerCapture | None:
-    """A capture for the answer if this request is sampled, else None.
-
-    Only plain-text chats with one choice that the router sent to the student are sampled, with probability
-    `road.sample`.
+def draw(exchange: Exchange, record: RequestRecord) -> None:
+    """Queue a settled request to be compared, or count it as dropped if the queue is full; nothing if it cannot be
+    compared or is not drawn. Never raises or waits.
     """
-    rate = services.config.road.sample
-    if rate <= 0 or read is None or adapter.endpoint is not Endpoint.CHAT_COMPLETIONS:
-        return None
-    plain = read.modalities == read.outputs == _TEXT and not read.tools and request.choices == 1
-    fits = plain and decision.route is Route.STUDENT and decision.reason in _SAMPLED_REASONS
-    return AnswerCapture() if fits and random.random() < rate else None
-
-
-def enqueue_sample(exchange: Exchange, record: RequestRecord) -> None:
-    """Queue a settled request that was sampled, or count it as dropped if the queue is full. Never raises or waits."""
+    request, plan = exchange.request, exchange.plan
+    if request is None or plan is None or record.outcome is not Outcome.OK:
+        return
+    rates = request.unit.rates
+    direction = Direction.STUDENT_ANSWERED if record.route is Route.STUDENT else Direction.TEACHER_ANSWERED
+    base = rates.student_answered if direction is Direction.STUDENT_ANSWERED else rates.teacher_answered
+    if base <= 0.0 or not _comparable(exchange, request, plan):
+        return
+    drawn_with = _drawn_with(exchange, request, plan, base)
+    last = exchange.attempts[-1]
+    # Of an answer that is longer than what is kept, or is still being made, nothing can be said.
+    if drawn_with is None or last.kept_events is not None or exchange.deferred:
+        return
     services = exchange.services
-    if exchange.plan is None or exchange.plan.capture is None:
-        return
-    if record.route is not Route.STUDENT or record.outcome is not Outcome.OK:
-        return
-    request, plan = exchange.admitted
-    assert plan.capture is not None
-    config = services.config.road
-    if not services.state.drawn.put(ShadowSample(record, request.body, plan.capture, config.sample), config.max_queue):
-        services.metrics.shadow.labels(ShadowResult.DROPPED_QUEUE).inc()
+    drawn = Drawn(
+        record,
+        exchange.adapter,
+        request.body,
+        request.versions,
+        b"".join(last.segments),
+        direction,
+        drawn_with,
+        plan.maker,
+        _discarded(exchange) if direction is Direction.TEACHER_ANSWERED else None,
+    )
+    if not services.state.drawn.put(drawn, services.config.road.max_queue):
+        services.metrics.compared(record.workload, direction, ComparisonResult.DROPPED_QUEUE)
+
+
+def _comparable(exchange: Exchange, request: ClientRequest, plan: Plan) -> bool:
+    """Whether the other upstream can be asked the same, and may be."""
+    if exchange.adapter.endpoint not in _ENDPOINTS or request.pinned or request.choices != 1 or request.student_only:
+        return False
+    decision, seen, caller = plan.decision, plan.conversation, exchange.caller
+    if decision.reason not in _REASONS or (decision.hold is not None and decision.hold.why == STORED):
+        return False
+    # Nor what names state of one upstream, or has no text to judge by.
+    if seen is None or not seen.text or seen.made or seen.stored or seen.background:
+        return False
+    return (caller is None or caller.store) and exchange.adapter.previous(request.body) is None
+
+
+def _drawn_with(exchange: Exchange, request: ClientRequest, plan: Plan, base: float) -> float | None:
+    """The probability with which the request was drawn; None where it was not."""
+    if base >= 1.0:
+        return 1.0
+    chance, unit, decision = random.random(), request.unit, plan.decision
+    if chance >= most_probable(base):
+        return None
+    assert plan.conversation is not None
+    if decision.score is not None:
+        assessment = Assessment(decision.score, decision.novelty)
+    else:
+        try:
+            assessment = unit.artifact.assess(plan.conversation.text)
+        except Exception as error:  # a bug in the router must not fail the request
+            _log.error("the router failed with %s; a request is not compared", type(error).__name__)
+            return None
+    hard = exchange.services.state.units.share_thresholds.get(request.workload, HARD)
+    drawn_with = probability(base, assessment, hard)
+    return drawn_with if chance < drawn_with else None
+
+
+def _discarded(exchange: Exchange) -> Discarded | None:
+    """The student's answer that was discarded for the teacher's; None if none was."""
+    for attempt in exchange.attempts:
+        if attempt.escalated:
+            return Discarded(b"".join(attempt.segments), attempt.outcome is Outcome.OK, attempt.usage)
+    return None

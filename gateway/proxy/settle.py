@@ -8,13 +8,15 @@ import time
 
 import msgspec
 
+from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.background import defer, waits
 from breakeven.gateway.proxy.counting import count, countable
-from breakeven.gateway.proxy.exchange import Exchange
-from breakeven.gateway.proxy.sampling import enqueue_sample
+from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.gateway.proxy.sampling import draw
 from breakeven.gateway.proxy.tracing import record_spans
+from breakeven.router.policy import Reason
 
 _log = logging.getLogger("breakeven.relay")
 _encode = msgspec.json.Encoder().encode
@@ -64,11 +66,18 @@ def settle(exchange: Exchange) -> None:
     if record.attempts and exchange.adapter.in_ledger:
         if exchange.response_id is None or not waits(exchange, record):
             exchange.services.ledger.settle(record, encoded)
-        if exchange.services.config.ledger.store_prompts and record.score is not None:
-            assert plan is not None
-            assert plan.conversation is not None
-            exchange.services.state.prompts.add(record.id, record.at, plan.conversation.text)
-    enqueue_sample(exchange, record)
+        if exchange.services.config.ledger.store_prompts and plan is not None:
+            _store_prompt(exchange, plan, record)
+    draw(exchange, record)
     log.settled(encoded)
     if exchange.trace is not None:
         record_spans(exchange, record, exchange.trace)
+
+
+def _store_prompt(exchange: Exchange, plan: Plan, record: RequestRecord) -> None:
+    """Store the text of a request that was routed, unless its key has opted out."""
+    seen, caller = plan.conversation, exchange.caller
+    if seen is None or not seen.text or record.pinned or record.reason is Reason.NO_STUDENT:
+        return
+    if caller is None or caller.store:
+        exchange.services.state.prompts.add(record.id, record.at, seen.text)

@@ -55,7 +55,7 @@ class StreamRelay:
         self._response = response
         self._client = client
         self._deadline = deadline
-        request, plan = exchange.admitted
+        request, _ = exchange.admitted
         self._choices = request.choices
         self._wants_usage = request.wants_usage
         self._scanner = Scanner()
@@ -71,7 +71,6 @@ class StreamRelay:
         self._error_seen = False
         self._probe = exchange.probe(attempt.route)
         self._relays_raw = self._probe is None and self._translated is None
-        self._capture = plan.capture
         self._keep = attempt.segments.append
         self._room = MAX_KEPT_BYTES
 
@@ -117,10 +116,8 @@ class StreamRelay:
                 self._deadline.extend(idle)
 
     def _scan(self, segment: bytes) -> list[Event]:
-        if self._capture is not None:
-            self._capture.feed(segment)
         if self._room > 0:
-            # A reference, not a copy: only a stream that is cut off has its text read.
+            # A reference, not a copy: the text is read only where the stream is cut off, or the answer compared.
             self._room -= len(segment)
             if self._room > 0:
                 self._keep(segment)

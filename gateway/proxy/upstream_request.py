@@ -9,6 +9,8 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.endpoints.base import Adapter, Translation
 from breakeven.gateway.proxy.downstream import Client
+from breakeven.gateway.proxy.escalation import ENDPOINTS as PROBED
+from breakeven.gateway.proxy.escalation import request_logprobs
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
@@ -18,6 +20,20 @@ from breakeven.router.policy import Route
 _TRUE = msgspec.Raw(b"true")
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
 NOT_HONOURED = ("api_key", "api_base", "base_url")
+
+
+# Fields that only concern delivery to the client, or storage at the upstream.
+_DELIVERY = ("stream", "stream_options", "logprobs", "top_logprobs", "store", "background")
+
+
+class Aside(NamedTuple):
+    """How a request is asked aside, for a comparison: with what models thought in it, of which `maker`, if known, made
+    the last answer; and for an answer with log-probabilities, where the API has them.
+    """
+
+    thoughts: bool
+    maker: Route | None
+    logprobs: bool
 
 
 class Prepared(NamedTuple):
@@ -56,20 +72,49 @@ def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translati
         foreign = plan.providers is not None and plan.providers.foreign_to(upstream)
         # What another provider encrypted, or names by its id alone, this one reads no better than the student does.
         adapter.remove_foreign(body, Route.STUDENT if foreign else route, plan.maker)
-    if translation is not None:
-        body, adapter = translation.request(body, route), translation.reader
-    body.set("model", upstream.config.model)
-    for name in NOT_HONOURED:
-        body.remove(name)
+    body, adapter = _addressed(body, adapter, translation, upstream)
     if request.stream and adapter.stream_options:
         options: dict[str, Any] = body.get("stream_options", dict[str, msgspec.Raw], "an object") or {}
         if options.get("include_usage") != _TRUE:
             body.set("stream_options", {**options, "include_usage": True})
-    if adapter.renames_limit:
-        one_output_limit(body, upstream.config.max_tokens_field)
     if probe is not None:
         probe.request_logprobs(body)
     return body.encode()
+
+
+def compared(asked: Body, adapter: Adapter, upstream: Upstream, aside: Aside) -> Prepared:
+    """A client's request as an attempt at `upstream` would have it, for the answer that nobody waits for: whole, and
+    not stored there. `asked` is left as it is. Raises as `upstream_body` does.
+    """
+    translation = adapter.translation(asked, native=upstream.speaks_messages)
+    body = asked.copy()
+    if aside.thoughts:
+        adapter.remove_foreign(body, upstream.route, aside.maker)
+    else:
+        adapter.remove_thoughts(body, upstream.route)
+    body, spoken = _addressed(body, adapter, translation, upstream)
+    for name in _DELIVERY:
+        body.remove(name)
+    if spoken.endpoint is Endpoint.RESPONSES:
+        # Without the field it would be stored.
+        body.set("store", False)
+    if aside.logprobs and spoken.endpoint in PROBED and not body.boolean("echo"):
+        request_logprobs(body, chat=spoken.endpoint is Endpoint.CHAT_COMPLETIONS)
+    return Prepared(body.encode(), spoken, translation)
+
+
+def _addressed(
+    body: Body, adapter: Adapter, translation: Translation | None, upstream: Upstream
+) -> tuple[Body, Adapter]:
+    """The body, edited, in an API that the upstream speaks and with its model's name, and the adapter of that API."""
+    if translation is not None:
+        body, adapter = translation.request(body, upstream.route), translation.reader
+    body.set("model", upstream.config.model)
+    for name in NOT_HONOURED:
+        body.remove(name)
+    if adapter.renames_limit:
+        one_output_limit(body, upstream.config.max_tokens_field)
+    return body, adapter
 
 
 def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, sent: Prepared) -> dict[str, str]:

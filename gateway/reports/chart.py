@@ -86,7 +86,7 @@ def require(books: Books) -> None:
     if books.statement.pairs_needed:
         raise ValueError(
             f"savings are not measured yet, so there is nothing to draw: {books.statement.pairs_needed} more "
-            "comparisons are needed, which shadow traffic makes (road.sample)"
+            "comparisons are needed (road.sample)"
         )
     if not books.curve:
         raise ValueError("the ledger is empty: there is nothing to draw yet")

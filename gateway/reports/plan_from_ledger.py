@@ -62,7 +62,7 @@ class Source(NamedTuple):
         )
         yield (
             "Retention: not measured yet. How much of the teacher's quality a student keeps, and on which share, takes "
-            "a student and its comparisons with the teacher (shadow traffic; 300 for a router of its own)."
+            "a student and its comparisons with the teacher (road.sample; 300 for a router of its own)."
         )
 
     def _common(self, a: Assumptions) -> Iterator[str]:

@@ -146,7 +146,7 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, str | None]:
 
 
 def books_to_dict(books: Books) -> dict[str, Any]:
-    """The statement, the quality measured by shadow traffic, the curve of cumulative savings, its projection, and the
+    """The statement, the quality measured by comparisons, the curve of cumulative savings, its projection, and the
     break-even date, as JSON values.
     """
     ends = [(point.end, point.total) for point in books.curve]
@@ -179,7 +179,7 @@ def providers_to_rows(found: Sequence[Sum]) -> list[dict[str, Any]]:
 
 
 def quality_to_dict(books: Books) -> dict[str, Any]:
-    """The cost and results of shadow traffic as JSON values.
+    """The cost and results of comparisons as JSON values.
 
     Quality is a share of the teacher's with its 95% interval. Results are null where no pairs were compared.
     """

@@ -32,7 +32,7 @@ def lines(report: Report) -> Iterator[Table | str]:
     elif statement.pairs_needed:
         yield (
             f"The answer lengths of the teacher are not known yet: {statement.pairs_needed} more comparisons are "
-            "needed, which shadow traffic makes; set shadow: {rate: 0.02} in the config, for example."
+            "needed; set road: {sample: 0.02} in the config, for example."
         )
     if report.entered_pairs:
         yield (
@@ -166,10 +166,10 @@ def describe_reported(reported: Reported) -> str:
 
 
 def describe_quality(books: Books) -> list[str]:
-    """Sentences on the cost and results of shadow traffic; none where no pairs were compared and it cost nothing."""
+    """Sentences on the cost and results of comparisons; none where no pairs were compared and it cost nothing."""
     kept, ratio = books.quality
     spent = books.statement.shadow_spend
-    found = [f"shadow traffic cost {dollars(spent)}, included in the teacher's spend"] if spent else []
+    found = [f"comparisons cost {dollars(spent)}, included in the spend"] if spent else []
     if ratio is not None:
         found.append(f"the teacher writes {float(ratio):.2f} output tokens for each of the student's")
     if kept is not None:

@@ -16,15 +16,13 @@ import msgspec
 import numpy as np
 
 from breakeven.gateway.road.promise import Array, Comparisons, Promise, balanced, missing, ranks, solve, threshold
-from breakeven.gateway.road.task import Labelled, Learned, Task
+from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.router.features.extract import extract
 from breakeven.router.model import artifact
 from breakeven.router.outcomes import OutcomeError, OutcomeRow
 from breakeven.router.training.novelty import fit_novelty
 from breakeven.router.training.train import Fit, fit, save
 
-# The share of the rows, the newest ones, that the final model is not trained on.
-_NEWEST = 5
 # Escalation is considered only where the log-probability of this share of the student's answers is known. Answers
 # without are taken for the student's, since the gateway does not discard an answer that it knows nothing of.
 _KNOWN = 0.9
@@ -87,7 +85,7 @@ def _check(task: Task) -> None:
 
 def _learned(task: Task, weight: Array, out: Path) -> Ranking | None:
     """The ranking by a model that was trained on the older rows; None where these are too few or too much alike."""
-    older = len(task.rows) - len(task.rows) // _NEWEST
+    older = len(task.rows) - len(task.rows) // NEWEST
     rows = [_outcome(number, row) for number, row in enumerate(task.rows[:older])]
     prior = artifact.load(Path(task.prior)) if task.prior is not None else None
     try:

@@ -58,11 +58,11 @@ def look_due(state: State, comparisons: int, settings: Settings) -> bool:
     return comparisons >= next_look(state.looked_at, settings.labels)
 
 
-def after_look(state: State, learned: Learned, at: int, settings: Settings, now: int) -> State:
+def after_look(state: State, learned: Learned, at: int, bill: float | None, settings: Settings, now: int) -> State:
     """The state after a look at comparisons, the newest of which is of `at`: with a proposal where one is certified and
-    hands over more than what is in force, and live at once where the config says so.
+    hands over more than what is in force, and live at once where the config says so. `bill`: see `Promised`.
     """
-    found = _promised(state, learned, at, settings)
+    found = _promised(state, learned, at, bill, settings)
     state = msgspec.structs.replace(
         state,
         looks=state.looks + 1,
@@ -138,13 +138,14 @@ def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[in
         traffic.observe(novelty)
     if novelties:
         state = msgspec.structs.replace(state, watched=novelties[-1][0], capitals=traffic.capitals)
-    state = msgspec.structs.replace(state, margin=_margin(compared, promised.floor))
+    students = sum(one.direction == Direction.STUDENT_ANSWERED for one in compared)
+    state = msgspec.structs.replace(state, margin=_margin(compared, promised.floor), compared=students)
     if floor.broken:
         return _returned(state, f"comparisons say that {promised.floor:.1%} is no longer kept", now)
     if traffic.changed:
         return _returned(state, "many requests are unlike those that were measured", now)
     if compared and state.stage is Stage.ROUTE:
-        return _at(state, Stage.WATCH, state.why, now)
+        return _at(state, Stage.WATCH, "comparisons under what is in force come in, and watch the floor", now)
     return state
 
 
@@ -167,14 +168,14 @@ def held(state: State, text: str) -> State:
     return msgspec.structs.replace(state, held=text)
 
 
-def wanted_rates(state: State, base: Rates, by_student: int, settings: Settings) -> Rates:
+def wanted_rates(state: State, base: Rates, settings: Settings) -> Rates:
     """The probabilities of comparing: `base` as long as the teacher answers everything; under a unit those of the
-    config, and more often for its first comparisons, of which there are `by_student` of the student's answers.
+    config, and more often for its first comparisons.
     """
     if not in_force(state) or settings.sample == 0.0:
         return base
-    often = max(settings.sample, min(1.0, _OFTEN))
-    return Rates(min(base.teacher_answered, 10.0 * settings.sample), often if by_student < _FIRST else settings.sample)
+    by_student = max(settings.sample, _OFTEN) if state.compared < _FIRST else settings.sample
+    return Rates(min(base.teacher_answered, 10.0 * settings.sample), by_student)
 
 
 def promise_text(found: Promised) -> str:
@@ -185,7 +186,7 @@ def promise_text(found: Promised) -> str:
     )
 
 
-def _promised(state: State, learned: Learned, at: int, settings: Settings) -> Promised | None:
+def _promised(state: State, learned: Learned, at: int, bill: float | None, settings: Settings) -> Promised | None:
     if learned.answered is None or learned.threshold is None or learned.retention is None or learned.low is None:
         return None
     return Promised(
@@ -200,6 +201,7 @@ def _promised(state: State, learned: Learned, at: int, settings: Settings) -> Pr
         student=state.student,
         teacher=state.teacher,
         floor=settings.floor,
+        bill=bill,
     )
 
 
@@ -237,7 +239,7 @@ def _at(state: State, stage: Stage, text: str, now: int) -> State:
 
 
 def _new_watch(now: int) -> dict[str, object]:
-    return {"live": now, "watched": now, "capitals": (), "margin": None}
+    return {"live": now, "watched": now, "capitals": (), "margin": None, "compared": 0}
 
 
 def _margin(compared: Sequence[Seen], floor: float) -> float | None:

@@ -42,7 +42,8 @@ class Promised(msgspec.Struct, frozen=True):
     the first tokens below which the student's answer is discarded, None without escalation. `answered` is the share of
     requests that the student then answers; `retention` the share of the teacher's quality that is kept, and `low` what
     that is at least; both rest on `comparisons`, whose last one was at `at`, microseconds since the Unix epoch, with
-    these versions of `student` and `teacher`, against `floor`.
+    these versions of `student` and `teacher`, against `floor`. `bill` is the share of the teacher's bill for the same
+    requests that is then not paid, None where that is not known.
     """
 
     artifact: str
@@ -56,6 +57,7 @@ class Promised(msgspec.Struct, frozen=True):
     student: str
     teacher: str
     floor: float
+    bill: float | None = None
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,7 +71,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     stage, and `held` what keeps it from going on; both are sentences for the operator, without text of prompts.
     `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
     whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
-    None before there are enough comparisons. `rates` are the probabilities of comparing, None for those of the config.
+    None before there are enough comparisons. `compared`: how many of the student's answers were since then. `rates` are
+    the probabilities of comparing, None for those of the config.
     """
 
     workload: str
@@ -92,3 +95,4 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     watched: int = 0
     capitals: tuple[float, ...] = ()
     margin: float | None = None
+    compared: int = 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+# One row of so many, the newest ones, is kept out of training.
+NEWEST = 5
+
 
 class Labelled(msgspec.Struct, frozen=True):
     """A comparison whose prompt is stored.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -19,22 +20,28 @@ import msgspec
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, LedgerError
-from breakeven.gateway.ledger.road import Event
+from breakeven.gateway.ledger.road import Comparison
 from breakeven.gateway.road import machine
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
-from breakeven.gateway.road.stages import State
-from breakeven.gateway.road.task import Labelled, Task
+from breakeven.gateway.road.stages import Rates, State
+from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
+from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.units import first_rates
+from breakeven.router.model.artifact import ArtifactError
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.road")
 
 _FOLLOW_SECONDS = 1.0
 _WORK_SECONDS = 2.0
+_PACE_SECONDS = 60.0
+# The share of comparisons without a verdict, of at least so many, above which nothing is concluded from the others.
+_VERDICTS, _WITHOUT_VERDICT = 20, 0.2
 _LEASE = "road"
 _LEASE_SECONDS = 15.0
 _RENEW_SECONDS = 5.0
@@ -57,6 +64,7 @@ class RoadRunner:
         self._holder = ledger.id
         self._follower = RoadFollower(self._store, journal.with_name(f"{name}-artifacts"), services().state.units)
         self._renewed = -_RENEW_SECONDS
+        self._paced = -_PACE_SECONDS
         self._fault = ""
 
     async def run(self) -> None:
@@ -101,10 +109,12 @@ class RoadRunner:
             for workload in await asyncio.to_thread(self._workloads):
                 await self._advance(workload)
             self._fault = ""
-        except (BreakevenError, OSError) as error:
-            if str(error) != self._fault:
-                _log.error("the stages stay as they are: %s", error)
-            self._fault = str(error)
+        except Exception as error:  # the gateway serves, whatever fails here
+            said = isinstance(error, BreakevenError | OSError | ArtifactError)
+            fault = str(error) if said else f"internal error: {type(error).__name__}"
+            if fault != self._fault:
+                _log.error("the stages stay as they are: %s", fault, exc_info=None if said else error)
+            self._fault = fault
         await asyncio.sleep(_WORK_SECONDS)
 
     def _workloads(self) -> list[str]:
@@ -113,12 +123,13 @@ class RoadRunner:
     async def _advance(self, workload: str) -> None:
         services = self._services()
         config, settings = services.config, settings_of(services.config)
-        student, teacher = (services.upstreams[route].version for route in (Route.STUDENT, Route.TEACHER))
         _, state = self._follower.known(workload)
+        student, teacher = _student_version(services, state), services.upstreams[Route.TEACHER].version
         if (state.student, state.teacher) != (student, teacher):
             await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
             return
         await self._change(workload, lambda one: machine.floor_changed(one, settings, _now()))
+        await self._pace()
         _, state = self._follower.known(workload)
         if machine.in_force(state):
             await self._watch(state)
@@ -126,16 +137,40 @@ class RoadRunner:
         comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
         if services.operator_routes or not machine.look_due(state, comparisons, settings):
             return
-        if not config.ledger.store_prompts:
-            text = "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
-            await self._change(workload, lambda one: machine.held(one, text))
+        obstacle = await asyncio.to_thread(self._obstacle, state, config)
+        if obstacle is not None:
+            await self._change(workload, lambda one: machine.held(one, obstacle))
             return
         await self._look(state, settings)
 
+    def _obstacle(self, state: State, config: Config) -> str | None:
+        """What keeps a router from being trained; None for nothing."""
+        if not config.ledger.store_prompts:
+            return "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
+        judged, without = self._store.verdicts(state.workload, state.measured_since)
+        if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
+            return (
+                f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
+                "may not be like all requests; look at the log, and mend the judge or choose another one"
+            )
+        return None
+
+    async def _pace(self) -> None:
+        """Once a minute: how often requests of each workload are compared."""
+        if time.monotonic() - self._paced < _PACE_SECONDS:
+            return
+        self._paced = time.monotonic()
+        services = self._services()
+        config, settings = services.config, settings_of(services.config)
+        states = {name: self._follower.known(name)[1] for name in self._follower.workloads()}
+        wanted = {name: machine.wanted_rates(one, first_rates(config), settings) for name, one in states.items()}
+        for workload, rates in (await asyncio.to_thread(paced, services.ledger, config, wanted, _now())).items():
+            if differ(states[workload].rates, rates):
+                await self._change(workload, functools.partial(_with_rates, rates=rates))
+
     async def _watch(self, state: State) -> None:
-        """Give the watch what has come in, and set how often requests are compared."""
+        """Give the watch what has come in."""
         assert state.promised is not None
-        config = self._services().config
         artifact, until = state.promised.artifact, _now() - _SETTLED_MICROSECONDS
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.live, state.student)
         compared = [
@@ -145,15 +180,11 @@ class RoadRunner:
         ]
         novel = await asyncio.to_thread(self._store.novelties, state.workload, artifact, state.watched, _NOVELTIES)
         novel = [one for one in novel if one[0] < until]
-        by_student = sum(one.direction == "student_answered" for one in compared)
-        settings = settings_of(config)
 
         def change(one: State) -> State:
             if one.promised is None or one.promised.artifact != artifact:
                 return one
-            seen = machine.watched(one, compared, novel, _now())
-            rates = machine.wanted_rates(seen, first_rates(config), by_student, settings)
-            return msgspec.structs.replace(seen, rates=rates)
+            return machine.watched(one, compared, novel, _now())
 
         await self._change(state.workload, change)
 
@@ -161,7 +192,16 @@ class RoadRunner:
         """Have a router trained on the comparisons, and see what can be promised with it."""
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.measured_since, state.student)
         labelled = [
-            Labelled(row.request, row.at, row.text, row.student_score, row.teacher_score, row.weight, row.logprob)
+            Labelled(
+                row.request,
+                row.at,
+                row.text,
+                row.student_score,
+                row.teacher_score,
+                row.weight,
+                row.logprob,
+                row.artifact or "",
+            )
             for row in rows
             if row.text is not None
         ]
@@ -174,14 +214,32 @@ class RoadRunner:
         learned = await learn_apart(Task(labelled, settings.floor, error), out)
         at = labelled[-1].at
         await asyncio.to_thread(self._follower.artifacts.add, out, learned.artifact, at)
+        bill = await asyncio.to_thread(self._bill, learned, [row for row in rows if row.text is not None])
 
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
                 return one
-            return machine.after_look(one, learned, at, settings, _now())
+            return machine.after_look(one, learned, at, bill, settings, _now())
 
         await self._change(state.workload, change)
         await asyncio.to_thread(self._forget_artifacts)
+
+    def _bill(self, learned: Learned, rows: list[Comparison]) -> float | None:
+        """The share of the teacher's bill that the student's answers make unnecessary, from the newest fifth of the
+        comparisons, which the artifact was not trained on.
+        """
+        threshold, limit = learned.threshold, learned.limit
+        artifact = self._follower.artifacts.load(learned.artifact)
+        if threshold is None or artifact is None:
+            return None
+        saved = whole = 0.0
+        for row in rows[len(rows) - len(rows) // NEWEST :]:
+            cost = row.weight * row.teacher_cost
+            whole += cost
+            discarded = limit is not None and row.logprob is not None and row.logprob < limit
+            if not discarded and artifact.assess(row.text or "").score < threshold:
+                saved += cost
+        return saved / whole if whole else None
 
     def _forget_artifacts(self) -> None:
         """Delete the artifacts that no state names."""
@@ -198,20 +256,22 @@ class RoadRunner:
         new = change(state)
         if new == state:
             return
-        await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened(state, new, _now()))
+        happened = event(state, new, _now())
+        stored = await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
+        if stored and happened is not None:
+            _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
         await asyncio.to_thread(self._follower.follow)
 
 
-def happened(before: State, after: State, now: int) -> Event | None:
-    """What is said of a change: the reason of another stage, or what keeps it from going on; None for neither."""
-    if after.stage != before.stage or (after.why != before.why and after.why):
-        text = after.why
-    elif after.held and after.held != before.held:
-        text = after.held
-    else:
-        return None
-    _log.info("workload %s: stage %s: %s", after.workload, after.stage, text)
-    return Event(now, after.workload, after.stage, text)
+def _with_rates(state: State, rates: Rates) -> State:
+    return msgspec.structs.replace(state, rates=rates)
+
+
+def _student_version(services: Services, state: State) -> str:
+    """The version of the student. What its server loaded is not known until it was asked, and is then as it was."""
+    student = services.upstreams[Route.STUDENT]
+    known = student.reported is not None or not state.student.startswith(f"{student.version} (")
+    return student.version if known else state.student
 
 
 def settings_of(config: Config) -> Settings:

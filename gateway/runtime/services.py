@@ -23,15 +23,16 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
-from breakeven.gateway.observability.metrics import Metrics, PolicyCollector
+from breakeven.gateway.observability.metrics import Metrics
+from breakeven.gateway.observability.state import PolicyCollector
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.stages import Rates, Stage
+from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
 from breakeven.gateway.runtime.prompt_queue import PromptQueue
 from breakeven.gateway.runtime.response_affinity import ResponseAffinity
-from breakeven.gateway.runtime.shadow_queue import ShadowQueue
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.units import Units
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
@@ -75,8 +76,8 @@ class State:
     token_ratios: defaultdict[str, TokenRatios] = field(default_factory=lambda: defaultdict(TokenRatios))
     # The stage of each workload, and what decides its requests then.
     units: Units = field(default_factory=Units)
-    # Answers sampled for comparison with the other upstream's.
-    drawn: ShadowQueue = field(default_factory=ShadowQueue)
+    # Requests whose answers are to be compared with the other upstream's.
+    drawn: ComparisonQueue = field(default_factory=ComparisonQueue)
 
     def abort(self) -> None:
         """Cancel all running requests; each answers its client with 503, or ends its stream with an error event."""
@@ -219,6 +220,19 @@ class Services:
     @functools.cached_property
     def _config_routes(self) -> bool:
         return self.config.operator_routes
+
+    @property
+    def stages(self) -> dict[str, tuple[Stage, float | None]]:
+        """The stage of each workload, with the quality kept above the floor, None where that is not measured. Empty
+        without a student.
+        """
+        if self.config.student is None:
+            return {}
+        states = {} if self.operator_routes else self.state.units.states
+        return {
+            workload: (self.unit(workload).stage, states[workload].margin if workload in states else None)
+            for workload in sorted(self.workloads | states.keys())
+        }
 
     @functools.cached_property
     def _operator_rates(self) -> Rates:

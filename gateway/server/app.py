@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api import admin, feedback, status, upstreams
+from breakeven.gateway.api import admin, feedback, road, status, upstreams
 from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
@@ -25,6 +25,7 @@ from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.observability.road import RoadCollector
 from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
@@ -77,6 +78,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
+    current().registry.register(RoadCollector(lambda: current().stages))
     relays = {
         f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
         for adapter in _ADAPTERS
@@ -85,7 +87,8 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    for router in (status.router, admin.router, upstreams.router, feedback.router, console_router(), docs_router()):
+    own = (status.router, admin.router, road.router, upstreams.router, feedback.router)
+    for router in (*own, console_router(), docs_router()):
         app.include_router(router)
     app.router.routes.append(FurtherPaths(current))
     if config.server.cors_origins:
@@ -141,7 +144,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         background.run(current),
-        _run_shadow_traffic(current),
+        _compare_answers(current),
         _observe_hosting(current),
         RoadRunner(current).run(),
         _report_start(current),
@@ -169,9 +172,9 @@ async def _observe_hosting(current: Current) -> None:
     await observer.run(lambda: current().config.hosting_observed)
 
 
-async def _run_shadow_traffic(current: Current) -> None:
-    """Compare the answers that are drawn, until cancelled. The modules for it are imported with the first of them."""
+async def _compare_answers(current: Current) -> None:
+    """Compare the requests that are drawn, until cancelled. The modules for it are imported with the first of them."""
     await current().state.drawn.first()
-    from breakeven.gateway.shadow.worker import Shadow
+    from breakeven.gateway.comparing.worker import Comparer
 
-    await Shadow(current().ledger).run(current)
+    await Comparer(current().ledger).run(current)

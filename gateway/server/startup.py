@@ -37,7 +37,7 @@ def check_services(config: Config) -> None:
 def check_loadable(config: Config) -> None:
     """Load what the config names and running requests will use.
 
-    Raises ConfigError where shadow traffic is on and the function that `road.scorer` names cannot be loaded, for
+    Raises ConfigError where answers are compared and the function that `road.scorer` names cannot be loaded, for
     a tokenizer that cannot, and where traces are on and their packages are missing.
     """
     check_tracing(config.tracing)
@@ -49,7 +49,7 @@ def check_loadable(config: Config) -> None:
                 raise ConfigError([f"{section}.tokenizer: {error}"]) from None
     if config.road.sample > 0:
         # Imported here: it loads `breakeven.models`, which nothing else in the gateway needs.
-        from breakeven.gateway.shadow.scoring import scoring
+        from breakeven.gateway.comparing.scoring import scoring
 
         scoring(config)
 

@@ -59,7 +59,7 @@ def chat_request(body: Body, *, top_k: bool) -> Body:
         raise refused("MCP servers", "mcp_servers")
     if not body.is_null("container"):
         raise refused("a container", "container")
-    if schema := _schema(body):
+    if schema := answer_schema(body):
         named = {"name": "answer", "schema": schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": named}
     return Body(msgspec.json.encode(fields))
@@ -206,7 +206,7 @@ def _choice(choice: ToolChoice | None) -> Chat:
     return {**found, "parallel_tool_calls": False} if choice.disable_parallel_tool_use else found
 
 
-def _schema(body: Body) -> Any:
+def answer_schema(body: Body) -> Any:
     """The JSON schema that the answer has to follow; None without one."""
     output = field(body, "output_config", dict[str, Any]) or {}
     wanted = output.get("format") or field(body, "output_format", dict[str, Any]) or {}

@@ -26,6 +26,7 @@ from breakeven.router.policy import Route
 MESSAGES = "/messages"
 # What a server answers that has it; others know no such path.
 _INCOMPLETE = frozenset({400, 422})
+_VERSION_CHARACTERS = 200
 _MODELS_BYTES = 1 << 20
 # It lists every token's number beside the count.
 _TOKENIZED_BYTES = 1 << 22
@@ -38,7 +39,8 @@ class Upstream:
     further model. `label` names it in metrics: its route, after a colon the provider; a further model by its name.
     `title` is what the log calls it. `reported` is what its server says about the model, None while that is not known.
     `tokenizer` counts what it did not report, None without. `has_messages`: whether its server was found to have
-    /v1/messages, None while that is not known.
+    /v1/messages, None while that is not known. `takes_logprobs`: false once it refused a request only since that asked
+    for log-probabilities.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig, provider: str = "") -> None:
@@ -54,6 +56,7 @@ class Upstream:
         # When to ask for that again.
         self.learning = Learning()
         self.has_messages: bool | None = None
+        self.takes_logprobs = True
         self.tokenizer = self._tokenizer(config)
         # Names of the client headers that are passed to this upstream.
         self.passed_headers = config.passed_headers()
@@ -67,8 +70,13 @@ class Upstream:
 
     @property
     def version(self) -> str:
-        """Which model answers, as comparisons and promises name it."""
-        return self.config.model
+        """Which model answers, in at most 200 characters: its name, after an @ the config's revision; of the student in
+        brackets what its server loaded, if that is called otherwise.
+        """
+        model, revision = self.config.model, self.config.revision
+        named = model if revision is None else f"{model}@{revision}"
+        root = self.reported.root if self.reported is not None and self.route is Route.STUDENT else None
+        return (f"{named} ({root})" if root not in (None, "", model) else named)[:_VERSION_CHARACTERS]
 
     def without_secrets(self, text: str) -> str:
         """The text with the upstream's key and other secrets, URL and host replaced by "[removed]"."""

@@ -1,4 +1,4 @@
-"""The text of chat requests and answers, read from their JSON or event-stream bytes."""
+"""Conversations reduced to roles and texts, for a judge to read."""
 
 from __future__ import annotations
 
@@ -6,103 +6,61 @@ from typing import Any
 
 import msgspec
 
-from breakeven.gateway.wire.lenient_json import read
-from breakeven.gateway.wire.sse import Scanner
-
 Message = dict[str, Any]
-# A longer answer is not captured, so it is not compared.
-_MAX_CAPTURED_BYTES = 1 << 18
-
-
-class _Part(msgspec.Struct):
-    content: Any = None
-    tool_calls: Any = None
-
-
-class _Choice(msgspec.Struct):
-    index: Any = 0
-    message: _Part | None = None
-    delta: _Part | None = None
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice] | None = None
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-
-
-class AnswerCapture:
-    """A bounded copy of the bytes of one answer, made while it is relayed."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._too_long = False
-
-    def restart(self) -> None:
-        """Discard what was captured, before another attempt."""
-        self._data.clear()
-        self._too_long = False
-
-    def feed(self, segment: bytes) -> None:
-        """Append a segment of the answer; above the limit everything is discarded."""
-        if len(self._data) + len(segment) > _MAX_CAPTURED_BYTES:
-            self._too_long = True
-            self._data.clear()
-        elif not self._too_long:
-            self._data += segment
-
-    def text(self) -> str | None:
-        """The text of the captured answer, JSON or event stream; None if empty, too long, or not a single text."""
-        data = bytes(self._data)
-        return whole_text(data) if data.lstrip()[:1] == b"{" else _streamed_text(data)
-
-
-def whole_text(data: bytes) -> str | None:
-    """The content of a chat completion in JSON; None for tool calls, several choices, or anything else."""
-    choices = _choices(data)
-    message = choices[0].message if choices and len(choices) == 1 else None
-    if message is None or message.tool_calls or not isinstance(message.content, str):
-        return None
-    return message.content
+# Kinds of parts and items that are no text, as the judge is told of them.
+_MEDIA = {"image_url": "image", "input_image": "image", "image": "image", "input_audio": "audio", "input_file": "file",
+          "file": "file", "document": "file", "video_url": "video"}  # fmt: skip
+_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_RESULTS = frozenset({"tool_result", "function_call_output", "custom_tool_call_output"})
 
 
 def flattened(messages: list[Any]) -> list[Message]:
-    """Chat messages reduced to role and text, for a judge; content that is not text is left out."""
-    return [
-        {"role": str(message.get("role", "user")), "content": _text(message.get("content"))}
-        for message in messages
-        if isinstance(message, dict)
-    ]
+    """Chat messages, items of /v1/responses or messages of the Messages API as roles and texts.
+
+    Calls of tools and their results are in brackets; of an image there is only `[image]`, and of what a model thought
+    nothing.
+    """
+    found = [_message(message) for message in messages if isinstance(message, dict)]
+    return [message for message in found if message is not None]
 
 
-def _streamed_text(data: bytes) -> str | None:
-    scanner = Scanner()
-    events = scanner.feed(data)
-    last = scanner.flush()
-    texts: list[str] = []
-    for event in [*events, *([last] if last is not None else [])]:
-        for choice in _choices(event.data or b"{}") or ():
-            if choice.delta is None:
-                continue
-            if choice.delta.tool_calls or choice.index != 0:
-                return None
-            if isinstance(choice.delta.content, str):
-                texts.append(choice.delta.content)
-    return "".join(texts) or None
-
-
-def _choices(data: bytes) -> list[_Choice] | None:
-    """The choices in the JSON of an answer or an event; None where it has none or cannot be read."""
-    try:
-        return read(_ANSWER, data).choices
-    except (msgspec.DecodeError, RecursionError):
-        return None
+def _message(message: dict[str, Any]) -> Message | None:
+    role, kind = message.get("role"), message.get("type")
+    if not isinstance(role, str) and isinstance(kind, str) and kind != "message":
+        text = _part(message)
+        return {"role": "tool" if kind in _RESULTS else "assistant", "content": text} if text is not None else None
+    texts = [_text(message.get("content"))]
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = (call.get("function") or call.get("custom")) if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            texts.append(_called(function))
+    return {"role": role if isinstance(role, str) else "user", "content": "\n".join(filter(None, texts))}
 
 
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    texts = [_part(part) if isinstance(part, dict) else part for part in parts]
     return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _part(part: dict[str, Any]) -> str | None:
+    """A part of a message, or an item of another kind than a message; None for what is not to be read."""
+    kind = part.get("type")
+    if isinstance(part.get("text"), str):
+        return str(part["text"])
+    if not isinstance(kind, str) or kind in _THOUGHTS:
+        return None
+    if kind in _MEDIA:
+        return f"[{_MEDIA[kind]}]"
+    if kind in _RESULTS:
+        return f"[result: {_text(part.get('output', part.get('content')))}]"
+    return _called(part) if kind == "tool_use" or kind.endswith("_call") else None
+
+
+def _called(call: dict[str, Any]) -> str:
+    given = next((call[name] for name in ("arguments", "input", "action") if call.get(name) is not None), "")
+    written = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+    return f"[call: {call.get('name') or call.get('type')} {written}]"

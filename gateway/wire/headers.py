@@ -79,5 +79,5 @@ REASONS = (
     ("escalated", "The start of the student's answer failed the log-probability check; the teacher answered."),
     ("router_error", "The router failed or took too long; the teacher answered."),
     ("no_student", "The config has no student: the teacher answers everything."),
-    ("shadow", "Not a client request: the teacher's calls for a shadow comparison. Appears only in the ledger."),
+    ("shadow", "Not a client request: the calls of a comparison. Appears only in the ledger."),
 )

@@ -49,7 +49,7 @@ def files() -> Traversable:
 
 
 def score(answer: str, reference: str, row: Mapping[str, Any]) -> float:
-    """The score in [0, 1] of an answer to `row["messages"]`, for shadow traffic of the demo.
+    """The score in [0, 1] of an answer to `row["messages"]`, for comparisons of the demo.
 
     By the prompt's own check where the set has the prompt, else by whether the answer is the `reference`.
     """

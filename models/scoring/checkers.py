@@ -60,17 +60,17 @@ def _number(reference: str, answer: str) -> bool:
 def _json(reference: str, answer: str) -> bool:
     wanted = json.loads(reference)
     found = next(json_values(answer, "{["), None)
-    return found is not None and _same(wanted, found)
+    return found is not None and same(wanted, found)
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Whether two JSON values are equal; unlike in Python, true does not equal 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     return bool(a == b)
 
 

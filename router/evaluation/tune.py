@@ -107,7 +107,7 @@ def for_budget(traffic: Traffic, usd_per_request: float) -> float:
     if traffic.cost is None:
         raise TuneError(
             "no costs are known; give rows with teacher_tokens, or tune from a ledger with enough compared answers "
-            "(shadow.rate)"
+            "(road.sample)"
         )
     left = usd_per_request * len(traffic.score) - float(traffic.cost[traffic.novel].sum())
     if left < 0:

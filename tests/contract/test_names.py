@@ -131,7 +131,7 @@ def test_its_prompts_are_not_compared_either(tmp_path: Path) -> None:
     with running(tmp_path, {**CONFIG, "road": {"sample": 1.0, "scorer": "exact"}}) as compared:
         assert ask(compared, "student", "auto").status == 200
         assert ask(compared, "free", "auto").status == 200
-        eventually(lambda: compared.metric("shadow_total", result="compared") == 1)
+        eventually(lambda: compared.metric("comparisons_total", result="compared") == 1)
         assert len(compared.teacher.received) == 1
 
 

@@ -30,7 +30,8 @@ OPERATIONS = [
     ("GET", "/v1/responses/{id}/input_items"),
     ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"),
     ("GET", "/health"), ("GET", "/ping"), ("GET", "/version"), ("GET", "/readyz"), ("GET", "/metrics"),
-    ("GET", "/admin/upstreams"),
+    ("GET", "/admin/upstreams"), ("GET", "/admin/road"),
+    ("POST", "/admin/road/{workload}/apply"), ("POST", "/admin/road/{workload}/rollback"),
     ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("DELETE", "/admin/policy"), ("POST", "/admin/route"),
     ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"),
 ]  # fmt: skip

@@ -121,7 +121,7 @@ def test_the_same_answer_needs_no_judge(fresh: Gateway) -> None:
     (row,) = outcomes(fresh, 1)
     assert (row["student_score"], row["teacher_score"]) == (1.0, 1.0)
     assert len(fresh.teacher.received) == 1
-    assert fresh.metric("shadow_total", result="compared") == 1
+    assert fresh.metric("comparisons_total", result="compared") == 1
 
 
 def test_a_judge_without_structured_output_is_asked_in_plain(fresh: Gateway) -> None:
@@ -182,28 +182,28 @@ def test_a_full_queue_drops(tmp_path: Path) -> None:
         gateway.teacher.default(Sleep(0.5), *answer(completion("hello")))
         for _ in range(8):
             ask(gateway)
-        assert gateway.metric("shadow_total", result="dropped_queue") >= 4
-        eventually(lambda: gateway.metric("shadow_total") == 8, seconds=5)
+        assert gateway.metric("comparisons_total", result="dropped_queue") >= 4
+        eventually(lambda: gateway.metric("comparisons_total") == 8, seconds=5)
 
 
 def test_a_spent_budget_ends_it_also_after_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, {"road": {**CONFIG["road"], "monthly_budget_usd": 0.0003}}) as gateway:
         for count in (1, 2, 2, 2):  # 160 micro-dollars each; the second one passes the budget
             ask(gateway)
-            eventually(lambda: gateway.metric("shadow_total") >= 1)
+            eventually(lambda: gateway.metric("comparisons_total") >= 1)
             outcomes(gateway, count)
-        eventually(lambda: gateway.metric("shadow_total", result="dropped_budget") == 2)
+        eventually(lambda: gateway.metric("comparisons_total", result="dropped_budget") == 2)
         gateway.stop()
         gateway.start()
         ask(gateway)
-        eventually(lambda: gateway.metric("shadow_total", result="dropped_budget") == 1)
+        eventually(lambda: gateway.metric("comparisons_total", result="dropped_budget") == 1)
         assert len(gateway.teacher.received) == 2
 
 
 def test_a_teacher_that_fails_is_counted_and_nothing_else(fresh: Gateway) -> None:
     fresh.teacher.script(*error_answer(500))
     ask(fresh)
-    eventually(lambda: fresh.metric("shadow_total", result="failed") == 1)
+    eventually(lambda: fresh.metric("comparisons_total", result="failed") == 1)
     assert fresh.metric("circuit_open", upstream="teacher") == 0
     assert fresh.rows("SELECT outcome FROM requests WHERE reason = 'shadow'") == [("upstream_error",)]
     ask(fresh)
@@ -282,7 +282,7 @@ def test_feedback_that_means_nothing_is_refused(gateway: Gateway, body: object, 
 
 def test_an_unknown_scorer_is_refused_at_start(tmp_path: Path) -> None:
     changes = {"road": {"sample": 0.1, "scorer": "nowhere_at_all:score"}}
-    why = pytest.raises(AssertionError, match=r"shadow\.scorer: .*cannot import nowhere_at_all")
+    why = pytest.raises(AssertionError, match=r"road\.scorer: .*cannot import nowhere_at_all")
     with why, running(tmp_path, changes):
         pass
 

@@ -56,7 +56,7 @@ def test_the_drawing_is_the_code() -> None:
         ("gateway.proxy.handler", "models.replay"),
         ("gateway.proxy.handler", "gateway.api.admin"),
         ("gateway.wire.sse", "gateway.accounting.usage"),
-        ("gateway.shadow.scoring", "models.replay"),
+        ("gateway.comparing.scoring", "models.replay"),
     ],
 )
 def test_a_wrong_import_is_seen(module: str, name: str) -> None:
@@ -69,7 +69,7 @@ def test_a_wrong_import_is_seen(module: str, name: str) -> None:
         ("gateway.proxy.handler", "router.policy.Route"),
         ("gateway.proxy.handler", "gateway.wire.sse"),
         ("gateway.cli.demo", "models.replay.server"),
-        ("gateway.shadow.scoring", "models.scoring.judge"),
+        ("gateway.comparing.scoring", "models.scoring.judge"),
         ("models.evaluate.evaluate", "router.outcomes.write"),
     ],
 )

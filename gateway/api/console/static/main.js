@@ -105,7 +105,7 @@ function basis(report) {
   }
   return (
     `At most ${usd(report.savings_upper_bound_usd)}: answer length not measured yet, ` +
-    `${count(report.compared_pairs_needed)} more comparisons needed (shadow traffic makes them).`
+    `${count(report.compared_pairs_needed)} more comparisons needed (road.sample).`
   );
 }
 

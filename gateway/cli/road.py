@@ -1,0 +1,76 @@
+"""The commands on the road: `status`, `road`, `apply` and `rollback`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from breakeven.gateway.config.load import load_config
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.runtime.road_change import Word
+
+Workload = Annotated[str, typer.Option(help="The workload; see `breakeven road`.")]
+Events = Annotated[int, typer.Option(min=0, max=1000, help="How many of the newest events to print.")]
+
+
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Print in a few lines where each workload is, what the teacher was paid this month, and what was saved so far."""
+    from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.reports.road import positions
+    from breakeven.gateway.reports.status import overview
+
+    settings, now = load_config(config), time.time_ns() // 1000
+    with read_ledger(settings) as ledger:
+        found = overview(ledger, now)
+        places = positions(ledger, settings, now, operator=settings.operator_routes)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict() | {"workloads": [one.to_dict() for one in places]}, indent=1))
+        return
+    for line in [*found.lines(), *(line for one in places for line in one.lines())]:
+        typer.echo(line)
+
+
+def road(config: ConfigPath = DEFAULT_CONFIG, events: Events = 20, as_json: AsJson = False) -> None:
+    """Print where each workload is: its stage, what was measured, what is proposed and what has happened."""
+    from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.reports.road import event_line, positions
+
+    settings = load_config(config)
+    with read_ledger(settings) as ledger:
+        found = positions(ledger, settings, time.time_ns() // 1000, operator=settings.operator_routes)
+        happened = ledger.road.events(limit=events)
+    if as_json:
+        said = {"workloads": [one.to_dict() for one in found], "events": [one._asdict() for one in happened]}
+        typer.echo(json.dumps(said, indent=1))
+        return
+    for one in found:
+        for line in one.lines():
+            typer.echo(line)
+    for past in reversed(happened):
+        typer.echo(event_line(past))
+
+
+def apply(config: ConfigPath = DEFAULT_CONFIG, workload: Workload = DEFAULT_WORKLOAD) -> None:
+    """Put the proposal of a workload in force: its router, threshold and escalation, on all gateways of the ledger."""
+    typer.echo(_say(load_config(config), workload, "apply"))
+
+
+def rollback(config: ConfigPath = DEFAULT_CONFIG, workload: Workload = DEFAULT_WORKLOAD) -> None:
+    """Go back to what was in force before for a workload; without any, the teacher answers everything."""
+    typer.echo(_say(load_config(config), workload, "rollback"))
+
+
+def _say(config: Config, workload: str, word: Word) -> str:
+    from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.runtime.road_change import say
+
+    if config.operator_routes:
+        raise ValueError("routing.artifact or routing.threshold says what routes; remove it, so that stages do")
+    with read_ledger(config) as ledger:
+        state = say(ledger.road, workload, word)
+    return f"{workload}: stage {state.stage}; {state.why}"

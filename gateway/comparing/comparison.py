@@ -1,0 +1,203 @@
+"""One comparison: the other upstream's answer to a drawn request, the scores of both, and a record of all calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
+from breakeven.gateway.accounting.usage import Usage
+from breakeven.gateway.comparing.call import call
+from breakeven.gateway.comparing.scoring import Question, Scoring, scores
+from breakeven.gateway.config.schema import Escalation
+from breakeven.gateway.economics.breakeven import value
+from breakeven.gateway.economics.traffic import Value
+from breakeven.gateway.endpoints.chat import ChatCompletions
+from breakeven.gateway.errors import UpstreamFailure
+from breakeven.gateway.proxy.attempt_state import Attempt
+from breakeven.gateway.proxy.providers import REFUSED
+from breakeven.gateway.proxy.upstream_request import Aside, Prepared, compared
+from breakeven.gateway.road.stages import Direction
+from breakeven.gateway.runtime.comparison_queue import Drawn
+from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.upstreams.upstream import Upstream
+from breakeven.gateway.wire.answers import read_answer
+from breakeven.gateway.wire.chat_text import Message
+from breakeven.gateway.wire.ids import fresh_id
+from breakeven.gateway.wire.logprobs import first_logprobs
+from breakeven.router.deferral import confidence
+from breakeven.router.policy import Reason, Route
+
+_CHAT = ChatCompletions()
+_NOTHING = Value(0, 0)
+
+
+def judge_of(services: Services) -> Upstream:
+    """The upstream that judges: the model that `road.judge` names, else the teacher."""
+    name = services.config.road.judge
+    return services.upstreams[Route.TEACHER] if name is None else services.models[name]
+
+
+class Comparison:
+    """The comparison of one drawn request."""
+
+    def __init__(self, services: Services, drawn: Drawn, scoring: Scoring) -> None:
+        self.services = services
+        self._drawn = drawn
+        self._scoring = scoring
+        self._attempts: list[Attempt] = []
+        self._pair: Pair | None = None
+        self._at = time.time_ns() // 1000
+        self._started = time.perf_counter()
+
+    async def run(self) -> ComparisonResult:
+        """Ask the other upstream and score both answers. Raises RequestError, and what a scorer raises."""
+        drawn = self._drawn
+        if read_answer(drawn.answer) is None:
+            return ComparisonResult.UNREADABLE
+        data, usage = await self._other()
+        of_client = drawn.answer, drawn.record.attempts[-1].usage
+        by_student, by_teacher = (data, usage), of_client
+        if drawn.direction is Direction.STUDENT_ANSWERED:
+            by_student, by_teacher = by_teacher, by_student
+        student, teacher = read_answer(by_student[0]), read_answer(by_teacher[0])
+        if student is None or teacher is None:
+            return ComparisonResult.UNREADABLE
+        asked = drawn.body.copy()
+        question = Question(drawn.adapter.dialogue(asked), student, teacher, drawn.adapter.json_only(asked))
+        found = await scores(self._scoring, question, self._ask_judge)
+        if found is None:
+            return ComparisonResult.UNREADABLE
+        self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
+        return ComparisonResult.COMPARED
+
+    def record(self) -> RequestRecord:
+        """The settled record of all calls of this comparison."""
+        last = self._attempts[-1] if self._attempts else None
+        compared_without = Outcome.OK if self._pair is not None else Outcome.GATEWAY_ERROR
+        return RequestRecord(
+            id=fresh_id(),
+            request_id=self._drawn.record.id,
+            at=self._at,
+            endpoint=self._drawn.record.endpoint,
+            key=None,
+            stream=False,
+            route=self._drawn.asked,
+            reason=Reason.SHADOW,
+            pinned=False,
+            score=None,
+            threshold=None,
+            novelty=None,
+            artifact=self._drawn.record.artifact,
+            outcome=compared_without if last is None else last.outcome,
+            status=200 if last is None else last.status or 502,
+            attempts=tuple(
+                attempt.record(self._paid_by(attempt), len(self._drawn.body) // 4, learn=False)
+                for attempt in self._attempts
+            ),
+            baseline=0,
+            router_seconds=None,
+            overhead_seconds=None,
+            seconds=time.perf_counter() - self._started,
+            pair=self._pair,
+            workload=self._drawn.record.workload,
+        )
+
+    def _paid_by(self, attempt: Attempt) -> Services:
+        """The services with the prices of an attempt's upstream."""
+        return self.services.for_model(attempt.provider) if attempt.route is Route.MODEL else self.services
+
+    def _paired(
+        self, found: tuple[float, float], student_usage: Usage, teacher_usage: Usage, student_data: bytes
+    ) -> Pair:
+        record, price = self._drawn.record, self.services.price
+        # What one of them did not report must not pass for a price of 0.
+        known = student_usage.complete and teacher_usage.complete
+        worth, paid = (value(student_usage, price), value(teacher_usage, price)) if known else (_NOTHING, _NOTHING)
+        upstreams = self.services.upstreams
+        return Pair(
+            request=record.id,
+            at=record.at,
+            score=record.score,
+            novelty=record.novelty,
+            artifact=record.artifact or "",
+            student_score=found[0],
+            teacher_score=found[1],
+            student_tokens=student_usage.output,
+            teacher_tokens=teacher_usage.output,
+            weight=1.0 / self._drawn.probability,
+            student_input_value=worth.input,
+            student_output_value=worth.output,
+            teacher_input_cost=paid.input,
+            teacher_output_cost=paid.output,
+            key=record.key or "",
+            workload=record.workload,
+            direction=self._drawn.direction,
+            student_version=upstreams[Route.STUDENT].version,
+            teacher_version=upstreams[Route.TEACHER].version,
+            logprob=self._logprob(student_data),
+        )
+
+    def _logprob(self, student: bytes) -> float | None:
+        """The mean log-probability of the first tokens of the student's answer, read as escalation reads it; None where
+        the answer came without.
+        """
+        discarded = self._drawn.discarded
+        if self._drawn.body.copy().boolean("echo"):
+            return None
+        # If a stream was discarded, its first tokens decided; the answer that is compared was made again.
+        data = student if discarded is None else discarded.data
+        rule = self.services.config.routing.escalation or Escalation()
+        seen = confidence(first_logprobs(data, rule.probe_tokens))
+        return None if seen is None else seen.mean
+
+    async def _other(self) -> tuple[bytes, Usage]:
+        """The answer of the upstream that did not answer the client, with its usage."""
+        discarded = self._drawn.discarded
+        if discarded is not None and discarded.whole:
+            return discarded.data, discarded.usage
+        data = await self._ask(self.services.upstreams[self._drawn.asked])
+        return data, self._attempts[-1].usage
+
+    async def _ask(self, upstream: Upstream) -> bytes:
+        """Ask for an answer. A request that is refused is sent again without what may be the cause: the student's
+        log-probabilities, which is remembered, and what models thought earlier.
+        """
+        drawn = self._drawn
+        wanted = Aside(True, drawn.maker, upstream.route is Route.STUDENT and upstream.takes_logprobs)
+        whole = compared(drawn.body, drawn.adapter, upstream, wanted)
+        try:
+            return await self._send(upstream, whole)
+        except UpstreamFailure as failure:
+            if failure.upstream_status not in REFUSED:
+                raise
+            refusal = failure
+        bare = compared(drawn.body, drawn.adapter, upstream, wanted._replace(logprobs=False))
+        thoughtless = compared(drawn.body, drawn.adapter, upstream, wanted._replace(thoughts=False))
+        for again in (bare, thoughtless):
+            if again.body == whole.body:
+                continue
+            try:
+                data = await self._send(upstream, again)
+            except UpstreamFailure as failure:
+                if failure.upstream_status not in REFUSED:
+                    raise
+            else:
+                upstream.takes_logprobs = upstream.takes_logprobs and again is not bare
+                return data
+        raise refusal
+
+    async def _send(self, upstream: Upstream, sent: Prepared) -> bytes:
+        usual = {**sent.adapter.version_headers, **self._drawn.versions} if sent.adapter.version_headers else {}
+        versions = {name: given for name, given in usual.items() if given and name not in upstream.config.headers}
+        return await call(upstream, sent.adapter, sent.body, versions, self._attempts)
+
+    async def _ask_judge(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
+        judge = judge_of(self.services)
+        field = judge.config.max_tokens_field or "max_tokens"
+        body = msgspec.json.encode({"model": judge.config.model, "messages": messages, field: limit, **more})
+        found = read_answer(await call(judge, _CHAT, body, {}, self._attempts))
+        return "" if found is None else found.text

@@ -1,0 +1,143 @@
+"""Scoring a pair of answers: by a model as judge, or by a function that compares with the teacher's answer.
+
+Imports `breakeven.models`, which the gateway otherwise does not need: import this module only for comparisons.
+"""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.errors import ConfigError, UpstreamFailure
+from breakeven.gateway.wire.answers import Answer, Call
+from breakeven.gateway.wire.chat_text import Message
+from breakeven.models.errors import DistillError
+from breakeven.models.scoring import judge, scorers
+from breakeven.models.scoring.checkers import same
+
+# (messages, limit of output tokens, further body fields) -> the judge's text, "" for an answer without text.
+# Raises UpstreamFailure.
+Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
+
+
+class Question(NamedTuple):
+    """The conversation, and both answers to it; `json_only`: it demands an answer in JSON."""
+
+    messages: list[Message]
+    student: Answer
+    teacher: Answer
+    json_only: bool
+
+
+class Scoring(abc.ABC):
+    """One method of scoring a pair of texts. `paid`: whether it calls a model."""
+
+    paid: bool
+
+    @abc.abstractmethod
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
+        """The student's and the teacher's score in [0, 1]; None if there is no verdict. `ask` calls the judge."""
+
+
+async def scores(scoring: Scoring, question: Question, ask: Ask) -> tuple[float, float] | None:
+    """The student's and the teacher's score in [0, 1]; None if there is no verdict. Only texts that differ need the
+    scoring: calls of tools are compared with the teacher's, by name and arguments.
+    """
+    student, teacher = question.student, question.teacher
+    if teacher.empty:
+        return None
+    if student.calls or teacher.calls:
+        return agreement(student.calls, teacher.calls), 1.0
+    if student.text.strip() == teacher.text.strip():
+        return 1.0, 1.0
+    if student.empty:
+        return 0.0, 1.0
+    return await scoring.scores(question, ask)
+
+
+def agreement(student: tuple[Call, ...], teacher: tuple[Call, ...]) -> float:
+    """The share of calls, in [0, 1], that both made, in whatever order; twice those over all of both."""
+    missing = [(call.name, _value(call.arguments)) for call in teacher]
+    both = 0
+    for call in student:
+        given = _value(call.arguments)
+        found = next((one for one in missing if one[0] == call.name and same(one[1], given)), None)
+        if found is not None:
+            missing.remove(found)
+            both += 1
+    return 2.0 * both / (len(student) + len(teacher))
+
+
+def _value(arguments: str) -> Any:
+    """Arguments as JSON; as text where they are none. No arguments are an empty object."""
+    try:
+        return json.loads(arguments) if arguments.strip() else {}
+    except (ValueError, RecursionError):
+        return arguments.strip()
+
+
+class _Judge(Scoring):
+    """A model as judge, asked with both orders of the answers; without structured output if its API rejects it."""
+
+    paid = True
+
+    def __init__(self) -> None:
+        self._structured = True
+
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
+        pair = judge.Pair(question.messages, question.student.text, question.teacher.text)
+        verdicts = []
+        for index in range(2):
+            verdict = judge.read_verdict(await self._ask_once(pair, index, ask))
+            if verdict is None:
+                return None
+            verdicts.append(verdict)
+        both = judge.combine(verdicts[0], verdicts[1])
+        return both.student_score, both.teacher_score
+
+    async def _ask_once(self, pair: judge.Pair, index: int, ask: Ask) -> str:
+        call = judge.calls(pair, structured=self._structured)[index]
+        try:
+            return await ask(call.messages, call.max_tokens, call.more)
+        except UpstreamFailure as failure:
+            if not self._structured or failure.upstream_status not in (400, 422):
+                raise
+        self._structured = False
+        return await self._ask_once(pair, index, ask)
+
+
+class _Checker(Scoring):
+    """A built-in checker or the operator's own function; the teacher's answer is the reference and scores 1."""
+
+    paid = False
+
+    def __init__(self, name: str) -> None:
+        self._score = scorers.scorer(name)
+        self._own = ":" in name
+        # Answers that must be JSON are compared as such, whatever texts are compared by.
+        self._json = self._score if self._own else scorers.scorer("json")
+
+    async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:  # noqa: ARG002
+        row = {"messages": question.messages}
+        score = self._json if question.json_only else self._score
+        try:
+            return score(question.student.text, question.teacher.text, row), 1.0
+        except DistillError:
+            # The teacher's answer is none that the checker can read. A fault of one's own function is to be seen.
+            if self._own:
+                raise
+            return None
+
+
+def scoring(config: Config) -> Scoring:
+    """The scoring that `road.scorer` names. Raises ConfigError if the function cannot be loaded."""
+    name = config.road.scorer
+    if name == "judge":
+        return _Judge()
+    try:
+        return _Checker(name)
+    except DistillError as error:
+        raise ConfigError([f"road.scorer: {error}"]) from None

@@ -1,0 +1,191 @@
+"""Where each workload is on the road, in words and figures: all of them measured on this student, or said to be not.
+
+Money is what the teacher was paid for the workload's requests, over the time that the ledger has of them, as a month.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from breakeven.gateway.accounting.money import PICODOLLARS, dollars_of_float
+from breakeven.gateway.config.schema import Config
+from breakeven.gateway.economics.periods import DAY, HOUR
+from breakeven.gateway.economics.quality import Compared, retention
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.road import Comparison, Event
+from breakeven.gateway.road.machine import in_force
+from breakeven.gateway.road.promise import next_look
+from breakeven.gateway.road.stages import Promised, State
+from breakeven.gateway.wire.moments import moment
+from breakeven.router.statistics import Interval
+
+_MONTH = DAY * 365.25 / 12
+# The newest time that the traffic of a month is told from.
+_WINDOW = 30 * DAY
+# Shorter than this, traffic says nothing about a month.
+_SHORTEST = HOUR
+
+
+class Position(NamedTuple):
+    """Where one workload is. `comparisons` are those that count now, `retention` the quality of the student's answers
+    to all of these requests as a share of the teacher's, with a 95% interval, None before there is any. `monthly_usd`
+    is what the teacher is paid for its requests in a month, from so many `hours` of traffic; None where these are too
+    few. `operator`: the config or the admin API says what routes, and no stage does.
+    """
+
+    state: State
+    comparisons: int
+    next_look: int
+    retention: Interval | None
+    monthly_usd: float | None
+    hours: float
+    operator: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        state = self.state
+        return {
+            "workload": state.workload,
+            "stage": str(state.stage),
+            "since": state.since or None,
+            "why": state.why,
+            "held": state.held or None,
+            "routed_by_operator": self.operator,
+            "student": state.student,
+            "teacher": state.teacher,
+            "comparisons": self.comparisons,
+            "next_look_at": self.next_look,
+            "missing": state.missing,
+            "would_answer": state.would_answer,
+            "retention": None if self.retention is None else self.retention._asdict(),
+            "margin": state.margin,
+            "in_force": _as_json(state.promised),
+            "previous": _as_json(state.previous),
+            "proposal": _as_json(state.proposal),
+            "proposal_saves_usd_per_month": self.saves,
+        }
+
+    @property
+    def saves(self) -> float | None:
+        """What the proposal would save in a month, USD; None without one, or where the traffic is not known."""
+        proposal, state = self.state.proposal, self.state
+        if proposal is None or self.monthly_usd is None:
+            return None
+        if proposal.bill is None:
+            return None
+        # The teacher's bill of today is what is left of its whole bill.
+        already = state.promised.bill if in_force(state) and state.promised is not None else 0.0
+        if already is None or already >= 1.0:
+            return None
+        return self.monthly_usd * (proposal.bill - already) / (1.0 - already)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        state = self.state
+        lines = [f"{state.workload}: {'routed by the operator' if self.operator else state.stage}"]
+        if state.since and not self.operator:
+            lines[0] += f" since {moment(state.since / 1e6)}"
+        if state.why:
+            lines.append(f"  {state.why}")
+        if state.held:
+            lines.append(f"  waits: {state.held}")
+        lines.append(f"  {self._measured()}")
+        if state.promised is not None and in_force(state):
+            lines.append(f"  in force: {_text(state.promised)}")
+            lines.append(f"  {_margin(state)}")
+        if state.proposal is not None:
+            lines.append(f"  proposal: {_text(state.proposal)}{self._money()}")
+            lines.append(f"  `breakeven apply --workload {state.workload}` puts it in force")
+        if state.missing is not None and state.would_answer is not None:
+            lines.append(f"  about {state.missing} more comparisons would allow about {state.would_answer:.0%}")
+        return lines
+
+    def _measured(self) -> str:
+        if self.retention is None:
+            return f"the student's quality: not measured yet; {self.next_look - self.comparisons} more comparisons"
+        low, high = self.retention.low, self.retention.high
+        said = f"the student alone keeps {self.retention.value:.1%} ({low:.1%} to {high:.1%}) of the teacher's quality"
+        return f"{said}, from {self.comparisons} comparisons; the next look is at {self.next_look}"
+
+    def _money(self) -> str:
+        saves = self.saves
+        if saves is None:
+            return "; what it saves is not measured yet"
+        over = f"{self.hours / 24:.0f} days" if self.hours >= 48 else f"{self.hours:.0f} hours"
+        return f"; at the traffic of the last {over} it saves {dollars_of_float(saves)} a month of the teacher's bill"
+
+
+def positions(ledger: Ledger, config: Config, now: int, *, operator: bool) -> list[Position]:
+    """Where each workload of the ledger and the config is. Raises LedgerError."""
+    states = {
+        workload: msgspec.json.decode(document, type=State) for workload, (_, document) in ledger.road.states().items()
+    }
+    names = states.keys() | ledger.road.workloads() | config.workload_names
+    return [position(ledger, config, states.get(name) or State(name), now, operator=operator) for name in sorted(names)]
+
+
+def position(ledger: Ledger, config: Config, state: State, now: int, *, operator: bool) -> Position:
+    """Where a workload with this state is. Raises LedgerError."""
+    compared = ledger.road.comparisons(state.workload, state.measured_since, state.student)
+    paid, hours = _monthly(ledger, state.workload, now)
+    return Position(
+        state,
+        len(compared),
+        next_look(state.looked_at, config.road.labels),
+        _retention(compared),
+        paid,
+        hours,
+        operator,
+    )
+
+
+def event_line(one: Event) -> str:
+    """An event for people."""
+    return f"{moment(one.at / 1e6)}  {one.workload}  {one.stage}: {one.text}"
+
+
+def _retention(compared: list[Comparison]) -> Interval | None:
+    pairs = [Compared(one.student_score, one.teacher_score, 0, 0, one.weight) for one in compared]
+    found = retention(pairs, 1.0) if pairs else None
+    return None if found is None else found.student
+
+
+def _monthly(ledger: Ledger, workload: str, now: int) -> tuple[float | None, float]:
+    """What the teacher is paid in a month for routed requests of this workload, USD, and over how many hours that was
+    seen.
+    """
+    since = now - _WINDOW
+    hours = sorted(
+        (hour, one.cost)
+        for one in ledger.sums(("hour", "workload", "upstream", "pinned"), since - since % HOUR, None)
+        for hour, of, upstream, pinned in [one.group]
+        if of == workload and upstream == "teacher" and not pinned
+    )
+    if not hours:
+        return None, 0.0
+    first = int(str(hours[0][0])) * HOUR
+    span = now - first
+    if span < _SHORTEST:
+        return None, span / HOUR
+    return sum(cost for _, cost in hours) / PICODOLLARS * _MONTH / span, span / HOUR
+
+
+def _text(found: Promised) -> str:
+    limit = "" if found.limit is None else f", discarded where its first tokens are less likely than {found.limit:g}"
+    return (
+        f"{found.answered:.0%} of the requests are answered by the student{limit}; of the teacher's quality "
+        f"{found.retention:.1%} was kept, and at least {found.low:.1%} is; from {found.comparisons} comparisons, floor "
+        f"{found.floor:.1%}, router {found.artifact}, threshold {found.threshold:.4f}"
+    )
+
+
+def _margin(state: State) -> str:
+    if state.margin is None:
+        return "since then: not measured yet; at least 30 comparisons are needed"
+    return f"since then: {abs(state.margin):.1%} {'above' if state.margin >= 0 else 'below'} the floor"
+
+
+def _as_json(found: Promised | None) -> dict[str, Any] | None:
+    return None if found is None else dict(msgspec.structs.asdict(found))

@@ -1,0 +1,45 @@
+"""The operator's word on a workload: putting its proposal in force, and rolling back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.ledger.road import Event, RoadStore
+from breakeven.gateway.road import machine
+from breakeven.gateway.road.stages import State
+
+_TRIES = 5
+Word = Literal["apply", "rollback"]
+_WORDS: dict[Word, Callable[[State, int], State]] = {"apply": machine.applied, "rollback": machine.rolled_back}
+
+
+def say(store: RoadStore, workload: str, word: Word) -> State:
+    """Change the state of a workload, for all gateways of the ledger within seconds. Returns the new one.
+
+    Raises BreakevenError where there is nothing to put in force or to roll back, LedgerError.
+    """
+    for _ in range(_TRIES):
+        version, document = store.states().get(workload, (0, ""))
+        state = msgspec.json.decode(document, type=State) if document else State(workload)
+        now = time.time_ns() // 1000
+        try:
+            new = _WORDS[word](state, now)
+        except ValueError as error:
+            raise BreakevenError(f"workload {workload}: {error}; see `breakeven road`") from None
+        if store.put_state(workload, version, msgspec.json.encode(new).decode(), event(state, new, now)):
+            return new
+    raise BreakevenError(f"workload {workload}: its state keeps changing; try again")
+
+
+def event(before: State, after: State, now: int) -> Event | None:
+    """What is said of a change: the reason of another stage, or what keeps it from going on; None for neither."""
+    if after.stage != before.stage or (after.why != before.why and after.why):
+        return Event(now, after.workload, after.stage, after.why)
+    if after.held and after.held != before.held:
+        return Event(now, after.workload, after.stage, after.held)
+    return None

@@ -1,0 +1,155 @@
+"""`python -m tests.bench.support_desk`: from an empty folder to a watched router, by 1,500 requests of a support desk.
+
+The real gateway stands before two replay servers. The teacher's answers are right; the student is right on all common
+requests and on 28% of the unusual ones, as the student of `models/examples` was that was distilled for the same desk.
+Answers are compared by a checker. At the end fresh requests, none of which was seen before, say what is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+
+from breakeven.models.examples.support import Case, cases, is_common
+from tests.support import processes
+
+REQUESTS = 1500
+FRESH = 400
+FLOOR = 0.95
+SEED = 20261128
+_RIGHT_ON_UNUSUAL = 0.28
+_ADMIN_KEY = "the-admin-key"
+_CLIENTS = 4
+# Comparisons that may wait; the script lets the gateway catch up, as real traffic does.
+_WAITING = 48
+_CATCH_UP_SECONDS = 240.0
+
+
+class Played(NamedTuple):
+    """What came out: the lines of the gateway's own log of stages; the share of fresh requests that the student
+    answered, and the share of right answers to them; `teacher_calls` in all requests that were played.
+    """
+
+    log: list[str]
+    by_student: float
+    right: float
+    stage: str
+    teacher_calls: int
+
+
+def play(folder: Path, requests: int = REQUESTS, seed: int = SEED, say: Callable[[str], None] = print) -> Played:
+    """Play the desk in an empty folder."""
+    every = cases(requests + FRESH, seed)
+    rng = random.Random(seed + 1)
+    teacher = [_row(case, case.answer) for case in every]
+    student = [_row(case, _answer_of_student(case, rng)) for case in every]
+    with (
+        processes.replay(folder, "student", student, "--speed", "1000") as student_url,
+        processes.replay(folder, "teacher", teacher, "--speed", "1000") as teacher_url,
+    ):
+        config = {
+            "student": {"base_url": student_url, "model": "student"},
+            "teacher": {"base_url": teacher_url, "model": "teacher", "usd_per_million": processes.PRICES},
+            "ledger": {"store_prompts": True},
+            "road": {"advance": "auto", "scorer": "exact", "floor": FLOOR, "concurrency": 8},
+        }
+        with processes.gateway(folder, config, {"BREAKEVEN_ADMIN_KEY": _ADMIN_KEY}) as gateway:
+            return _played(gateway, every[:requests], every[requests:], say)
+
+
+def _played(
+    gateway: processes.Gateway, seen: Sequence[Case], fresh: Sequence[Case], say: Callable[[str], None]
+) -> Played:
+    client = httpx2.Client(base_url=gateway.url, timeout=60.0, headers={"authorization": f"Bearer {_ADMIN_KEY}"})
+    with client, ThreadPoolExecutor(_CLIENTS) as pool:
+
+        def ask(case: Case) -> tuple[str, str]:
+            body = {"model": "auto", "messages": [{"role": "user", "content": case.prompt}]}
+            answer = client.post("/v1/chat/completions", json=body)
+            answer.raise_for_status()
+            return answer.headers["x-breakeven-route"], answer.json()["choices"][0]["message"]["content"]
+
+        for begin in range(0, len(seen), _WAITING):
+            list(pool.map(ask, seen[begin : begin + _WAITING]))
+            _catch_up(client)
+            if begin // _WAITING % 8 == 0:
+                say(f"{begin + _WAITING} requests: stage {_state(client)['stage']}")
+        _wait(lambda: _state(client)["stage"] in ("route", "watch"))
+        # The gateway follows what it stored within a second.
+        observing = 'breakeven_stage{breakeven_stage="observe",workload="default"} 1.0'
+        _wait(lambda: observing not in client.get("/metrics").text)
+        found = list(pool.map(ask, fresh))
+        road = client.get("/admin/road", params={"limit": 1000}).json()
+        stage = _state(client)["stage"]
+    log = [f"{_clock(one['at'])} {one['stage']}: {one['text']}" for one in reversed(road["events"])]
+    right = sum(text == case.answer for (_, text), case in zip(found, fresh, strict=True)) / len(fresh)
+    by_student = sum(route == "student" for route, _ in found) / len(fresh)
+    calls = gateway.sql("SELECT COUNT(*) FROM attempts WHERE upstream = 'teacher'")[0][0]
+    return Played(log, by_student, right, stage, int(calls))
+
+
+def _row(case: Case, answer: str) -> dict[str, Any]:
+    words = len(case.prompt.split())
+    return {"prompt": case.prompt, "answer": answer, "prompt_tokens": words, "output_tokens": len(answer.split())}
+
+
+def _answer_of_student(case: Case, rng: random.Random) -> str:
+    right = is_common(case.kind) or rng.random() < _RIGHT_ON_UNUSUAL
+    return case.answer if right else "I am not sure about that."
+
+
+def _catch_up(client: httpx2.Client) -> None:
+    """Wait until what was drawn has been compared and stored, and no router is being trained."""
+    last = -1
+
+    def idle() -> bool:
+        nonlocal last
+        state, before = _state(client), last
+        last = int(state["comparisons"])
+        return last == before and last < int(state["next_look_at"])
+
+    _wait(idle)
+
+
+def _state(client: httpx2.Client) -> dict[str, Any]:
+    answer = client.get("/admin/road")
+    answer.raise_for_status()
+    return next(dict(one) for one in answer.json()["workloads"] if one["workload"] == "default")
+
+
+def _wait(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + _CATCH_UP_SECONDS
+    while not reached():
+        if time.monotonic() > end:
+            raise TimeoutError("the stage was not reached in time")
+        time.sleep(0.5)
+
+
+def _clock(microseconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(microseconds / 1e6))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Play it and print what came out."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.support_desk", description=__doc__)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        found = play(Path(folder), options.requests, options.seed, lambda text: print(text, file=sys.stderr))
+    print("\n".join(found.log))
+    print(f"at the end: stage {found.stage}; the student answered {found.by_student:.1%} of {FRESH} fresh requests,")
+    print(f"and {found.right:.1%} of the answers were right (floor {FLOOR:.0%})")
+
+
+if __name__ == "__main__":
+    main()
