@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with the outcome rows")
     parser.add_argument("--runs", type=int, default=50, help="runs of each source and floor with the fast stand-in")
     parser.add_argument("--other-runs", type=int, default=10, help="the same for the sources without a target")
-    parser.add_argument("--real", type=int, default=2, help="runs of each source and floor with the real training")
+    parser.add_argument("--real", type=int, default=1, help="runs of each source and floor with the real training")
     parser.add_argument("--requests", type=int, default=5000, help="requests of a run")
     parser.add_argument("--draws", type=int, default=5, help="draws of the labels to rank by")
     parser.add_argument("--workers", type=int, default=2, help="processes")
