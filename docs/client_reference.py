@@ -24,7 +24,7 @@ CHECKS = {
     "tokens": "the ledger has as many tokens as the models reported, complete for each request",
 }
 ALL = tuple(CHECKS)
-CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,16 @@ CLIENTS = (
         "tests/integration/test_codex.py", "codex.toml", "`turn.failed`", "`turn.failed`",
     ),
     Client(
+        "Anthropic SDK for Python", {"anthropic": "ANTHROPIC_PYTHON"}, (MESSAGES,), ALL,
+        "`base_url`, without `/v1`", _DRIVEN, "anthropic_python.py", "BadRequestError", "APIStatusError",
+    ),
+    Client(
+        "Claude Code", {"@anthropic-ai/claude-code": "CLAUDE_CODE"}, (MESSAGES,),
+        ("answer", "stream", "tools", "routed", "errors", "tokens"),
+        "`ANTHROPIC_BASE_URL`, without `/v1`; models, or [aliases](config.md) for Anthropic's names of models",
+        "tests/integration/test_claude_code.py", "claude_code.sh", "`is_error`", "`is_error`",
+    ),
+    Client(
         "vllm bench serve", {"vllm": "VLLM"}, (CHAT,), ("stream", "routed", "tokens"),
         "`--base-url` without `/v1`; `--tokenizer`, since it finds none for `auto`; `--skip-chat-template`: else the "
         "router sees the template's marks in every prompt",
@@ -110,8 +120,8 @@ that stands here; CI runs them all. The gateway's address is the only thing that
 `auto` is routed, `student` and `teacher` are not, and [aliases](config.md) give other names a meaning.
 
 The tests check what an answer, a stream, a tool loop and an answer by a schema are to the client, and what the gateway
-wrote into its [ledger](ledger-schema.md). The models behind it are scripted for the libraries and the Codex CLI, and a
-real vLLM for the load generators.
+wrote into its [ledger](ledger-schema.md). The models behind it are scripted for the libraries, the Codex CLI and Claude
+Code, and a real vLLM for the load generators.
 """
 _ERRORS = """
 ## Errors

@@ -75,6 +75,7 @@ ADVICE: dict[str, str] = {
     "upstream_auth": "The operator checks the environment variable that `api_key_env` names, and `auth_header`.",
     "upstream_disconnected": "Retry. The operator looks at the upstream's log.",
     "unsupported_encoding": "The response's `accept-encoding` lists what is supported.",
+    "upstream_invalid_answer": "The operator checks `base_url`, and whether a proxy's page to log in is before it.",
     "upstream_encoding": "The operator turns compression off at the upstream, or at a proxy before it.",
     "upstream_unavailable": "Retry after `Retry-After`: the circuit breaker is open.",
     "upstream_unreachable": "The operator checks `base_url`, the network, and the log for a proxy that refuses.",

@@ -46,6 +46,7 @@ _OF_THE_MODEL = frozenset(
         "mcp_approval_request",
         "item_reference",
         "compaction",
+        "compaction_summary",
     }
 )
 _CALL, _OUTPUT = "_call", "_output"
@@ -85,9 +86,11 @@ def item(value: dict[str, Any]) -> Item:
     """Read an input item without a role."""
     kind = value.get("type")
     kind = kind if isinstance(kind, str) else ""
+    if not kind and "content" not in value and isinstance(value.get("id"), str):
+        kind = "item_reference"
     if kind.endswith(_OUTPUT) or kind == _APPROVAL:
         output = value.get("output")
-        text, size, media = content([output] if isinstance(output, dict) else output)
+        text, size, media = content(output)
         return Item(TOOL, text, size or length(output), media, False, kind not in _OF_ANY_UPSTREAM)
     if kind.endswith(_CALL) or kind in _OF_THE_MODEL:
         media = [_MEDIA[kind]] if kind in _MEDIA else []
@@ -134,6 +137,8 @@ def content(value: object, depth: int = 0) -> tuple[str, int, list[str]]:
     """The text of one message's content, its length in UTF-8 bytes, and the kinds of media in it."""
     if isinstance(value, str):
         return value, utf8(value), []
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list):
         return "", 0, []
     texts: list[str] = []

@@ -25,8 +25,6 @@ from breakeven.router.policy import Assessment, Decision, Hold, Policy, Reason, 
 MAX_CONVERSATIONS = 100_000
 IDLE_SECONDS = 3600.0
 MAX_TEXTS = 4096
-# An id under which more conversations than this began is not the id of a conversation.
-_MAX_STARTS = 2
 # Reasons that follow from what was asked, so that they hold for the next turn as well.
 _OF_THE_CONTENT = {
     Reason.NOVEL: Route.TEACHER,
@@ -164,8 +162,10 @@ class Conversations:
             self._drop(next(iter(self._entries)))
 
     def shared(self, key: bytes, *, begins: bool) -> bool:
-        """Whether several conversations have this id: more than _MAX_STARTS began, one that `begins` now included."""
-        return self._starts.get(key, 0) + begins > _MAX_STARTS
+        """Whether several conversations may have this id: not exactly one is known to have begun under it, one that
+        `begins` now included. What began elsewhere, or was forgotten, is not known.
+        """
+        return self._starts.get(key, 0) + begins != 1
 
     def _drop(self, key: bytes) -> None:
         one = self._entries.pop(key).trace

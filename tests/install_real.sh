@@ -6,9 +6,9 @@
 #   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
 #   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be installed)
-#   clients/, llama-index/, guidellm/
+#   clients/, llama-index/, anthropic/, guidellm/
 #              client programs in Python: OpenAI, langchain, pydantic-ai and openai-agents share an environment (200 MB);
-#              llama-index needs an older openai (300 MB); guidellm uses vLLM's torch (340 MB)
+#              llama-index needs an older openai (300 MB); Anthropic's SDK (70 MB); guidellm uses vLLM's torch (340 MB)
 #   node-clients/
 #              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   claude/    Claude Code (380 MB)
@@ -25,7 +25,7 @@ readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.
 readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI=2.68.0 OPENAI_AGENTS=0.24.0
 readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
 readonly OPENAI_NODE_CLIENT=7.59.0 VERCEL_AI=7.0.173 VERCEL_AI_OPENAI=4.0.118 VERCEL_AI_COMPATIBLE=3.0.92 ZOD=4.6.7
-readonly CODEX=0.171.0 CLAUDE_CODE=2.1.332
+readonly CODEX=0.171.0 CLAUDE_CODE=2.1.332 ANTHROPIC_PYTHON=2.14.0
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -129,6 +129,10 @@ install_llama_index() {
     "llama-index-llms-openai-like==$LLAMA_INDEX_OPENAI_LIKE"
 }
 
+install_anthropic() {
+  packages anthropic "anthropic==$ANTHROPIC_PYTHON"
+}
+
 install_guidellm() {
   rm -rf "$REAL/guidellm"
   beside_vllm guidellm
@@ -213,6 +217,7 @@ step vllm-router "$VLLM_ROUTER" install_vllm_router
 step node "$OPENAI_NODE" install_node
 step clients "$OPENAI_PYTHON $LANGCHAIN $LANGCHAIN_OPENAI $PYDANTIC_AI $OPENAI_AGENTS" install_clients
 step llama-index "$LLAMA_INDEX_OPENAI $LLAMA_INDEX_OPENAI_LIKE" install_llama_index
+step anthropic "$ANTHROPIC_PYTHON" install_anthropic
 step guidellm "$GUIDELLM" install_guidellm
 step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 step claude "$CLAUDE_CODE" install_claude

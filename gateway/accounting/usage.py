@@ -20,6 +20,7 @@ _PICODOLLARS = 10**12
 _XAI_TICK = 100
 _NO_DETAILS: dict[str, Any] = {}
 _PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_OPENAI = _PLAIN | {"prompt_tokens_details", "completion_tokens_details"}
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,14 +90,20 @@ def read_usage(value: object, service_tier: object = None) -> Usage | None:
     if prompt is None and output is None:
         return None
     tier = _tier(value.get("service_tier", service_tier))
-    if tier is None and value.keys() <= _PLAIN and (total is None or total == (prompt or 0) + (output or 0)):
+    openai = value.keys() <= _OPENAI
+    if openai and tier is None and value.keys() <= _PLAIN and (total is None or total == (prompt or 0) + (output or 0)):
         # What vLLM sends: nothing else to look for.
         return Usage(prompt or 0, 0, output or 0, complete=prompt is not None and output is not None)
     of_prompt = _details(value, "prompt_tokens_details", "input_tokens_details")
     of_output = _details(value, "completion_tokens_details", "output_tokens_details")
-    cached, written, hour, outside = _cache(value, of_prompt)
+    # What only other providers write is not looked for in what is written as OpenAI does.
+    of_others = _NO_DETAILS if openai else value
+    cached, written, hour, outside = _cache(of_others, of_prompt)
     whole = (prompt or 0) + outside
-    reasoning = _count(of_output, "reasoning_tokens") or _count(value, "reasoning_tokens") or 0
+    reasoning = audio_output = 0
+    if of_output or of_others:
+        reasoning = _count(of_output, "reasoning_tokens") or _count(of_others, "reasoning_tokens") or 0
+        audio_output = _count(of_output, "audio_tokens") or 0
     completion, fits = _completion(whole, output or 0, reasoning, total)
     cached = min(cached, whole)
     written = min(written, whole - cached)
@@ -109,10 +116,10 @@ def read_usage(value: object, service_tier: object = None) -> Usage | None:
         cache_write_1h=min(hour, written),
         reasoning=min(reasoning, completion),
         audio_input=min(_count(of_prompt, "audio_tokens") or 0, whole),
-        audio_output=min(_count(of_output, "audio_tokens") or 0, completion),
-        web_searches=_searches(value),
+        audio_output=min(audio_output, completion),
+        web_searches=_searches(of_others) if of_others else 0,
         service_tier=tier,
-        reported_cost=_reported(value),
+        reported_cost=_reported(of_others) if of_others else None,
     )
 
 
@@ -130,9 +137,12 @@ def _cache(value: dict[str, Any], details: dict[str, Any]) -> tuple[int, int, in
         # An endpoint that speaks OpenAI and shows these beside its own names counts them in the prompt.
         outside = 0 if "prompt_tokens" in value else read + written
         return read, written, hour, outside
-    # Kimi puts the count beside the others, DeepSeek has a name of its own.
-    cached = _count(details, "cached_tokens") or _count(value, "cached_tokens", "prompt_cache_hit_tokens") or 0
-    write = _count(details, "cache_write_tokens", "cache_creation_tokens") or _count(value, "cache_write_tokens") or 0
+    cached = _count(details, "cached_tokens") or 0
+    write = _count(details, "cache_write_tokens", "cache_creation_tokens") or 0
+    if value:
+        # Kimi puts the count beside the others, DeepSeek has a name of its own.
+        cached = cached or _count(value, "cached_tokens", "prompt_cache_hit_tokens") or 0
+        write = write or _count(value, "cache_write_tokens") or 0
     return cached, write, 0, 0
 
 

@@ -109,9 +109,9 @@ async def explain_route(
     adapter: Adapter = ChatCompletions() if "messages" in body else Responses() if "input" in body else Completions()
     adapter.check(body)
     turn = Turn(now, adapter, body, key, session_id(request.headers, body))
-    earlier = {"held": turn.held} if now.config.routing.sticky else {}
+    held = turn.held if now.config.routing.sticky else None
     unit = now.unit(workload(now, None, request.headers))
-    decision = decision_for(now, adapter, body, unit, available=None, **earlier)
+    decision = decision_for(now, adapter, body, unit, available=None, held=held)
     conversation = adapter.conversation(body)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None

@@ -6,6 +6,7 @@ Of a relayed request's fields only those are named that the gateway reads; all o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI
@@ -80,14 +81,16 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
 _FAILED = "An error, the upstream's own as it came, or the gateway's in the same shape."
 _TAG = "OpenAI endpoints"
 _ANTHROPIC_TAG = "Anthropic endpoints"
+_FURTHER_TAG = "further models"
 _ANTHROPIC = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS})
 TAGS = [
     {
         "name": _TAG,
         "description": "Answered by the student or the teacher; their answers are passed on as they come. "
-        "Further models of the config answer here by name, and may have any other path below /v1.",
+        "Further models of the config answer here by name, too.",
     },
     {"name": _ANTHROPIC_TAG, "description": "The same for Anthropic's clients; translated where an upstream needs it."},
+    {"name": _FURTHER_TAG, "description": "Paths that only further models of the config have; never routed."},
     {"name": "status", "description": "Model names, health, readiness and metrics."},
     {"name": "feedback", "description": "What users think of answers."},
     {"name": "admin", "description": "For operators, with the admin key: the policy, decisions and money."},
@@ -95,8 +98,10 @@ TAGS = [
 ]
 
 
-def document(app: FastAPI, adapters: tuple[type[Adapter], ...]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this app, whose relayed endpoints are those of `adapters`."""
+def document(app: FastAPI, adapters: tuple[type[Adapter], ...], further: Collection[str]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this app, whose relayed endpoints are those of `adapters`. `further`: the paths below
+    /v1 that further models have.
+    """
     found = get_openapi(
         title=app.title,
         version=app.version,
@@ -106,8 +111,28 @@ def document(app: FastAPI, adapters: tuple[type[Adapter], ...]) -> dict[str, Any
         tags=TAGS,
     )
     relayed = {f"/v1{adapter.path}": {"post": _operation(adapter)} for adapter in adapters}
-    found["paths"] = relayed | _stored_responses() | found["paths"]
+    others = {f"/v1{path}": {"post": _further(path)} for path in sorted(further)}
+    found["paths"] = others | relayed | _stored_responses() | found["paths"]
     return found
+
+
+def _further(path: str) -> dict[str, Any]:
+    """The operation of a path that only further models have, which judge all but the model's name."""
+    model = {"type": "string", "description": "The name of the further model."}
+    schema = {"type": "object", "properties": {"model": model}, "required": ["model"]}
+    answers = _relayed_answer(error_content(_FAILED), streams=False)
+    answers["responses"]["200"]["content"] = {"*/*": {}}
+    return {
+        "tags": [_FURTHER_TAG],
+        "summary": path.strip("/").replace("/", " ").replace("_", " ").title(),
+        "description": "Passed on to the further model as it comes, and its answer back.",
+        "operationId": f"further{path.replace('/', '_')}",
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind in ("application/json", "multipart/form-data")},
+        },
+        **answers,
+    }
 
 
 def relayed_body(*endpoints: Endpoint) -> dict[str, Any]:

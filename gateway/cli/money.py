@@ -46,8 +46,10 @@ def report(
     start, end = parse_moment("--since", since), parse_moment("--until", until)
     if start is not None and end is not None and start >= end:
         raise ValueError("--since must be before --until")
-    names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     now = time.time_ns() // 1000
+    if start is not None and start > now:
+        raise ValueError("--since is in the future, of which nothing is recorded; give an earlier date")
+    names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     settings = load_config(config)
     with read_ledger(settings) as ledger:
         books = read(ledger, now, start, end)
@@ -67,7 +69,7 @@ def report(
         typer.echo(json.dumps(found.to_dict(), indent=1))
     else:
         show(report_text.lines(found))
-        for sentence in settings.teacher.sources_of_prices():
+        for sentence in settings.sources_of_prices():
             typer.echo(sentence)
         if chart:
             show(charts.text(books))

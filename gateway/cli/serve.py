@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath, load
+
+if TYPE_CHECKING:
+    from breakeven.gateway.config.schema import Config
 
 
 def serve(
@@ -39,7 +42,7 @@ def serve(
             "breakeven: compiled routing kernel missing, decisions are about 5x slower; "
             "install a C compiler and reinstall"
         )
-    for sentence in settings.teacher.sources_of_prices():
+    for sentence in settings.sources_of_prices():
         say(f"breakeven: {sentence[0].lower()}{sentence[1:].removesuffix('.')}")
     say(f"breakeven listens on http://{address}:{bound} (console: /console, documentation of the API: /docs)")
     if settings.server.workers > 1:
@@ -68,9 +71,9 @@ def check(
     settings = load(config)
     check_services(settings)
     if not live:
-        for sentence in settings.teacher.sources_of_prices():
+        for sentence in settings.sources_of_prices():
             typer.echo(f"# {sentence}")
-        typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
+        typer.echo(yaml.safe_dump(_effective(settings), sort_keys=False), nl=False)
         return
     from breakeven.gateway.server.live_check import check_upstreams
     from breakeven.gateway.server.live_check_models import check_models
@@ -80,6 +83,16 @@ def check(
         typer.echo(str(finding))
     if any(finding.level == "FAIL" for finding in findings):
         raise typer.Exit(1)
+
+
+def _effective(settings: Config) -> dict[str, Any]:
+    """The config as it is in force: with the prices that were looked up, and not where."""
+    looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
+    found = settings.model_dump(mode="json")
+    for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
+        for key in looked_up:
+            del section[key]
+    return found
 
 
 def student(

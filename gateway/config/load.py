@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.faults import lines
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_lookup import with_prices
-from breakeven.gateway.config.prices import TeacherPrices
+from breakeven.gateway.config.prices import LookedUp
 from breakeven.gateway.config.proxies import proxy_of
-from breakeven.gateway.config.road import REPLACED
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.tls import tls_context
 from breakeven.gateway.config.upstream import Upstream
@@ -33,8 +33,8 @@ def load_config(path: Path) -> Config:
     """Load and validate a config file.
 
     Relative paths and SQLite URLs in it are resolved against its folder. The prices that `prices_file` or
-    `prices_package` of the teacher or a fallback names are read into its `usd_per_million` and `price_changes`.
-    Raises ConfigError.
+    `prices_package` of the teacher, a fallback or a further model names are read into its `usd_per_million` and
+    `price_changes`. Raises ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -50,8 +50,8 @@ def load_config(path: Path) -> Config:
         priced, sources = with_prices(document, path.resolve().parent)
         config = Config.model_validate(priced)
     except ValidationError as error:
-        raise ConfigError(list(_lines(error))) from None
-    priced_sections: tuple[TeacherPrices, ...] = (config.teacher, *config.teacher.fallbacks)
+        raise ConfigError(list(lines(error))) from None
+    priced_sections: tuple[LookedUp, ...] = (config.teacher, *config.teacher.fallbacks, *config.models)
     for section, source in zip(priced_sections, sources, strict=True):
         section._prices_source = source
     return _resolved(config, path.resolve().parent)
@@ -93,24 +93,6 @@ def _faults_outside(upstream: Outbound) -> Iterator[str]:
             tls_context(upstream)
         except ValueError as error:
             yield str(error)
-
-
-def _lines(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-        if path == "shadow" and fault["type"] == "extra_forbidden":
-            new = ", ".join(f"shadow.{old} is {key}" for old, key in REPLACED.items())
-            yield f"shadow: replaced by road; rename its keys: {new}"
-        elif fault["type"] == "extra_forbidden":
-            yield f"{path}: unknown key; remove it or check its spelling"
-        elif fault["type"] == "missing":
-            yield f"{path}: missing; it has no default"
-        else:
-            yield (
-                f"{path}: {fault['msg'].removeprefix('Value error, ')}"
-                if path
-                else fault["msg"].removeprefix("Value error, ")
-            )
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from breakeven.gateway.config.prices import PriceChange, Prices
-from breakeven.gateway.config.types import Section, Usd, UsdPerMillion, chronological
+from breakeven.gateway.config.prices import LookedUp, Prices
+from breakeven.gateway.config.types import Usd, UsdPerMillion
 
 # Paths below /v1 that the gateway answers itself.
 _OWN = re.compile(r"/(models|feedback)(/.*)?|/(responses|messages)/.*")
@@ -25,7 +25,7 @@ class ModelPrices(Prices):
     )
 
 
-class ModelSettings(Section):
+class ModelSettings(LookedUp):
     """The settings of a further model that an upstream of requests that are routed does not have."""
 
     name: str = Field(
@@ -40,18 +40,15 @@ class ModelSettings(Section):
         "`/chat/completions`.",
     )
     usd_per_million: ModelPrices | None = Field(
-        None, description="Prices of its tokens; null: none, as for a server of one's own."
-    )
-    price_changes: list[PriceChange] = Field(
-        [], description="Dated changes of usd_per_million, in chronological order."
+        None,
+        description="Prices of its tokens; null: those of prices_file or prices_package, else none, as for a server of "
+        "one's own.",
     )
     usd_per_request: Usd = Field(
         Decimal("0"),
         description="USD for each request that was answered, beside its tokens; where the answer counts searches as "
         "Cohere does, for each of these.",
     )
-
-    _in_order = field_validator("price_changes")(chronological)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The teacher's prices from a file in the format of LiteLLM: a JSON object of models, USD for one token.
+"""The prices of a model from a file in the format of LiteLLM: a JSON object of models, USD for one token.
 
 Every price is converted exactly. Multipliers are rounded to a millionth, since some lists have tiers at five thirds.
 """
@@ -18,7 +18,6 @@ from breakeven.gateway.config.price_numbers import MILLION, exact, multiplier
 from breakeven.gateway.config.prices import SERVICE_TIERS
 from breakeven.gateway.errors import ConfigError
 
-_WHERE = "teacher.prices_file"
 _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
 _REASONING = "output_cost_per_reasoning_token"
 # Keys of `Prices` to fields of the file.
@@ -35,30 +34,50 @@ _OF_PROMPTS = (_INPUT, *(_FIELDS[name] for name in ("cached_input", "cache_write
 _CONTEXT = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)k_tokens)")
 _SEARCHES = "search_context_cost_per_query"
 _SEARCH = "search_context_size_medium"  # what is searched with where a request does not say
+_REQUESTS = "input_cost_per_query"
+# What else a file may charge for, which is not counted.
+_NOT_COUNTED = re.compile(r"(in|out)put_cost_per_(second|character|image|pixel|page|(video|audio)_per_second)")
 
 
-def read_prices(path: Path, model: str) -> dict[str, Any]:
-    """The prices of `model` in the file, as a value of `teacher.usd_per_million`: USD per million tokens.
+def read_prices(path: Path, model: str, section: str) -> dict[str, Any]:
+    """The prices of `model` in the file, as a value of `usd_per_million`: USD per million tokens. `section` is the key
+    of the section that names the file, for messages.
 
     Raises ConfigError for a file that cannot be read, a model that is not in it, and a price that cannot be held
     exactly.
     """
+    name, entry = _entry(path, model, section)
+    return _Entry(name, entry, section).prices()
+
+
+def read_model_prices(path: Path, model: str, section: str) -> tuple[dict[str, Any], Decimal | None]:
+    """The same for a further model, whose answers may cost nothing by the token; beside it the price of a request in
+    USD, None where the file has none. Raises ConfigError as `read_prices` does, and for a price of something else.
+    """
+    name, entry = _entry(path, model, section)
+    found = _Entry(name, entry, section)
+    return found.prices(of_answers=False), found.of_a_request()
+
+
+def _entry(path: Path, model: str, section: str) -> tuple[str, Mapping[str, Any]]:
+    """The name and the fields of the model's entry."""
+    fault = partial(_fault, section)
     try:
         document = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
     except OSError as error:
-        raise _fault(f"{path} cannot be read ({error.strerror})") from None
+        raise fault(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise _fault(f"{path} is not valid JSON ({error})") from None
+        raise fault(f"{path} is not valid JSON ({error})") from None
     if not isinstance(document, dict):
-        raise _fault(f"{path} must be a JSON object of models and their prices")
-    name = _find(document, model, path)
+        raise fault(f"{path} must be a JSON object of models and their prices")
+    name = _find(document, model, path, section)
     entry = document[name]
     if not isinstance(entry, dict):
-        raise _fault(f"{name}: must be an object of prices")
-    return _Entry(name, entry).prices()
+        raise fault(f"{name}: must be an object of prices")
+    return name, entry
 
 
-def _find(document: Mapping[str, Any], model: str, path: Path) -> str:
+def _find(document: Mapping[str, Any], model: str, path: Path, section: str) -> str:
     """The entry's name: the model's own, or without its provider, or the one that ends in it after a provider's."""
     for name in (model, model.rpartition("/")[2]):
         if name in document:
@@ -69,10 +88,12 @@ def _find(document: Mapping[str, Any], model: str, path: Path) -> str:
         return prefixed[0]
     if prefixed:
         shown = ", ".join(prefixed[:5])
-        raise _fault(f"{path} has several prices for {model} ({shown}); choose one with teacher.prices_model")
+        raise _fault(
+            section, f"{path} has several prices for {model} ({shown}); choose one with {section}.prices_model"
+        )
     close = difflib.get_close_matches(model, document, 3, 0.5)
     hint = f"; closest: {', '.join(close)}" if close else ""
-    raise _fault(f"{path} has no model {model}{hint}")
+    raise _fault(section, f"{path} has no model {model}{hint}")
 
 
 def _costs(entry: object) -> object:
@@ -82,13 +103,25 @@ def _costs(entry: object) -> object:
 class _Entry:
     """The prices of one model in the file."""
 
-    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, fields: Mapping[str, Any], section: str) -> None:
         self._name = name
         self._fields = fields
+        self._section = section
 
-    def prices(self) -> dict[str, Any]:
-        """All of them as a value of the config; what the file does not say is left out."""
-        for field in (_INPUT, _OUTPUT):
+    def of_a_request(self) -> Decimal | None:
+        """USD for a request; None where it costs nothing beside its tokens. Raises ConfigError for other prices."""
+        for field, value in self._fields.items():
+            if _NOT_COUNTED.match(field) and value:
+                raise self._fault(field, "is not counted; give usd_per_million and usd_per_request instead")
+        return (
+            exact(self._number(_REQUESTS), 1, "USD", partial(self._fault, _REQUESTS)) if self._has(_REQUESTS) else None
+        )
+
+    def prices(self, *, of_answers: bool = True) -> dict[str, Any]:
+        """All of them as a value of the config; what the file does not say is left out. `of_answers`: a price of what
+        the model answers must be there.
+        """
+        for field in (_INPUT, _OUTPUT) if of_answers else ():
             if self._fields.get(field) is None:
                 raise self._fault(field, "missing; the model is not billed by the token")
         if self._has(_REASONING) and self._number(_REASONING) != self._number(_OUTPUT):
@@ -101,7 +134,7 @@ class _Entry:
         found["context_tiers"] = self._context_tiers()
         searches = self._fields.get(_SEARCHES)
         if isinstance(searches, dict) and searches.get(_SEARCH) is not None:
-            each = _number(searches[_SEARCH], self._of(_SEARCHES))
+            each = self._checked(searches[_SEARCH], _SEARCHES)
             found["usd_per_web_search"] = exact(each, 1, "USD", partial(self._fault, _SEARCHES))
         return found
 
@@ -125,7 +158,7 @@ class _Entry:
         """By how much the `fields` with this suffix are dearer; 1 for none. Raises ConfigError where they differ."""
 
         def fault(names: str, message: str) -> ConfigError:
-            hint = "remove them from the file if this tier is not used, or give teacher.usd_per_million"
+            hint = f"remove them from the file if this tier is not used, or give {self._section}.usd_per_million"
             return self._fault(names, f"{message}; {hint}")
 
         prices = {field + suffix: (self._number(field + suffix), self._number(field)) for field in fields}
@@ -139,20 +172,16 @@ class _Entry:
         return self._fields.get(field) is not None
 
     def _number(self, field: str) -> Decimal:
-        return _number(self._fields.get(field), self._of(field))
+        return self._checked(self._fields.get(field), field)
 
-    def _of(self, field: str) -> str:
-        return f"{self._name}: {field}"
+    def _checked(self, value: object, field: str) -> Decimal:
+        if not isinstance(value, Decimal) or value < 0:
+            raise self._fault(field, "must be a number of USD, 0 or more")
+        return value
 
     def _fault(self, field: str, message: str) -> ConfigError:
-        return _fault(f"{self._of(field)}: {message}")
+        return _fault(self._section, f"{self._name}: {field}: {message}")
 
 
-def _number(value: object, where: str) -> Decimal:
-    if not isinstance(value, Decimal) or value < 0:
-        raise _fault(f"{where}: must be a number of USD, 0 or more")
-    return value
-
-
-def _fault(message: str) -> ConfigError:
-    return ConfigError([f"{_WHERE}: {message}"])
+def _fault(section: str, message: str) -> ConfigError:
+    return ConfigError([f"{section}.prices_file: {message}"])

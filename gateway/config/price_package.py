@@ -1,4 +1,4 @@
-"""The teacher's prices from the package genai-prices, whose data are inside it: nothing is fetched.
+"""The prices of a model from the package genai-prices, whose data are inside it: nothing is fetched.
 
 A price that the gateway cannot count as the provider does is refused, so that no cost is wrong without a word.
 """
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 PACKAGE = "genai-prices"
-_WHERE = "teacher.prices_package"
 _INPUT, _OUTPUT, _SEARCH = "input_mtok", "output_mtok", "web_searches_kcount"
 # Keys of `Prices` to prices of the package, USD per million tokens.
 _FIELDS = {
@@ -35,74 +34,99 @@ _OF_ANSWERS = frozenset({_OUTPUT, "output_audio_mtok"})
 # Counted at the price of all output, so that another price of their own would be ignored.
 _SAME_AS_OUTPUT = ("output_reasoning_mtok", "output_citation_mtok")
 # Charged for every request beside its tokens.
-_NOT_BY_TOKEN = ("requests_kcount", "input_text_messages_kcount", "input_mchars")
+_REQUESTS = "requests_kcount"
+_NOT_BY_TOKEN = (_REQUESTS, "input_text_messages_kcount", "input_mchars")
 _DECIMALS = 12
-_HINT = "give teacher.usd_per_million or teacher.prices_file"
 _Amounts = Mapping[str, tuple[Decimal, Mapping[int, Decimal]]]
 
 
 class PackagePrices(NamedTuple):
     """What the package knows of one model.
 
-    `prices` is a value of `teacher.usd_per_million`, `changes` of `teacher.price_changes`: announced ones. `source`
-    says in words where they are from: package, version, date, provider and model.
+    `prices` is a value of `usd_per_million`, `changes` of `price_changes`: announced ones. `source` says in words where
+    they are from: package, version, date, provider and model. `of_a_request`: USD of today beside its tokens, only of a
+    further model, None without.
     """
 
     prices: dict[str, Any]
     changes: list[dict[str, Any]]
     source: str
+    of_a_request: Decimal | None = None
 
 
-def read_package(name: str, provider: str | None, model: str, base_url: str, today: datetime.date) -> PackagePrices:
-    """The prices of `model` on `today` and announced changes, from the installed package `name`.
+class Wanted(NamedTuple):
+    """Whose prices are looked up: the section's `key`, for messages, its model, and its provider by the package's name,
+    None for the one whose API is at `base_url`. `further`: it is a further model, whose requests may have a price.
+    """
 
-    `provider` is the package's name of it, None: the one whose API is at `base_url`. Raises ConfigError where the
-    package is not installed, does not know the model, or has a price that cannot be counted.
+    key: str
+    model: str
+    provider: str | None
+    base_url: str
+    further: bool = False
+
+    def fault(self, message: str, of: str = "prices_package") -> ConfigError:
+        """The error for a fault of this key of the section."""
+        return ConfigError([f"{self.key}.{of}: {message}"])
+
+    @property
+    def hint(self) -> str:
+        """What else may give the prices."""
+        return f"give {self.key}.usd_per_million or {self.key}.prices_file"
+
+
+def read_package(name: str, wanted: Wanted, today: datetime.date) -> PackagePrices:
+    """The prices of a model on `today` and announced changes, from the installed package `name`.
+
+    Raises ConfigError where the package is not installed, does not know the model, or has a price that cannot be
+    counted.
     """
     if name != PACKAGE:
-        raise _fault(f"{name} is not a package that prices can be read from; use {PACKAGE}")
+        raise wanted.fault(f"{name} is not a package that prices can be read from; use {PACKAGE}")
     try:
         from genai_prices import __version__
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
-        raise _fault(f"{PACKAGE} is not installed; install it with: pip install 'breakeven[prices]'") from None
+        raise wanted.fault(f"{PACKAGE} is not installed; install it with: pip install 'breakeven[prices]'") from None
     title = f"{PACKAGE} {__version__}"
     providers = get_snapshot().providers
-    seller = _provider(providers, provider, model, base_url, title)
+    seller, model = _provider(providers, wanted, title), wanted.model
     named = (one for one in seller.models if one.id == model)
     found = next(named, None) or seller.find_model(model, all_providers=providers)
     if found is None:
         close = difflib.get_close_matches(model, [one.id for one in seller.models], 3, 0.5)
         hint = f" (closest: {', '.join(close)})" if close else ""
-        raise _fault(
-            f"{title} has no model {model} of {seller.id}{hint}; name one with teacher.prices_model, or {_HINT}"
+        raise wanted.fault(
+            f"{title} has no model {model} of {seller.id}{hint}; name one with {wanted.key}.prices_model, "
+            f"or {wanted.hint}"
         )
-    dated = _Dated(found, f"{seller.id} {found.id}")
+    dated = _Dated(found, f"{seller.id} {found.id}", wanted)
     newest = max((day for one in providers for each in one.models for day in _days(each) if day <= today), default=None)
     ignored = dated.ignored(today)
     unread = f"; not read: {', '.join(ignored)}" if ignored else ""
     source = f"{title}, whose newest price is of {newest}: {found.id} of {seller.id}{unread}"
     prices, changes = dated.schedule(today)
-    return PackagePrices(prices, changes, source)
+    return PackagePrices(prices, changes, source, dated.of_a_request(today) if wanted.further else None)
 
 
-def _provider(providers: list[Provider], name: str | None, model: str, base_url: str, title: str) -> Provider:
+def _provider(providers: list[Provider], wanted: Wanted, title: str) -> Provider:
     from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
+    name = wanted.provider
     if name is not None:
         named = find_provider_by_id(providers, name)
         if named is None:
             close = difflib.get_close_matches(name, [one.id for one in providers], 3, 0.5)
             hint = f"; closest: {', '.join(close)}" if close else ""
-            raise ConfigError([f"teacher.prices_provider: {title} has no provider {name}{hint}"])
+            raise wanted.fault(f"{title} has no provider {name}{hint}", "prices_provider")
         return named
     try:
-        return get_snapshot().find_provider(None, None, base_url)
+        return get_snapshot().find_provider(None, None, wanted.base_url)
     except LookupError:
-        having = [one.id for one in providers if one.find_model(model) is not None]
+        having = [one.id for one in providers if one.find_model(wanted.model) is not None]
         shown = f", such as {', '.join(having[:5])}, which have this model" if having else ""
-        raise _fault(
-            f"{title} has no provider at teacher.base_url; name one with teacher.prices_provider{shown}"
+        raise wanted.fault(
+            f"{title} has no provider at {wanted.key}.base_url; name one with {wanted.key}.prices_provider{shown}"
         ) from None
 
 
@@ -119,9 +143,15 @@ def _days(model: ModelInfo) -> Iterator[datetime.date]:
 class _Dated:
     """The prices of one model over time. `name` is for messages."""
 
-    def __init__(self, model: ModelInfo, name: str) -> None:
+    def __init__(self, model: ModelInfo, name: str, wanted: Wanted) -> None:
         self._model = model
         self._name = name
+        self._wanted = wanted
+
+    def of_a_request(self, today: datetime.date) -> Decimal | None:
+        """USD for a request of today; None where it costs nothing beside its tokens."""
+        found = _amounts(self._model.get_prices(_midnight(today))).get(_REQUESTS)
+        return self._exact(_REQUESTS, found[0] / 1000, "USD") if found is not None else None
 
     def schedule(self, today: datetime.date) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The prices of today, and those of later days that differ from the ones before."""
@@ -160,14 +190,15 @@ class _Dated:
         return found
 
     def _check(self, amounts: _Amounts) -> None:
-        for field in (_INPUT, _OUTPUT):
+        for field in () if self._wanted.further else (_INPUT, _OUTPUT):
             if field not in amounts:
                 raise self._fault(f"{field} is missing; the model is not billed by the token")
         for field in _SAME_AS_OUTPUT:
-            if field in amounts and amounts[field] != amounts[_OUTPUT]:
+            if field in amounts and amounts[field] != amounts.get(_OUTPUT):
                 raise self._fault(f"{field} differs from {_OUTPUT}, and these tokens are counted at that price")
         for field in _NOT_BY_TOKEN:
-            if field in amounts and amounts[field][0]:
+            counted = self._wanted.further and field == _REQUESTS
+            if field in amounts and amounts[field][0] and not counted:
                 raise self._fault(f"{field} is charged beside the tokens, which cannot be represented")
 
     def _service_tiers(self, at: datetime.datetime, amounts: _Amounts) -> dict[str, Decimal]:
@@ -214,7 +245,7 @@ class _Dated:
         return exact(round(value, _DECIMALS), 1, unit, lambda message: self._fault(f"{field}: {message}"))
 
     def _fault(self, message: str) -> ConfigError:
-        return _fault(f"{self._name}: {message}; {_HINT}")
+        return self._wanted.fault(f"{self._name}: {message}; {self._wanted.hint}")
 
 
 def _amounts(prices: ModelPrice) -> dict[str, tuple[Decimal, dict[int, Decimal]]]:
@@ -237,7 +268,3 @@ def _above(start: int, plain: Decimal, tiers: Mapping[int, Decimal]) -> Decimal:
 
 def _midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-
-
-def _fault(message: str) -> ConfigError:
-    return ConfigError([f"{_WHERE}: {message}"])

@@ -53,12 +53,10 @@ class PriceChange(Prices):
     since: Moment = Field(description="When these prices begin to hold.")
 
 
-class TeacherPrices(Section):
-    """The settings of the teacher that say what it charges."""
+class LookedUp(Section):
+    """The settings that say what an upstream charges, and where its prices are looked up otherwise."""
 
-    usd_per_million: Prices = Field(
-        description="The teacher's prices; exactly one of this, prices_file and prices_package."
-    )
+    usd_per_million: Prices | None = None
     prices_file: str | None = Field(
         None,
         description="File of prices in LiteLLM's format, relative to this file, in which the model's are looked up: "
@@ -92,11 +90,20 @@ class TeacherPrices(Section):
     def _priced_once(cls, value: Any) -> Any:
         if isinstance(value, dict):
             given = [key for key in PRICED_BY if value.get(key) is not None]
-            if len(given) != 1:
+            required = cls.model_fields["usd_per_million"].is_required()
+            if len(given) > 1 or (required and not given):
                 fault = f"{' and '.join(given)} are given" if given else "none of them is given"
                 raise ValueError(f"give exactly one of {', '.join(PRICED_BY)}; {fault}")
-            if value.get("prices_model") is not None and "usd_per_million" in given:
+            if value.get("prices_model") is not None and given in ([], ["usd_per_million"]):
                 raise ValueError("prices_model names a model in prices_file or prices_package; neither is given")
             if value.get("prices_provider") is not None and "prices_package" not in given:
                 raise ValueError("prices_provider names a provider in prices_package, which is not given")
         return value
+
+
+class TeacherPrices(LookedUp):
+    """The settings of the teacher that say what it charges."""
+
+    usd_per_million: Prices = Field(
+        description="The teacher's prices; exactly one of this, prices_file and prices_package."
+    )

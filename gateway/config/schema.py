@@ -7,6 +7,7 @@ a model, so that no dump of the config contains a secret.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -248,6 +249,15 @@ class Config(Section):
     def operator_routes(self) -> bool:
         """Whether the config says what routes, an artifact or a threshold, so that no stage does."""
         return self.routing.artifact is not None or self.routing.threshold is not None
+
+    def sources_of_prices(self) -> Iterator[str]:
+        """A sentence for each upstream whose prices are from a file or package."""
+        if self.teacher.prices_source is not None:
+            yield f"The teacher's prices are from {self.teacher.prices_source}."
+        for what, sections in (("teacher's fallback", self.teacher.fallbacks), ("model", self.models)):
+            for one in sections:
+                if one.prices_source is not None:
+                    yield f"The prices of the {what} {one.name} are from {one.prices_source}."
 
     @property
     def workload_names(self) -> frozenset[str]:

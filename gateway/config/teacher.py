@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pydantic import Field, field_validator, model_validator
 
 from breakeven.gateway.config.prices import TeacherPrices
@@ -55,14 +53,6 @@ class Teacher(TeacherPrices, Upstream):
         description="Other providers or regions of the teacher, asked in this order where the ones before are not "
         "available or fail before the first byte.",
     )
-
-    def sources_of_prices(self) -> Iterator[str]:
-        """A sentence for each provider whose prices are from a file or package."""
-        if self.prices_source is not None:
-            yield f"The teacher's prices are from {self.prices_source}."
-        for one in self.fallbacks:
-            if one.prices_source is not None:
-                yield f"The prices of the teacher's fallback {one.name} are from {one.prices_source}."
 
     @model_validator(mode="after")
     def _fallbacks_differ(self) -> Teacher:

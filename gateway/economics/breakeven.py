@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from breakeven.gateway.accounting.prices import Price, cost
+from breakeven.gateway.accounting.prices import Cost, Price, cost
 from breakeven.gateway.accounting.record import AttemptRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.baseline import Ratios
@@ -38,15 +38,22 @@ class Baseline(NamedTuple):
 
 def baseline_of(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Baseline:
     """The baseline of a request and its parts, see `baseline` and `student_value`."""
-    student = student_value(attempts, price, pinned=pinned)
-    total = student.input + student.output or baseline(attempts, price, pinned=pinned)
-    return Baseline(total, student.input, student.output)
+    answer = _answer(attempts)
+    if pinned or answer is None:
+        return Baseline(0, 0, 0)
+    if answer.upstream is Route.TEACHER and not answer.provider:
+        # What was paid at this price.
+        return Baseline(answer.cost.total, 0, 0)
+    of = cost(answer.usage, price)
+    if answer.upstream is not Route.STUDENT:
+        return Baseline(of.total, 0, 0)
+    student = _value(of)
+    return Baseline(student.input + student.output or of.total, student.input, student.output)
 
 
 def value(usage: Usage, price: Price) -> Value:
     """What usage is worth at a price, by prompt and answer."""
-    of = cost(usage, price)
-    return Value(of.input + of.cached_input + of.cache_write, of.output)
+    return _value(cost(usage, price))
 
 
 def student_value(attempts: Sequence[AttemptRecord], price: Price, *, pinned: bool) -> Value:
@@ -67,8 +74,15 @@ def answer_size(attempts: Sequence[AttemptRecord]) -> int:
     return 0 if answer is None or answer.upstream is not Route.STUDENT else size_of(answer.usage.output)
 
 
+def _value(of: Cost) -> Value:
+    return Value(of.input + of.cached_input + of.cache_write, of.output)
+
+
 def _answer(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
-    return next((a for a in reversed(attempts) if a.usage.prompt or a.usage.output), None)
+    for attempt in reversed(attempts):
+        if attempt.usage.prompt or attempt.usage.output:
+            return attempt
+    return None
 
 
 def per_million(hosting: int, tokens: int) -> Fraction | None:

@@ -23,10 +23,10 @@ class EventInfo(msgspec.Struct):
     """The contents of one stream event.
 
     `usage`: as reported in it, None without; `usage_only`: it has nothing else; `more_usage`: the usage object of an
-    event that adds to the usage which an earlier one reported. `seen`: indices of the choices in it;
-    `finished`: of those that it finishes. `done`: it ends the stream. `error`: an error object. `response_id`: the id
-    under which the upstream stores the response. `content`: it may have something of the answer in it; see
-    `Adapter.has_content`.
+    event that adds to the usage which an earlier one reported. `seen`: indices of the choices in it; `finished`: of
+    those that it finishes. `done`: it is the last event, `[DONE]` or a typed one. `error`: an error object.
+    `response_id`: the id under which the upstream stores the response. `content`: it may have something of the answer
+    in it; see `Adapter.has_content`.
     """
 
     usage: Usage | None = None
@@ -45,7 +45,7 @@ JSON_FORMATS = frozenset({"json_object", "json_schema"})
 # An event whose JSON says nothing that the gateway reads: the client gets it as content.
 CONTENT = EventInfo()
 _NO_CONTENT = EventInfo(content=False)
-_DONE = EventInfo(done=True)
+_DONE = EventInfo(done=True, content=False)
 
 
 def without_json(data: bytes | None) -> EventInfo:
@@ -88,7 +88,8 @@ class Adapter(abc.ABC):
     only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
     `renames_limit`: whether its output limit has two spellings. `unrouted`: the upstream that `auto` always selects,
     None if the router decides. `in_ledger`: whether its requests are paid for, so that the ledger has them. `opaque`:
-    only further models have it, and what they answer is passed on without being understood.
+    only further models have it, and what they answer is passed on without being understood. `translates`: whether
+    there are upstreams that do not speak its API, for which `translation` is asked.
     """
 
     endpoint: Endpoint
@@ -100,6 +101,7 @@ class Adapter(abc.ABC):
     unrouted: Route | None = None
     in_ledger: bool = True
     opaque: bool = False
+    translates: bool = False
     version_headers: Mapping[str, str | None] = {}
     id_headers: tuple[str, ...] = ()
 

@@ -31,7 +31,7 @@ from breakeven.router.text import Conversation
 VERSION = "2023-06-01"
 _CHAT = ChatCompletions()
 _NOTHING = EventInfo(content=False)
-_STOPPED = EventInfo(done=True)
+_STOPPED = EventInfo(done=True, content=False)
 # Fields of a block that begins, which are there before the model has said anything.
 _EMPTY_BLOCKS = frozenset({"text", "thinking"})
 
@@ -77,6 +77,7 @@ class Messages(Adapter):
     path = "/messages"
     stream_options = False
     version_headers: Mapping[str, str | None] = {"anthropic-version": VERSION, "anthropic-beta": None}
+    translates = True
     id_headers = ("request-id",)
 
     def check(self, body: Body) -> None:
@@ -123,7 +124,7 @@ class Messages(Adapter):
             return CONTENT
         kind = typed.type
         if kind == "error" or typed.error is not None:
-            return EventInfo(error=with_status(typed.error or read_object(event.data) or {}))
+            return EventInfo(error=with_status(typed.error or read_object(event.data) or {}), done=True)
         if kind == "message_stop":
             return _STOPPED
         if kind == "message_start":

@@ -135,7 +135,7 @@ class Responses(Adapter):
         failed = kind == "response.failed"
         error = (response.get("error") or {"message": "The response failed."}) if failed else None
         usage = read_usage(response.get("usage"), response.get("service_tier"))
-        return EventInfo(usage=usage, finished=(0,), error=error, response_id=known)
+        return EventInfo(usage=usage, finished=(0,), done=True, error=error, response_id=known)
 
     def has_content(self, event: Event) -> bool:
         fields = read_object(event.data or b"")

@@ -99,26 +99,35 @@ class Quotas:
         )
 
     def admit(self, key: ClientKey | None, *, free: bool = False) -> bool:
-        """Count a request of this key; None is a gateway without keys. `free`: it costs nothing, so that only the limit
-        of requests a minute holds.
+        """Check the limits for a request of this key; None is a gateway without keys. `free`: it costs nothing, so that
+        only the limit of requests a minute holds.
 
         Returns True if it may go only to the student because the budget is spent. Raises RequestError 429 if a limit is
         reached, or the budget is spent and `over_budget` says to refuse.
         """
         if key is None or not key.limited:
             return False
-        for kind, amount, cost in (("requests", key.requests_per_minute, 1), ("tokens", key.tokens_per_minute, 0)):
-            if amount is None or (free and not cost):
+        for kind, amount in (("requests", key.requests_per_minute), ("tokens", key.tokens_per_minute)):
+            if amount is None or (free and kind == "tokens"):
                 continue
             window = RateLimitItemPerMinute(amount)
-            taken = self._windows.hit if cost else self._windows.test
-            if not taken(window, key.name, kind):
+            if not self._windows.test(window, key.name, kind):
                 raise self._rate_limited(window, key.name, kind)
         if free or key.monthly_budget_usd is None or self.spent(key.name) < picodollars(key.monthly_budget_usd):
             return False
         if key.over_budget == "student":
             return True
         raise self.over_budget()
+
+    def count(self, key: ClientKey | None) -> None:
+        """Count an admitted request that nothing else refused. Raises RequestError 429 if another process took the last
+        place.
+        """
+        if key is None or key.requests_per_minute is None:
+            return
+        window = RateLimitItemPerMinute(key.requests_per_minute)
+        if not self._windows.hit(window, key.name, "requests"):
+            raise self._rate_limited(window, key.name, "requests")
 
     def over_budget(self) -> RequestError:
         """The 429 for a request over the monthly budget; retry-after is the start of the next month."""

@@ -34,7 +34,7 @@ def identify(services: Services, client: Client) -> ClientKey | None:
 
 
 async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, client: Client) -> ClientRequest:
-    """Read and check the body, count the request against the caller's limits, and resolve the model name.
+    """Read and check the body, check the caller's limits, and resolve the model name.
 
     Raises RequestError: 400 (invalid body), 403 (not allowed), 404 (unknown model), 408 (body timeout), 413 (body too
     large), 415 (unknown encoding), 429 (limit reached), and 503 while the gateway shuts down.
@@ -51,7 +51,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
-    wants_fallback = client.headers.get("x-breakeven-fallback", "true").strip().lower() not in _OFF
+    fallback = client.headers.get("x-breakeven-fallback")
+    wants_fallback = fallback is None or fallback.strip().lower() not in _OFF
     named = target(services, adapter, body, caller)
     if over_budget and named.model is not None:
         raise services.state.quotas.over_budget()

@@ -16,7 +16,13 @@ from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure, response_failure, unbilled
+from breakeven.gateway.upstreams.failures import (
+    error_failure,
+    invalid_answer,
+    reported_status,
+    response_failure,
+    unbilled,
+)
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
@@ -100,7 +106,7 @@ async def _relay(
     if exchange.adapter.opaque:
         kept_live = _STREAM_HEADERS if response.streams else {}
         return await Passing(exchange, attempt, response, client, deadline).run({**headers, **kept_live})
-    streams = exchange.admitted[0].stream
+    streams = exchange.admitted_request.stream
     if streams and (response.streams or await _is_event_stream(response, attempt.route, deadline)):
         if not response.streams:
             headers["content-type"] = "text/event-stream"
@@ -140,14 +146,10 @@ async def _read_whole(
     if usage is None and not response.streams:
         value = read_object(body)
         if value is None:
-            raise error_failure(
-                upstream,
-                502,
-                {"message": f"The {attempt.route} answered with something else than JSON."},
-                cause=Cause.INVALID_ANSWER,
-            )
-        if value.get("error") and "choices" not in value and "object" not in value:
-            raise error_failure(upstream, 502, value["error"], cause=Cause.ERROR_EVENT)
+            raise invalid_answer(upstream)
+        error = value if value.get("object") == "error" else value.get("error")
+        if error and "choices" not in value and value.get("object") in (None, "error"):
+            raise error_failure(upstream, reported_status(error), error, cause=Cause.ERROR_EVENT)
     exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.segments = [body]
@@ -165,6 +167,5 @@ def _translated(translation: Translation, body: bytes, upstream: Upstream) -> by
     """A whole answer in the client's API. Raises UpstreamFailure for what is no answer."""
     found = translation.answer(body)
     if found is None:
-        what = {"message": f"The {upstream.route} answered with something else than a chat completion."}
-        raise error_failure(upstream, 502, what, cause=Cause.INVALID_ANSWER)
+        raise invalid_answer(upstream, "a chat completion")
     return found

@@ -18,13 +18,10 @@ def countable(exchange: Exchange) -> list[Attempt]:
     """The attempts whose tokens an upstream's tokenizer can be asked for. Not those that were escalated: of these only
     the first few tokens were read, each in an event.
     """
-    if exchange.adapter.opaque or exchange.adapter.endpoint is Endpoint.EMBEDDINGS:
+    missing = [attempt for attempt in exchange.attempts if attempt.missing]
+    if not missing or exchange.adapter.opaque or exchange.adapter.endpoint is Endpoint.EMBEDDINGS:
         return []
-    return [
-        attempt
-        for attempt in exchange.attempts
-        if attempt.missing and not attempt.escalated and attempt.upstream.tokenizer is not None
-    ]
+    return [attempt for attempt in missing if not attempt.escalated and attempt.upstream.tokenizer is not None]
 
 
 async def count(exchange: Exchange, attempts: list[Attempt]) -> None:

@@ -6,18 +6,17 @@ import logging
 import time
 from collections.abc import Callable
 
-from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.policy.model_names import teacher_not_allowed
+from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.admission import target
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
-from breakeven.gateway.proxy.overload import overloaded
 from breakeven.gateway.proxy.providers import Providers, providers_for
 from breakeven.gateway.proxy.session import Turn
+from breakeven.gateway.proxy.unavailable import unavailable
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.router.policy import ROUTED, STORED, Assessment, Decision, Hold, Policy, Reason, Route, decide
@@ -89,27 +88,32 @@ class _Routing:
         self.previous = self._adapter.previous(body)
         stored_on = self._stored_on = self._stored()
         if self._request.student_only:
-            return _student_only(services, self._adapter, self._request, available, self._exchange.caller)
+            return _student_only(self._exchange, self._request, available)
         if not available:
-            raise overloaded(services, Route.TEACHER)
+            route = self._request.target.pin or Route.TEACHER
+            reason = Reason.PINNED if self._request.pinned else Reason.UNAVAILABLE
+            raise unavailable(self._exchange, Decision(route, reason, None, unit.policy.threshold, None))
         if stored_on is not None and not self._request.pinned:
             # The other upstream does not have the stored response.
             self.may_fall_back = False
             if services.fallbacks and stored_on is Route.TEACHER:
                 self._find_providers()
+            hold = Hold(stored_on, STORED)
+            stored = Decision(stored_on, Reason.STICKY, None, unit.policy.threshold, None, hold)
             if stored_on not in available or not self._provider_available:
-                raise overloaded(services, stored_on, self.providers)
-            return Decision(stored_on, Reason.STICKY, None, unit.policy.threshold, None, Hold(stored_on, STORED))
+                raise unavailable(self._exchange, stored, self.providers)
+            return stored
         # Without fallback the rules must not divert to the other upstream: the request is rejected instead.
         offered = available if self.may_fall_back else None
-        decision = decision_for(services, self._adapter, body, unit, available=offered, held=self._earlier_turns)
+        wanted = self._request.target
+        decision = decision_for(services, self._adapter, body, unit, offered, held=self._earlier_turns, wanted=wanted)
         seen = self.conversation
         if seen is not None and (self._kept_by_teacher(seen) or (seen.made and decision.route is Route.TEACHER)):
             self.may_fall_back = False
         if services.fallbacks:
             decision = self._among_providers(decision, available)
         if decision.route not in available or (decision.route is Route.TEACHER and not self._provider_available):
-            raise overloaded(services, decision.route, self.providers)
+            raise unavailable(self._exchange, decision, self.providers)
         return decision
 
     def _among_providers(self, decision: Decision, available: frozenset[Route]) -> Decision:
@@ -161,7 +165,7 @@ class _Routing:
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
         """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""
-        student = self._services.student
+        student = self._services.student if seen.stored or seen.background else None
         return student is not None and not student.keeps(seen)
 
     def _earlier_turns(self, conversation: Conversation, policy: Policy, unit: Unit) -> Hold | None:
@@ -210,15 +214,17 @@ def decision_for(
     body: Body,
     unit: Unit,
     available: frozenset[Route] | None,
-    held: Callable[[Conversation, Policy, Unit], Hold | None] = lambda *_: None,
+    held: Callable[[Conversation, Policy, Unit], Hold | None] | None = None,
+    wanted: Target | None = None,
 ) -> Decision:
     """Decide for a body, without calling an upstream.
 
     `unit` is what decides the requests of its workload; `available` are the upstreams that accept requests, None for
-    both; `held` gives what earlier turns say about this one, if anything. If the router raises, the decision is the
-    teacher with reason `router_error`. Raises RequestError for an invalid model name.
+    both; `held` gives what earlier turns say about this one, if anything; `wanted` is what the model name selects,
+    where that is known already. If the router raises, the decision is the teacher with reason `router_error`. Raises
+    RequestError for an invalid model name.
     """
-    wanted = target(services, adapter, body)
+    wanted = wanted or target(services, adapter, body)
     policy = unit.policy
     if wanted.model is not None:
         return Decision(Route.MODEL, Reason.PINNED, None, policy.threshold, None)
@@ -227,7 +233,7 @@ def decision_for(
     limit, student = adapter.max_output_tokens(body), services.student
     try:
         conversation = adapter.conversation(body)
-        before = held(conversation, policy, unit)
+        before = held(conversation, policy, unit) if held is not None else None
         if student is None:
             reason = Reason.NO_STUDENT if wanted.pin is None else Reason.PINNED
             return Decision(Route.TEACHER, reason, None, policy.threshold, None)
@@ -249,18 +255,17 @@ def decision_for(
         return Decision(Route.TEACHER, Reason.ROUTER_ERROR, None, policy.threshold, None)
 
 
-def _student_only(
-    services: Services, adapter: Adapter, request: ClientRequest, available: frozenset[Route], caller: ClientKey | None
-) -> Decision:
+def _student_only(exchange: Exchange, request: ClientRequest, available: frozenset[Route]) -> Decision:
     """The decision for a key that may not reach the teacher, or whose budget for it is spent. Raises RequestError 403
     or 429 if only the teacher can answer, and 429 or 503 if the student is not available.
     """
-    decision = decision_for(services, adapter, request.body, request.unit, available=_STUDENT)
+    services, caller = exchange.services, exchange.caller
+    decision = decision_for(services, exchange.adapter, request.body, request.unit, available=_STUDENT)
     if decision.route is not Route.STUDENT:
         refused = caller is not None and not caller.teacher
         raise teacher_not_allowed() if refused else services.state.quotas.over_budget()
     if Route.STUDENT not in available:
-        raise overloaded(services, Route.STUDENT)
+        raise unavailable(exchange, decision)
     return decision
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from breakeven.gateway.proxy.exchange import Exchange, Plan
-from breakeven.gateway.proxy.overload import overloaded
+from breakeven.gateway.proxy.unavailable import unavailable
 from breakeven.router.policy import Decision, Reason, Route
 
 
@@ -12,6 +12,7 @@ def plan_further(exchange: Exchange, name: str) -> Plan:
     session, no comparison. Raises RequestError: 429 where it is at its limit, 503 where it is down.
     """
     services = exchange.services = exchange.services.for_model(name)
+    decision = Decision(Route.MODEL, Reason.PINNED, None, services.policy.threshold, None)
     if not services.available:
-        raise overloaded(services, Route.MODEL)
-    return Plan(Decision(Route.MODEL, Reason.PINNED, None, services.policy.threshold, None))
+        raise unavailable(exchange, decision)
+    return Plan(decision)

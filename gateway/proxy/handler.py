@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
@@ -37,12 +38,11 @@ class Relay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(AsgiClient(scope, receive, send), scope["method"])
 
-    async def serve(self, client: Client, method: str) -> None:
+    def serve(self, client: Client, method: str) -> Coroutine[Any, Any, None]:
         """Serve one request of any server."""
         if method != "POST":
-            await self.refuse(client, ["POST"], self._adapter)
-            return
-        await self.relay(client, self._adapter)
+            return self.refuse(client, ["POST"], self._adapter)
+        return self.relay(client, self._adapter)
 
     async def refuse(self, client: Client, methods: list[str], adapter: Adapter | None = None) -> None:
         """Answer a request with another method than these with 405, in the shape of the adapter's API."""
@@ -102,6 +102,7 @@ class Relay:
         exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
         further = exchange.request.target.model
         exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
+        exchange.services.state.quotas.count(exchange.caller)
         return await self._attempts(exchange, client, exchange.plan)
 
     def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:
@@ -169,14 +170,14 @@ def _accepts(exchange: Exchange, plan: Plan, route: Route) -> bool:
     return route in exchange.services.available
 
 
-async def _ask(exchange: Exchange, client: Client, route: Route) -> Reply:
+def _ask(exchange: Exchange, client: Client, route: Route) -> Coroutine[Any, Any, Reply]:
     """Call the upstream of a route; of several providers one after the other until one answers. Raises as
     `call_upstream` does.
     """
     providers = exchange.admitted[1].providers
     if providers is None or route is Route.STUDENT:
-        return await _call(exchange, client, exchange.services.upstreams[route])
-    return await in_order(providers, lambda upstream: _call(exchange, client, upstream))
+        return _call(exchange, client, exchange.services.upstreams[route])
+    return in_order(providers, lambda upstream: _call(exchange, client, upstream))
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
-from breakeven.gateway.errors import Cause, UpstreamFailure
+from breakeven.gateway.errors import UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure
+from breakeven.gateway.upstreams.failures import invalid_answer
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
@@ -41,7 +41,7 @@ class Passing:
         try:
             if kind.endswith("json"):
                 return Reply(self._response.status, headers, await self._whole())
-            await self._parts(headers, Scanner() if kind == "text/event-stream" else None)
+            last = await self._parts(headers, Scanner() if kind == "text/event-stream" else None)
         except UPSTREAM_ERRORS:
             try:
                 with translated_errors(self._attempt.route, self._deadline):
@@ -51,7 +51,7 @@ class Passing:
                     raise
                 return self._broken_off(failure, events=kind == "text/event-stream")
         self._attempt.outcome = Outcome.OK
-        return Reply(self._response.status, headers, b"")
+        return Reply(self._response.status, headers, last)
 
     async def _whole(self) -> bytes:
         """The JSON that was answered, of whatever shape. Raises UpstreamFailure for something else."""
@@ -61,22 +61,19 @@ class Passing:
         body = b"".join(parts)
         usage = self._adapter.usage(body)
         if usage is None and not readable(body):
-            raise error_failure(
-                self._upstream,
-                502,
-                {"message": f"The {self._attempt.route} answered with something else than JSON."},
-                cause=Cause.INVALID_ANSWER,
-            )
+            raise invalid_answer(self._upstream)
         self._attempt.usage = usage or NO_USAGE
         self._attempt.outcome = Outcome.OK
         return body
 
-    async def _parts(self, headers: Mapping[str, str], scanner: Scanner | None) -> None:
+    async def _parts(self, headers: Mapping[str, str], scanner: Scanner | None) -> bytes:
+        """Send what comes; returns what ends a stream of events, empty for anything else."""
         while (segment := await self._next()) is not None:
-            if scanner is not None:
-                self._read(scanner, segment)
+            if scanner is not None and self._ends(scanner, segment):
+                return segment
             await self._send(segment, headers)
             self._deadline.within(self._idle)
+        return b""
 
     async def _next(self) -> bytes | None:
         segment = await self._response.segment()
@@ -85,11 +82,15 @@ class Passing:
         self._deadline.within(self._idle)
         return segment
 
-    def _read(self, scanner: Scanner, segment: bytes) -> None:
+    def _ends(self, scanner: Scanner, segment: bytes) -> bool:
+        """Read the usage in a segment; whether the last event is in it, after which a client may close."""
+        ended = False
         for event in scanner.feed(segment):
             info = self._adapter.read_event(event)
             if info.usage is not None:
                 self._attempt.usage = info.usage
+            ended = ended or info.done
+        return ended
 
     async def _send(self, part: bytes, headers: Mapping[str, str]) -> None:
         # While the client does not read, the upstream's idle timeout must not fire.

@@ -30,31 +30,32 @@ _SHORT_BYTES = 8192
 def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None:
     """The client's id of the conversation, as the name of its header or field and the id; None without one.
 
-    Our own header comes first, then the fields of the body, then the headers of agents.
+    Our own header comes first, then the fields of the body, then the headers of agents. A `prompt_cache_key` may be
+    that of a whole application: beside the id of a session it counts together with that one.
     """
     if _HEADERS.isdisjoint(headers) and not body.has_any(_ID_FIELDS):
         return None
     if ours := headers.get(OUR_HEADER):
         return OUR_HEADER, ours
-    found = _in_body(body)
-    if found is not None:
-        return found
-    for name in SESSION_HEADERS:
-        if given := headers.get(name):
-            return name, given
-    return None
-
-
-def _in_body(body: Body) -> tuple[str, str] | None:
-    """The id in a field of the body; a value of another type is the upstream's to refuse."""
     conversation = body.get("conversation", Any, "a string or an object")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if isinstance(conversation, str) and conversation:
         return "conversation", conversation
+    session = _in_metadata(body)
+    if session is None:
+        session = next(((name, headers[name]) for name in SESSION_HEADERS if headers.get(name)), None)
     key = body.get(_CACHE_KEY, Any, "a string")
-    if isinstance(key, str) and key:
+    if not (isinstance(key, str) and key):
+        return session
+    if session is None:
         return _CACHE_KEY, key
+    # With the length of the first no other pair is written like this.
+    return f"{_CACHE_KEY} {session[0]}", f"{len(key)} {key} {session[1]}"
+
+
+def _in_metadata(body: Body) -> tuple[str, str] | None:
+    """The id of the session in the metadata; a value of another type is the upstream's to refuse."""
     metadata = body.get("metadata", Any, "an object")
     if not isinstance(metadata, dict):
         return None
@@ -130,13 +131,13 @@ class Turn:
         conversations, now = self._services.state.conversations, time.time()
         if self._named is not None:
             key = conversations.named_key(self._caller, *self._named)
-            # Many send one prompt_cache_key with all requests, so that these share the upstream's cache.
+            # Many send one prompt_cache_key with several conversations, so that these share the upstream's cache.
             counted = self._named[0] == _CACHE_KEY
             begins = not conversation.replies and self._adapter.previous(self._body) is None
             self._begins = key if counted and begins else None
             if not (counted and conversations.shared(key, begins=begins)):
                 self._key = key
-                return conversations.recall(key, now)
+                return None if self._begins else conversations.recall(key, now)
         if not conversation.replies:
             return None
         items = self._adapter.items(self._body)

@@ -15,7 +15,7 @@ from breakeven.gateway.proxy.background import account
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.handler import Relay
-from breakeven.gateway.proxy.overload import overloaded
+from breakeven.gateway.proxy.unavailable import overloaded
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -55,6 +55,7 @@ class StoredRelay(Relay):
             raise shutting_down()
         client.watch()
         services.state.quotas.admit(exchange.caller, free=True)
+        services.state.quotas.count(exchange.caller)
         named = workload(services, exchange.caller, client.headers)
         exchange.request = ClientRequest(
             body=Body(b"{}"),

@@ -18,7 +18,7 @@ from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
-from breakeven.gateway.upstreams.failures import error_failure
+from breakeven.gateway.upstreams.failures import event_failure
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
@@ -171,11 +171,8 @@ class StreamRelay:
                 continue
             if info.error is not None:
                 if not (self._client.started or content):
-                    raise error_failure(self._upstream, _status(info.error), info.error, cause=Cause.ERROR_EVENT)
+                    raise event_failure(self._upstream, info.error, cause=Cause.ERROR_EVENT)
                 self._error_seen = True
-            if info.done:
-                self._done = event.raw
-                break
             if info.finished:
                 self._finished.update(info.finished)
             if self._choices > 1:
@@ -187,6 +184,10 @@ class StreamRelay:
                 self._attempt.events += 1
             elif info.more_usage is not None:
                 self._attempt.usage = continued(self._attempt.usage, info.more_usage) or self._attempt.usage
+            if info.done:
+                # Sent with the last bytes, once the request is settled: a client may close as soon as it has them.
+                self._done = event.raw
+                break
             out += event.raw if self._relays_raw else self._edited(event, info)
         return content
 
@@ -196,7 +197,7 @@ class StreamRelay:
             assert self._probe is not None
             return self._inspected(self._probe, event, info)
         if info.error is not None:
-            failure = error_failure(self._upstream, _status(info.error), info.error)
+            failure = event_failure(self._upstream, info.error)
             return self._exchange.adapter.error_tail(failure, self._attempt.next_number())
         return self._translated.feed(event)
 
@@ -279,12 +280,3 @@ def _is_complete(event: Event) -> bool:
     if event.data is None or event.data.strip() == b"[DONE]":
         return True
     return readable(event.data)
-
-
-def _status(error: object) -> int:
-    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
-    try:
-        status = int(code)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return 502
-    return status if 400 <= status <= 599 else 502

@@ -48,8 +48,10 @@ class Prepared(NamedTuple):
 
 def prepared(exchange: Exchange, upstream: Upstream) -> Prepared:
     """The request in an API that the upstream speaks. Raises as `upstream_body` does."""
-    adapter, body = exchange.adapter, exchange.admitted[0].body
-    translation = adapter.translation(body, native=upstream.speaks_messages)
+    adapter = exchange.adapter
+    if not adapter.translates:
+        return Prepared(upstream_body(exchange, upstream), adapter, None)
+    translation = adapter.translation(exchange.admitted[0].body, native=upstream.speaks_messages)
     spoken = adapter if translation is None else translation.reader
     return Prepared(upstream_body(exchange, upstream, translation), spoken, translation)
 
@@ -66,7 +68,7 @@ def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translati
     if adapter.endpoint is Endpoint.STORED_RESPONSES:
         return b""
     body, probe = request.body.copy(), exchange.probe(route)
-    if upstream.label in exchange.without_thoughts:
+    if exchange.without_thoughts and upstream.label in exchange.without_thoughts:
         adapter.remove_thoughts(body, route)
     elif plan.conversation is not None and plan.conversation.thoughts:
         foreign = plan.providers is not None and plan.providers.foreign_to(upstream)
@@ -121,7 +123,7 @@ def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, sen
     """The headers of a request upstream, names in lower case: the gateway's own, those of the client that the config
     passes to this upstream, and those of the API that is spoken. The transport adds those of the config.
     """
-    request, _ = exchange.admitted
+    request = exchange.admitted_request
     headers = {"x-request-id": client.request_id}
     if sent.body:
         headers["content-type"] = request.body.content_type
@@ -129,9 +131,10 @@ def upstream_headers(exchange: Exchange, client: Client, upstream: Upstream, sen
     if sent.adapter.opaque:
         # The answer may be of any kind, and is the client's to choose.
         headers["accept"] = client.headers.get("accept", "*/*")
-    for name in upstream.passed_headers:
-        if name in client.headers:
-            headers[name] = client.headers[name]
+    if not upstream.passes.isdisjoint(client.headers):
+        for name in upstream.passed_headers:
+            if name in client.headers:
+                headers[name] = client.headers[name]
     for name, usual in sent.adapter.version_headers.items():
         value = client.headers.get(name, usual)
         if value is not None and name not in upstream.config.headers:

@@ -48,6 +48,7 @@ _RENEW_SECONDS = 5.0
 # Requests whose novelty is read at once, and how long a request may take until it is in the ledger.
 _NOVELTIES = 20_000
 _SETTLED_MICROSECONDS = 5_000_000
+_STORED_MICROSECONDS = 10_000_000
 
 
 class RoadRunner:
@@ -191,21 +192,10 @@ class RoadRunner:
     async def _look(self, state: State, settings: Settings) -> None:
         """Have a router trained on the comparisons, and see what can be promised with it."""
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.measured_since, state.student)
-        labelled = [
-            Labelled(
-                row.request,
-                row.at,
-                row.text,
-                row.student_score,
-                row.teacher_score,
-                row.weight,
-                row.logprob,
-                row.artifact or "",
-            )
-            for row in rows
-            if row.text is not None
-        ]
+        labelled = _labelled(rows)
         if len(labelled) < settings.labels:
+            if rows and rows[-1].at > _now() - _STORED_MICROSECONDS:
+                return  # prompts are stored a little later than comparisons
             text = f"{len(labelled)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
             await self._change(state.workload, lambda one: machine.held(one, text))
             return
@@ -219,7 +209,9 @@ class RoadRunner:
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
                 return one
-            return machine.after_look(one, learned, at, bill, settings, _now())
+            found = machine.after_look(one, learned, at, bill, settings, _now())
+            # Those without a prompt count as well: the next look waits for new comparisons.
+            return msgspec.structs.replace(found, looked_at=len(rows))
 
         await self._change(state.workload, change)
         await asyncio.to_thread(self._forget_artifacts)
@@ -261,6 +253,24 @@ class RoadRunner:
         if stored and happened is not None:
             _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
         await asyncio.to_thread(self._follower.follow)
+
+
+def _labelled(rows: list[Comparison]) -> list[Labelled]:
+    """The comparisons whose prompt is stored. Their unit is the artifact, which requests of stage OBSERVE have, too."""
+    return [
+        Labelled(
+            row.request,
+            row.at,
+            row.text,
+            row.student_score,
+            row.teacher_score,
+            row.weight,
+            row.logprob,
+            row.artifact or "",
+        )
+        for row in rows
+        if row.text is not None
+    ]
 
 
 def _with_rates(state: State, rates: Rates) -> State:

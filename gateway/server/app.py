@@ -46,10 +46,13 @@ _ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, Coun
 class _Gateway(FastAPI):
     """The app, whose OpenAPI document describes the relayed endpoints too."""
 
+    _described: frozenset[str] = frozenset()
+
     def openapi(self) -> dict[str, Any]:
-        """The document, which is made once."""
-        if self.openapi_schema is None:
-            self.openapi_schema = document(self, _ADAPTERS)
+        """The document, which is made once for the paths of a config's further models."""
+        further = self.state.current().model_paths
+        if self.openapi_schema is None or self._described != further:
+            self.openapi_schema, self._described = document(self, _ADAPTERS, further), further
         return self.openapi_schema
 
 

@@ -6,7 +6,6 @@ No line has a key or an answer. Each upstream gets one request for one token, an
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.upstream import Upstream as Section
 from breakeven.gateway.endpoints.base import answer_usage
 from breakeven.gateway.errors import Cause, UpstreamFailure
-from breakeven.gateway.upstreams.causes import ADVICE
+from breakeven.gateway.server.live_check_advice import advice, failed, said, without_version
 from breakeven.gateway.upstreams.chain import routed_upstreams, section_of
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
@@ -27,9 +26,8 @@ from breakeven.router.policy import Route
 
 _SECONDS = 60.0
 _ANSWER_BYTES = 1 << 22
-_SHOWN_MODELS = 10
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
-_PATH = "/chat/completions"
+CHAT = "/chat/completions"
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _TOOL = {
     "type": "function",
@@ -77,7 +75,7 @@ async def _check(upstream: Upstream) -> list[Finding]:
         listing = await list_models(upstream, seconds_for(section))
         if listing.status is None:
             return [Finding(name, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
-        limit, answer = await _one_token(upstream)
+        limit, answer = await one_token(upstream)
         findings = [Finding(name, "ok", f"reached at {section.base_url}"), *_about_answer(upstream, listing, answer)]
         if answer.failure is None:
             findings += _about_limit(upstream, limit)
@@ -92,15 +90,7 @@ def seconds_for(section: Section) -> float:
     return min(_SECONDS, section.timeouts.total_seconds)
 
 
-def _key_refused(section: Section, status: int | None) -> str:
-    if section.api_key_env is None:
-        return (
-            f"it wants a key (status {status}), and none is sent; set api_key_env to the name of a variable that has it"
-        )
-    return f"it refuses the key (status {status}); check the variable {section.api_key_env}, and what the key may use"
-
-
-async def _one_token(upstream: Upstream) -> tuple[str, Answer]:
+async def one_token(upstream: Upstream) -> tuple[str, Answer]:
     """Ask for one token. Returns the field for the limit of output that was accepted, and the answer."""
     given = upstream.config.max_tokens_field
     for limit in (given,) if given is not None else _LIMITS:
@@ -113,7 +103,7 @@ async def _one_token(upstream: Upstream) -> tuple[str, Answer]:
 
 async def _ask(upstream: Upstream, fields: dict[str, Any]) -> Answer:
     messages = [{"role": "user", "content": "Say yes."}]
-    return await ask(upstream, _PATH, {"messages": messages, **fields})
+    return await ask(upstream, CHAT, {"messages": messages, **fields})
 
 
 async def ask(upstream: Upstream, path: str, fields: dict[str, Any]) -> Answer:
@@ -144,11 +134,11 @@ def _about_answer(upstream: Upstream, listing: Listing, answer: Answer) -> Itera
     name, section = upstream.label, upstream.config
     failure = answer.failure
     if failure is not None:
-        yield Finding(name, "FAIL", failed(section, listing, failure))
+        yield Finding(name, "FAIL", failed(section, listing, failure, CHAT))
         return
     usage = answer_usage(answer.body)
     if usage is None and not _is_answer(answer.body):
-        yield Finding(name, "FAIL", f"{Cause.INVALID_ANSWER}: {_advice(Cause.INVALID_ANSWER)}")
+        yield Finding(name, "FAIL", f"{Cause.INVALID_ANSWER}: {advice(Cause.INVALID_ANSWER)}{without_version(section)}")
         return
     if section.api_key_env is None:
         yield Finding(name, "ok", "it asks for no key")
@@ -164,29 +154,6 @@ def _about_answer(upstream: Upstream, listing: Listing, answer: Answer) -> Itera
         yield Finding(
             name, "note", "it reports no usage: tokens and cost will be estimated; turn usage on at the server"
         )
-
-
-def failed(section: Section, listing: Listing, failure: UpstreamFailure, path: str = _PATH) -> str:
-    """Why a request to this path failed, and what to do."""
-    if failure.cause is Cause.KEY_REFUSED:
-        return _key_refused(section, failure.upstream_status)
-    if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND) and listing.models is not None:
-        if section.model not in listing.models:
-            return f"it does not serve {section.model}; correct model: {_served(section.model, listing.models)}"
-        return f"it lists {section.model}, and has no {path}; check the path of base_url: {section.base_url}"
-    if failure.cause in (Cause.MODEL_NOT_FOUND, Cause.NOT_FOUND):
-        return f"{failure.cause}: {_said(failure)}; check model ({section.model}) and the path of base_url"
-    return f"{failure.cause}: {_advice(failure.cause)}{_said(failure, ' It says: ')}"
-
-
-def _served(model: str, models: dict[str, Any]) -> str:
-    """The names that are served; of many those that are most alike."""
-    if not models:
-        return "it serves none now"
-    if len(models) <= _SHOWN_MODELS:
-        return f"it serves {', '.join(sorted(models))}"
-    alike = difflib.get_close_matches(model, list(models), n=5, cutoff=0.0)
-    return f"it serves {len(models)} models, most alike {', '.join(alike)}"
 
 
 def _about_limit(upstream: Upstream, limit: str) -> Iterator[Finding]:
@@ -206,13 +173,13 @@ async def _about_tools(upstream: Upstream, limit: str) -> list[Finding]:
     answer = await _ask(upstream, {limit: 1, "tools": [_TOOL]})
     if answer.failure is None:
         return [Finding(name, "ok", "it accepts tools")]
-    said = _said(answer.failure, " It says: ")
+    words = said(answer.failure, " It says: ")
     if expected is None:
-        return [Finding(name, "note", f"it refuses tools; requests with tools will fail.{said}")]
+        return [Finding(name, "note", f"it refuses tools; requests with tools will fail.{words}")]
     if upstream.provider:
-        return [Finding(name, "FAIL", f"it refuses tools; set {section_of(upstream)}.tools to false.{said}")]
+        return [Finding(name, "FAIL", f"it refuses tools; set {section_of(upstream)}.tools to false.{words}")]
     mend = "set student.tools to false, or start vLLM with --enable-auto-tool-choice and --tool-call-parser"
-    return [Finding(name, "FAIL", f"it refuses tools; {mend}.{said}")]
+    return [Finding(name, "FAIL", f"it refuses tools; {mend}.{words}")]
 
 
 def _about_window(upstream: Upstream, listing: Listing) -> Iterator[Finding]:
@@ -229,18 +196,6 @@ def _about_window(upstream: Upstream, listing: Listing) -> Iterator[Finding]:
         yield Finding(route, "note", f"context window: {set_to} tokens by the config; the server does not say")
     else:
         yield Finding(route, "ok", f"context window: {set_to or has} tokens")
-
-
-def _advice(cause: Cause) -> str:
-    meaning, remedy = ADVICE[cause]
-    return f"{meaning}; {remedy}"
-
-
-def _said(failure: UpstreamFailure, before: str = "") -> str:
-    """The first words of the upstream's own error message, on one line; empty where it gave none."""
-    if failure.upstream_status is None:
-        return f"{before}{failure.detail}" if failure.detail else ""
-    return f"{before}{' '.join(failure.message.split())[:200]}"
 
 
 def _is_answer(body: bytes) -> bool:

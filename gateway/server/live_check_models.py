@@ -8,7 +8,8 @@ from typing import Any
 
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.endpoints.further import Further
-from breakeven.gateway.server.live_check import Finding, ask, failed, seconds_for
+from breakeven.gateway.server.live_check import CHAT, Finding, ask, one_token, seconds_for
+from breakeven.gateway.server.live_check_advice import failed, key_refused, served
 from breakeven.gateway.upstreams.chain import further
 from breakeven.gateway.upstreams.listing import Listing, list_models
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -19,9 +20,10 @@ _QUESTIONS: dict[str, dict[str, Any]] = {
     "/rerank": {"query": "yes", "documents": ["yes", "no"]},
     "/score": {"text_1": "yes", "text_2": "no"},
     "/moderations": {"input": "yes"},
-    "/chat/completions": {"messages": [{"role": "user", "content": "Say yes."}]},
     "/completions": {"prompt": "yes", "max_tokens": 1},
+    "/responses": {"input": "Say yes.", "max_output_tokens": 16, "store": False},
 }
+_UNAUTHORIZED = 401
 
 
 def check_models(config: Config) -> list[Finding]:
@@ -41,7 +43,7 @@ async def _check(upstream: Upstream, section: FurtherModel) -> list[Finding]:
         if listing.status is None:
             return [Finding(upstream.title, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
         reached = Finding(upstream.title, "ok", f"reached at {section.base_url}")
-        path = next((one for one in section.paths if one in _QUESTIONS), None)
+        path = next((one for one in section.paths if one == CHAT or one in _QUESTIONS), None)
         if path is None:
             return [reached, *_not_asked(upstream, section, listing)]
         return [reached, *await _asked(upstream, section, listing, path)]
@@ -50,14 +52,29 @@ async def _check(upstream: Upstream, section: FurtherModel) -> list[Finding]:
 
 
 def _not_asked(upstream: Upstream, section: FurtherModel, listing: Listing) -> Iterator[Finding]:
+    """What the list of the upstream's models says: about the key and the model's name."""
     title, listed = upstream.title, listing.models
-    if listed is not None and section.model not in listed:
-        yield Finding(title, "FAIL", f"it does not list {section.model}; correct model, it has {', '.join(listed)}")
+    if listing.status == _UNAUTHORIZED:
+        yield Finding(title, "FAIL", key_refused(section, listing.status))
+    elif listed is None:
+        yield Finding(
+            title, "note", f"it does not list its models (status {listing.status}): key and model not checked"
+        )
+    elif section.model not in listed:
+        yield Finding(
+            title, "FAIL", f"it does not serve {section.model}; correct model: {served(section.model, listed)}"
+        )
+    else:
+        yield Finding(title, "ok", f"it lists {section.model}")
     yield Finding(title, "note", f"not asked: a request to {', '.join(section.paths)} needs a file, or is expensive")
 
 
 async def _asked(upstream: Upstream, section: FurtherModel, listing: Listing, path: str) -> list[Finding]:
-    title, answer = upstream.title, await ask(upstream, path, _QUESTIONS[path])
+    title = upstream.title
+    if path == CHAT:
+        _, answer = await one_token(upstream)
+    else:
+        answer = await ask(upstream, path, _QUESTIONS[path])
     if answer.failure is not None:
         return [Finding(title, "FAIL", failed(section, listing, answer.failure, path))]
     found = [Finding(title, "ok", f"{section.model} answers at {path} in {answer.seconds:.1f} s")]

@@ -62,7 +62,7 @@ class ClientPaths:
         return (path if path != raw and path.startswith(b"/v1/") else None), deployment
 
     def _is_relayed(self, path: bytes) -> bool:
-        known = path in self._relayed or path.startswith(b"/responses/")
+        known = path in self._relayed or path == b"/models" or path.startswith((b"/responses/", b"/models/"))
         return known or path.decode("latin-1") in self._further()
 
 

@@ -8,13 +8,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server.start_report import report_reached
 from breakeven.gateway.server.startup import check_loadable
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
@@ -37,7 +39,7 @@ class Current:
         self._last_file_state = self._file_state()
         self._requested = asyncio.Event()
         self._reloaded = asyncio.Event()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> Services:
         return self.services
@@ -83,9 +85,9 @@ class Current:
             config, artifact = await asyncio.to_thread(self._load, self._read, old)
             new = old.with_config(config, artifact)
             before, after = old.every_upstream, new.every_upstream
-            for label, upstream in after.items():
-                if upstream is not before.get(label):
-                    await upstream.start()
+            added = [upstream for label, upstream in after.items() if upstream is not before.get(label)]
+            for upstream in added:
+                await upstream.start()
         except BreakevenError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
             old.state.config_faults = tuple(faults)
@@ -105,12 +107,17 @@ class Current:
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
+        self._run(report_reached(added))
         for label, upstream in before.items():
             if upstream is not after.get(label):
-                task = asyncio.create_task(_close_when_idle(upstream))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._run(_close_when_idle(upstream))
         return True
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this beside the requests, until it ends or the app does."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _trace(self, config: Config) -> None:
         """Record spans as another config says; those of running requests are recorded so as well."""
@@ -124,8 +131,8 @@ class Current:
             threading.Thread(target=old.close, name="breakeven-spans", daemon=True).start()
 
     async def aclose(self) -> None:
-        """Close the connection pools, those of earlier configs too."""
-        for task in tuple(self._closing):
+        """Close the connection pools, those of earlier configs too, and end what runs beside the requests."""
+        for task in tuple(self._tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

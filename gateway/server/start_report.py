@@ -19,8 +19,15 @@ _SECONDS = 10.0
 
 
 async def report(config: Config, upstreams: Sequence[Upstream]) -> None:
-    """Ask each upstream for its models, and log what came of it and what the config leaves out, one line after the
-    other. A failure is kept in the upstream's health. Never raises for an upstream that fails.
+    """Log what was reached, as `report_reached` does, and what the config leaves out."""
+    await report_reached(upstreams)
+    for text in missing(config):
+        _log.info("not set: %s", text)
+
+
+async def report_reached(upstreams: Sequence[Upstream]) -> None:
+    """Ask each upstream for its models, and log what came of it, one line after the other. A failure is kept in the
+    upstream's health. Never raises for an upstream that fails.
     """
     listings = await asyncio.gather(*(list_models(upstream, _SECONDS) for upstream in upstreams))
     for upstream, listing in zip(upstreams, listings, strict=True):
@@ -28,8 +35,6 @@ async def report(config: Config, upstreams: Sequence[Upstream]) -> None:
             upstream.health.not_reached(listing.failure)
         level, text = _line(upstream, listing)
         _log.log(level, text)
-    for text in missing(config):
-        _log.info("not set: %s", text)
 
 
 def report_alone(config: Config) -> None:

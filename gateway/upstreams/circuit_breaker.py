@@ -53,14 +53,16 @@ class Breaker:
         if self._opened_at is not None:
             self._probing_since = self._clock()
 
-    def succeeded(self) -> None:
-        """Record an attempt that the upstream answered; closes the circuit."""
+    def succeeded(self) -> bool:
+        """Record an attempt that the upstream answered; closes the circuit. Whether it was open."""
         self._consecutive_failures = 0
-        if self._opened_at is not None:
+        was_open = self._opened_at is not None
+        if was_open:
             self._opened_at = self._probing_since = None
             self._recent.clear()
             self._failures = 0
         self._record(False)
+        return was_open
 
     def failed(self) -> None:
         """Record an attempt that failed: connection, timeout or server error. May open the circuit."""

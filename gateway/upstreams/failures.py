@@ -13,6 +13,14 @@ from breakeven.gateway.upstreams.upstream import Upstream
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
+# What `code` or `type` of an error object say of it, where its HTTP status says nothing.
+_STATUSES = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "context_length_exceeded": 400,
+}
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
     r"|longer than the maximum|prompt is too long",
@@ -33,6 +41,41 @@ async def response_failure(upstream: Upstream, response: UpstreamResponse) -> Up
     except (OSError, ValueError):
         body = b""
     return error_failure(upstream, response.status, _error_object(body), response.headers)
+
+
+def event_failure(upstream: Upstream, error: object, cause: Cause | None = None) -> UpstreamFailure:
+    """The failure that the client gets for an error object within a stream; see `reported_status`."""
+    return error_failure(upstream, reported_status(error), error, cause=cause)
+
+
+def reported_status(error: object) -> int:
+    """The HTTP status of an error object that came with success: of its `code` or `status`, else of its words for a
+    limit or a long prompt; 502 where it has neither.
+    """
+    if not isinstance(error, dict):
+        return 502
+    code = error.get("code", error.get("status"))
+    try:
+        status = int(code)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        named = (_STATUSES.get(word) for word in (code, error.get("type")) if isinstance(word, str))
+        return next((status for status in named if status is not None), 502)
+    return status if 400 <= status <= 599 else 502
+
+
+def invalid_answer(upstream: Upstream, expected: str = "JSON") -> UpstreamFailure:
+    """The failure for an answer with success that is not what was expected, such as a proxy's page to log in. It counts
+    as a 502, since nothing is charged for it.
+    """
+    return UpstreamFailure(
+        502,
+        f"The {upstream.route} answered with something else than {expected}.",
+        upstream_status=502,
+        retryable=True,
+        down=True,
+        cause=Cause.INVALID_ANSWER,
+        code="upstream_invalid_answer",
+    )
 
 
 def error_failure(

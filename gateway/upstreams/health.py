@@ -69,9 +69,8 @@ class Health:
 
     def succeeded(self) -> None:
         """Record a client's attempt that was answered, in the circuit breaker too, whose circuit it closes."""
-        if self._breaker.open:
+        if self._breaker.succeeded():
             self._log_closed()
-        self._breaker.succeeded()
         self.tried = True
         self.failure = None
 

@@ -41,7 +41,7 @@ class UpstreamResponse:
         self.request_id: str | None = None
         self._encoding: str | None = None
         self._decoder: content_encoding.Decoder | None = None
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces: Iterator[bytes] | None = None
         ranked = len(_REQUEST_IDS)
         for raw, value in connection.headers:
             if raw == b"content-encoding":
@@ -73,7 +73,7 @@ class UpstreamResponse:
         while found is None and (segment := await self.segment()) is not None:
             begun += segment
             found = starts_events(begun)
-        self._pieces = itertools.chain((begun,), self._pieces)
+        self._pieces = itertools.chain((begun,), self._pieces or ())
         return bool(found)
 
     async def segment(self) -> bytes | None:
@@ -82,8 +82,9 @@ class UpstreamResponse:
         Raises ConnectionLost, and ValueError for a body that cannot be decompressed.
         """
         assert self._connection is not None, "the response is closed"
-        for piece in self._pieces:
-            return piece
+        if self._pieces is not None:
+            for piece in self._pieces:
+                return piece
         data = await self._connection.read()
         if self._encoding is None:
             return data

@@ -58,8 +58,9 @@ class Upstream:
         self.has_messages: bool | None = None
         self.takes_logprobs = True
         self.tokenizer = self._tokenizer(config)
-        # Names of the client headers that are passed to this upstream.
+        # Names of the client headers that are passed to this upstream, in order and as a set.
         self.passed_headers = config.passed_headers()
+        self.passes = frozenset(self.passed_headers)
         self._transport: Transport | None = None
         self._secrets: tuple[str, ...] = ()
 

@@ -53,8 +53,8 @@ SENT = (
     (
         "session_id, session-id, x-session-id, x-claude-code-session-id",
         "The id of the conversation as agents send it; used if the request has none of `x-breakeven-conversation` and "
-        "the fields `conversation`, `prompt_cache_key`, `metadata.session_id`, and the session that Claude Code writes "
-        "into `metadata.user_id`.",
+        "the fields `conversation`, `metadata.session_id`, and the session that Claude Code writes into "
+        "`metadata.user_id`; together with `prompt_cache_key` where there is one.",
     ),
     (
         "anthropic-version, anthropic-beta",

@@ -15,6 +15,8 @@ import msgspec
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
 _BOM = b"\xef\xbb\xbf"
+# Of the fields and of a comment.
+_FIRST_BYTES = (b"d", b"e", b"i", b"r", b":")
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _FIRST_LINE = re.compile(rb"(?:data|event|id|retry)?:|(?:data|event|id|retry)[\r\n]")
 
@@ -38,12 +40,20 @@ class Scanner:
     def feed(self, segment: bytes) -> list[Event]:
         """Append a segment of any size; returns the events that it completes."""
         buffer = self._buffer
-        # Fast path: nearly every segment of a model server is one whole event, or a few.
-        if not buffer and self._started and segment.endswith(b"\n\n") and b"\r" not in segment:
-            if segment.find(b"\n\n") == len(segment) - 2 >= 1:
-                return [_parse(segment, segment)]
-            if b"\n\n\n" not in segment and not segment.startswith(b"\n"):
-                return [_parse(raw, raw) for raw in [part + b"\n\n" for part in segment[:-2].split(b"\n\n")]]
+        # Fast path: nearly every segment of a model server is one whole event.
+        if not buffer and self._started and b"\r" not in segment and segment.find(b"\n\n") == len(segment) - 2 >= 1:
+            return [_parse(segment, segment)]
+        if buffer and b"\n\n" in segment and b"\r" not in buffer:
+            segment = bytes(buffer) + segment
+            buffer.clear()
+        # Others are a few whole events, maybe with the beginning of the next one; the first one may have a BOM.
+        if not buffer and (self._started or segment[:1] in _FIRST_BYTES) and b"\r" not in segment:
+            end = segment.rfind(b"\n\n") + 2
+            if end >= 2 and b"\n\n\n" not in segment and not segment.startswith(b"\n"):
+                self._started = True
+                buffer += segment[end:]
+                self._searched = max(0, len(buffer) - 3)
+                return [_parse(raw, raw) for raw in [part + b"\n\n" for part in segment[: end - 2].split(b"\n\n")]]
         buffer += segment
         events: list[Event] = []
         start = 0

@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +41,7 @@ class Played(NamedTuple):
     """
 
     log: list[str]
+    reasons: dict[str, int]
     by_student: float
     right: float
     stage: str
@@ -76,7 +78,7 @@ def _played(
             body = {"model": "auto", "messages": [{"role": "user", "content": case.prompt}]}
             answer = client.post("/v1/chat/completions", json=body)
             answer.raise_for_status()
-            return answer.headers["x-breakeven-route"], answer.json()["choices"][0]["message"]["content"]
+            return answer.headers["x-breakeven-reason"], answer.json()["choices"][0]["message"]["content"]
 
         for begin in range(0, len(seen), _WAITING):
             list(pool.map(ask, seen[begin : begin + _WAITING]))
@@ -92,9 +94,10 @@ def _played(
         stage = _state(client)["stage"]
     log = [f"{_clock(one['at'])} {one['stage']}: {one['text']}" for one in reversed(road["events"])]
     right = sum(text == case.answer for (_, text), case in zip(found, fresh, strict=True)) / len(fresh)
-    by_student = sum(route == "student" for route, _ in found) / len(fresh)
+    reasons = dict(Counter(reason for reason, _ in found))
+    by_student = reasons.get("easy", 0) / len(fresh)
     calls = gateway.sql("SELECT COUNT(*) FROM attempts WHERE upstream = 'teacher'")[0][0]
-    return Played(log, by_student, right, stage, int(calls))
+    return Played(log, reasons, by_student, right, stage, int(calls))
 
 
 def _row(case: Case, answer: str) -> dict[str, Any]:
@@ -148,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = play(Path(folder), options.requests, options.seed, lambda text: print(text, file=sys.stderr))
     print("\n".join(found.log))
     print(f"at the end: stage {found.stage}; the student answered {found.by_student:.1%} of {FRESH} fresh requests,")
+    print(f"reasons: {found.reasons}")
     print(f"and {found.right:.1%} of the answers were right (floor {FLOOR:.0%})")
 
 

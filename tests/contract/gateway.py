@@ -95,7 +95,8 @@ class Gateway:
             self.process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=log
             )
-        end = time.monotonic() + 30
+        # Many processes that start at once take long; one that fails ends by itself.
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             found = re.search(rb"listens on http://[^ \n]*:(\d+)", self.log.read_bytes()[start:])
             if found:

@@ -232,6 +232,22 @@ def test_neither_events_nor_json_is_a_failure(
 ) -> None:
     student.script(Head(200, {"content-type": "text/html"}), *([Send(body)] if body else []), End())
     assert gateway.post(chat(stream=stream_it)).headers["x-breakeven-reason"] == "fallback"
+    student.script(Head(200, {"content-type": "text/html"}), *([Send(body)] if body else []), End())
+    refused = gateway.post(chat(stream=stream_it, model="student"))
+    assert (refused.status, refused.error["code"]) == (502, "upstream_invalid_answer")
+
+
+@pytest.mark.parametrize("stream_it", [False, True])
+def test_an_error_object_with_success_is_a_failure(
+    gateway: Gateway, student: ScriptedUpstream, stream_it: bool
+) -> None:
+    of_vllm = {"object": "error", "message": "no", "type": "E", "param": None, "code": 500}
+    for error, status, kind in ((of_vllm, 500, "E"), ({"error": "no"}, 502, "upstream_error")):
+        student.script(*answer(error))
+        assert gateway.post(chat(stream=stream_it)).headers["x-breakeven-reason"] == "fallback"
+        student.script(*answer(error))
+        refused = gateway.post(chat(stream=stream_it, model="student"))
+        assert (refused.status, refused.error["type"], refused.error["message"]) == (status, kind, "no")
 
 
 ODD = [b"NaN", b"-Infinity", b"Infinity"]

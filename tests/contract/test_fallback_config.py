@@ -192,7 +192,7 @@ def edited(one: Net, **changes: Any) -> dict[str, Any]:
     [
         ({"name": "us"}, "teacher: fallbacks[1].name: us is given twice; each name must be unique"),
         ({"name": "teacher"}, "teacher.fallbacks[0].name: teacher has a meaning of its own; choose another name"),
-        ({"name": "a b"}, "teacher.fallbacks[0].name: String should match"),
+        ({"name": "a b"}, "teacher.fallbacks[0].name: is not written as it must be"),
         ({"name": None}, "teacher.fallbacks[0].name"),
         ({"usd_per_million": None}, "teacher.fallbacks[0]: give exactly one of usd_per_million"),
         ({"prices_file": "none.json", "usd_per_million": None}, "teacher.fallbacks[0].prices_file"),

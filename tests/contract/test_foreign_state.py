@@ -244,6 +244,25 @@ def test_refused_thoughts_of_a_chat_are_left_out_and_asked_again(
 
 
 @STREAMED
+@pytest.mark.parametrize(
+    "item",
+    [
+        REFERENCE,
+        {"id": "msg_9"},
+        {"type": None, "id": "msg_9"},
+        {"type": "compaction", "encrypted_content": "gAAAA"},
+        {"type": "compaction_summary", "encrypted_content": "gAAAA"},
+    ],
+)
+def test_what_an_unknown_maker_stores_or_encrypted_goes_to_the_teacher(
+    gateway: Gateway, item: dict[str, Any], streamed: bool
+) -> None:
+    response = ask(gateway, STUDENT, [first(), item, {"role": "user", "content": "and?"}], streamed)
+    assert response.headers["x-breakeven-route"] == "teacher"
+    assert gateway.teacher.last.json["input"][1] == item
+
+
+@STREAMED
 @pytest.mark.parametrize("path", [CHAT])
 def test_a_teachers_429_stays_a_429(gateway: Gateway, path: str, streamed: bool) -> None:
     gateway.teacher.default(*error_answer(429, "slow down", retry_after="9"))

@@ -13,6 +13,7 @@ from tests.contract.client import eventually
 from tests.contract.further import ADMIN, MODEL_KEY, form, model, with_models
 from tests.contract.gateway import Gateway, chat
 from tests.contract.scripted import (
+    DONE,
     Close,
     ExpectDisconnect,
     Head,
@@ -71,7 +72,7 @@ def state(gateway: Gateway, name: str) -> dict[str, Any]:
         ([BEGUN, Reset()], 502, "upstream_disconnected", "reset"),
         ([BEGUN, Close()], 502, "upstream_disconnected", "closed"),
         ([Sleep(4.5)], 504, "timeout", "total_timeout"),
-        (answer(b"<html>"), 502, None, "invalid_answer"),
+        (answer(b"<html>"), 502, "upstream_invalid_answer", "invalid_answer"),
         ([Head(200, {"content-type": "application/json"}), Send(b'{"results":'), Reset()], 502,
          "upstream_disconnected", "reset"),
         ([Head(200, {"content-type": "application/json"}), Send(b'{"results":'), Sleep(1.6)], 504, "timeout",
@@ -155,6 +156,24 @@ def test_a_client_that_goes_away_ends_the_call(gateway: Gateway, upstream: Scrip
     assert gateway.metric("in_flight", upstream="speaks") == 0
 
 
+def test_a_client_that_closes_after_the_last_event_has_not_cancelled(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Head(200, {"content-type": "text/event-stream"}), Send(event({"x": 1})), Send(DONE), Sleep(0.5))
+    before = len(gateway.settled())
+    with gateway.connect() as client:
+        client.request("POST", "/v1/audio/speech", b'{"model":"speaks","input":"a","stream_format":"sse"}')
+        _, headers = client.head()
+        got = b""
+        for segment in client.segments(headers):
+            got += segment
+            if got.endswith(DONE):
+                break
+        client.reset()
+    assert got == event({"x": 1}) + DONE
+    assert gateway.next_record(before)["outcome"] == "ok"
+
+
 def test_a_circuit_opens_and_readyz_stays_200(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("circuit")
     with ScriptedUpstream("x") as own, unused_port() as port:
@@ -168,6 +187,8 @@ def test_a_circuit_opens_and_readyz_stays_200(tmp_path_factory: pytest.TempPathF
                 assert gateway.post({"model": "broken"}, path="/v1/rerank").status == 500
             response = gateway.post({"model": "broken"}, path="/v1/rerank")
             assert (response.status, response.json["error"]["code"]) == (503, "upstream_unavailable")
+            assert response.headers["x-breakeven-route"] == "model"
+            assert response.headers["x-breakeven-reason"] == "pinned"
             assert 1 <= int(response.headers["retry-after"]) <= 30
             assert gateway.metric("circuit_open", upstream="broken") == 1
             assert gateway.metric("circuit_open", upstream="full") == 0

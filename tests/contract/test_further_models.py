@@ -43,6 +43,19 @@ def gateway(both: tuple[Gateway, ScriptedUpstream]) -> Gateway:
     return both[0]
 
 
+def test_their_paths_are_in_the_published_document(gateway: Gateway) -> None:
+    document = gateway.get("/openapi.json").json
+    for path in ("/rerank", "/score", "/audio/transcriptions", "/images/generations", "/classify"):
+        operation = document["paths"][f"/v1{path}"]["post"]
+        assert set(operation["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
+        assert operation["security"] == [{"client_key": []}, {}]
+    # These are described for all models.
+    assert document["paths"]["/v1/embeddings"]["post"]["operationId"] == "embeddings"
+    assert "hears" not in json.dumps(document)
+    names = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
+    assert len(names) == len(set(names))
+
+
 @pytest.fixture
 def upstream(both: tuple[Gateway, ScriptedUpstream]) -> ScriptedUpstream:
     return both[1]

@@ -183,6 +183,8 @@ def test_a_reload_brings_and_removes_them(tmp_path: Path) -> None:
             eventually(lambda: gateway.post({"model": "sorts", "order": 1}, path="/v1/sort").status == 200)
             gone = gateway.post({"model": "speaks", "input": "a"}, path="/v1/audio/speech")
             assert (gone.status, gone.json["error"]["code"]) == (404, "not_found")
+            paths = gateway.get("/openapi.json").json["paths"]
+            assert ("/v1/sort" in paths, "/v1/audio/speech" in paths) == (True, False)
             # A request that runs keeps its upstream.
             assert eventually(lambda: client._buffer + client.socket.recv(99)).endswith(b"b\r\n")
         names = {one["provider"] for one in gateway.get("/admin/upstreams", ADMIN).json["upstreams"]}

@@ -25,6 +25,7 @@ CONFIG = {
         "keys": [
             key("free"),
             key("few", requests_per_minute=3),
+            *(key(f"student{place}", requests_per_minute=2, teacher=False) for place in range(4)),
             key("short", tokens_per_minute=20),
             # One answer of the scripted teacher: 10 tokens at 10 and 3 at 20 USD per million, 160 microdollars.
             key("poor", monthly_budget_usd="0.000300"),
@@ -99,6 +100,30 @@ def test_requests_a_minute(gateway: Gateway, student: ScriptedUpstream) -> None:
     assert response.headers["x-ratelimit-remaining-requests"] == "0"
     assert len(student.received) == 3
     assert gateway.post(chat(), as_key("free")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("student0", "/v1/chat/completions"), ("student1", "/v1/completions"), ("student2", "/v1/responses"),
+        ("student3", "/v1/embeddings"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_takes_no_place(gateway: Gateway, student: ScriptedUpstream, name: str, path: str) -> None:
+    body = {**chat(), "prompt": "hi", "input": "hi"} if path != "/v1/completions" else {"prompt": "hi"}
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}]
+    for model, status in (("big", 403), ("teacher", 403), ("nobody", 404), (7, 400)):
+        for _ in range(4):
+            assert gateway.post({**body, "model": model}, as_key(name), path).status == status
+    if path == "/v1/chat/completions":
+        for _ in range(4):
+            refused = gateway.post({**body, "messages": image}, as_key(name), path)
+            assert (refused.status, refused.error["code"]) == (403, "teacher_not_allowed")
+    assert not student.received
+    for _ in range(2):
+        taken = gateway.post({**body, "model": "student"}, as_key(name), path)
+        assert taken.status == 200
+    assert gateway.post({**body, "model": "student"}, as_key(name), path).status == 429
 
 
 def test_tokens_a_minute(gateway: Gateway) -> None:

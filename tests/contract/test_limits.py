@@ -86,6 +86,16 @@ def test_both_open_is_503_with_retry_after_and_not_ready(
     assert response.status == 503
     assert response.error["code"] == "upstream_unavailable"
     assert int(response.headers["retry-after"]) >= 1
+    for name, value in (("route", "teacher"), ("reason", "unavailable"), ("attempts", "0")):
+        assert response.headers[f"x-breakeven-{name}"] == value
+    assert response.headers["x-breakeven-request-id"] == response.headers["x-request-id"]
+    record = gateway.record(response)
+    assert (record["route"], record["reason"], record["outcome"]) == ("teacher", "unavailable", "rejected")
+    for route in ("student", "teacher"):
+        pinned = gateway.post(chat(model=route))
+        assert (pinned.status, pinned.headers["x-breakeven-route"]) == (503, route)
+        assert pinned.headers["x-breakeven-reason"] == "pinned"
+        assert route in pinned.error["message"]
     assert gateway.get("/readyz").status == 503
     assert gateway.get("/healthz").status == 200
 

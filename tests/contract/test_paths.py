@@ -75,7 +75,12 @@ def test_health_and_version(gateway: Gateway) -> None:
     for path in ("/health", "/healthz", "/ping"):
         assert json.loads(gateway.get(path).body) == {"status": "ok"}
     assert json.loads(gateway.get("/version").body) == {"version": importlib.metadata.version("breakeven")}
-    assert gateway.get("//v1//models/").status == 200
+    models = gateway.get("/v1/models").body
+    for path in ("//v1//models/", "/models", "/models/", "//models", "/openai/models", "/openai/v1/models"):
+        assert gateway.get(path).body == models
+    one = gateway.get("/v1/models/small").body
+    for path in ("/models/small", "/v1/models/small/", "/openai/models/small?api-version=2024-10-21"):
+        assert gateway.get(path).body == one
     # Pages and the paths for operators have one spelling.
     for path in ("/metrics/", "/console/", "//health"):
         assert gateway.get(path).status == 404

@@ -130,14 +130,16 @@ IDS: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"x-breakeven-conversation": "{}"}, {}),
     ({}, {"conversation": "{}"}),
     ({}, {"conversation": {"id": "{}"}}),
-    ({}, {"prompt_cache_key": "{}"}),
     ({}, {"metadata": {"session_id": "{}"}}),
     ({"session_id": "{}"}, {}),
     ({"session-id": "{}"}, {}),
     ({"x-session-id": "{}"}, {}),
     # The first of these counts.
     ({"x-breakeven-conversation": "{}", "session_id": "other"}, {"prompt_cache_key": "other"}),
+    # These count together.
     ({"session_id": "other"}, {"prompt_cache_key": "{}"}),
+    ({"session_id": "{}"}, {"prompt_cache_key": "an application's"}),
+    ({}, {"prompt_cache_key": "an application's", "metadata": {"session_id": "{}"}}),
 ]
 
 
@@ -177,11 +179,30 @@ def test_an_outage_does_not_hold_a_named_conversation(gateway: Gateway) -> None:
     assert where(gateway.post({"model": EASY, "messages": [user("b")]}, named)) == ("student", "easy")
 
 
+def test_a_cache_key_names_the_only_conversation_that_began_under_it(send: Callable[..., Response]) -> None:
+    key = f"key-{time.time_ns()}"
+    assert where(send([user("one")], DIFFICULT, prompt_cache_key=key)) == ("teacher", "difficult")
+    # Its client has shortened the history.
+    shortened = [user("a summary"), said(), user("two")]
+    assert where(send(shortened, prompt_cache_key=key)) == ("teacher", "sticky")
+    assert where(send(shortened, prompt_cache_key=key + "y")) == ("student", "easy")
+
+
+def test_a_cache_key_of_two_users_holds_neither_of_them(send: Callable[..., Response]) -> None:
+    key, hi = f"app-{time.time_ns()}", user(f"Hi {time.time_ns()}")
+    assert where(send([hi], DIFFICULT, prompt_cache_key=key)) == ("teacher", "difficult")
+    assert where(send([user("another")], prompt_cache_key=key)) == ("student", "easy")
+    assert where(send([user("another"), said(), user("more")], prompt_cache_key=key)) == ("student", "easy")
+
+
 def test_a_cache_key_that_all_requests_have_holds_nobody(gateway: Gateway) -> None:
     def send(turns: Turns, model: str = EASY) -> tuple[str, str]:
         return where(gateway.post({"model": model, "messages": turns, "prompt_cache_key": key}))
 
     key, hi = f"app-{time.time_ns()}", user(f"Hi {time.time_ns()}")
+    # A process that has not seen how these began cannot tell them apart by their key.
+    assert send([user("a"), said(), user("difficult")], DIFFICULT)[0] == "teacher"
+    assert send([user("b"), said(), user("easy")]) == ("student", "easy")
     for number in range(3):
         send([user(f"start {number}")])
     assert send([user("difficult")], DIFFICULT) == ("teacher", "difficult")

@@ -52,6 +52,28 @@ def test_what_was_reached_and_what_is_missing(tmp_path: Path) -> None:
         assert (ready["student"], ready["teacher"]) == ("up", "unknown")
 
 
+def test_what_a_reload_adds_is_asked_too(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway, unused_port() as port:
+        before = start(gateway)
+        absent = f"http://127.0.0.1:{port}/v1"
+        models = [{"name": "embed", "base_url": gateway.teacher.url}, {"name": "other", "base_url": absent}]
+        gateway.write_config({"models": models})
+
+        def added() -> list[tuple[str, str]]:
+            return start(gateway)[len(before) :]
+
+        eventually(lambda: len(added()) == 2, 10)
+        assert added()[0] == (
+            "warning",
+            f"model embed at {gateway.teacher.url}: reached, but it does not list embed; correct models[embed].model, "
+            "or run `breakeven check --live`, which lists what is served",
+        )
+        level, text = added()[1]
+        assert (level, text.startswith(f"model other at {absent}: not reached; refused: ")) == ("warning", True)
+        # What stayed as it was is not asked again.
+        assert (len(gateway.student.gets), len(gateway.teacher.gets)) == (2, 2)
+
+
 def test_nothing_is_missing(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "auth": {"keys": [{"name": "a", "sha256": "0" * 64}]},

@@ -22,6 +22,7 @@ from tests.contract.scripted import (
     Send,
     Sleep,
     Step,
+    answer,
     delta,
     event,
     stream,
@@ -162,6 +163,36 @@ def test_without_fallback_a_failure_before_the_answer_is_a_status(
     if "error" in failure:
         assert response.error["message"] == "died"
     assert gateway.record(response)["outcome"] == "upstream_error"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"code": "rate_limit_exceeded"}, 429),
+        ({"type": "rate_limit_error", "code": None}, 429),
+        ({"type": "insufficient_quota", "code": "insufficient_quota"}, 429),
+        ({"type": "overloaded_error"}, 529),
+        ({"code": "context_length_exceeded"}, 400),
+        ({"code": 429}, 429),
+        ({"code": "server_error"}, 502),
+    ],
+)
+def test_an_error_that_came_with_success_has_the_status_of_its_words(
+    gateway: Gateway, student: ScriptedUpstream, path: str, error: dict[str, Any], status: int, streamed: bool
+) -> None:
+    error = {"message": "no", **error}
+    if streamed and path == RESPONSES:
+        steps = stream(CREATED, response_event("failed", status="failed", error=error, usage=None))
+    else:
+        steps = stream(PING, event({"error": error})) if streamed else answer({"error": error})
+    asked = {CHAT: {"messages": [{"role": "user", "content": "hi"}]}, COMPLETIONS: {"prompt": "hi"}}
+    student.script(*steps)
+    body = {"model": "student", "stream": streamed, **asked.get(path, {"input": "hi"})}
+    response = gateway.post(body, path=path)
+    assert response.status == status
+    assert response.error["message"] == "no"
 
 
 def test_a_response_that_failed_before_its_answer_is_a_status_and_paid_for(

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from docs.client_reference import ALL, CHAT, CLIENTS, RESPONSES, Client
+from docs.client_reference import ALL, CHAT, CLIENTS, MESSAGES, RESPONSES, Client
 from tests.integration.clients import drivers
 from tests.integration.clients.model import ScriptedModel
 from tests.support import processes, real
 
 # Ways of asking, each with all checks: the endpoint that it uses.
 WAYS = {"chat": CHAT, "responses": RESPONSES}
-VERCEL = {"compatible": CHAT, **WAYS}
+OTHER_WAYS = {"vercel_ai": {"compatible": CHAT, **WAYS}, "anthropic_python": {"messages": MESSAGES}}
+ENVIRONMENTS = {"llama_index": "llama-index", "anthropic_python": "anthropic"}
 DRIVEN = {Path(client.snippet).stem: client for client in CLIENTS if client.test.endswith("test_clients.py")}
 TEXT = "student says that it is Paris, né Lutetia."
 # Between the scores of the easy and the difficult prompt of the drivers.
@@ -40,8 +41,7 @@ class Ran:
 def _drive(name: str, url: str, folder: Path) -> dict[str, Any]:
     if DRIVEN[name].snippet.endswith(".mjs"):
         return drivers.run_node(real.node_clients(), name, url, folder)
-    environment = "llama-index" if name == "llama_index" else "clients"
-    return drivers.run_python(real.client_python(environment), name, url, folder)
+    return drivers.run_python(real.client_python(ENVIRONMENTS.get(name, "clients")), name, url, folder)
 
 
 @pytest.fixture(scope="module", params=DRIVEN)
@@ -59,11 +59,12 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_every_way_of_asking_was_run(ran: Ran) -> None:
-    assert set(ran.client.endpoints) == {CHAT, RESPONSES}
+    ways = OTHER_WAYS.get(Path(ran.client.snippet).stem, WAYS)
+    assert set(ran.client.endpoints) == set(ways.values())
     assert ran.client.checks == ALL
-    assert ran.results.keys() == (VERCEL if "Vercel" in ran.client.name else WAYS).keys()
+    assert ran.results.keys() == ways.keys()
     used = {f"/v1/{row[0].replace('_', '/')}" for row in ran.gateway.sql("SELECT DISTINCT endpoint FROM requests")}
-    assert used == {CHAT, RESPONSES}
+    assert used == set(ways.values())
 
 
 def test_answer(ran: Ran) -> None:

@@ -67,11 +67,10 @@ def run(gateway: processes.Gateway, tmp_path: Path) -> Callable[..., list[Row]]:
 
 def settled(gateway: processes.Gateway) -> list[Row]:
     """Route, reason, prompt tokens and output tokens of all whole answers that were streamed with their usage."""
-    # GuideLLM closes the connection as soon as it has the last event of a response, which then counts as cancelled.
     gateway.metrics()
     return gateway.sql(
         "SELECT route, reason, prompt_tokens, output_tokens FROM requests r JOIN attempts ON request = id "
-        "WHERE stream AND usage_complete AND r.outcome IN ('ok', 'client_cancelled') ORDER BY id"
+        "WHERE stream AND usage_complete AND r.outcome = 'ok' ORDER BY id"
     )
 
 

@@ -75,7 +75,7 @@ def node_modules() -> Path:
 
 
 def client_python(folder: str) -> Path:
-    """Path of the Python of `clients`, `llama-index` or `guidellm`; skips the test where it is absent."""
+    """Path of the Python of `clients`, `llama-index`, `anthropic` or `guidellm`; skips the test where it is absent."""
     return _existing(cache() / folder / "bin/python", f"the environment {folder}")
 
 

@@ -49,7 +49,8 @@ def run_node(modules: Path, name: str, url: str, folder: Path) -> dict[str, Any]
 
 def hermetic(home: Path) -> dict[str, str]:
     """This environment with another home, and without what leads a client elsewhere than its settings say."""
-    names = (name for name in os.environ if not name.startswith("OPENAI_") and not name.upper().endswith("_PROXY"))
+    others = ("OPENAI_", "ANTHROPIC_", "CLAUDE")
+    names = (name for name in os.environ if not name.startswith(others) and not name.upper().endswith("_PROXY"))
     return {**{name: os.environ[name] for name in names}, **QUIET, "HOME": str(home)}
 
 

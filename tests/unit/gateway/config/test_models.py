@@ -51,6 +51,63 @@ def test_its_prices(tmp_path: Path) -> None:
     assert (free.input, free.output, free.request) == (0, 0, 0)
 
 
+LISTED = """{
+ "embed": {"input_cost_per_token": 2e-08, "output_cost_per_token": 0.0, "mode": "embedding"},
+ "rank": {"input_cost_per_query": 0.002, "input_cost_per_token": 0.0, "mode": "rerank"},
+ "draw": {"output_cost_per_image": 0.04, "input_cost_per_token": 0},
+ "hear": {"input_cost_per_second": 0.0001, "output_cost_per_second": 0.0}
+}"""
+
+
+def test_prices_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text(LISTED)
+    listed = {"prices_file": "prices.json"}
+    ranks = {"name": "ranks", "prices_model": "rank", **listed}
+    dearer = {"name": "dearer", "model": "rank", "usd_per_request": "0.003", **listed}
+    config = load_config(write(tmp_path, with_models({"name": "embed", **listed}, ranks, dearer, {"name": "own"})))
+    prices = [model_price_schedule(one)[0][1] for one in config.models]
+    assert [(one.input, one.output, one.request) for one in prices] == [
+        (20_000, 0, 0), (0, 0, 2_000_000_000), (0, 0, 3_000_000_000), (0, 0, 0),
+    ]  # fmt: skip
+    said = list(config.sources_of_prices())
+    assert [one.partition(" are from prices.json of ")[0] for one in said] == [
+        f"The prices of the model {name}" for name in ("embed", "ranks", "dearer")
+    ]
+
+
+def test_prices_from_the_package(tmp_path: Path) -> None:
+    of = {"prices_package": "genai-prices", "base_url": "https://api.openai.com/v1"}
+    config = load_config(write(tmp_path, with_models({"name": "text-embedding-3-small", **of})))
+    assert config.models[0].usd_per_million is not None
+    assert (config.models[0].usd_per_million.input, config.models[0].usd_per_million.output) == (Decimal("0.02"), 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ({"name": "a", "prices_file": "none.json"}, "models[1].prices_file: none.json cannot be read"),
+        (
+            {"name": "embde", "prices_file": "prices.json"},
+            "models[1].prices_file: prices.json has no model embde",
+        ),
+        ({"name": "draw", "prices_file": "prices.json"}, "models[1].prices_file: draw: output_cost_per_image: is not"),
+        ({"name": "hear", "prices_file": "prices.json"}, "models[1].prices_file: hear: input_cost_per_second: is not"),
+        ({"name": "a", "prices_package": "genai-prices"}, "models[1].prices_package: genai-prices "),
+        ({"name": "a", "prices_package": "genai-prices", "prices_provider": "opnai"}, "models[1].prices_provider: "),
+        (
+            {"name": "a", "prices_file": "prices.json", "usd_per_million": PRICES},
+            "models[1]: give exactly one of usd_per_million, prices_file, prices_package; usd_per_million ",
+        ),
+        ({"name": "a", "prices_model": "b"}, "models[1]: prices_model names a model in prices_file or prices_package"),
+    ],
+)
+def test_a_fault_of_prices_is_reported_with_its_key(tmp_path: Path, model: dict[str, Any], fault: str) -> None:
+    (tmp_path / "prices.json").write_text(LISTED)
+    (found,) = faults(tmp_path, with_models({"name": "first"}, model))
+    assert found.replace(f"{tmp_path}/", "").startswith(fault)
+    assert "teacher" not in found
+
+
 @pytest.mark.parametrize(
     ("model", "fault"),
     [
@@ -59,18 +116,18 @@ def test_its_prices(tmp_path: Path) -> None:
         ({"name": "teacher"}, "models[0].name: 'teacher' is the name of an upstream"),
         ({"name": "small"}, "models[0].name: 'small' is the name of an upstream"),
         ({"name": "alias"}, "models[0].name: 'alias' is an alias, too; remove routing.aliases.alias"),
-        ({"name": "auto@0.5"}, "models[0].name: String should match pattern"),
-        ({"name": "x" * 65}, "models[0].name: String should match pattern"),
+        ({"name": "auto@0.5"}, "models[0].name: is not written as it must be"),
+        ({"name": "x" * 65}, "models[0].name: is not written as it must be"),
         ({"name": "a", "base_url": "ftp://x"}, "models[0].base_url: must be an http:// or https:// URL"),
-        ({"name": "a", "paths": []}, "models[0].paths: List should have at least 1 item"),
-        ({"name": "a", "paths": ["embeddings"]}, "models[0].paths[0]: String should match pattern"),
-        ({"name": "a", "paths": ["/v1/../x y"]}, "models[0].paths[0]: String should match pattern"),
+        ({"name": "a", "paths": []}, "models[0].paths: must have at least one entry"),
+        ({"name": "a", "paths": ["embeddings"]}, "models[0].paths[0]: is not written as it must be"),
+        ({"name": "a", "paths": ["/v1/../x y"]}, "models[0].paths[0]: is not written as it must be"),
         ({"name": "a", "paths": ["/models"]}, "models[0].paths: /models is answered by the gateway itself; remove it"),
         ({"name": "a", "paths": ["/models/x"]}, "models[0].paths: /models/x is answered by the gateway itself"),
         ({"name": "a", "paths": ["/responses/x/cancel"]}, "models[0].paths: /responses/x/cancel is answered"),
         ({"name": "a", "hosting_usd_per_hour": 1}, "models[0].hosting_usd_per_hour: unknown key"),
-        ({"name": "a", "usd_per_million": {"input": -1}}, "models[0].usd_per_million.input: Input should be greater"),
-        ({"name": "a", "usd_per_request": "0.0000001"}, "models[0].usd_per_request: Decimal input should have no more"),
+        ({"name": "a", "usd_per_million": {"input": -1}}, "models[0].usd_per_million.input: must be 0 or more"),
+        ({"name": "a", "usd_per_request": "0.0000001"}, "models[0].usd_per_request: must have at most 6 decimals"),
         (
             {"name": "a", "price_changes": [{"since": "2026-12-01T00:00:00Z", **PRICES}]},
             "models[0]: price_changes needs usd_per_million",

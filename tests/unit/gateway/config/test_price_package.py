@@ -27,7 +27,7 @@ from genai_prices.types import (
 )
 
 from breakeven.gateway.config.load import load_config
-from breakeven.gateway.config.price_package import read_package
+from breakeven.gateway.config.price_package import Wanted, read_package
 from breakeven.gateway.errors import ConfigError
 from tests.support.processes import BREAKEVEN
 
@@ -60,14 +60,14 @@ def tiered(base: str, above: str) -> TieredPrices:
     return TieredPrices(base=Decimal(base), tiers=[Tier(start=200_000, price=Decimal(above))])
 
 
-def read(model: ModelInfo | ModelPrice | list[ConditionalPrice], **variants: Any) -> Any:
+def read(model: ModelInfo | ModelPrice | list[ConditionalPrice], *, further: bool = False, **variants: Any) -> Any:
     """What is read of a model with these prices, in place of the package's own data."""
     if not isinstance(model, ModelInfo):
         model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=model, **variants)
     seller = Provider(id="seller", name="Seller", api_pattern="https://seller", models=[model])
     set_custom_snapshot(DataSnapshot(providers=[seller], from_auto_update=False))
     try:
-        return read_package("genai-prices", "seller", "m", "", TODAY)
+        return read_package("genai-prices", Wanted("teacher", "m", "seller", "", further), TODAY)
     finally:
         set_custom_snapshot(None)
 
@@ -84,7 +84,7 @@ def test_the_installed_package_has_the_prices_of_a_known_model(tmp_path: Path) -
 
 def test_long_prompts_and_cache_writes_of_the_installed_package() -> None:
     url = "https://api.anthropic.com/v1"
-    prices, changes, _ = read_package("genai-prices", None, "claude-sonnet-4-5", url, TODAY)
+    prices, changes, *_ = read_package("genai-prices", Wanted("teacher", "claude-sonnet-4-5", None, url), TODAY)
     assert (prices["cache_write"], prices["cache_write_1h"]) == (Decimal("3.75"), 6)
     assert prices["context_tiers"] == [{"above_prompt_tokens": 200_000, "input": 2, "output": Decimal("1.5")}]
     assert changes == []
@@ -97,7 +97,7 @@ def test_all_kinds_and_the_tiers_of_the_package() -> None:
         PriceVariant(when={"service_tier": "turbo"}, prices=price(), constraint=StartDateConstraint(start_date=LATER)),
         PriceVariant(when={"processing": "batch"}, prices=price(input_mtok=1, output_mtok=4)),
     ]
-    prices, _, source = read(
+    prices, _, source, _ = read(
         price(
             input_mtok=2, output_mtok=8, input_audio_mtok=40, output_audio_mtok=80, web_searches_kcount=10,
             storage_searches_kcount=2.5,
@@ -122,7 +122,7 @@ def test_todays_price_and_announced_ones() -> None:
         ConditionalPrice(StartDateConstraint(datetime.date(2026, 6, 1)), prices=price(input_mtok=1, output_mtok=2)),
         ConditionalPrice(StartDateConstraint(LATER), prices=price(input_mtok=3, output_mtok=6)),
     ]
-    prices, changes, source = read(dated)
+    prices, changes, source, _ = read(dated)
     assert (prices["input"], prices["output"]) == (1, 2)
     assert [(one["since"], one["input"], one["output"]) for one in changes] == [
         (datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC), 3, 6)
@@ -209,3 +209,14 @@ def test_check_says_where_the_prices_are_from_and_how_old_they_are(tmp_path: Pat
     first, _, rest = done.stdout.partition("\n")
     assert first.startswith(f"# The teacher's prices are from genai-prices {genai_prices.__version__}, whose newest ")
     assert yaml.safe_load(rest)["teacher"]["usd_per_million"]["output"] == "10"
+
+
+def test_a_request_of_a_further_model_may_have_a_price() -> None:
+    found = read(price(input_mtok=0.05, requests_kcount=2), further=True)
+    assert (found.prices["input"], "output" in found.prices) == (Decimal("0.05"), False)
+    assert found.of_a_request == Decimal("0.002")
+    assert read(price(requests_kcount=2), further=True).prices.keys() == {"service_tiers", "context_tiers"}
+    with pytest.raises(ConfigError, match="requests_kcount is charged beside the tokens"):
+        read(price(input_mtok=1, output_mtok=1, requests_kcount=2))
+    with pytest.raises(ConfigError, match="input_mchars is charged beside the tokens"):
+        read(price(input_mtok=1, input_mchars=2), further=True)

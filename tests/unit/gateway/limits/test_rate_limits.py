@@ -90,14 +90,21 @@ def test_a_key_without_limits_is_not_counted(ledger: Ledger) -> None:
     quotas = Quotas(ledger)
     assert quotas.admit(None) is False
     assert quotas.admit(key()) is False
+    quotas.count(None)
+    quotas.count(key())
     quotas.close()
 
 
 def test_requests_over_the_limit_are_rejected_until_the_window_ends(ledger: Ledger) -> None:
     clock = Clock()
     quotas = Quotas(ledger, clock)
+    # What is refused after it was admitted takes no place.
+    quotas.admit(key(requests_per_minute=2))
     for _ in range(2):
         quotas.admit(key(requests_per_minute=2))
+        quotas.count(key(requests_per_minute=2))
+    with pytest.raises(RequestError):
+        quotas.count(key(requests_per_minute=2))
     with pytest.raises(RequestError) as caught:
         quotas.admit(key(requests_per_minute=2))
     assert (caught.value.status, caught.value.headers["retry-after"]) == (429, "60")

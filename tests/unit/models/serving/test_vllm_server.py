@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx2
 import psutil
 import pytest
 import yaml
@@ -24,7 +23,6 @@ from breakeven.models.serving.vllm_server import (
     environment,
     run_student,
 )
-from tests.support import real
 from tests.support.processes import CHECKOUT
 
 # A package called vllm that serves /v1/models, with a worker process that in one test ignores SIGTERM.
@@ -204,17 +202,3 @@ def test_run_student_serves_until_a_signal(
         text = log.read_text()
         section = yaml.safe_load(text[text.index("student:") : text.index("stopping vLLM")])["student"]
         assert section["context_window"] == 2048
-
-
-@pytest.mark.timeout(900)
-def test_a_real_vllm_starts_serves_and_stops() -> None:
-    model, python = real.smollm2(), check_python(str(real.vllm_python()))
-    port = free_port()
-    argv = command(model, name="s", port=port, cpu=True, max_model_len=1024, python=python)
-    with Student(argv, environment(True), host="127.0.0.1", port=port) as student:
-        assert student.max_model_len == 1024
-        body = {"model": "s", "prompt": "Hello", "max_tokens": 3}
-        usage = httpx2.post(f"{student.base_url}/completions", json=body, timeout=100).json()["usage"]
-        assert usage["completion_tokens"] == 3
-        assert usage["prompt_tokens_details"]["cached_tokens"] == 0
-    assert student.poll() is None

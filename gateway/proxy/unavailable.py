@@ -1,11 +1,20 @@
-"""The refusal of a request whose upstreams accept none now."""
+"""What a request gets that was decided for an upstream which accepts none now."""
 
 from __future__ import annotations
 
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.providers import Providers
 from breakeven.gateway.runtime.services import Services
-from breakeven.router.policy import Route
+from breakeven.router.policy import Decision, Route
+
+
+def unavailable(exchange: Exchange, decision: Decision, providers: Providers | None = None) -> RequestError:
+    """The error of a request that was decided so, as `overloaded` gives it. The decision becomes the exchange's plan,
+    so that the response's headers and the record say what it was.
+    """
+    exchange.plan = Plan(decision)
+    return overloaded(exchange.services, decision.route, providers)
 
 
 def overloaded(services: Services, route: Route, providers: Providers | None = None) -> RequestError:
