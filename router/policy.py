@@ -141,9 +141,8 @@ def decide(
 
     `held` is what earlier turns say, None for a new conversation. The result of a tool call goes to the upstream that
     made the call. A conversation on the teacher stays there. One on the student stays there while the score is less
-    than `band`, the score's standard error, above the threshold.
-
-    Without `routes` no score decides: the teacher answers, with the reason OBSERVE.
+    than `band`, the score's standard error, above the threshold. Without `routes` no score decides, but the teacher
+    answers, with the reason OBSERVE.
     """
 
     def to(

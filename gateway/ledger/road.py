@@ -11,10 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.road_tables import artifacts, leases
+from breakeven.gateway.ledger.road_tables import road_events as events
+from breakeven.gateway.ledger.road_tables import road_states as states
 from breakeven.gateway.ledger.rows import SHADOW
-from breakeven.gateway.ledger.schema import artifacts, attempts, comparisons, leases, outcomes, prompts, requests
-from breakeven.gateway.ledger.schema import road_events as events
-from breakeven.gateway.ledger.schema import road_states as states
+from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, prompts, requests
 from breakeven.router.policy import Reason
 
 _T = TypeVar("_T")

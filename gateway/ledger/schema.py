@@ -13,7 +13,6 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
@@ -175,45 +174,6 @@ comparisons = Table(
     Column("logprob", Float),
     Index("comparisons_at", "at"),
     Index("comparisons_workload", "workload", "at"),
-)
-
-# The stage of each workload, as JSON; a version that grows with each change tells all gateways of one.
-road_states = Table(
-    "road_states",
-    metadata,
-    Column("workload", String(64), primary_key=True),
-    Column("version", BigInteger, nullable=False),
-    Column("document", Text, nullable=False),
-)
-
-# What happened on the way: each change of a stage, and what was said at it.
-road_events = Table(
-    "road_events",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("workload", String(64), nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("text", Text, nullable=False),
-    Index("road_events_at", "at"),
-)
-
-# The router artifacts that gateways trained, as zip archives, so that all gateways of a ledger have them.
-artifacts = Table(
-    "artifacts",
-    metadata,
-    Column("hash", String(12), primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("data", LargeBinary, nullable=False),
-)
-
-# What only one gateway at a time may do; `holder` is its id, until `until`.
-leases = Table(
-    "leases",
-    metadata,
-    Column("name", String(32), primary_key=True),
-    Column("holder", String(32), nullable=False),
-    Column("until", BigInteger, nullable=False),
 )
 
 # The text that the router read, stored only with ledger.store_prompts.
