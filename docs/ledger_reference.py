@@ -25,7 +25,7 @@ TABLES = {
     "attempts": "One row for each call to an upstream. Removed together with its request.",
     "hourly": "Sums by hour, written in the same transaction as the rows above. Kept for ever: reports over long "
     "periods read only these.",
-    "outcomes": "Comparisons of student and teacher by shadow traffic, and users' feedback.",
+    "outcomes": "Comparisons of student and teacher, and users' feedback.",
     "comparisons": "What the two answers of each compared pair cost; the baseline is estimated from it.",
     "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
     "hosting_rates": "What the student's machines cost by the hour, from when on.",

@@ -58,6 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "router": (
         "training",
         "evaluation",
+        "explain",
         "model",
         "features",
         "sticky",

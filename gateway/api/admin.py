@@ -10,16 +10,17 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
 
-from breakeven.gateway.accounting.money import PICODOLLARS, exact
-from breakeven.gateway.accounting.record import Endpoint
+from breakeven.gateway.accounting.money import PICODOLLARS
+from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, Endpoint
 from breakeven.gateway.api.admin_schemas import (
     EarlierTurns,
     ExplainedDecision,
     FeatureContribution,
-    RecordedDecision,
+    PolicyInForce,
     RecordedDecisions,
     WhatIf,
 )
+from breakeven.gateway.api.decisions import difficulty, recorded
 from breakeven.gateway.api.errors import documented
 from breakeven.gateway.api.openapi import relayed_body
 from breakeven.gateway.api.report_schemas import Report
@@ -35,10 +36,11 @@ from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.admission import workload
 from breakeven.gateway.proxy.decision import decision_for
 from breakeven.gateway.proxy.session import Turn, session_id
-from breakeven.gateway.reports import report, whatif
+from breakeven.gateway.reports import explained, labels, report, whatif
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.moments import moment
+from breakeven.router.model.artifact import Artifact
 
 _FLUSH_SECONDS = 2.0
 # The last microsecond of the year 9999, beyond which no date can be written.
@@ -65,14 +67,25 @@ router = APIRouter(prefix="/admin", tags=["admin"], route_class=_AdminRoute, dep
 
 
 @router.get("/policy", responses=documented(401, 404))
-async def get_policy(now: Now) -> ActivePolicy:
-    """Read the policy in force."""
-    return now.policies.active
+async def get_policy(now: Now) -> PolicyInForce:
+    """Read the policy in force. Where stages decide it is that of requests without a workload; a threshold of 0 sends
+    all of them to the teacher.
+    """
+    return _in_force(now)
 
 
 @router.put("/policy", responses=documented(400, 401, 404, 408, 409, 413, 500))
-async def put_policy(update: PolicyUpdate, now: Now) -> ActivePolicy:
-    """Change the policy; fields that are not sent stay as they are. It survives a restart."""
+async def put_policy(update: PolicyUpdate, now: Now) -> PolicyInForce:
+    """Route all workloads by this policy, whatever their stages are; fields that are not sent stay as they are. It
+    survives a restart.
+    """
+    if update.threshold is None and _in_force(now).decided_by == "stages":
+        raise RequestError(
+            400,
+            "Stages decide now, each with a threshold of its own; give a threshold to route by it instead.",
+            param="threshold",
+            code="invalid_policy",
+        )
     if update.artifact not in (None, now.artifact.hash):
         raise RequestError(
             409,
@@ -80,13 +93,15 @@ async def put_policy(update: PolicyUpdate, now: Now) -> ActivePolicy:
             param="artifact",
             code="another_artifact",
         )
-    return await _stored(lambda: now.policies.put(update))
+    await _stored(lambda: now.policies.put(update))
+    return _in_force(now)
 
 
 @router.delete("/policy", responses=documented(401, 404, 500))
-async def delete_policy(now: Now) -> ActivePolicy:
-    """Go back to the policy of the config."""
-    return await _stored(now.policies.clear)
+async def delete_policy(now: Now) -> PolicyInForce:
+    """Go back to the policy of the config, or to the stages where it has neither threshold nor artifact."""
+    await _stored(now.policies.clear)
+    return _in_force(now)
 
 
 @router.post(
@@ -110,15 +125,23 @@ async def explain_route(
     adapter.check(body)
     turn = Turn(now, adapter, body, key, session_id(request.headers, body))
     held = turn.held if now.config.routing.sticky else None
-    unit = now.unit(workload(now, None, request.headers))
+    name = workload(now, None, request.headers)
+    unit = now.unit(name)
     decision = decision_for(now, adapter, body, unit, available=None, held=held)
     conversation = adapter.conversation(body)
+    score = unit.artifact.assess(conversation.text).score
+    in_words = await asyncio.to_thread(explained.explain, now.ledger, unit.artifact, name, conversation.text, score)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
         **decision._asdict() | {"hold": EarlierTurns(why=hold.why, until=until) if hold is not None else None},
         tokens=conversation.tokens,
         router=unit.artifact.hash,
+        difficulty=difficulty(in_words.standing),
+        why=in_words.phrases,
+        alike=in_words.alike,
+        alike_failed=in_words.failed,
+        explanation=str(in_words),
         contributions=[
             FeatureContribution(feature=feature, log_odds=log_odds)
             for feature, log_odds in unit.artifact.difficulty.explain(conversation.text)
@@ -145,8 +168,7 @@ async def list_decisions(
     ] = None,
 ) -> RecordedDecisions:
     """List the last settled requests, the newest first."""
-    rows = await _from_ledger(now, lambda: now.ledger.decisions(limit, before))
-    return RecordedDecisions(decisions=[_recorded(row) for row in rows])
+    return RecordedDecisions(decisions=await _from_ledger(now, lambda: recorded(now, limit, before)))
 
 
 @router.get("/whatif", responses=documented(400, 401, 404, 503))
@@ -158,19 +180,49 @@ async def get_whatif(
     novelty_threshold: Annotated[
         _Share | None, Query(description="The novelty threshold to assume; absent: the one in force.")
     ] = None,
+    workload: Annotated[str | None, Query(description="Only requests of this workload; absent: of all.")] = None,
     since: Since = None,
     until: Until = None,
 ) -> WhatIf:
     """Say what other thresholds would have meant for recorded traffic."""
-    novelty = now.policies.active.novelty_threshold if novelty_threshold is None else novelty_threshold
+    unit = now.unit(DEFAULT_WORKLOAD if workload is None else workload)
+    novelty = unit.policy.novelty_threshold if novelty_threshold is None else novelty_threshold
     thresholds = whatif.POINTS if threshold is None else (threshold,)
-    return WhatIf.model_validate(await _from_ledger(now, lambda: _what_if(now, thresholds, novelty, since, until)))
+
+    def read() -> dict[str, Any]:
+        return _what_if(now, unit.artifact, thresholds, novelty, workload, since, until)
+
+    return WhatIf.model_validate(await _from_ledger(now, read))
+
+
+def _in_force(now: Services) -> PolicyInForce:
+    active = now.policies.active
+    if active.source == "admin" or now.config.operator_routes:
+        return PolicyInForce(**active.model_dump(), decided_by=active.source)
+    unit = now.unit(DEFAULT_WORKLOAD)
+    return PolicyInForce(
+        threshold=min(1.0, unit.policy.threshold),
+        novelty_threshold=unit.policy.novelty_threshold,
+        escalation=unit.escalation,
+        artifact=unit.artifact.hash,
+        source="config",
+        decided_by="stages",
+    )
 
 
 def _what_if(
-    now: Services, thresholds: tuple[float, ...], novelty: float, since: int | None, until: int | None
+    now: Services,
+    artifact: Artifact,
+    thresholds: tuple[float, ...],
+    novelty: float,
+    workload: str | None,
+    since: int | None,
+    until: int | None,
 ) -> dict[str, Any]:
-    scored = now.ledger.scored(now.artifact.hash, since, until)
+    scored = now.ledger.scored(artifact.hash, since, until)
+    if workload is not None:
+        scored = [one for one in scored if one.workload == workload]
+    compared = labels.read(now.ledger, artifact, novelty, workload)
     moment = time.time_ns() // 1000
     found = statements.comparisons(now.ledger, moment, until)
     seen = whatif.traffic(scored, novelty, found.ratios)
@@ -178,16 +230,18 @@ def _what_if(
     investment = now.ledger.investment() / PICODOLLARS
     span = whatif.months(scored, since, until)
     return {
-        "artifact": now.artifact.hash,
+        "artifact": artifact.hash,
         "novelty_threshold": novelty,
         "months": span,
+        "comparisons": len(compared.score),
+        "comparisons_needed": compared.missing,
         "compared_pairs": found.pairs,
         "compared_pairs_needed": found.needed,
         "points": [
             whatif.what_if(
                 seen,
                 one,
-                probabilities=not now.artifact.difficulty.ranks,
+                labels=compared,
                 months=span,
                 hosting_usd_per_month=hosting,
                 investment_usd=investment,
@@ -195,13 +249,6 @@ def _what_if(
             for one in thresholds
         ],
     }
-
-
-def _recorded(row: dict[str, Any]) -> RecordedDecision:
-    """A row of the ledger with its picodollars as exact USD, as in the report."""
-    money = {"cost_usd": exact(int(row["cost"] or 0)), "baseline_usd": exact(row["baseline"])}
-    rest = {name: value for name, value in row.items() if name not in ("cost", "baseline")}
-    return RecordedDecision.model_validate(rest | money)
 
 
 async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from breakeven.gateway.api.schema import Schema, Share, Timestamp, Usd
+from breakeven.gateway.policy.active import ActivePolicy
 from breakeven.router.policy import Reason, Route
 
 Score = Annotated[
-    Share, Field(description="How difficult the prompt looks: a rank; with a trained router, a probability.")
+    Share, Field(description="The router's score of the prompt, on a scale of its own; see `difficulty`.")
 ]
 Novelty = Annotated[Share, Field(description="Distance from the reference set, as a quantile of it.")]
 ThresholdUsed = Annotated[float, Field(description="difficult when score >= threshold.")]
+
+
+class PolicyInForce(ActivePolicy):
+    """The policy in force for requests without a workload, and what decided it."""
+
+    decided_by: Literal["stages", "config", "admin"] = Field(
+        description="stages: the stage of each workload, since the config has neither threshold nor artifact; config: "
+        "these; admin: PUT /admin/policy, which comes first."
+    )
 
 
 class FeatureContribution(Schema):
@@ -35,6 +45,20 @@ class EarlierTurns(Schema):
     until: Timestamp | None = Field(description="When it ends if no turn follows; null: as long as the body is this.")
 
 
+class Difficulty(Schema):
+    """How hard a prompt is."""
+
+    harder_than: Share | None = Field(description="Share of others that are easier; null: the score does not say.")
+    among: Literal["own_traffic", "reference_prompts"] | None = Field(
+        description="Which others: the workload's newest requests that this artifact scored, from 200 of them on; "
+        "before that the prompts that ranks refer to, half of them everyday ones."
+    )
+    probability: Share | None = Field(
+        description="Probability that the student's answer is worse; null: the router was not trained on outcomes."
+    )
+    text: str = Field(description="The same in words; empty where nothing is known.")
+
+
 class ExplainedDecision(Schema):
     """Where a body would be routed now, and why. No upstream is called."""
 
@@ -46,6 +70,11 @@ class ExplainedDecision(Schema):
     hold: EarlierTurns | None = Field(description="Why the reason is sticky; null for any other reason.")
     tokens: int = Field(ge=0, description="Estimated tokens of the prompt.")
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
+    difficulty: Difficulty
+    why: list[str] = Field(description="What makes the prompt look hard or easy, in words, strongest first.")
+    alike: int = Field(ge=0, description="Compared prompts of the workload that are like it; 0: fewer than three are.")
+    alike_failed: int = Field(ge=0, description="On how many of them the student's answer was worse.")
+    explanation: str = Field(description="All of that as one line.")
     contributions: list[FeatureContribution] = Field(
         serialization_alias="pushes", description="The features that moved the score most, strongest first."
     )
@@ -71,6 +100,7 @@ class RecordedDecision(Schema):
     reason: str = Field(description="Why, such as easy, difficult or pinned.")
     pinned: bool = Field(description="Whether the client named the upstream: such requests are outside the baseline.")
     score: Score | None = Field(description="null where no rule needed it.")
+    difficulty: Difficulty | None = Field(description="null without a score, and for a router that is gone.")
     threshold: ThresholdUsed | None = Field(description="null where none was used.")
     novelty: Novelty | None = Field(description="null where no rule needed it.")
     artifact: str | None = Field(description="Hash of the router artifact that scored it, 12 hex digits.")
@@ -100,12 +130,12 @@ class WhatIfPoint(Schema):
     requests: int = Field(ge=0, description="Recorded requests that this artifact scored.")
     teacher_share: Share = Field(description="Share of them that would go to the teacher.")
     novel_share: Share = Field(description="Share of them that would go to the teacher for their novelty.")
-    expected_worse_share: float | None = Field(
-        description="Expected share of all requests with an answer of the student that is worse than the teacher's; "
-        "null: not measured, since the router in service was not trained on outcomes of this student."
+    expected_retention: float | None = Field(
+        description="Share of the teacher's quality that the threshold is expected to keep, from compared answers of "
+        "this student; null: not measured yet, see `comparisons_needed`."
     )
-    expected_worse_interval: list[float] | None = Field(
-        min_length=2, max_length=2, description="The range of that share in nine of ten samples: lower and upper end."
+    expected_retention_interval: list[float] | None = Field(
+        min_length=2, max_length=2, description="Its 95% interval: lower and upper end; null as above."
     )
     baseline_usd: float | None = Field(
         description="All of them at the teacher, USD, the student's estimated from compared answers; null: too few "
@@ -129,6 +159,10 @@ class WhatIf(Schema):
     artifact: str = Field(description="Hash of the router artifact whose scores these are, 12 hex digits.")
     novelty_threshold: Share = Field(description="The novelty threshold used: a novelty at or above it is novel.")
     months: float | None = Field(description="Length of the record in months; null: shorter than an hour.")
+    comparisons: int = Field(
+        ge=0, description="Compared answers of this student, scored by this artifact, that the quality is from."
+    )
+    comparisons_needed: int = Field(ge=0, description="How many more are needed before the quality is said.")
     compared_pairs: int = Field(ge=0, description="Compared answers that the costs are estimated from.")
     compared_pairs_needed: int = Field(ge=0, description="How many more are needed before costs are estimated.")
     points: list[WhatIfPoint] = Field(description="One for each threshold, from the lowest.")

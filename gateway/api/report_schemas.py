@@ -208,6 +208,10 @@ class Report(Schema):
     student_quality_retention: Interval | None = Field(
         description="The same for the student's answers alone; null: no pairs."
     )
+    unrouted_quality_retention: RoutedInterval | None = Field(
+        description="Share of the teacher's quality that the student's answers keep on requests that the teacher "
+        "answered, such as all at stage observe; null: none was compared."
+    )
     by_provider: list[ProviderSpend] = Field(
         description="The teacher's spend by provider, those that were called in the period."
     )

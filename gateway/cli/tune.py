@@ -22,6 +22,7 @@ from breakeven.gateway.economics.periods import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from breakeven.gateway.config.schema import Config
+    from breakeven.gateway.reports.labels import Labels
     from breakeven.gateway.reports.tuning import Money
     from breakeven.router.evaluation.tune import Traffic
     from breakeven.router.model.artifact import Artifact
@@ -73,6 +74,8 @@ def tune(
     """Solve the routing threshold for a maximum teacher share, a guaranteed minimum quality, or a monthly budget."""
     from breakeven.gateway.config.load import load_config
     from breakeven.gateway.reports import tuning
+    from breakeven.gateway.reports.labels import not_measured
+    from breakeven.gateway.reports.tuned_policy import apply as apply_to
     from breakeven.router.model.artifact import load
 
     if sum(goal is not None for goal in (teacher_share, quality, monthly_usd)) != 1:
@@ -84,10 +87,10 @@ def tune(
     if artifact is None and settings is not None and settings.routing.artifact is not None:
         artifact = Path(settings.routing.artifact)
     router = load(artifact)
-    traffic, money = _traffic(outcomes, split, settings, router, requests_per_month)
+    traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
-    tuned = tuning.tune(traffic, goal, router.hash, novelty, money)
+    tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
     if picture is not None:
         tuning.draw(tuned, traffic, picture)
     if as_json:
@@ -97,32 +100,35 @@ def tune(
         typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
         if traffic.cost is None and not outcomes:
             typer.echo("cost: answer length not measured yet; it takes comparisons (road.sample)")
+        if compared is not None and compared.missing:
+            typer.echo(f"quality: {not_measured(compared.missing)}")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
     if apply:
         assert settings is not None
-        tuning.apply(tuned, settings, url)
+        apply_to(tuned, settings, url)
         typer.echo("threshold set on the gateway", err=as_json)
 
 
 def _traffic(
     outcomes: list[Path] | None, split: str | None, settings: Config | None, router: Artifact, requests: float | None
-) -> tuple[Traffic, Money | None]:
+) -> tuple[Traffic, Money | None, Labels | None]:
     from breakeven.gateway.accounting.money import PICODOLLARS
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.ledger.rates import price_at
     from breakeven.gateway.ledger.statements import comparisons
-    from breakeven.gateway.reports import tuning, whatif
+    from breakeven.gateway.reports import labels, tuning, whatif
     from breakeven.router import outcomes as rows
 
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     now = time.time_ns() // 1000
-    scored, hosting, investment, ratios = [], 0.0, 0.0, None
+    scored, hosting, investment, ratios, compared = [], 0.0, 0.0, None, None
     if settings is not None and (not outcomes or requests is not None):
         with read_ledger(settings, create=bool(outcomes)) as ledger:
             scored = list(ledger.scored(router.hash)) if not outcomes else []
             hosting = float(ledger.hosting(now).per_hour(now)) / PICODOLLARS * HOURS_A_MONTH
             investment = ledger.investment() / PICODOLLARS
             ratios = comparisons(ledger, now).ratios if scored else None
+            compared = None if outcomes else labels.read(ledger, router, novelty)
     if outcomes:
         read = rows.read(outcomes, split or rows.default_split(outcomes, "dev"))
         price = price_at(settings, now) if settings is not None else None
@@ -134,4 +140,4 @@ def _traffic(
     else:
         raise ValueError(f"the ledger has no requests that the router {router.hash} scored; give files of outcome rows")
     money = None if requests is None else tuning.Money(requests, hosting, investment)
-    return traffic, money
+    return traffic, money, compared

@@ -1,6 +1,6 @@
 """Quality retention: the share of the teacher's quality that answers keep, from comparisons.
 
-Pairs are sampled from the student's answers only, each with a known probability. Weighting each by the inverse of
+Pairs are sampled from the answers of either model, each with a known probability. Weighting each by the inverse of
 its probability makes the ratio of weighted means (Hajek's estimator) an estimate for all of them, also where the
 sampling rate changed. Answers by the teacher lose nothing, so routed traffic as a whole retains one minus the
 student's share of traffic times the student's loss.
@@ -24,13 +24,16 @@ _Z = 1.959964  # normal quantile of a two-sided 95% interval
 
 
 class Compared(NamedTuple):
-    """One pair: scores in [0, 1], reported output tokens, and the inverse of its sampling probability."""
+    """One pair: scores in [0, 1], reported output tokens, and the inverse of its sampling probability. `by_student`:
+    whether the client got the student's answer.
+    """
 
     student_score: float
     teacher_score: float
     student_tokens: int
     teacher_tokens: int
     weight: float
+    by_student: bool = True
 
 
 class Retention(NamedTuple):
@@ -44,13 +47,24 @@ class Retention(NamedTuple):
 def retention(pairs: Sequence[Compared], student_share: float) -> Retention | None:
     """Estimate quality retention. `student_share` is the share of routed requests that the student answered.
 
-    None without pairs, and where the teacher's scores are all 0.
+    Pairs of requests that the teacher answered say nothing of it. None without others, and where the teacher's scores
+    are all 0.
     """
-    student = _ratio([(pair.student_score, pair.teacher_score, pair.weight) for pair in pairs])
+    own = [pair for pair in pairs if pair.by_student]
+    student = retained([(pair.student_score, pair.teacher_score, pair.weight) for pair in own])
     if student is None:
         return None
     routed = Interval(*(1.0 - student_share * (1.0 - value) for value in student))
-    return Retention(len(pairs), student, routed)
+    return Retention(len(own), student, routed)
+
+
+def unrouted(pairs: Sequence[Compared]) -> tuple[int, Interval] | None:
+    """The number of pairs of requests that the teacher answered, and the share of its quality that the student's
+    answers to them keep; None without any.
+    """
+    others = [pair for pair in pairs if not pair.by_student]
+    found = retained([(pair.student_score, pair.teacher_score, pair.weight) for pair in others])
+    return None if found is None else (len(others), found)
 
 
 def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
@@ -68,7 +82,14 @@ def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
     return teacher / student if student else None
 
 
-def _ratio(scored: list[tuple[float, float, float]]) -> Interval | None:
+def retained(scored: Sequence[tuple[float, float, float]]) -> Interval | None:
+    """The share of the teacher's quality that answers keep, with its 95% interval; None where the teacher's scores are
+    all 0, and without any.
+
+    Each is the score of the answer, the score of the teacher's answer, and a weight.
+    """
+    if not scored:
+        return None
     weights = math.fsum(weight for _, _, weight in scored)
     student_sum = math.fsum(weight * student for student, _, weight in scored)
     teacher_sum = math.fsum(weight * teacher for _, teacher, weight in scored)

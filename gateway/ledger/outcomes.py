@@ -15,6 +15,7 @@ from breakeven.gateway.road.stages import Direction
 from breakeven.router.policy import ROUTED, Reason, Route
 
 ROWS = "rows"
+_STUDENT_ANSWERED = Direction.STUDENT_ANSWERED.value
 _IDS = 500  # parameters of one statement
 # Enough for a confidence interval narrower than one percent; the newest pairs are used.
 MAX_PAIRS = 20_000
@@ -52,17 +53,22 @@ class Answered(NamedTuple):
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
-    """The newest MAX_PAIRS comparisons of the student's answers to clients since `since`, microseconds since the epoch.
-
-    Those of the teacher's answers say what the student might have kept, not what is kept.
+    """The newest MAX_PAIRS comparisons since `since`, microseconds since the epoch, as far as they are of the student
+    that was compared last in their workload.
     """
-    c, of = outcomes.c, comparisons.c
-    wanted = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight)
-    theirs = and_(of.request == c.request, of.direction == Direction.TEACHER_ANSWERED.value)
-    statement = select(*wanted).select_from(outcomes.outerjoin(comparisons, theirs))
-    statement = statement.where(c.source == SHADOW, c.at >= since, of.request.is_(None))
-    statement = statement.order_by(c.at.desc()).limit(MAX_PAIRS)
-    return [Compared(*row) for row in connection.execute(statement)]
+    c, made = outcomes.c, comparisons.c
+    by_student = func.coalesce(made.direction, _STUDENT_ANSWERED) == _STUDENT_ANSWERED
+    statement = (
+        select(c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight, by_student)
+        .add_columns(made.workload, made.student_version)
+        .outerjoin_from(outcomes, comparisons, made.request == c.request)
+        .where(c.source == SHADOW, c.at >= since)
+        .order_by(c.at.desc(), c.request)
+        .limit(MAX_PAIRS)
+    )
+    newest: dict[str | None, str | None] = {}
+    rows = [(Compared(*row[:6]), row[6], row[7]) for row in connection.execute(statement)]
+    return [pair for pair, workload, version in rows if newest.setdefault(workload, version) == version]
 
 
 def priced_pairs(connection: Connection, until: int | None = None) -> list[PricedPair]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.database import error_message, serialise, transaction
+from breakeven.gateway.ledger.labels import Label, labels
 from breakeven.gateway.ledger.road_tables import artifacts, leases
 from breakeven.gateway.ledger.road_tables import road_events as events
 from breakeven.gateway.ledger.road_tables import road_states as states
@@ -162,6 +163,10 @@ class RoadStore:
         rows = self._read(lambda one: one.execute(wanted).all())
         return [Comparison(*row) for row in reversed(rows)]
 
+    def labels(self, artifact: str, workload: str | None = None) -> list[Label]:
+        """Comparisons with the scores of an artifact; see `labels.labels`."""
+        return self._read(lambda one: labels(one, artifact, workload))
+
     def novelties(self, workload: str, artifact: str, since: int, limit: int) -> list[tuple[int, float]]:
         """Time and novelty of the first `limit` requests after `since` that this artifact assessed, oldest first."""
         c = requests.c
@@ -172,6 +177,17 @@ class RoadStore:
             .limit(limit)
         )
         return [(at, novelty) for at, novelty in self._read(lambda one: one.execute(wanted).all())]
+
+    def newest_scores(self, workload: str, artifact: str, limit: int) -> list[tuple[float, float]]:
+        """Score and novelty of the newest `limit` requests of a workload that this artifact scored, newest first."""
+        c = requests.c
+        wanted = (
+            select(c.score, func.coalesce(c.novelty, 0.0))
+            .where(c.workload == workload, c.artifact == artifact, c.score.is_not(None), c.pinned.is_(False))
+            .order_by(c.at.desc(), c.id)
+            .limit(limit)
+        )
+        return [(score, novelty) for score, novelty in self._read(lambda one: one.execute(wanted).all())]
 
     def answered(self, workload: str, since: int, until: int) -> tuple[int, int]:
         """How many unpinned requests of a workload in [since, until) the student answered, and how many there were."""
@@ -199,13 +215,11 @@ class RoadStore:
         Those of which the student gave no answer are left out.
         """
         c, r, a = comparisons.c, requests.c, attempts.c
+        of_student = select(a.request).where(a.request == r.id, a.upstream == "student")
+        answered = or_(~of_student.exists(), of_student.where(a.outcome == "ok").exists())
         asked = requests.outerjoin(comparisons, c.request == r.request_id)
-        asked = asked.outerjoin(attempts, and_(a.request == r.id, a.last))
-        student_failed = and_(a.upstream == "student", a.outcome != "ok")
         wanted = select(func.count(c.request), func.count()).select_from(asked)
-        wanted = wanted.where(
-            r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, func.coalesce(~student_failed, True)
-        )
+        wanted = wanted.where(r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, answered)
         compared, every = self._read(lambda one: one.execute(wanted).one())
         return compared, every - compared
 

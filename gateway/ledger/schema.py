@@ -54,6 +54,16 @@ requests = Table(
     Index("requests_at", "at"),
     Index("requests_request_id", "request_id"),
 )
+# The newest scores of a workload by one artifact. Only of requests that have one: most have none at stage observe.
+_scored = requests.c.score.is_not(None)
+Index(
+    "requests_scored",
+    requests.c.workload,
+    requests.c.artifact,
+    requests.c.at,
+    sqlite_where=_scored,
+    postgresql_where=_scored,
+)
 
 attempts = Table(
     "attempts",

@@ -12,11 +12,12 @@ from breakeven.gateway.economics.baseline import Estimate
 from breakeven.gateway.economics.hosting import Hosting
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.projection import Point, Projection, points, project
-from breakeven.gateway.economics.quality import Retention, output_ratio, retention
+from breakeven.gateway.economics.quality import Retention, output_ratio, retention, unrouted
 from breakeven.gateway.economics.statement import BY, Comparisons, Statement, add_traffic, compare, state
 from breakeven.gateway.economics.totals import STRATA, Hour, Sum, add, traffic_of
 from breakeven.gateway.ledger import Ledger
 from breakeven.router.policy import Reason, Route
+from breakeven.router.statistics import Interval
 
 # What a report can be grouped by. `route` is the upstream that answered, `upstream` the one whose attempt is paid.
 GROUPS = ("day", "hour", "route", "upstream", "provider", "key", "workload", "reason", "endpoint", "pinned")
@@ -24,10 +25,14 @@ _DAYS = 3  # a ledger with fewer days gets a curve by the hour
 
 
 class Quality(NamedTuple):
-    """Results of comparisons: quality retention and output tokens of teacher per student; None without pairs."""
+    """Results of comparisons: quality retention and output tokens of teacher per student; None without pairs.
+
+    `unrouted`: the number of compared requests that the teacher answered, and what the student's answers to them keep.
+    """
 
     retention: Retention | None
     output_ratio: Fraction | None
+    unrouted: tuple[int, Interval] | None = None
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -70,7 +75,7 @@ def quality(ledger: Ledger, now: int) -> Quality:
         return Quality(None, None)
     routed = {str(one.group[0]): one.requests for one in ledger.sums(BY[:2], since) if not one.group[1]}
     share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
-    return Quality(retention(pairs, share), output_ratio(pairs))
+    return Quality(retention(pairs, share), output_ratio(pairs), unrouted(pairs))
 
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:

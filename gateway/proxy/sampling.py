@@ -32,11 +32,13 @@ def draw(exchange: Exchange, record: RequestRecord) -> None:
     if base <= 0.0 or not _comparable(exchange, request, plan):
         return
     drawn_with = _drawn_with(exchange, request, plan, base)
-    last = exchange.attempts[-1]
-    # Of an answer that is longer than what is kept, or is still being made, nothing can be said.
-    if drawn_with is None or last.kept_events is not None or exchange.deferred:
+    if drawn_with is None or exchange.deferred:
         return
-    services = exchange.services
+    services, last = exchange.services, exchange.attempts[-1]
+    if last.kept_events is not None:
+        # It is longer than what is kept of it.
+        services.metrics.compared(record.workload, direction, ComparisonResult.UNREADABLE)
+        return
     drawn = Drawn(
         record,
         exchange.adapter,

@@ -183,12 +183,13 @@ def quality_to_dict(books: Books) -> dict[str, Any]:
 
     Quality is a share of the teacher's with its 95% interval. Results are null where no pairs were compared.
     """
-    kept, ratio = books.quality
+    kept, ratio, unrouted = books.quality
     return {
         "shadow_spend_usd": exact(books.statement.shadow_spend),
         "output_token_ratio": None if ratio is None else float(ratio),
         "quality_retention": None if kept is None else _bounds(kept.routed) | {"pairs": kept.pairs},
         "student_quality_retention": None if kept is None else _bounds(kept.student),
+        "unrouted_quality_retention": None if unrouted is None else _bounds(unrouted[1]) | {"pairs": unrouted[0]},
     }
 
 

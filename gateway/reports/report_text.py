@@ -16,6 +16,7 @@ from breakeven.gateway.economics.totals import Sum
 from breakeven.gateway.ledger import Investment
 from breakeven.gateway.ledger.reported import Reported
 from breakeven.gateway.ledger.statements import Books, Group
+from breakeven.gateway.reports.labels import LEAST, not_measured
 from breakeven.gateway.reports.report import Report, label, moment
 from breakeven.router.policy import Route
 
@@ -166,8 +167,8 @@ def describe_reported(reported: Reported) -> str:
 
 
 def describe_quality(books: Books) -> list[str]:
-    """Sentences on the cost and results of comparisons; none where no pairs were compared and it cost nothing."""
-    kept, ratio = books.quality
+    """Sentences on the cost and results of comparisons with the current student, or how many it takes to have them."""
+    kept, ratio, unrouted = books.quality
     spent = books.statement.shadow_spend
     found = [f"comparisons cost {dollars(spent)}, included in the spend"] if spent else []
     if ratio is not None:
@@ -176,8 +177,16 @@ def describe_quality(books: Books) -> list[str]:
         routed = kept.routed
         found.append(
             f"quality retained by routed traffic {routed.value:.1%} [{routed.low:.1%}, {routed.high:.1%}], "
-            f"by the student's answers {kept.student.value:.1%}"
+            f"by the student's answers {kept.student.value:.1%}, from {kept.pairs:,} comparisons"
         )
+    if unrouted is not None:
+        pairs, value = unrouted
+        found.append(
+            f"of what the teacher answers the student would keep {value.value:.1%} [{value.low:.1%}, {value.high:.1%}] "
+            f"of the quality, from {pairs:,} comparisons"
+        )
+    if kept is None and unrouted is None and books.statement.traffic.student:
+        found.append(f"quality: {not_measured(LEAST)}")
     return found
 
 

@@ -1,21 +1,20 @@
-"""`breakeven tune`: solve the threshold for a teacher share, a budget or a quality floor, show it and apply it."""
+"""`breakeven tune`: solve the threshold for a teacher share, a budget or a quality floor, and show it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx2
 import numpy as np
 from rich.table import Table
 
 from breakeven.gateway.accounting.money import PICODOLLARS, dollars_of_float
 from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.config.schema import Config, Escalation
 from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.reports.labels import Labels, expected
+from breakeven.gateway.reports.labels import solve as from_labels
 from breakeven.gateway.reports.whatif import what_if
 from breakeven.router import plots
 from breakeven.router.evaluation.tune import (
@@ -94,7 +93,7 @@ class Tuned(NamedTuple):
         table = Table(
             title=f"router {self.artifact}, {self.rows} rows, novelty threshold {self.novelty_threshold:g}",
             title_justify="left",
-            caption="quality: relative to the teacher's, with a 95% bootstrap interval" if self.chosen.low else None,
+            caption="quality: relative to the teacher's, with a 95% interval" if self.chosen.low else None,
         )
         for name in ("", "threshold", "teacher share", "quality", "monthly cost", "monthly savings", "payback time"):
             table.add_column(name, justify="right")
@@ -113,14 +112,21 @@ class Tuned(NamedTuple):
         return table
 
 
-def solve(traffic: Traffic, goal: Goal, money: Money | None) -> tuple[float, float | None]:
+def solve(
+    traffic: Traffic, goal: Goal, money: Money | None, labels: Labels | None = None
+) -> tuple[float, float | None]:
     """The threshold, and the escalation floor (mean log-probability) where that was solved too, else None.
 
-    Raises TuneError where the goal cannot be reached or guaranteed, BreakevenError for a budget without known traffic.
+    A quality floor is solved on the `labels`, compared answers of live traffic, where these are given, else on the
+    scores of the traffic's own rows. Raises TuneError where the goal cannot be reached or guaranteed, BreakevenError
+    for a budget without known traffic.
     """
+    if goal.escalation and goal.quality is None:
+        raise TuneError("--escalation needs a quality floor; give --quality")
+    if goal.quality is not None and labels is not None:
+        return from_labels(labels, goal.quality, goal.confidence, escalation=goal.escalation)
     if goal.escalation:
-        if goal.quality is None:
-            raise TuneError("--escalation needs a quality floor; give --quality")
+        assert goal.quality is not None
         return for_quality_and_escalation(traffic, goal.quality, goal.confidence)
     return _solve(traffic, goal, money), None
 
@@ -136,12 +142,22 @@ def _solve(traffic: Traffic, goal: Goal, money: Money | None) -> float:
     return for_budget(traffic, (goal.monthly_usd - money.hosting) / money.requests)
 
 
-def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, money: Money | None) -> Tuned:
-    """Solve the threshold and compute the figures at it and at others. Raises TuneError, BreakevenError."""
-    threshold, floor = solve(traffic, goal, money)
+def tune(
+    traffic: Traffic,
+    goal: Goal,
+    artifact: str,
+    novelty_threshold: float,
+    money: Money | None,
+    labels: Labels | None = None,
+) -> Tuned:
+    """Solve the threshold and compute the figures at it and at others. Raises TuneError, BreakevenError.
+
+    `labels` are the comparisons of live traffic that say what quality to expect; of outcome rows it is measured.
+    """
+    threshold, floor = solve(traffic, goal, money, labels)
     others = [for_share(traffic, share) for share in _SHOWN if share >= traffic.novel.mean()]
-    points = [point(traffic, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
-    chosen = point(traffic, threshold, floor)
+    points = [_point(traffic, labels, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
+    chosen = _point(traffic, labels, threshold, floor)
     points = sorted([*points, chosen], key=lambda one: one.threshold)
     months: dict[float, dict[str, Any]] = {}
     if money is not None and traffic.cost is not None and money.requests > 0:
@@ -151,13 +167,19 @@ def tune(traffic: Traffic, goal: Goal, artifact: str, novelty_threshold: float, 
                 traffic,
                 one.threshold,
                 min_logprob=one.min_logprob,
-                # Of outcome rows the quality is measured; see `Point.retention`.
-                probabilities=False,
+                # The quality is in `Point.retention`.
+                labels=None,
                 months=span,
                 hosting_usd_per_month=money.hosting,
                 investment_usd=money.investment,
             )
     return Tuned(goal, artifact, novelty_threshold, len(traffic.score), chosen, points, months)
+
+
+def _point(traffic: Traffic, labels: Labels | None, threshold: float, min_logprob: float | None = None) -> Point:
+    found = point(traffic, threshold, min_logprob)
+    kept = None if labels is None else expected(labels, threshold, min_logprob)
+    return found if kept is None else found._replace(retention=kept.value, low=kept.low, high=kept.high)
 
 
 def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold: float, price: Price | None) -> Traffic:
@@ -179,31 +201,6 @@ def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold:
         np.array(known) if len(known) == len(costs) else None,
         _logprobs(rows),
     )
-
-
-def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
-    """Set the threshold, and the solved escalation floor, on a running gateway through its admin API.
-
-    `url` is its base URL; None: the address in the config. Returns the policy now in force. Raises BreakevenError.
-    """
-    key = os.environ.get(config.admin.key_env)
-    if not key:
-        raise BreakevenError(f"--apply needs the admin key in the environment variable {config.admin.key_env}")
-    base = (url or f"http://{config.server.host}:{config.server.port}").rstrip("/")
-    body: dict[str, Any] = {"threshold": tuned.chosen.threshold, "artifact": tuned.artifact}
-    if tuned.goal.escalation:
-        floor = tuned.chosen.min_logprob
-        rule = config.routing.escalation or Escalation()
-        changed = None if floor is None else rule.model_copy(update={"min_mean_logprob": floor}).model_dump()
-        body["escalation"] = changed
-    try:
-        answer = httpx2.put(f"{base}/admin/policy", json=body, headers={"authorization": f"Bearer {key}"}, timeout=10.0)
-        said = answer.json()
-    except (httpx2.HTTPError, ValueError):
-        raise BreakevenError(f"no gateway answers at {base}; give its address with --url") from None
-    if answer.status_code != 200:
-        raise BreakevenError(f"the gateway refused: {said.get('error', {}).get('message', answer.status_code)}")
-    return dict(said)
 
 
 def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:

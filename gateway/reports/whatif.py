@@ -15,6 +15,7 @@ from breakeven.gateway.accounting.money import PICODOLLARS
 from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
+from breakeven.gateway.reports.labels import Labels, expected
 from breakeven.router.evaluation.tune import Traffic
 
 # A record of less than this is too short to extrapolate to a month.
@@ -63,18 +64,18 @@ def what_if(
     threshold: float,
     *,
     min_logprob: float | None = None,
-    probabilities: bool,
+    labels: Labels | None,
     months: float | None,
     hosting_usd_per_month: float,
     investment_usd: float,
 ) -> dict[str, Any]:
     """Teacher share, cost, expected quality and payback time at one threshold, as JSON values.
 
-    `probabilities`: whether the scores are probabilities of a worse answer, calibrated on outcomes of this student;
-    where they only rank, what quality to expect is not measured, and null. `months` is the length of the recorded
-    traffic; without it the monthly figures are null. Money is in USD, and null while the traffic's cost at the teacher
-    is not known.
+    The quality is expected from `labels`, comparisons of this student, and null while they are too few; scores say
+    nothing of it. `months` is the length of the recorded traffic; without it the monthly figures are null. Money is in
+    USD, and null while the traffic's cost at the teacher is not known.
     """
+    kept = None if labels is None else expected(labels, threshold, min_logprob)
     to_teacher = seen.sent_up(threshold, min_logprob)
     count = max(1, len(to_teacher))
     found: dict[str, Any] = {
@@ -82,9 +83,8 @@ def what_if(
         "requests": len(to_teacher),
         "teacher_share": float(to_teacher.sum()) / count,
         "novel_share": float(seen.novel.sum()) / count,
-        # The sum of calibrated probabilities is the expected number of worse answers.
-        "expected_worse_share": float(seen.score[~to_teacher].sum()) / count if probabilities else None,
-        "expected_worse_interval": _interval(seen.score[~to_teacher], count) if probabilities else None,
+        "expected_retention": None if kept is None else kept.value,
+        "expected_retention_interval": None if kept is None else [kept.low, kept.high],
         "baseline_usd": None,
         "teacher_usd": None,
         "monthly_cost_usd": None,
@@ -101,9 +101,3 @@ def what_if(
         found["monthly_savings_usd"] = savings
         found["payback_months"] = investment_usd / savings if savings > 0 else None
     return found
-
-
-def _interval(scores: Array, count: int) -> list[float]:
-    """90% interval of the share of worse answers: independent Bernoulli trials, normal approximation."""
-    mean, deviation = float(scores.sum()), float(np.sqrt((scores * (1 - scores)).sum()))
-    return [max(0.0, mean - 1.645 * deviation) / count, min(float(count), mean + 1.645 * deviation) / count]

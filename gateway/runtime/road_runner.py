@@ -31,6 +31,7 @@ from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
 from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
 from breakeven.gateway.runtime.units import first_rates
 from breakeven.router.model.artifact import ArtifactError
 from breakeven.router.policy import Route
@@ -59,11 +60,10 @@ class RoadRunner:
         self._services = services
         ledger, config = services().ledger, services().config
         assert config.ledger.journal is not None, "load_config resolves it"
-        journal = Path(config.ledger.journal)
-        name = journal.name.removesuffix(".d").removesuffix("-journal")
+        folder = artifacts_folder(Path(config.ledger.journal))
         self._store = ledger.road
         self._holder = ledger.id
-        self._follower = RoadFollower(self._store, journal.with_name(f"{name}-artifacts"), services().state.units)
+        self._follower = RoadFollower(self._store, folder, services().state.units)
         self._renewed = -_RENEW_SECONDS
         self._paced = -_PACE_SECONDS
         self._fault = ""

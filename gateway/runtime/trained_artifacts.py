@@ -14,6 +14,12 @@ from breakeven.router.model.artifact import Artifact, ArtifactError, load, writt
 _FILES = ("weights.npz", "metadata.json", "MODEL_CARD.md")
 
 
+def artifacts_folder(journal: Path) -> Path:
+    """Where a machine keeps its copies: beside the journal of its ledger."""
+    name = journal.name.removesuffix(".d").removesuffix("-journal")
+    return journal.with_name(f"{name}-artifacts")
+
+
 class TrainedArtifacts:
     """Artifacts by hash. The folder is only a copy of what the ledger has, and can be deleted."""
 

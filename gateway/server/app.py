@@ -37,6 +37,7 @@ from breakeven.gateway.server.further_paths import FurtherPaths
 from breakeven.gateway.server.learning import learn_capabilities
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
+from breakeven.gateway.server.sharing import follow_traffic
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
@@ -147,6 +148,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         background.run(current),
+        follow_traffic(current),
         _compare_answers(current),
         _observe_hosting(current),
         RoadRunner(current).run(),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import sqlite3
 import time
 import uuid
 from pathlib import Path
+
+from sqlalchemy import Engine, insert
+
+from breakeven.gateway.ledger import schema
+from breakeven.gateway.ledger.database import open_engine, transaction
 
 # Words that tell the router that ships nothing.
 HARD = ["garden", "tulip", "shovel", "fence", "hedge", "compost", "rose", "lawn"]
@@ -30,28 +33,57 @@ def enter(
     wrong_of_easy: float = 0.0,
     prompts: bool = True,
 ) -> None:
+    """Enter comparisons into the SQLite ledger of a folder."""
+    engine = open_engine(f"sqlite:///{folder / 'ledger.db'}")
+    try:
+        enter_into(
+            engine,
+            count,
+            seed,
+            workload=workload,
+            student=student,
+            artifact=artifact,
+            direction=direction,
+            wrong_of_easy=wrong_of_easy,
+            prompts=prompts,
+        )
+    finally:
+        engine.dispose()
+
+
+def enter_into(
+    engine: Engine,
+    count: int,
+    seed: int = 3,
+    *,
+    workload: str = "default",
+    student: str = "small",
+    teacher: str = "big",
+    artifact: str = "0" * 12,
+    direction: str = "teacher_answered",
+    wrong_of_easy: float = 0.0,
+    prompts: bool = True,
+) -> None:
+    """Enter comparisons into a ledger, the newest one a moment ago."""
     rng = random.Random(seed)
-    outcomes, comparisons, texts = [], [], []
+    of_outcomes, of_comparisons, texts = [], [], []
     begun = time.time_ns() // 1000
     for number in range(count):
-        hard, at = rng.random() < 0.3, begun + number
+        hard = rng.random() < 0.3
+        common = {"request": uuid.uuid4().hex, "at": begun + number, "weight": 1.0}
         score = float(not hard and rng.random() >= wrong_of_easy)
-        request = uuid.uuid4().hex
-        outcomes.append((request, "shadow", at, 0.2, 0.1, artifact, score, 1.0, 5, 9, 1.0))
-        cost = 3_000_000 if hard else 1_000_000
-        comparisons.append(
-            (request, at, "", 0, 0, 0, cost, 1.0, workload, 1, "shadow", direction, student, "big", -0.5)
-        )
-        texts.append((request, at, prompt(rng, hard=hard)))
-    with contextlib.closing(sqlite3.connect(folder / "ledger.db", timeout=10)) as connection, connection:
-        names = "request, source, at, score, novelty, artifact, student_score, teacher_score, student_tokens"
-        connection.executemany(
-            f"INSERT INTO outcomes ({names}, teacher_tokens, weight) VALUES ({','.join('?' * 11)})", outcomes
-        )
-        names = (
-            "request, at, key, student_input_value, student_output_value, teacher_input_cost, teacher_output_cost, "
-            "weight, workload, size, source, direction, student_version, teacher_version, logprob"
-        )
-        connection.executemany(f"INSERT INTO comparisons ({names}) VALUES ({','.join('?' * 15)})", comparisons)
+        of_outcomes.append(
+            {**common, "source": "shadow", "score": 0.2, "novelty": 0.1, "artifact": artifact, "student_score": score,
+             "teacher_score": 1.0, "student_tokens": 5, "teacher_tokens": 9}
+        )  # fmt: skip
+        of_comparisons.append(
+            {**common, "key": "", "student_input_value": 0, "student_output_value": 0, "teacher_input_cost": 0,
+             "teacher_output_cost": 3_000_000 if hard else 1_000_000, "workload": workload, "size": 1,
+             "direction": direction, "student_version": student, "teacher_version": teacher, "logprob": None}
+        )  # fmt: skip
+        texts.append({"request": common["request"], "at": common["at"], "text": prompt(rng, hard=hard)})
+    with transaction(engine, write=True) as connection:
+        connection.execute(insert(schema.outcomes), of_outcomes)
+        connection.execute(insert(schema.comparisons), of_comparisons)
         if prompts:
-            connection.executemany("INSERT INTO prompts VALUES (?, ?, ?)", texts)
+            connection.execute(insert(schema.prompts), texts)

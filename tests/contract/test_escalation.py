@@ -95,7 +95,7 @@ def test_an_unsure_student_is_cancelled_and_the_teacher_answers(
     assert record["attempts"][1]["usage"]["complete"]
 
 
-def test_a_whole_answer_is_judged_as_a_whole(
+def test_a_whole_answer_is_judged_by_its_first_tokens_too(
     gateway: Gateway, student: ScriptedUpstream, teacher: ScriptedUpstream
 ) -> None:
     def judged(logprobs: list[float]) -> dict[str, Any]:
@@ -108,13 +108,14 @@ def test_a_whole_answer_is_judged_as_a_whole(
         usage = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
         return {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}
 
-    student.script(*answer(judged([-0.1] * 3 + [-0.2] * 9)))
+    # No more of them than of a stream: one limit means the same for both.
+    student.script(*answer(judged([-0.1] * 3 + [-9.0] * 9)))
     kept = gateway.post(chat())
     assert kept.headers["x-breakeven-route"] == "student"
     assert json.loads(kept.body)["choices"][0]["logprobs"] is None
     assert int(kept.headers["content-length"]) == len(kept.body)
 
-    student.script(*answer(judged([-0.1] * 3 + [-4.0] * 9)))
+    student.script(*answer(judged([-4.0] * 3 + [-0.1] * 9)))
     response = gateway.post(chat())
     assert (response.headers["x-breakeven-route"], response.headers["x-breakeven-reason"]) == ("teacher", "escalated")
     assert gateway.record(response)["attempts"][0]["usage"]["output"] == 4

@@ -91,7 +91,7 @@ def test_too_few_outcomes_say_what_to_turn_on(folder: Path) -> None:
         done = breakeven(gateway, "train", "--from-ledger", "--out", str(folder / "new"))
     assert done.returncode == 2
     assert "the ledger has 10 outcomes, 10 with their prompt" in done.stderr
-    assert "100 are needed: turn on shadow.rate and ledger.store_prompts" in done.stderr
+    assert "100 are needed: turn on road.sample and ledger.store_prompts" in done.stderr
     assert not (folder / "new").exists()
 
 

@@ -111,9 +111,9 @@ def test_pass_headers_replaces_the_default(tmp_path: Path) -> None:
         assert set(gateway.teacher.last.names) == own | {"authorization"}
 
 
-def test_calls_of_shadow_traffic_carry_them_too_and_nothing_of_the_client(tmp_path: Path) -> None:
+def test_calls_of_comparisons_carry_them_too_and_nothing_of_the_client(tmp_path: Path) -> None:
     with ScriptedUpstream("small") as student, ScriptedUpstream("big") as teacher:
-        gateway = azure(tmp_path, student, teacher, shadow={"rate": 1.0, "scorer": "contains"})
+        gateway = azure(tmp_path, student, teacher, road={"sample": 1.0, "scorer": "contains"})
         try:
             gateway.start().post(chat("What is the capital of France?"), CLIENT)
             teacher.wait_for(1)

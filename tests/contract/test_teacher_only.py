@@ -110,7 +110,7 @@ def test_nothing_is_saved_and_the_report_says_what_to_do(gateway: Gateway) -> No
     assert said.returncode == 0, said.stderr
     assert "Only a teacher is configured" in said.stdout
     assert "plan --from-ledger" in said.stdout
-    assert "shadow" not in said.stdout
+    assert "comparisons" not in said.stdout
     assert "hosting_observed" not in said.stdout
     assert "billed hourly" not in said.stdout
 

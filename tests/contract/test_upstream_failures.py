@@ -343,7 +343,7 @@ def test_the_admin_api_needs_its_key(failing: Gateway) -> None:
     assert failing.get("/admin/upstreams").status == 401
 
 
-def test_shadow_traffic_has_causes_too(tmp_path: Path) -> None:
+def test_comparisons_have_causes_too(tmp_path: Path) -> None:
     with running(tmp_path, {"road": {"sample": 1.0}}, environment=ADMIN) as gateway:
         gateway.teacher.default(*error_answer(503))
         assert gateway.post(chat()).status == 200

@@ -12,9 +12,11 @@ import openai
 import pytest
 
 from tests.support import processes
+from tests.support.postgres import postgres_server, postgres_url
 from tests.support.real import Vllm
 
 KEY = "sk-test"
+__all__ = ["postgres_server", "postgres_url"]
 # They run vLLM or a training of their own.
 _BOTH_CORES = frozenset({"test_distill", "test_quantize", "test_support_example", "test_vllm_server"})
 

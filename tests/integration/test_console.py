@@ -58,7 +58,7 @@ def running(upstreams: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
         *upstreams,
         economics={"investment_usd": 600, "hosting_since": begin.isoformat()},
         routing={"novelty_threshold": 1.0, "sticky": False},
-        shadow={"rate": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
+        road={"sample": 0.4, "scorer": "exact", "monthly_budget_usd": 1000},
     )
     config["student"]["hosting_usd_per_hour"] = 0.1
     config["workloads"] = ["search"]
@@ -206,10 +206,11 @@ def test_the_figures_are_those_of_the_admin_api(console: Page, running: processe
     assert basis.startswith(f"The baseline is estimated from {found['compared_pairs']} compared answers")
     point = admin(running, "whatif?threshold=0.5")["points"][0]
     assert console.cell("teacher share", 0) == f"{100 * point['teacher_share']:.1f} %"
-    # The router that ships knows nothing of this student.
-    assert point["expected_worse_share"] is None
-    assert console.cell("expected to be worse", 0) == "not measured yet"
-    assert "not measured yet" in console.page.locator("#quality-chart").inner_text()
+    kept, (low, high) = point["expected_retention"], point["expected_retention_interval"]
+    expected = f"{100 * kept:.1f} % (95%: {100 * low:.1f} % to {100 * high:.1f} %)"
+    assert console.cell("quality expected", 0) == expected
+    assert console.page.locator("#quality-chart canvas").count() == 1
+    assert f"from {found['quality_retention']['pairs']:,} comparisons" in shown
     assert float(point["monthly_cost_usd"]) > 0
     assert console.cell("monthly cost", 0) == dollars_of_float(point["monthly_cost_usd"])
     assert console.page.locator("#money-chart canvas").count() == 1
@@ -272,15 +273,17 @@ def test_until_answers_are_compared_there_are_no_savings(console_before: Page, u
     assert found["savings_usd"] is None
     at_most = shown_usd(found, "savings_upper_bound_usd")
     assert page.locator("#money-basis").inner_text() == (
-        f"At most {at_most}: answer length not measured yet, 50 more comparisons needed (shadow traffic makes them)."
+        f"At most {at_most}: answer length not measured yet, 50 more comparisons needed (road.sample)."
     )
     shown = page.locator("#money").inner_text()
     assert at_most in shown
     assert shown_usd(found, "baseline_upper_bound_usd") in shown
     assert "savings" not in shown
-    assert shown.count("not measured yet") == 3  # the cap, the share paid back, the date
+    assert shown.count("not measured yet") == 4  # the cap, the share paid back, the date, the quality
     assert page.locator("#money-figure").is_hidden()
     assert console_before.cell("monthly savings", 0) == "–"
+    assert console_before.cell("quality expected", 0) == "not measured yet"
+    assert "not measured yet: 30 more comparisons" in page.locator("#quality-chart").inner_text()
     assert console_before.cell("break-even at this threshold", 0) == "not measured yet"
     assert "50 more comparisons with the teacher's answers are needed" in page.locator("#traffic").inner_text()
 
@@ -289,7 +292,7 @@ def test_decisions_show_their_reason(console: Page) -> None:
     rows = console.page.locator("#decisions tbody tr")
     assert rows.count() == 25
     text = rows.first.inner_text()
-    assert "easy: score" in text or "difficult: score" in text
+    assert "of the reference prompts (score" in text
     assert "40,000 + " in text
 
 
@@ -307,7 +310,8 @@ def test_both_models_side_by_side(console: Page) -> None:
     assert "$0.72" in page.locator("#teacher-facts").inner_text()
     decision = page.locator("#decision").inner_text()
     assert decision.startswith("Routed to the ")
-    assert "Largest feature contributions: " in decision
+    assert " Why: " in decision
+    assert "of the reference prompts" in decision
     assert "undefined" not in decision
 
 

@@ -160,7 +160,7 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
                 teacher,
                 student={"hosting_observed": {"vllm_metrics": [replica.url], "interval_seconds": 1}},
                 economics={"investment_usd": str(INVESTMENT)},
-                shadow={"rate": 0.6, "scorer": "exact", "concurrency": 8},
+                road={"sample": 0.6, "scorer": "exact", "concurrency": 8},
             ),
         ) as running,
         prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,

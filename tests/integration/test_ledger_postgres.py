@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
-import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -27,6 +21,7 @@ from breakeven.gateway.ledger.database import HEAD, migrate, open_engine, transa
 from breakeven.gateway.ledger.hosting import Span
 from breakeven.gateway.ledger.pruning import prune
 from tests.support import processes
+from tests.support.postgres import PostgresServer
 
 pytest.importorskip("psycopg", reason="psycopg is absent; install the extra postgres")
 
@@ -34,63 +29,9 @@ KEY = "the-admin-key"
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(12)]
 
 
-def _binaries() -> Path:
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not folders or not (folders[-1] / "initdb").exists():
-        pytest.skip("PostgreSQL is absent (no initdb); install the Debian package postgresql")
-    return folders[-1]
-
-
-@dataclass(frozen=True)
-class Server:
-    """A PostgreSQL server of the tests: the URL of its database `postgres`, and a function for pg_ctl commands."""
-
-    url: str
-    control: Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A server on a Unix socket, in a temporary folder."""
-    binaries = _binaries()
-    # PostgreSQL refuses to run as root; its Debian package creates a user for it.
-    user = None
-    if os.geteuid() == 0:
-        try:
-            user = pwd.getpwnam("postgres").pw_name
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-    with tempfile.TemporaryDirectory(prefix="breakeven-pg-") as name:
-        if user is not None:
-            shutil.chown(name, user)
-
-        def run(program: str, *arguments: str) -> None:
-            command = [str(binaries / program), "-D", f"{name}/data", *arguments]
-            subprocess.run(command, check=True, user=user, cwd=name, stdout=subprocess.DEVNULL, timeout=60)
-
-        run("initdb", "-U", "breakeven", "-A", "trust", "--no-sync")
-        settings = f"-c listen_addresses= -c unix_socket_directories={name} -c fsync=off -c max_connections=60"
-
-        def control(word: str) -> None:
-            run("pg_ctl", "-w", "-l", f"{name}/log", "-m", "immediate", "-o", settings, word)
-
-        control("start")
-        try:
-            yield Server(f"postgresql+psycopg://breakeven@/postgres?host={name}", control)
-        finally:
-            control("stop")
-
-
 @pytest.fixture
-def url(server: Server) -> str:
-    """The URL of an empty database."""
-    engine = open_engine(server.url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS ledger WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE ledger"))
-    engine.dispose()
-    return server.url.replace("/postgres?", "/ledger?")
+def url(postgres_url: str) -> str:
+    return postgres_url
 
 
 @pytest.mark.parametrize("upgraded", [False, True])
@@ -268,7 +209,7 @@ def test_a_policy_set_on_one_gateway_is_used_by_another(url: str, upstreams: tup
 
 
 def test_a_database_outage_loses_no_records(
-    url: str, server: Server, upstreams: tuple[str, str], tmp_path: Path
+    url: str, postgres_server: PostgresServer, upstreams: tuple[str, str], tmp_path: Path
 ) -> None:
     gateway = _gateway(tmp_path / "gateway", url, upstreams)
     gateway.start()
@@ -280,10 +221,10 @@ def test_a_database_outage_loses_no_records(
 
     try:
         ask(3)
-        server.control("stop")
+        postgres_server.control("stop")
         ask(5)  # requests succeed during the outage
         assert gateway.metrics()["breakeven_ledger_pending"] > 0
-        server.control("start")
+        postgres_server.control("start")
         deadline = time.monotonic() + 30
         while gateway.metrics()["breakeven_ledger_pending"] > 0:
             assert time.monotonic() < deadline

@@ -191,6 +191,9 @@ def make_config(student: str, teacher: str, /, **sections: Mapping[str, Any]) ->
         "student": {"base_url": student, "model": "student", "hosting_usd_per_hour": 1.2},
         "teacher": {"base_url": teacher, "model": "teacher-model", "usd_per_million": PRICES},
         "economics": {"investment_usd": 500},
+        # Routed at once, and nothing compared, unless a test says so.
+        "routing": {"threshold": 0.5},
+        "road": {"sample": 0},
     }
     for name, keys in sections.items():
         config[name] = {**config.get(name, {}), **keys}

@@ -30,7 +30,7 @@ const resizes = new ResizeObserver((entries) => {
 // points: results of /admin/whatif; current and chosen: the results for the threshold in use and the one selected.
 export function quality(element, points, current, chosen) {
   const sorted = [...points, current, chosen].sort((a, b) => a.teacher_share - b.teacher_share);
-  const good = (point) => 1 - point.expected_worse_share;
+  const good = (point) => point.expected_retention;
   const dot = (mark) => sorted.map((point) => (point === mark ? good(point) : null));
   const point = (stroke, size) => ({ show: true, size, stroke, fill: stroke });
   const percentage = (values) => values.map((value) => `${Math.round(100 * value)} %`);
@@ -40,7 +40,7 @@ export function quality(element, points, current, chosen) {
       scales: { x: { time: false, range: [0, 1] } },
       axes: [
         { label: "teacher share of requests", values: (_, values) => percentage(values) },
-        { label: "answers not worse than the teacher's", size: 60, values: (_, values) => percentage(values) },
+        { label: "quality, of the teacher's", size: 60, values: (_, values) => percentage(values) },
       ],
       series: [
         { label: "teacher share", value: (_, value) => (value === null ? "–" : percentage([value])[0]) },

@@ -44,6 +44,6 @@ async function costOf(api, id) {
 function sentence(decision) {
   const score = decision.score === null ? "" : ` Score ${decision.score.toFixed(3)}, threshold ${decision.threshold.toFixed(2)}.`;
   const novelty = decision.novelty === null || decision.novelty === undefined ? "" : ` Novelty ${percent(decision.novelty)}.`;
-  const features = (decision.pushes ?? []).slice(0, 3).map((contribution) => contribution.feature).join(", ");
-  return `Routed to the ${decision.route} (${decision.reason}).${score}${novelty}${features ? ` Largest feature contributions: ${features}.` : ""}`;
+  const why = decision.explanation ? ` Why: ${decision.explanation}.` : "";
+  return `Routed to the ${decision.route} (${decision.reason}).${why}${score}${novelty}`;
 }

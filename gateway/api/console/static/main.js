@@ -29,7 +29,11 @@ async function loadMoney(api) {
     ["teacher spend", usd(report.teacher_spend_usd)],
     ["hosting", usd(report.hosting_usd), hostingBasis(report.hosting_observed)],
     ["student price per million tokens", usd(report.student_usd_per_million_tokens)],
+    quality("quality kept by routed traffic", report.quality_retention),
   ];
+  if (report.unrouted_quality_retention !== null) {
+    facts.push(quality("quality the student would keep of what the teacher answers", report.unrouted_quality_retention));
+  }
   const further = Number(report.models_spend_usd);
   if (further > 0) facts.push(["further models", usd(report.models_spend_usd), "in none of the other figures"]);
   const unreported = Number(report.upstreams.teacher.estimated.cost_usd);
@@ -40,6 +44,12 @@ async function loadMoney(api) {
   const drawn = measured && report.curve.length > 1;
   $("money-figure").hidden = !drawn;
   if (drawn) money($("money-chart"), report.curve, Number(report.investment_usd));
+}
+
+// A share of the teacher's quality with its interval, as comparisons of this student say.
+function quality(name, kept) {
+  if (kept === null) return [name, NOT_MEASURED];
+  return [name, percent(kept.estimate), `95%: ${percent(kept.lower)} to ${percent(kept.upper)}, from ${count(kept.pairs)} comparisons`];
 }
 
 // A term with its value, a note below it, and the colour of a gain or a loss.
@@ -112,8 +122,9 @@ function basis(report) {
 // An explanation of each reason, given the row of the decision.
 const REASONS = {
   pinned: () => "the client named the model",
-  easy: (row) => `score ${fixed(row.score)} below ${fixed(row.threshold, 2)}`,
-  difficult: (row) => `score ${fixed(row.score)} at or above ${fixed(row.threshold, 2)}`,
+  easy: (row) => `${hardness(row)} (score ${fixed(row.score)} below ${fixed(row.threshold, 2)})`,
+  difficult: (row) => `${hardness(row)} (score ${fixed(row.score)} at or above ${fixed(row.threshold, 2)})`,
+  observe: () => "the teacher answers while the student is measured",
   novel: (row) => `novelty ${percent(row.novelty)}: far from the student's training prompts`,
   fallback: () => "the first upstream failed",
   escalated: () => "the start of the student's answer had a low log-probability",
@@ -125,6 +136,7 @@ const REASONS = {
   router_error: () => "the router failed",
 };
 
+const hardness = (row) => row.difficulty?.text ?? "";
 const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 async function loadDecisions(api) {

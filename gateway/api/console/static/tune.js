@@ -1,25 +1,32 @@
 // The slider: shows the effect of a threshold on recorded traffic, applies it, and undoes that.
 
 import { quality } from "/console/charts.js";
-import { after, breakEven, count, HOURS_A_MONTH, percent, usd } from "/console/format.js";
+import { after, breakEven, count, HOURS_A_MONTH, NOT_MEASURED, percent, usd } from "/console/format.js";
 
 const $ = (id) => document.getElementById(id);
 
 const ROWS = [
   ["teacher share", (p) => percent(p.teacher_share)],
   ["sent to the teacher as novel", (p) => percent(p.novel_share)],
-  ["answers expected to be worse than the teacher's", worse],
+  ["quality expected, of the teacher's", kept],
   ["monthly cost", (p) => usd(p.monthly_cost_usd)],
   ["monthly savings", (p) => usd(p.monthly_savings_usd)],
 ];
 
-const NOT_MEASURED = "not measured yet";
-
-function worse(point) {
-  if (point.expected_worse_share === null) return NOT_MEASURED;
-  const range = point.expected_worse_interval;
-  return percent(point.expected_worse_share) + (range ? ` (${percent(range[0])} to ${percent(range[1])})` : "");
+// The expected share of the teacher's quality with its interval; of a result of /admin/whatif.
+function kept(point) {
+  if (point.expected_retention === null) return NOT_MEASURED;
+  const [low, high] = point.expected_retention_interval;
+  return `${percent(point.expected_retention)} (95%: ${percent(low)} to ${percent(high)})`;
 }
+
+// What the quality rests on, or what it takes to have it; `seen` is the body of /admin/whatif.
+function basis(seen) {
+  if (seen.comparisons_needed > 0) return `Quality is ${NOT_MEASURED}: ${more(seen.comparisons_needed)}.`;
+  return `Quality is expected from ${count(seen.comparisons)} compared answers of this student, with a 95% interval.`;
+}
+
+const more = (number) => `${count(number)} more comparison${number === 1 ? "" : "s"}`;
 
 // What the monthly figures rest on; `seen` is the body of /admin/whatif.
 function costs(seen) {
@@ -44,12 +51,14 @@ export class Tuning {
     this.policy = await this.api.admin("GET", "policy");
     const all = await this.api.admin("GET", "whatif");
     this.points = all.points;
+    this.needed = all.comparisons_needed;
     this.current = await this.whatIf(this.policy.threshold);
     this.report = await this.api.admin("GET", "report");
     const months = all.months === null ? "less than an hour" : `${all.months.toFixed(2)} months`;
     $("traffic").textContent =
-      `From ${count(this.current.requests)} requests that this router scored, over ${months}. Quality is estimated from its ` +
-      `calibrated scores, with a 90% interval. ${costs(all)} Router ${this.policy.artifact}.`;
+      `From ${count(this.current.requests)} requests that this router scored, over ${months}. ` +
+      `${basis(all)} ${costs(all)} Router ${this.policy.artifact}.` +
+      (this.policy.decided_by === "stages" ? " The stages decide now; a threshold that you apply routes all workloads at once." : "");
     $("threshold").value = this.policy.threshold;
     this.show(this.current);
     $("undo").disabled = this.previous.length === 0;
@@ -89,10 +98,8 @@ export class Tuning {
     });
     $("figures").tBodies[0].replaceChildren(...rows);
     $("apply").disabled = chosen.threshold === this.policy.threshold;
-    if (chosen.expected_worse_share === null) {
-      $("quality-chart").textContent =
-        `The quality at a threshold is ${NOT_MEASURED}: the router in service orders prompts by difficulty, and knows ` +
-        "nothing of this student. Train one on a few hundred compared answers: breakeven train --from-ledger.";
+    if (chosen.expected_retention === null) {
+      $("quality-chart").textContent = `The quality at a threshold is ${NOT_MEASURED}: ${more(this.needed)} with this student.`;
     } else {
       quality($("quality-chart"), this.points, this.current, chosen);
     }

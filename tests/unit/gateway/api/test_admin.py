@@ -38,7 +38,7 @@ def test_policy(served: Gateway) -> None:
         assert refused.status_code == 401
         assert refused.json()["error"]["code"] == "invalid_api_key"
     before = call(served, "GET", "policy").json()
-    assert (before["threshold"], before["source"]) == (0.5, "config")
+    assert (before["threshold"], before["source"], before["decided_by"]) == (0.5, "config", "config")
     score = float(ask(served, PROMPTS[0]).headers["x-breakeven-score"])
 
     put = call(served, "PUT", "policy", json={"threshold": 0.0, "artifact": before["artifact"]})
@@ -54,6 +54,24 @@ def test_policy(served: Gateway) -> None:
     call(served, "PUT", "policy", json={"threshold": min(1.0, score + 0.01)})
     assert ask(served, PROMPTS[0]).headers["x-breakeven-route"] == "student"
     assert call(served, "DELETE", "policy").json()["source"] == "config"
+
+
+def test_where_stages_decide_a_threshold_routes_and_its_removal_ends_that(
+    tmp_path: Path, gateway: Callable[..., Gateway]
+) -> None:
+    rows = [{"prompt": PROMPTS[0], "answer": "The same.", "prompt_tokens": 20, "output_tokens": 3}]
+    with replay(tmp_path, "student", rows) as student, replay(tmp_path, "teacher-model", rows) as teacher:
+        served = gateway(student, teacher, env={"BREAKEVEN_ADMIN_KEY": KEY}, routing={"threshold": None})
+        before = call(served, "GET", "policy").json()
+        assert (before["decided_by"], before["threshold"], before["source"]) == ("stages", 0.0, "config")
+        assert ask(served, PROMPTS[0]).headers["x-breakeven-reason"] == "observe"
+        refused = call(served, "PUT", "policy", json={"novelty_threshold": 0.9})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "threshold")
+        assert call(served, "GET", "policy").json() == before
+        assert call(served, "PUT", "policy", json={"threshold": 1.0}).json()["decided_by"] == "admin"
+        assert ask(served, PROMPTS[0]).headers["x-breakeven-reason"] == "easy"
+        assert call(served, "DELETE", "policy").json() == before
+        assert ask(served, PROMPTS[0]).headers["x-breakeven-reason"] == "observe"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +99,10 @@ def test_a_decision_without_a_call(served: Gateway) -> None:
     assert 0 <= found["score"] <= 1
     assert 0 <= found["novelty"] <= 1
     assert len(found["pushes"]) == 8
+    assert found["difficulty"]["among"] == "reference_prompts"
+    assert found["difficulty"]["probability"] is None
+    assert found["why"]
+    assert found["explanation"] == "; ".join([*found["why"], found["difficulty"]["text"]])
     assert call(served, "POST", "route", json={"model": "no", "messages": body["messages"]}).status_code == 404
     assert served.sql("SELECT count(*) FROM requests") == [(0,)]
 
@@ -111,6 +133,7 @@ def test_decisions_report_and_what_if(served: Gateway) -> None:
     assert len(decisions) == 5
     assert [row["score"] for row in decisions] == pytest.approx(scores[:2:-1], abs=1e-6)
     assert PROMPTS[0] not in str(decisions)
+    assert [row["difficulty"]["harder_than"] for row in decisions] == [row["score"] for row in decisions]
     assert (
         call(served, "GET", f"decisions?before={decisions[-1]['at']}").json()["decisions"][0]["at"]
         < decisions[-1]["at"]
@@ -125,8 +148,9 @@ def test_decisions_report_and_what_if(served: Gateway) -> None:
     answered = call(served, "GET", "whatif").json()
     every = answered["points"]
     assert [point["teacher_share"] for point in every] == sorted((p["teacher_share"] for p in every), reverse=True)
-    # The router that ships knows nothing of this student.
-    assert {point["expected_worse_share"] for point in every} == {None}
+    # Nothing is known of this student.
+    assert {point["expected_retention"] for point in every} == {None}
+    assert (answered["comparisons"], answered["comparisons_needed"]) == (0, 30)
     # Nothing was compared, and some answers are the student's: their cost at the teacher is not known.
     assert (answered["compared_pairs"], answered["compared_pairs_needed"]) == (0, 50)
     assert {(point["teacher_usd"], point["monthly_cost_usd"]) for point in every} == {(None, None)}

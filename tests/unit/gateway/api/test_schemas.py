@@ -16,7 +16,8 @@ from breakeven.gateway.reports.report import exact
 ROW: dict[str, Any] = {
     "id": "1", "request_id": "r", "at": 1, "endpoint": "chat_completions", "key": "", "stream": False,
     "workload": "default",
-    "route": "teacher", "reason": "difficult", "pinned": False, "score": 0.7, "threshold": 0.5, "novelty": None,
+    "route": "teacher", "reason": "difficult", "pinned": False, "score": 0.7, "difficulty": None,
+    "threshold": 0.5, "novelty": None,
     "artifact": "0" * 12, "outcome": "ok", "status": 200, "seconds": 0.5, "attempts": 1, "prompt_tokens": 20,
     "output_tokens": 3, "cost_usd": "0.000480000000", "baseline_usd": "0",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from breakeven.gateway.economics.baseline import LEAST_PAIRS, Estimate, PricedPair, measure
 from breakeven.gateway.economics.statement import compare
-from breakeven.gateway.economics.traffic import Traffic, size_of, stratum, together, traffic
+from breakeven.gateway.economics.traffic import Traffic, Value, size_of, stratum, together, traffic
 
 REQUESTS = 4_000  # a month
 WEEKS = 30 / 7
@@ -184,3 +184,14 @@ def test_the_lower_end_is_never_below_what_is_known() -> None:
     assert ratios is not None
     assert ratios.estimate(traffic(1_000, 50, 50)).low == 1_000
     assert ratios.relative_error(traffic(1_000, 50, 50)) > 0.9
+
+
+def test_where_the_students_own_answers_are_enough_the_teachers_do_not_count() -> None:
+    others = [PricedPair("", 10, 10, 10, 30, 1.0, served=False)] * LEAST_PAIRS
+    served = [PricedPair("", 10, 10, 10, 20, 9.0)] * LEAST_PAIRS
+    traffic = Traffic(0, {("default", "", 0): Value(100, 100)})
+    found = [
+        ratios.value(traffic) for ratios in map(measure, (others, [*others, *served], [*others, *served[1:]])) if ratios
+    ]
+    assert found[:2] == [100 + 300, 100 + 200]
+    assert found[1] < found[2] < found[0]

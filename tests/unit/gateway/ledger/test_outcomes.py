@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from breakeven.gateway.accounting.record import Pair
+from breakeven.gateway.accounting.record import Outcome, Pair
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
-from breakeven.router.policy import Reason
+from breakeven.router.policy import Reason, Route
 from tests.unit.gateway.ledger.records import record
 
 
@@ -21,3 +21,28 @@ def test_priced_pairs_are_read_newest_first_and_before_a_moment(ledger: Ledger) 
     assert ledger.priced_pairs() == expected
     assert [pair.key for pair in ledger.priced_pairs(3 * HOUR)] == ["", "team-a"]
     assert len(ledger.compared(0)) == 3
+
+
+def pair(id: str, at: int, direction: str) -> Pair:
+    return Pair(id, at, 0.1, None, "0" * 12, 0.5, 1.0, 65, 7, 1.0, 10, 20, 30, 40, direction=direction)
+
+
+def test_answers_of_the_teacher_that_are_compared_say_nothing_of_the_quality_that_clients_get(ledger: Ledger) -> None:
+    for at, direction in ((1, "teacher_answered"), (2, "student_answered"), (3, "teacher_answered")):
+        made = pair(f"{at:032x}", at, direction)
+        ledger.settle(msgspec.structs.replace(record(at=at, reason=Reason.SHADOW), pair=made))
+    assert ledger.flush(20)
+    assert len(ledger.compared(0)) == 1
+    assert [one.served for one in ledger.priced_pairs()] == [False, True, False]
+
+
+def test_comparisons_without_a_verdict_are_those_of_which_the_student_answered(ledger: Ledger) -> None:
+    """One with a verdict, one without, one of the teacher's failed answer, and one whose student failed."""
+    outcomes = ((Route.STUDENT, True), (Route.STUDENT, True), (Route.TEACHER, False), (Route.STUDENT, False))
+    for at, (asked, ok) in enumerate(outcomes, 1):
+        one = record(id=f"{at + 100:032x}", at=at, route=asked, reason=Reason.SHADOW)
+        call = msgspec.structs.replace(one.attempts[0], outcome=Outcome.OK if ok else Outcome.UPSTREAM_ERROR)
+        of = pair(f"{at:032x}", at, "teacher_answered") if at == 1 else None
+        ledger.settle(msgspec.structs.replace(one, request_id=f"{at:032x}", attempts=(call,), pair=of))
+    assert ledger.flush(20)
+    assert ledger.road.verdicts("default", 0) == (1, 2)

@@ -193,7 +193,7 @@ def test_before_enough_comparisons_nothing_is_called_savings(unmeasured: Path, t
     assert "savings" in said
     assert "at most $" in said
     assert "answer length not measured yet, 1 more comparisons" in said
-    assert "shadow: {rate: " in said
+    assert "road: {sample: " in said
     assert "break-even: no date while savings are not measured" in said
     for option in (("--chart",), ("--png", str(tmp_path / "chart.png"))):
         done = report(unmeasured, *option)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.shadow import measure, page
+from tests.bench.comparisons import measure, page
 
 
 def test_every_teacher_call_is_in_the_ledger() -> None:

@@ -1,7 +1,7 @@
-"""Measures client latencies with and without shadow traffic, and checks that all its calls are in the ledger.
+"""Measures client latencies with and without comparisons, and checks that all its calls are in the ledger.
 
-`python -m tests.bench.shadow --out docs/benchmarks/shadow.md`: two gateways that differ in `shadow.rate` alone, asked
-in turns at a fixed rate in one run. The teacher counts what it got.
+`python -m tests.bench.comparisons --out docs/benchmarks/comparisons.md`: two gateways that differ in `road.sample`
+alone, asked in turns at a fixed rate in one run. The teacher counts what it got.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def settle(gateway: Gateway) -> dict[str, float]:
     """Wait until every sampled request has ended. Returns the counts by result."""
 
     def counts() -> dict[str, float]:
-        prefix = "breakeven_shadow_total{"
+        prefix = "breakeven_comparisons_total{"
         return {name: value for name, value in gateway.metrics().items() if name.startswith(prefix)}
 
     last = counts()
@@ -38,12 +38,12 @@ def settle(gateway: Gateway) -> dict[str, float]:
         time.sleep(1.0)
         now = counts()
         if now == last:
-            return {name.split('"')[1]: value for name, value in now.items() if value}
+            return {name.split('result="')[1].split('"')[0]: value for name, value in now.items() if value}
         last = now
 
 
 def measure(rate: float, share: float, seconds: float, rounds: int) -> dict[str, object]:
-    """Run at `rate` requests per second and a shadow `share`. Returns the figures, with latencies in milliseconds."""
+    """Run at `rate` requests per second and a sampled `share`. Returns the figures, with latencies in milliseconds."""
     latencies: dict[str, list[float]] = {"without": [], "with": []}
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -91,8 +91,8 @@ def page(found: dict[str, object], command: str) -> str:
     both = found["latencies"]
     assert isinstance(both, dict)
     lines = [
-        "# Shadow traffic under load", "",
-        f"From one run of `{command}`: two gateways that differ in `shadow.rate` alone, in turns; latency counts from "
+        "# Comparisons under load", "",
+        f"From one run of `{command}`: two gateways that differ in `road.sample` alone, in turns; latency counts from "
         f"when a request was due. Machine: {os.cpu_count()} cores, Python {platform.python_version()}, with the load "
         "and the upstreams beside it.", "",
         "| latency, ms | without | with | ratio |", "| --- | ---: | ---: | ---: |",
@@ -114,13 +114,13 @@ def page(found: dict[str, object], command: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
-    parser.add_argument("--share", type=float, default=0.1, help="shadow.rate")
+    parser.add_argument("--share", type=float, default=0.1, help="road.sample")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     found = measure(given.rate, given.share, given.seconds, given.rounds)
-    text = page(found, " ".join(["python -m tests.bench.shadow", *sys.argv[1:]]))
+    text = page(found, " ".join(["python -m tests.bench.comparisons", *sys.argv[1:]]))
     if given.out is None:
         print(text)
     else:
