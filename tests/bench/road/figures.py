@@ -33,17 +33,17 @@ _RESAMPLES = 2000
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A number with its 95% interval; nan where there is none."""
+    """A number with its 95% interval; None where it is not finite."""
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 class Played(msgspec.Struct, frozen=True, tag=True):
     """Runs of one source at one floor. `broken`: the share of runs in which the floor was broken at any moment by what
     was in force, measured on all rows; `labels`: the comparisons until a tenth was handed over, of the median run,
-    infinite where that takes longer than the run; `share`: what the student was given at the end; `regret`: the
+    None where that takes longer than the run; `share`: what the student was given at the end; `regret`: the
     teacher's calls, comparisons included, over those of the best fixed threshold in hindsight.
     """
 
@@ -198,7 +198,7 @@ def median_of(values: Array) -> Figure:
 def _bootstrapped(values: Array, statistic: Callable[[Array], Array]) -> Figure:
     drawn = values[np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))]
     low, high = np.quantile(statistic(drawn), [0.025, 0.975], method="nearest")
-    return Figure(float(statistic(values)), float(low), float(high))
+    return Figure(*(float(one) if np.isfinite(one) else None for one in (statistic(values), low, high)))
 
 
 def _all(jobs: Sequence[Job], workers: int) -> list[Outcome]:

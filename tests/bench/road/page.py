@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -105,7 +104,7 @@ def _percent(figure: Figure) -> str:
 
 
 def _number(figure: Figure, form: str) -> str:
-    value, low, high = (form.format(one) if math.isfinite(one) else "never" for one in msgspec.structs.astuple(figure))
+    value, low, high = ("never" if one is None else form.format(one) for one in msgspec.structs.astuple(figure))
     return f"{value} [{low}, {high}]"
 
 
