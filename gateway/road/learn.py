@@ -26,6 +26,8 @@ from breakeven.router.training.train import Fit, fit, save
 # Escalation is considered only where the log-probability of this share of the student's answers is known. Answers
 # without are taken for the student's, since the gateway does not discard an answer that it knows nothing of.
 _KNOWN = 0.9
+# The newest comparisons are enough: training on more takes minutes, and hardly ranks better.
+_MOST = 10_000
 # The share of requests that `Learned.missing` is about, beyond what is certified, and how much less is near enough.
 _MORE, _NEAR = 0.1, 0.02
 
@@ -53,8 +55,11 @@ def learn(task: Task, out: Path) -> Learned:
     meaning (none at all, or scores outside [0, 1]), ArtifactError for a prior that cannot be loaded, and OSError.
     """
     _check(task)
+    known = len(task.rows)
+    task = msgspec.structs.replace(task, rows=task.rows[-_MOST:])
     weight = weights(task.rows)
-    return promised(task, _learned(task, weight, out) or _started_from(task, weight, out))
+    found = promised(task, _learned(task, weight, out) or _started_from(task, weight, out))
+    return msgspec.structs.replace(found, rows=known)
 
 
 def promised(task: Task, ranking: Ranking) -> Learned:

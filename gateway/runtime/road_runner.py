@@ -199,7 +199,9 @@ class RoadRunner:
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
                 return one
-            return machine.after_look(one, learned, at, bill, settings, _now())
+            found = machine.after_look(one, learned, at, bill, settings, _now())
+            # Those without a prompt count as well: the next look waits for new comparisons.
+            return msgspec.structs.replace(found, looked_at=len(rows))
 
         await self._change(state.workload, change)
         await asyncio.to_thread(self._forget_artifacts)
@@ -275,7 +277,9 @@ def _student_version(services: Services, state: State) -> str:
 def settings_of(config: Config) -> Settings:
     """What the stages need of the config."""
     road = config.road
-    return Settings(road.advance == "auto", road.floor, road.confidence, road.labels, road.sample)
+    return Settings(
+        road.advance == "auto", road.floor, road.confidence, road.labels, road.sample, judged=road.scorer == "judge"
+    )
 
 
 def _encoded(state: State) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +102,18 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     assert routes(observing, hard=False) == 0.0
     assert breakeven(observing, "rollback").returncode == 0  # forward again to what was in force
     eventually(lambda: observing.post(chat("hi")).headers["x-breakeven-stage"] == "route")
+
+
+def test_comparisons_without_a_prompt_are_looked_at_once(observing: Gateway) -> None:
+    enter(observing.folder, 100, seed=4, prompts=False)
+    enter(observing.folder, 320)
+    reached(observing, "propose")
+    # Each look has its part of the error probability: another one needs new comparisons.
+    time.sleep(8)
+    with contextlib.closing(sqlite3.connect(observing.folder / "ledger.db", timeout=10)) as connection:
+        (document,) = connection.execute("SELECT document FROM road_states WHERE workload = 'default'").fetchone()
+    found = json.loads(document)
+    assert (found["looks"], found["looked_at"]) == (1, 420)
 
 
 def test_nothing_to_apply_is_said(observing: Gateway) -> None:
