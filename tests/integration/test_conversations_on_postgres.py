@@ -1,0 +1,35 @@
+"""Stored conversations and verdicts of people in a real PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
+from breakeven.gateway.ledger.database import open_engine
+from breakeven.gateway.road.audit import Verdict
+from breakeven.gateway.wire.answers import Answer
+from tests.contract.road_rows import enter_into
+
+
+def test_pairs_are_stored_drawn_judged_and_purged(postgres_url: str, tmp_path: Path) -> None:
+    ledger = Ledger.open(postgres_url, journal=tmp_path / "journal")
+    engine = open_engine(postgres_url)
+    try:
+        enter_into(engine, 12)
+        document = pair_document([{"role": "user", "content": "nul \x00, half \ud800"}], Answer("yes"), Answer("no"))
+        rows = ledger.road.comparisons("default", 0, "small")
+        kept = [Conversation(one.request, COMPARISON, one.at, "default", "", document) for one in rows]
+        ledger.conversations.store(kept)
+        ledger.conversations.store(kept[:3])
+        asked = ledger.conversations.unaudited("default", 0, "small", 5)
+        for one in (*asked, asked[0]):
+            ledger.conversations.put_verdict(one.request, 1, Verdict.TIE)
+        assert asked[0].pair.messages == [{"role": "user", "content": "nul \x00, half ?"}]
+        assert len(ledger.conversations.unaudited("default", 0, "small", 50)) == 7
+        assert len(ledger.conversations.audited("default", 0, "small")) == 5
+        assert ledger.conversations.purge(rows[2].at) == 2
+        assert ledger.conversations.purge() == 10
+    finally:
+        engine.dispose()
+        ledger.close()
