@@ -42,7 +42,8 @@ class Road(Section):
     sample: Fraction = Field(
         0.02,
         description="Share of the student's answers that are compared with the teacher's, which is paid for; of the "
-        "teacher's answers ten times as many are compared with the student's. 0: none, not even in stage observe.",
+        "teacher's answers ten times as many are compared with the student's, or all where no judge is paid for that. "
+        "0: none, not even in stage observe.",
     )
     max_queue: int = Field(64, ge=1, description="Maximum number of requests that wait to be compared; more are not.")
     concurrency: int = Field(2, ge=1, le=64, description="Maximum number of concurrent comparisons.")

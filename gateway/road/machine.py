@@ -28,7 +28,8 @@ _IN_FORCE = frozenset({Stage.ROUTE, Stage.WATCH})
 
 class Settings(NamedTuple):
     """What the config says: `advance` without asking, the `floor` and the `confidence` in (0, 1), comparisons before
-    the first look, and the share of the student's answers that are compared.
+    the first look, and the share of the student's answers that are compared. `judged`: whether a comparison of the
+    teacher's answer costs money, for a judge.
     """
 
     advance: bool
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     confidence: float
     labels: int
     sample: float
+    judged: bool = True
 
 
 class Seen(NamedTuple):
@@ -175,7 +177,9 @@ def wanted_rates(state: State, base: Rates, settings: Settings) -> Rates:
     if not in_force(state) or settings.sample == 0.0:
         return base
     by_student = max(settings.sample, _OFTEN) if state.compared < _FIRST else settings.sample
-    return Rates(min(base.teacher_answered, 10.0 * settings.sample), by_student)
+    # What the student does with a request that it is not given decides whether it can be given more.
+    by_teacher = min(base.teacher_answered, 10.0 * settings.sample) if settings.judged else base.teacher_answered
+    return Rates(by_teacher, by_student)
 
 
 def promise_text(found: Promised) -> str:

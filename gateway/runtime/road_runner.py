@@ -287,7 +287,9 @@ def _student_version(services: Services, state: State) -> str:
 def settings_of(config: Config) -> Settings:
     """What the stages need of the config."""
     road = config.road
-    return Settings(road.advance == "auto", road.floor, road.confidence, road.labels, road.sample)
+    return Settings(
+        road.advance == "auto", road.floor, road.confidence, road.labels, road.sample, judged=road.scorer == "judge"
+    )
 
 
 def _encoded(state: State) -> str:

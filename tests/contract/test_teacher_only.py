@@ -129,7 +129,8 @@ def test_a_student_can_be_added_and_taken_away_while_it_runs(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"road": {"sample": 0.1}}, "road.sample: needs a student"),
+        ({"road": {"advance": "auto"}}, "road.advance: needs a student"),
+        ({"routing": {"start": "share"}}, "routing.start: needs a student"),
         ({"routing": {"escalation": {"probe_tokens": 4}}}, "routing.escalation: needs a student"),
         (
             {"auth": {"keys": [{"name": "a", "sha256": "0" * 64, "over_budget": "student"}]}},

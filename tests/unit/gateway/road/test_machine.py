@@ -140,3 +140,5 @@ def test_new_units_are_compared_more_often() -> None:
     assert machine.wanted_rates(live(), base, SETTINGS) == Rates(0.2, 0.2)
     watched = machine.watched(live(), seen(201, 1000), [], 30)
     assert machine.wanted_rates(watched, base, SETTINGS) == Rates(0.2, 0.02)
+    # What costs nothing is compared always.
+    assert machine.wanted_rates(watched, base, SETTINGS._replace(judged=False)) == Rates(1.0, 0.02)
