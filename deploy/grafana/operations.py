@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
-from panels import BLUE, JOB, ORANGE, RED, figure, lines, row, start, states
+from panels import BLUE, GREEN, JOB, ORANGE, RED, figure, lines, row, start, states
 
 
 def quantile(q: float, metric: str, by: str = "") -> str:
@@ -153,6 +153,7 @@ def build() -> dashboard.Dashboard:
                 "Open: the upstream receives no requests after repeated failures.",
                 f"max by (upstream) (breakeven_circuit_open{JOB})",
                 "{{upstream}}",
+                [("closed", GREEN), ("open", RED)],
             )
         )
         .with_panel(

@@ -147,12 +147,14 @@ def heat(title: str, description: str, metric: str, *, width: int = 12) -> Build
     )
 
 
-def states(title: str, description: str, expression: str, legend: str, *, width: int = 12) -> Builder[models.Panel]:
-    """A state timeline of an expression that is 0 (closed) or 1 (open)."""
+def states(
+    title: str, description: str, expression: str, legend: str, values: Sequence[tuple[str, str]], *, width: int = 12
+) -> Builder[models.Panel]:
+    """A state timeline of an expression whose value 0, 1, … has the text and the color at that place of `values`."""
     mapping = models.ValueMap(
         options={
-            "0": models.ValueMappingResult(text="closed", color=GREEN),
-            "1": models.ValueMappingResult(text="open", color=RED),
+            str(number): models.ValueMappingResult(text=text, color=color)
+            for number, (text, color) in enumerate(values)
         }
     )
     return (

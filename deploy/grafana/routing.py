@@ -5,11 +5,12 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
-from panels import BLUE, GREY, JOB, ORANGE, RED, figure, heat, job, lines, row, start
+from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, figure, heat, job, lines, row, start, states
 
 ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
 ANSWERED = job('route=~"student|teacher"')
 RETRIED = job('reason=~"escalated|fallback"')
+STAGES = [("observe", GREY), ("propose", ORANGE), ("route", BLUE), ("watch", GREEN)]
 PER_SECOND = "rate(breakeven_requests_total{selector}[$__rate_interval])"
 
 
@@ -32,6 +33,16 @@ def threshold_panel(title: str, description: str, metric: str, limit: str) -> Bu
     targets.append((f"max({limit}{JOB})", "threshold"))
     colors = {"threshold": RED}
     return lines(title, description, targets, "percentunit", colors=colors, low=0, high=1, dashed=["threshold"])
+
+
+def stage() -> str:
+    """A PromQL expression: the place of each workload's stage in `STAGES`.
+
+    While replicas follow a change, for a few seconds, the later one counts.
+    """
+    labels = [job(f'breakeven_stage="{name}"') for name, _ in STAGES]
+    parts = (f"{place} * breakeven_stage{label}" for place, label in enumerate(labels))
+    return f"max by (workload) ({' + ignoring (breakeven_stage) '.join(parts)})"
 
 
 def build() -> dashboard.Dashboard:
@@ -86,6 +97,41 @@ def build() -> dashboard.Dashboard:
                 "reqps",
             )
         )
+        .with_row(row("Workloads"))
+        .with_panel(
+            states(
+                "Stage",
+                "observe and propose: the teacher answers everything; route and watch: what is in force routes.",
+                stage(),
+                "{{workload}}",
+                STAGES,
+            )
+        )
+        .with_panel(
+            lines(
+                "Margin over the floor",
+                "Quality kept since what is in force went live, less the floor; below zero the floor is at risk. No data before 30 comparisons.",
+                [(f"max by (workload) (breakeven_floor_margin{JOB})", "{{workload}}")],
+                "percentunit",
+                height=6,
+            )
+        )
+        .with_panel(
+            lines(
+                "Comparisons, by direction and result",
+                "Requests drawn to be compared, by who had answered the client and by result.",
+                [
+                    (
+                        f"sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))",
+                        "{{direction}} {{result}}",
+                    )
+                ],
+                "reqps",
+                stack="normal",
+                low=0,
+                width=24,
+            )
+        )
         .with_row(row("Quality"))
         .with_panel(
             lines(
@@ -99,21 +145,6 @@ def build() -> dashboard.Dashboard:
                 "percentunit",
                 colors={"retained": BLUE, "lower": GREY, "upper": GREY},
                 dashed=["lower", "upper"],
-            )
-        )
-        .with_panel(
-            lines(
-                "Comparisons",
-                "Requests drawn to be compared, by who had answered the client and by result.",
-                [
-                    (
-                        f"sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))",
-                        "{{direction}} {{result}}",
-                    )
-                ],
-                "reqps",
-                stack="normal",
-                low=0,
             )
         )
         .with_row(row("Decisions"))

@@ -21,10 +21,10 @@ from breakeven.gateway.ledger.hosting import Span
 from breakeven.models import recorded
 from tests.support import processes
 from tests.support.clock import Clock
+from tests.support.console import KEY, Page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
 
-KEY = "the-admin-key"
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(12)]
 PROMPT = "Prove that there are infinitely many primes, and give the history of the proof."
 
@@ -107,28 +107,6 @@ def admin(gateway: processes.Gateway, path: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {KEY}"}
     answer: dict[str, Any] = httpx2.get(f"{gateway.url}/admin/{path}", headers=headers, timeout=10.0).json()
     return answer
-
-
-class Page:
-    """An open console, with its JavaScript errors and the hosts that it sent requests to."""
-
-    def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.errors: list[str] = []
-        self.hosts: set[str] = set()
-        self.page.on("console", lambda entry: self.errors.append(entry.text) if entry.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        self.page.goto(f"{url}/console")
-
-    def sign_in(self, key: str = KEY) -> None:
-        self.page.get_by_label("Admin key").fill(key)
-        self.page.get_by_role("button", name="Open").click()
-
-    def cell(self, name: str, column: int) -> str:
-        row = self.page.locator("#figures tbody tr", has_text=name)
-        return str(row.locator("td").nth(column).inner_text())
 
 
 def opened(browser: Any, gateway: processes.Gateway) -> Iterator[Page]:
@@ -336,6 +314,7 @@ def test_a_phone_screen_and_both_color_schemes(browser: Any, running: processes.
         phone.page.screenshot(path=str(Path(folder) / f"console-phone-{scheme}.png"))
         phone.page.get_by_role("slider", name="Threshold").fill("0.2")
         phone.page.set_viewport_size({"width": 1100, "height": 1560})
+        phone.page.locator("#tune-title").evaluate("(title) => title.scrollIntoView()")
         phone.page.wait_for_timeout(500)
         phone.page.screenshot(path=str(Path(folder) / f"console-{scheme}.png"))
     phone.context.close()

@@ -18,6 +18,9 @@ import pytest
 import yaml
 
 from docs.generate import pages
+from tests.contract.client import eventually
+from tests.contract.gateway import running
+from tests.contract.road_rows import enter
 from tests.support import panels, processes
 from tests.support.processes import ROOT, Child, Gateway, answers, free_port
 from tests.support.real import Vllm, program
@@ -138,7 +141,8 @@ def answered(url: str, query: panels.Query, begin: float) -> panels.Series:
 
 
 def from_gateway(query: panels.Query) -> bool:
-    return "vllm:" not in query.expression
+    """Whether a gateway whose operator says what routes has data for it."""
+    return "vllm:" not in query.expression and "breakeven_floor_margin" not in query.expression
 
 
 def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
@@ -162,20 +166,20 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
                 economics={"investment_usd": str(INVESTMENT)},
                 road={"sample": 0.6, "scorer": "exact", "concurrency": 8},
             ),
-        ) as running,
-        prometheus(tmp_path, breakeven=f"127.0.0.1:{running.port}") as url,
+        ) as gateway,
+        prometheus(tmp_path, breakeven=f"127.0.0.1:{gateway.port}") as url,
     ):
         begin = wait_for_scrape(url, "breakeven_savings_upper_bound_usd")
         time.sleep(2.5)
         empty = {query: panels.ask(url, query.filled(INTERVAL), begin, time.time()) for query in panels.queries()}
-        traffic(running, 12.0)
-        running.stop()
-        running.start()
-        traffic(running, 8.0)
+        traffic(gateway, 12.0)
+        gateway.stop()
+        gateway.start()
+        traffic(gateway, 8.0)
         paid_back = time.monotonic() + 60
         while not panels.ask(url, "breakeven_payback_ratio >= 1", time.time() - 2, time.time()):
             assert time.monotonic() < paid_back
-            traffic(running, 2.0)
+            traffic(gateway, 2.0)
         time.sleep(2.0)
         found = {query: answered(url, query, begin) for query in panels.queries()}
     for query, series in empty.items():
@@ -203,6 +207,43 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     if folder_for_pictures := os.environ.get("BREAKEVEN_DRAW"):
         for name in NAMES:
             panels.draw(name, found, Path(folder_for_pictures) / f"dashboard-{name}.png")
+
+
+def test_the_workload_panels_have_data_from_a_gateway_that_watches(tmp_path: Path) -> None:
+    """What was watched is entered; the stages, the margin and their metrics are the gateway's own."""
+    config = {
+        "routing": {"threshold": None},
+        "road": {"sample": 0.02, "scorer": "exact", "floor": 0.95, "advance": "auto"},
+        "ledger": {"store_prompts": True},
+        "workloads": ["coding"],
+    }
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    with running(folder, config, environment={"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway:
+
+        def reached(stage: str) -> dict[str, Any]:
+            def at() -> dict[str, Any] | None:
+                found = gateway.get("/admin/road", {"authorization": "Bearer admin"}).json["workloads"]
+                return next((dict(one) for one in found if one["stage"] == stage), None)
+
+            # Training has a low priority: a busy machine takes its time.
+            return dict(eventually(at, seconds=180.0))
+
+        enter(folder, 320)
+        live = reached("route")["in_force"]
+        enter(folder, 50, artifact=live["artifact"], direction="student_answered", seed=5)
+        margin = reached("watch")["margin"]
+        with prometheus(tmp_path, breakeven=f"127.0.0.1:{gateway.port}") as url:
+            begin = wait_for_scrape(url, 'breakeven_floor_margin{workload="default"}')
+            time.sleep(2.0)
+            asked = {query.panel: query for query in panels.queries() if "{{workload}}" in query.legend}
+            found = {
+                panel: {labels["workload"]: points[-1][1] for labels, points in answered(url, query, begin)}
+                for panel, query in asked.items()
+            }
+    # The place of the stage in the mapping of the panel: watch and observe.
+    assert found["Stage"] == {"default": 3.0, "coding": 0.0}
+    assert found["Margin over the floor"] == {"default": pytest.approx(margin, abs=1e-9)}
 
 
 def test_the_vllm_panels_have_data_from_a_real_vllm(vllm: Vllm, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import { Api } from "/console/api.js";
 import { money } from "/console/charts.js";
 import { compare } from "/console/compare.js";
 import { breakEven, count, moment, NONE, NOT_MEASURED, percent, usd } from "/console/format.js";
+import { Road } from "/console/road.js";
 import { Tuning } from "/console/tune.js";
 
 const $ = (id) => document.getElementById(id);
@@ -156,8 +157,10 @@ async function loadDecisions(api) {
 $("sign-in").onsubmit = async (event) => {
   event.preventDefault();
   const api = new Api($("admin-key").value);
-  const tuning = new Tuning(api, showStatus);
-  const refresh = () => Promise.all([tuning.load(), loadMoney(api), loadDecisions(api)]);
+  // A threshold that is applied takes over from the stages, and a stage that changes decides anew.
+  const road = new Road(api, showStatus, () => tuning.load());
+  const tuning = new Tuning(api, showStatus, () => road.load());
+  const refresh = () => Promise.all([road.load(), tuning.load(), loadMoney(api), loadDecisions(api)]);
   showStatus("Loading …");
   try {
     await api.admin("GET", "policy");

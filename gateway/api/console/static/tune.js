@@ -37,9 +37,11 @@ function costs(seen) {
 }
 
 export class Tuning {
-  constructor(api, showStatus) {
+  // `changed` is awaited after a change, for what else depends on it.
+  constructor(api, showStatus, changed) {
     this.api = api;
     this.showStatus = showStatus;
+    this.changed = changed;
     this.previous = []; // thresholds to undo to; null is the one of the config file
     this.requests = 0; // numbers the previews, so that only the response to the last one is shown
     $("threshold").oninput = () => this.preview();
@@ -139,6 +141,7 @@ export class Tuning {
       await call();
       const message = done();
       await this.load();
+      await this.changed();
       this.showStatus(message);
     } catch (error) {
       this.showStatus(error.message, true);
