@@ -23,7 +23,7 @@ AUTO = "auto"
 TIKTOKEN = "tiktoken:"
 _INSTALL = "install it with: pip install 'breakeven[tokenizers]'"
 # Longer texts and prompts are not counted; UTF-8 bytes.
-_MAX_BYTES = 1 << 18
+_MAX_BYTES = 1 << 19
 # Calls to a server at the same time, and how many may wait for one.
 _CONCURRENT, _WAITING = 4, 64
 _SECONDS = 1.0

@@ -24,7 +24,8 @@ _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL, _TRUE, _FALSE = msgspec.Raw(b"null"), msgspec.Raw(b"true"), msgspec.Raw(b"false")
 _BOM = b"\xef\xbb\xbf"
 # As long as an integer of 64 bits may be, and more.
-_DIGITS = re.compile(r"\s*([+-]?[0-9](?:_?[0-9]){0,30})(?:\.0+)?\s*")
+# pydantic takes any underscores among leading zeros, and single ones between other digits.
+_DIGITS = re.compile(r"\s*([+-]?)(?:0[0_]*(?=[0-9]))?([0-9](?:_?[0-9]){0,30})(?:\.0+)?\s*")
 _FLAGS = {
     **dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True),
     **dict.fromkeys(("0", "off", "f", "false", "n", "no"), False),
@@ -221,7 +222,7 @@ def as_integer(value: object) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     found = _DIGITS.fullmatch(value) if isinstance(value, str) else None
-    return int(found[1]) if found else None
+    return int(found[1] + found[2]) if found else None
 
 
 def as_boolean(value: object) -> bool | None:

@@ -172,15 +172,15 @@ def test_a_prompt_with_an_image_is_not_sent_to_be_counted(gateway: Gateway, stud
 
 def test_of_a_long_answer_the_first_part_is_counted_and_scaled(gateway: Gateway, student: ScriptedUpstream) -> None:
     student.tokenizer = counting
-    student.script(Head(200, SSE), *[Send(delta("word " + "x" * 1000))] * 400, Close())
+    student.script(Head(200, SSE), *[Send(delta("word " + "x" * 1000))] * 800, Close())
     count = len(gateway.settled())
     gateway.post(chat(model="student", stream=True))
     record = gateway.next_record(count)
     _, output, by, *_ = attempt(gateway, record)
     assert by == "estimated"
-    # Two tokens for each of 401 words: the end of one event and the start of the next are one.
-    assert output == pytest.approx(2 * 401, rel=0.02)
-    assert len(student.tokenized[0].body) < 1 << 18
+    # Two tokens for each of 801 words: the end of one event and the start of the next are one.
+    assert output == pytest.approx(2 * 801, rel=0.02)
+    assert len(student.tokenized[0].body) < 1 << 19
 
 
 def test_what_reports_its_usage_is_not_counted(gateway: Gateway, student: ScriptedUpstream) -> None:

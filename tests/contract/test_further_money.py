@@ -232,7 +232,7 @@ def test_check_live_asks_them_too(tmp_path: Path) -> None:
         assert "FAIL  model ranks: it does not serve ranks; correct model: it serves embed-v3" in lines
         refused = "FAIL  model chats: it refuses the key (status 401); check the variable T_MODEL_KEY"
         assert any(one.startswith(refused) for one in lines)
-        assert "FAIL  model draws: it does not list draws; correct model, it has embed-v3" in lines
+        assert "FAIL  model draws: it does not serve draws; correct model: it serves embed-v3" in lines
         # Each by its own path only, and not as an upstream of chats.
         assert not [one for one in lines if one.split()[1] in ("embed:", "ranks:", "chats:")]
         asked = "/audio/transcriptions, /audio/translations"
