@@ -159,7 +159,7 @@ def decide(
     if state is not None:
         return to(Route.TEACHER, Reason.STICKY, hold=state)
     if Route.STUDENT not in available:
-        return to(Route.TEACHER, Reason.UNAVAILABLE)
+        return to(Route.TEACHER, Reason.UNAVAILABLE if routes else Reason.OBSERVE)
     if Route.TEACHER not in available:
         return to(Route.STUDENT, Reason.UNAVAILABLE)
     if held is not None and conversation.answers_tool and held.called is not None:

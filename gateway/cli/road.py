@@ -23,11 +23,12 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.reports.road import positions
     from breakeven.gateway.reports.status import overview
+    from breakeven.gateway.runtime.road_change import operator_routes
 
     settings, now = load_config(config), time.time_ns() // 1000
     with read_ledger(settings) as ledger:
         found = overview(ledger, now)
-        places = positions(ledger, settings, now, operator=settings.operator_routes)
+        places = positions(ledger, settings, now, operator=operator_routes(settings, ledger))
     if as_json:
         typer.echo(json.dumps(found.to_dict() | {"workloads": [one.to_dict() for one in places]}, indent=1))
         return
@@ -43,10 +44,11 @@ def road(
         return
     from breakeven.gateway.ledger.opening import read_ledger
     from breakeven.gateway.reports.road import event_line, positions
+    from breakeven.gateway.runtime.road_change import operator_routes
 
     settings = load_config(config)
     with read_ledger(settings) as ledger:
-        found = positions(ledger, settings, time.time_ns() // 1000, operator=settings.operator_routes)
+        found = positions(ledger, settings, time.time_ns() // 1000, operator=operator_routes(settings, ledger))
         happened = ledger.road.events(limit=events)
     if as_json:
         said = {"workloads": [one.to_dict() for one in found], "events": [one._asdict() for one in happened]}
@@ -71,10 +73,13 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, workload: Workload = DEFAULT_W
 
 def _say(config: Config, workload: str, word: Word) -> str:
     from breakeven.gateway.ledger.opening import read_ledger
-    from breakeven.gateway.runtime.road_change import say
+    from breakeven.gateway.runtime.road_change import ROUTED, operator_routes, say
 
-    if config.operator_routes:
-        raise ValueError("routing.artifact or routing.threshold says what routes; remove it, so that stages do")
     with read_ledger(config) as ledger:
+        if operator_routes(config, ledger):
+            raise ValueError(ROUTED)
+        known = ledger.road.workloads() | set(ledger.road.states()) | config.workload_names | {DEFAULT_WORKLOAD}
+        if workload not in known:
+            raise ValueError(f"--workload: {workload!r} is none; there are {', '.join(sorted(known))}")
         state = say(ledger.road, workload, word)
     return f"{workload}: stage {state.stage}; {state.why}"

@@ -16,7 +16,7 @@ from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
 from breakeven.gateway.comparing.comparison import Comparison, judge_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
-from breakeven.gateway.errors import RequestError, Untranslatable
+from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
 from breakeven.gateway.limits.monthly_spend import MonthlySpend
@@ -85,7 +85,8 @@ class Comparer:
         except Untranslatable:
             result = ComparisonResult.UNREADABLE
         except RequestError as error:
-            _log.info("a comparison failed: %s", type(error).__name__)
+            cause = error.cause if isinstance(error, UpstreamFailure) else None
+            _log.info("a comparison failed: %s", cause or error.code or type(error).__name__)
         except Exception as error:
             # The operator's own scorer may raise anything; later requests must still be compared.
             _log.error("a comparison failed with an internal error: %s", type(error).__name__, exc_info=error)

@@ -203,17 +203,21 @@ class RoadStore(Tables):
         wanted = select(c.direction, func.count()).where(c.workload == workload, c.at >= since, c.source == SHADOW)
         return dict(self._read(lambda one: one.execute(wanted.group_by(c.direction)).tuples().all()))
 
-    def verdicts(self, workload: str, since: int) -> tuple[int, int]:
+    def verdicts(self, workload: str, since: int, *, judged: bool) -> tuple[int, int]:
         """How many requests of a workload that were to be compared since then have a verdict, and how many do not.
 
-        Those of which the student gave no answer are left out.
+        Those of which the student gave no answer are left out, and where answers are `judged` those that needed no
+        judge: equal answers, for which one call was enough.
         """
         c, r, a = comparisons.c, requests.c, attempts.c
+        calls = select(func.count()).where(a.request == r.id).scalar_subquery()
         of_student = select(a.request).where(a.request == r.id, a.upstream == "student")
         answered = or_(~of_student.exists(), of_student.where(a.outcome == "ok").exists())
         asked = requests.outerjoin(comparisons, c.request == r.request_id)
         wanted = select(func.count(c.request), func.count()).select_from(asked)
         wanted = wanted.where(r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, answered)
+        if judged:
+            wanted = wanted.where(calls > 1)
         compared, every = self._read(lambda one: one.execute(wanted).one())
         return compared, every - compared
 

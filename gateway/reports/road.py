@@ -18,15 +18,16 @@ from breakeven.gateway.ledger.road import Comparison, Event
 from breakeven.gateway.road.audit import Trust, scorer_of, trust
 from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.promise import next_look
-from breakeven.gateway.road.stages import Promised, State
+from breakeven.gateway.road.stages import Promised, State, read_state
 from breakeven.gateway.wire.moments import moment
+from breakeven.router.policy import Reason, Route
 from breakeven.router.statistics import Interval
 
 _MONTH = DAY * 365.25 / 12
 # The newest time that the traffic of a month is told from.
 _WINDOW = 30 * DAY
 # Shorter than this, traffic says nothing about a month.
-_SHORTEST = HOUR
+_SHORTEST = DAY
 
 
 class Position(NamedTuple):
@@ -103,7 +104,7 @@ class Position(NamedTuple):
         if state.promised is not None and in_force(state):
             lines.append(f"  in force: {_text(state.promised)}")
             lines.append(f"  {_margin(state)}")
-        if state.proposal is not None:
+        if state.proposal is not None and not self.operator:
             lines.append(f"  proposal: {_text(state.proposal)}{self._money()}")
             lines.append(f"  `breakeven apply --workload {state.workload}` puts it in force")
         if state.missing is not None and state.would_answer is not None:
@@ -119,10 +120,12 @@ class Position(NamedTuple):
 
     def _measured(self) -> str:
         if self.retention is None:
-            return f"the student's quality: not measured yet; {self.next_look - self.comparisons} more comparisons"
+            return f"the student's quality: not measured yet; a router is trained at {self.next_look} comparisons"
         low, high = self.retention.low, self.retention.high
         said = f"the student alone keeps {self.retention.value:.1%} ({low:.1%} to {high:.1%}) of the teacher's quality"
-        return f"{said}, from {self.comparisons} comparisons; the next look is at {self.next_look}"
+        if self.comparisons >= self.next_look:
+            return f"{said}, from {self.comparisons} comparisons; a router is trained on them now, or waits"
+        return f"{said}, from {self.comparisons} comparisons; the next router is trained at {self.next_look}"
 
     def _money(self) -> str:
         saves = self.saves
@@ -134,9 +137,7 @@ class Position(NamedTuple):
 
 def positions(ledger: Ledger, config: Config, now: int, *, operator: bool) -> list[Position]:
     """Where each workload of the ledger and the config is. Raises LedgerError."""
-    states = {
-        workload: msgspec.json.decode(document, type=State) for workload, (_, document) in ledger.road.states().items()
-    }
+    states = {workload: read_state(workload, document) for workload, (_, document) in ledger.road.states().items()}
     names = states.keys() | ledger.road.workloads() | config.workload_names
     return [position(ledger, config, states.get(name) or State(name), now, operator=operator) for name in sorted(names)]
 
@@ -177,9 +178,9 @@ def _monthly(ledger: Ledger, workload: str, now: int) -> tuple[float | None, flo
     since = now - _WINDOW
     hours = sorted(
         (hour, one.cost)
-        for one in ledger.sums(("hour", "workload", "upstream", "pinned"), since - since % HOUR, None)
-        for hour, of, upstream, pinned in [one.group]
-        if of == workload and upstream == "teacher" and not pinned
+        for one in ledger.sums(("hour", "workload", "upstream", "pinned", "reason"), since - since % HOUR, None)
+        for hour, of, upstream, pinned, reason in [one.group]
+        if of == workload and upstream == Route.TEACHER and not pinned and reason != Reason.SHADOW
     )
     if not hours:
         return None, 0.0
@@ -202,7 +203,8 @@ def _text(found: Promised) -> str:
 def _margin(state: State) -> str:
     if state.margin is None:
         return "since then: not measured yet; at least 30 comparisons are needed"
-    return f"since then: {abs(state.margin):.1%} {'above' if state.margin >= 0 else 'below'} the floor"
+    side = "above" if state.margin >= 0 else "below"
+    return f"since then: {abs(100 * state.margin):.1f} points of quality {side} the floor"
 
 
 def _as_json(found: Promised | None) -> dict[str, Any] | None:

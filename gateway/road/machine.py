@@ -78,7 +78,7 @@ def after_look(state: State, learned: Learned, at: int, bill: float | None, sett
     if in_force(state) and state.promised is not None and found.answered < state.promised.answered + _BETTER:
         return state
     state = msgspec.structs.replace(state, proposal=found)
-    if settings.advance:
+    if settings.advance and not state.stopped:
         return applied(state, now)
     if in_force(state):
         return msgspec.structs.replace(state, why=promise_text(found))
@@ -90,21 +90,27 @@ def applied(state: State, now: int) -> State:
     if state.proposal is None:
         raise ValueError("there is no proposal")
     found = state.proposal
-    state = msgspec.structs.replace(state, promised=found, previous=state.promised, proposal=None, **_new_watch(now))
+    state = msgspec.structs.replace(
+        state, promised=found, previous=state.promised, proposal=None, stopped=False, held="", **_new_watch(now)
+    )
     return _at(state, Stage.ROUTE, f"in force: {promise_text(found)}", now)
 
 
 def rolled_back(state: State, now: int) -> State:
-    """The state with what was in force before; without any, the teacher answers everything again.
+    """The state with what was in force before; without any, the teacher answers everything again. What was in force
+    becomes a proposal, and nothing goes live by itself until the operator applies one.
 
-    Raises ValueError where nothing is in force and nothing was.
+    Raises ValueError where nothing is in force.
     """
-    if not in_force(state) and state.previous is None:
+    if not in_force(state):
         raise ValueError("nothing is in force")
-    before = state.previous
+    undone, before = state.promised, state.previous
     if before is None:
-        return _returned(state, "rolled back by the operator", now, keep=True)
-    state = msgspec.structs.replace(state, promised=before, previous=None, proposal=None, **_new_watch(now))
+        state = msgspec.structs.replace(_returned(state, "", now, keep=True), proposal=undone, stopped=True)
+        return _at(state, Stage.PROPOSE, "rolled back by the operator: the teacher answers everything", now)
+    state = msgspec.structs.replace(
+        state, promised=before, previous=None, proposal=undone, stopped=True, **_new_watch(now)
+    )
     return _at(state, Stage.ROUTE, f"rolled back by the operator: {promise_text(before)}", now)
 
 
@@ -116,7 +122,7 @@ def versions_changed(state: State, student: str, teacher: str, now: int) -> Stat
     old, new = (state.student, student) if which == "student" else (state.teacher, teacher)
     state = msgspec.structs.replace(state, student=student, teacher=teacher)
     text = f"the {which} is {new} now, and was {old}: comparisons of before are set aside"
-    return _returned(msgspec.structs.replace(state, promised=None, previous=None), text, now)
+    return _returned(state, text, now)
 
 
 def scorer_changed(state: State, scorer: str, now: int) -> State:
@@ -155,7 +161,7 @@ def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[in
     if traffic.changed:
         return _returned(state, "many requests are unlike those that were measured", now)
     if compared and state.stage is Stage.ROUTE:
-        return _at(state, Stage.WATCH, "comparisons under what is in force come in, and watch the floor", now)
+        return _at(state, Stage.WATCH, "the floor is watched by comparisons of both routes", now)
     return state
 
 
@@ -226,16 +232,19 @@ def _nothing_certified(state: State, learned: Learned, settings: Settings, now: 
     state = msgspec.structs.replace(state, proposal=None)
     if state.stage is Stage.PROPOSE:
         return _at(state, Stage.OBSERVE, text, now)
-    return msgspec.structs.replace(state, why=text)
+    return held(state, text)
 
 
 def _returned(state: State, text: str, now: int, *, keep: bool = False) -> State:
-    """Back to stage OBSERVE; comparisons of before are set aside unless they are to be kept."""
+    """Back to stage OBSERVE. What was in force is not offered again: it failed, or is for another model or floor.
+    Comparisons of before are set aside unless they are to be kept.
+    """
     state = msgspec.structs.replace(
         state,
         promised=None,
-        previous=state.promised or state.previous,
+        previous=None,
         proposal=None,
+        held="",
         capitals=(),
         margin=None,
     )

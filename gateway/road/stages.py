@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from breakeven.gateway.errors import BreakevenError
+
 
 class Stage(StrEnum):
     """How far a workload has come.
@@ -72,8 +74,9 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
     whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
     None before there are enough comparisons. `scorer`: what scored the answers, in words, and `scored_since` since when
-    it does, 0 for always. `compared`: how many of the student's answers were since then. `rates` are
-    the probabilities of comparing, None for those of the config.
+    it does, 0 for always. `compared`: how many of the student's answers were since then. `rates` are the
+    probabilities of comparing, None for those of the config. `stopped`: the operator has rolled back, so that nothing
+    goes live by itself.
     """
 
     workload: str
@@ -97,5 +100,17 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     capitals: tuple[float, ...] = ()
     margin: float | None = None
     compared: int = 0
+    stopped: bool = False
     scorer: str = ""
     scored_since: int = 0
+
+
+def read_state(workload: str, document: str) -> State:
+    """The state of a workload, as the ledger has it. Raises BreakevenError for one that cannot be read."""
+    try:
+        return msgspec.json.decode(document, type=State)
+    except msgspec.MsgspecError:
+        raise BreakevenError(
+            f"workload {workload}: its row in the ledger's table road_states cannot be read; a gateway that runs "
+            "begins it anew"
+        ) from None

@@ -8,14 +8,29 @@ from typing import Literal
 
 import msgspec
 
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.road import Event, RoadStore
+from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.road import machine
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import State, read_state
+from breakeven.router.model.artifact import SHIPPED, written_hash
 
 _TRIES = 5
+ROUTED = "the config's artifact or threshold, or the policy set through the admin API, says what routes; remove it"
 Word = Literal["apply", "rollback"]
 _WORDS: dict[Word, Callable[[State, int], State]] = {"apply": machine.applied, "rollback": machine.rolled_back}
+
+
+def operator_routes(config: Config, ledger: Ledger) -> bool:
+    """Whether the config or a policy of the admin API says what routes, for a command beside the gateway."""
+    if config.operator_routes:
+        return True
+    artifact = written_hash(SHIPPED) or ""
+    policies = Policies.beside_ledger(config, artifact, ledger if ledger.shared else None)
+    policies.sync()
+    return policies.active.source == "admin"
 
 
 def say(store: RoadStore, workload: str, word: Word) -> State:
@@ -25,7 +40,7 @@ def say(store: RoadStore, workload: str, word: Word) -> State:
     """
     for _ in range(_TRIES):
         version, document = store.states().get(workload, (0, ""))
-        state = msgspec.json.decode(document, type=State) if document else State(workload)
+        state = read_state(workload, document) if document else State(workload)
         now = time.time_ns() // 1000
         try:
             new = _WORDS[word](state, now)

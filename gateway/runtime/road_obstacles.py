@@ -13,16 +13,26 @@ from breakeven.gateway.road.stages import State
 _VERDICTS, _WITHOUT_VERDICT = 20, 0.2
 
 
+def without_verdicts(ledger: Ledger, state: State, config: Config) -> str | None:
+    """What is to be said where too many comparisons end without a verdict; None for nothing. Raises LedgerError."""
+    since = max(state.measured_since, state.live)
+    scored, without = ledger.road.verdicts(state.workload, since, judged=config.road.scorer == "judge")
+    if scored + without < _VERDICTS or without <= _WITHOUT_VERDICT * (scored + without):
+        return None
+    # Without figures, so that each further comparison is not an event of its own.
+    return (
+        "many comparisons end without a verdict of road.scorer, so that the others may not be like all requests: mend "
+        "the judge, or choose another road.judge or road.scorer; breakeven_comparisons_total has them by result"
+    )
+
+
 def obstacle(ledger: Ledger, state: State, config: Config) -> str | None:
     """What keeps a router from being trained; None for nothing. Raises LedgerError."""
     if not config.ledger.store_prompts:
         return "ledger.store_prompts is off: quality is measured, but no router can be trained on the prompts"
-    judged, without = ledger.road.verdicts(state.workload, state.measured_since)
-    if judged + without >= _VERDICTS and without > _WITHOUT_VERDICT * (judged + without):
-        return (
-            f"{without} of {judged + without} comparisons ended without a verdict of road.scorer: the others "
-            "may not be like all requests; look at the log, and mend the judge or choose another one"
-        )
+    fault = without_verdicts(ledger, state, config)
+    if fault is not None:
+        return fault
     found = trust(ledger.conversations.audited(state.workload, state.scored_since, state.student))
     if found is not None and found.confirmed(config.road.floor) is False:
         # Without figures, so that each further verdict is not an event of its own.

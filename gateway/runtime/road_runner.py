@@ -18,19 +18,18 @@ from pathlib import Path
 import msgspec
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
-from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, LedgerError
-from breakeven.gateway.ledger.road import Comparison
 from breakeven.gateway.road import machine
 from breakeven.gateway.road.audit import scorer_of
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
 from breakeven.gateway.road.stages import Rates, State
-from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
+from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
-from breakeven.gateway.runtime.road_obstacles import obstacle
+from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
+from breakeven.gateway.runtime.road_obstacles import obstacle, without_verdicts
 from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
@@ -43,6 +42,7 @@ _log = logging.getLogger("breakeven.road")
 _FOLLOW_SECONDS = 1.0
 _WORK_SECONDS = 2.0
 _PACE_SECONDS = 60.0
+_AGAIN_SECONDS = 60.0
 _LEASE = "road"
 _LEASE_SECONDS = 15.0
 _RENEW_SECONDS = 5.0
@@ -66,6 +66,7 @@ class RoadRunner:
         self._follower = RoadFollower(self._store, folder, services().state.units)
         self._renewed = -_RENEW_SECONDS
         self._paced = -_PACE_SECONDS
+        self._look_at = 0.0
         self._fault = ""
 
     async def run(self) -> None:
@@ -73,7 +74,7 @@ class RoadRunner:
         working: asyncio.Task[None] | None = None
         try:
             while True:
-                await asyncio.to_thread(self._follower.follow)
+                await self._follow()
                 if await self._holds_lease():
                     if working is None or working.done():
                         working = asyncio.create_task(self._work())
@@ -87,9 +88,30 @@ class RoadRunner:
             with contextlib.suppress(LedgerError):
                 await asyncio.to_thread(self._store.end_lease, _LEASE, self._holder)
 
+    async def _follow(self) -> None:
+        """Follow what the ledger says; the one that holds the lease logs what has happened."""
+        before = {name: self._follower.known(name)[1] for name in self._follower.workloads()}
+        try:
+            await asyncio.to_thread(self._follower.follow)
+        except Exception as error:  # the gateway serves, whatever fails here
+            self._say(f"internal error: {type(error).__name__}", error)
+            return
+        if time.monotonic() - self._renewed >= _LEASE_SECONDS:
+            return
+        for name in self._follower.workloads():
+            state = self._follower.known(name)[1]
+            happened = event(before.get(name, State(name)), state, _now())
+            if happened is not None:
+                _log.info("workload %s: stage %s: %s", name, happened.stage, happened.text)
+
+    def _say(self, fault: str, error: Exception | None) -> None:
+        if fault != self._fault:
+            _log.error("the stages stay as they are: %s", fault, exc_info=error)
+        self._fault = fault
+
     async def _holds_lease(self) -> bool:
         config = self._services().config
-        if config.student is None or config.road.sample == 0.0:
+        if config.student is None:
             return False
         if time.monotonic() - self._renewed < _RENEW_SECONDS:
             return True
@@ -112,10 +134,7 @@ class RoadRunner:
             self._fault = ""
         except Exception as error:  # the gateway serves, whatever fails here
             said = isinstance(error, BreakevenError | OSError | ArtifactError)
-            fault = str(error) if said else f"internal error: {type(error).__name__}"
-            if fault != self._fault:
-                _log.error("the stages stay as they are: %s", fault, exc_info=None if said else error)
-            self._fault = fault
+            self._say(str(error) if said else f"internal error: {type(error).__name__}", None if said else error)
         await asyncio.sleep(_WORK_SECONDS)
 
     def _workloads(self) -> list[str]:
@@ -137,14 +156,33 @@ class RoadRunner:
         if machine.in_force(state):
             await self._watch(state)
             _, state = self._follower.known(workload)
+            if state.promised is not None and state.promised.artifact not in services.state.units.artifacts:
+                await self._hold(workload, "its router cannot be loaded, see the log: the teacher answers; roll back")
+        if config.road.sample == 0.0:
+            if machine.in_force(state):
+                await self._hold(workload, "road.sample is 0: nothing is compared, so that nobody watches the floor")
+            return
         comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
         if services.operator_routes or not machine.look_due(state, comparisons, settings):
             return
         found = await asyncio.to_thread(obstacle, services.ledger, state, config)
         if found is not None:
-            await self._change(workload, lambda one: machine.held(one, found))
-            return
-        await self._look(state, settings)
+            await self._hold(workload, found)
+        elif time.monotonic() >= self._look_at:
+            await self._try_to_look(state, settings)
+
+    async def _try_to_look(self, state: State, settings: Settings) -> None:
+        """Look; after a failure, which is said, the next try waits a minute."""
+        try:
+            await asyncio.to_thread(self._follower.artifacts.prepare)
+            await self._look(state, settings)
+        except (BreakevenError, OSError, ArtifactError) as error:
+            self._look_at = time.monotonic() + _AGAIN_SECONDS
+            await self._hold(state.workload, f"a router cannot be trained: {error}")
+            raise
+
+    async def _hold(self, workload: str, text: str) -> None:
+        await self._change(workload, lambda one: machine.held(one, text))
 
     async def _pace(self) -> None:
         """Once a minute: how often requests of each workload are compared."""
@@ -158,6 +196,10 @@ class RoadRunner:
         for workload, rates in (await asyncio.to_thread(paced, services.ledger, config, wanted, _now())).items():
             if differ(states[workload].rates, rates):
                 await self._change(workload, functools.partial(_with_rates, rates=rates))
+        for workload in [name for name, one in states.items() if machine.in_force(one)]:
+            fault = await asyncio.to_thread(without_verdicts, services.ledger, states[workload], config)
+            if fault is not None:
+                await self._hold(workload, f"the floor may not be watched: {fault}")
 
     async def _watch(self, state: State) -> None:
         """Give the watch what has come in."""
@@ -182,19 +224,19 @@ class RoadRunner:
     async def _look(self, state: State, settings: Settings) -> None:
         """Have a router trained on the comparisons, and see what can be promised with it."""
         rows = await asyncio.to_thread(self._store.comparisons, state.workload, state.measured_since, state.student)
-        labelled = _labelled(rows)
-        if len(labelled) < settings.labels:
+        known = labelled(rows)
+        if len(known) < settings.labels:
             if rows and rows[-1].at > _now() - _STORED_MICROSECONDS:
                 return  # prompts are stored a little later than comparisons
-            text = f"{len(labelled)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
-            await self._change(state.workload, lambda one: machine.held(one, text))
+            text = f"{len(known)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
+            await self._hold(state.workload, text)
             return
         error = error_of_look(state.looks + 1, settings.confidence)
         out = self._follower.artifacts.folder / f".learning-{self._holder[:8]}"
-        learned = await learn_apart(Task(labelled, settings.floor, error), out)
-        at = labelled[-1].at
+        learned = await learn_apart(Task(known, settings.floor, error), out)
+        at = known[-1].at
         await asyncio.to_thread(self._follower.artifacts.add, out, learned.artifact, at)
-        bill = await asyncio.to_thread(self._bill, learned, [row for row in rows if row.text is not None])
+        bill = await asyncio.to_thread(bill_share, self._follower.artifacts, learned, rows)
 
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):
@@ -205,23 +247,6 @@ class RoadRunner:
 
         await self._change(state.workload, change)
         await asyncio.to_thread(self._forget_artifacts)
-
-    def _bill(self, learned: Learned, rows: list[Comparison]) -> float | None:
-        """The share of the teacher's bill that the student's answers make unnecessary, from the newest fifth of the
-        comparisons, which the artifact was not trained on.
-        """
-        threshold, limit = learned.threshold, learned.limit
-        artifact = self._follower.artifacts.load(learned.artifact)
-        if threshold is None or artifact is None:
-            return None
-        saved = whole = 0.0
-        for row in rows[len(rows) - len(rows) // NEWEST :]:
-            cost = row.weight * row.teacher_cost
-            whole += cost
-            discarded = limit is not None and row.logprob is not None and row.logprob < limit
-            if not discarded and artifact.assess(row.text or "").score < threshold:
-                saved += cost
-        return saved / whole if whole else None
 
     def _forget_artifacts(self) -> None:
         """Delete the artifacts that no state names."""
@@ -239,28 +264,8 @@ class RoadRunner:
         if new == state:
             return
         happened = event(state, new, _now())
-        stored = await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
-        if stored and happened is not None:
-            _log.info("workload %s: stage %s: %s", workload, happened.stage, happened.text)
-        await asyncio.to_thread(self._follower.follow)
-
-
-def _labelled(rows: list[Comparison]) -> list[Labelled]:
-    """The comparisons whose prompt is stored. Their unit is the artifact, which requests of stage OBSERVE have, too."""
-    return [
-        Labelled(
-            row.request,
-            row.at,
-            row.text,
-            row.student_score,
-            row.teacher_score,
-            row.weight,
-            row.logprob,
-            row.artifact or "",
-        )
-        for row in rows
-        if row.text is not None
-    ]
+        await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
+        await self._follow()
 
 
 def _with_rates(state: State, rates: Rates) -> State:
@@ -272,14 +277,6 @@ def _student_version(services: Services, state: State) -> str:
     student = services.upstreams[Route.STUDENT]
     known = student.reported is not None or not state.student.startswith(f"{student.version} (")
     return student.version if known else state.student
-
-
-def settings_of(config: Config) -> Settings:
-    """What the stages need of the config."""
-    road = config.road
-    return Settings(
-        road.advance == "auto", road.floor, road.confidence, road.labels, road.sample, judged=road.scorer == "judge"
-    )
 
 
 def _encoded(state: State) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import time
 import zipfile
+import zlib
 from pathlib import Path
 
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
 
+# Longer than learning may take.
+_LEFT_SECONDS = 1200.0
 _FILES = ("weights.npz", "metadata.json", "MODEL_CARD.md")
 
 
@@ -52,6 +56,13 @@ class TrainedArtifacts:
         self._store.put_artifact(hash, at, buffer.getvalue())
         self._move(made, self.folder / hash)
 
+    def prepare(self) -> None:
+        """Make the folder, and remove what a process left that was killed while it learned. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for one in self.folder.glob(".*"):
+            if time.time() - one.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(one, ignore_errors=True)
+
     def keep(self, hashes: set[str]) -> None:
         """Delete all others from this machine. Never raises."""
         if self.folder.is_dir():
@@ -67,7 +78,8 @@ class TrainedArtifacts:
                 for name in _FILES:
                     (fresh / name).write_bytes(archive.read(name))
             self._move(fresh, folder)
-        except (KeyError, zipfile.BadZipFile):
+        except (KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            # What zipfile raises depends on which of its bytes are wrong; NotImplementedError is a RuntimeError.
             raise ArtifactError(f"the artifact {folder.name} in the ledger is damaged") from None
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -63,6 +63,8 @@ def missing(config: Config) -> Iterator[str]:
     if student is None:
         yield "student: the teacher answers everything; `breakeven plan --from-ledger` says whether a student would pay"
         return
+    if not config.operator_routes and config.routing.start == "observe" and not config.ledger.store_prompts:
+        yield "ledger.store_prompts: no router can be trained, so that every workload stays with the teacher"
     if config.road.sample == 0:
         yield "road.sample: savings and quality are not measured, since no answers are compared with the teacher's"
     prices = [student.hosting_usd_per_hour, *(change.usd_per_hour for change in student.hosting_changes)]

@@ -97,10 +97,13 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     )  # fmt: skip
 
     done = breakeven(observing, "rollback")
-    assert "stage observe" in done.stdout
-    eventually(lambda: observing.post(chat("hi")).headers["x-breakeven-stage"] == "observe")
+    assert "stage propose; rolled back by the operator" in done.stdout
+    eventually(lambda: observing.post(chat("hi")).headers["x-breakeven-stage"] == "propose")
     assert routes(observing, hard=False) == 0.0
-    assert breakeven(observing, "rollback").returncode == 0  # forward again to what was in force
+    done = breakeven(observing, "rollback")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing is in force" in done.stderr
+    assert breakeven(observing, "apply").returncode == 0
     eventually(lambda: observing.post(chat("hi")).headers["x-breakeven-stage"] == "route")
 
 
@@ -120,6 +123,9 @@ def test_nothing_to_apply_is_said(observing: Gateway) -> None:
     done = breakeven(observing, "apply")
     assert (done.returncode, done.stdout) == (2, "")
     assert "workload default: there is no proposal" in done.stderr
+    done = breakeven(observing, "apply", "--workload", "nope")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'nope' is none; there are coding, default" in done.stderr
 
 
 def test_it_goes_on_by_itself_for_each_workload_alone_and_after_a_restart(tmp_path: Path) -> None:
@@ -167,5 +173,5 @@ def test_a_floor_that_is_no_longer_kept_sends_everything_to_the_teacher(tmp_path
         enter(tmp_path, 400, artifact=live["artifact"], direction="student_answered", wrong_of_easy=0.6, seed=6)
         found = reached(gateway, "observe")
         assert "no longer kept" in found["why"]
-        assert (found["in_force"], found["previous"]["artifact"]) == (None, live["artifact"])
+        assert (found["in_force"], found["previous"], found["proposal"]) == (None, None, None)
         eventually(lambda: gateway.post(chat("hi")).headers["x-breakeven-stage"] == "observe")

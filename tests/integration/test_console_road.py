@@ -120,10 +120,10 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     dialog.get_by_role("button", name="Roll back").click()
     page.get_by_text("Rolled back: default.").wait_for()
     stage, _, in_force, _, change = cells(console)
-    assert stage.startswith("observe")
+    assert stage.startswith("propose")
     assert "rolled back by the operator" in stage
-    # From here a rollback would hand over traffic again, and its button says so.
-    assert (in_force, change) == ("nothing: the teacher answers everything", "Put back in force")
+    # What was in force is a proposal again.
+    assert (in_force, change) == ("nothing: the teacher answers everything", "Put in force")
     assert "rolled back by the operator" in page.locator("#road-events li").first.inner_text()
     assert (console.errors, console.hosts) == ([], {f"127.0.0.1:{staged.port}"})
     console.context.close()

@@ -78,9 +78,6 @@ function words(row) {
   const before = row.previous === null ? "Then the teacher answers everything." : `Then ${promised(row.previous)}.`;
   if (row.in_force !== null) {
     found.push({ name: "Roll back", call: "rollback", done: "Rolled back", question: [now, before] });
-  } else if (row.previous !== null) {
-    // A rollback from here hands traffic to the student again: it must not look like a way back to the teacher.
-    found.push({ name: "Put back in force", call: "rollback", done: "What was before is in force again", question: [now, before] });
   }
   return found;
 }

@@ -45,4 +45,4 @@ def test_comparisons_without_a_verdict_are_those_of_which_the_student_answered(l
         of = pair(f"{at:032x}", at, "teacher_answered") if at == 1 else None
         ledger.settle(msgspec.structs.replace(one, request_id=f"{at:032x}", attempts=(call,), pair=of))
     assert ledger.flush(20)
-    assert ledger.road.verdicts("default", 0) == (1, 2)
+    assert ledger.road.verdicts("default", 0, judged=False) == (1, 2)

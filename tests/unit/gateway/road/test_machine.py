@@ -52,7 +52,7 @@ def test_by_itself_it_goes_live_at_once() -> None:
 def test_nothing_certified_says_what_is_missing() -> None:
     state = looked(NEW, None)
     assert (state.stage, state.looks, state.proposal) == (Stage.OBSERVE, 1, None)
-    assert "about 180 more may allow 10%" in state.why
+    assert "about 180 more may allow 10%" in state.held
     # A proposal that newer comparisons no longer support does not stay.
     assert looked(looked(NEW, 0.4), None, rows=375).stage is Stage.OBSERVE
 
@@ -75,8 +75,20 @@ def test_a_challenger_must_hand_over_more() -> None:
     # And what was there before comes back whole.
     state = machine.rolled_back(state, 40)
     assert (promised(state).artifact, promised(state).threshold, state.previous) == ("a" * 12, 0.4, None)
-    state = machine.rolled_back(state, 50)
-    assert (state.stage, state.promised, state.looked_at) == (Stage.OBSERVE, None, 300)
+    assert state.proposal is not None
+    assert state.proposal.artifact == "b" * 12
+
+
+def test_after_a_rollback_nothing_goes_live_until_the_operator_says_so() -> None:
+    undone = live().promised
+    state = machine.rolled_back(live(), 50)
+    assert (state.stage, state.promised, state.looked_at, state.proposal) == (Stage.PROPOSE, None, 300, undone)
+    with pytest.raises(ValueError, match="nothing is in force"):
+        machine.rolled_back(state, 55)
+    state = looked(state, 0.6, AUTO, rows=375, artifact="c" * 12)
+    assert (state.stage, state.promised) == (Stage.PROPOSE, None)
+    state = machine.applied(state, 60)
+    assert (state.stage, promised(state).artifact, state.stopped) == (Stage.ROUTE, "c" * 12, False)
 
 
 def test_words_without_a_meaning_are_refused() -> None:
@@ -105,8 +117,13 @@ def test_a_kept_floor_has_a_margin_and_a_broken_one_returns_to_the_teacher() -> 
     assert kept.margin == pytest.approx(1 - 7 / 399 - 0.95)
     broken = machine.watched(live(), seen(400, 3), [], 30)
     assert (broken.stage, broken.promised, broken.looks, broken.measured_since) == (Stage.OBSERVE, None, 0, 30)
-    assert broken.previous == live().promised
+    # What failed is not offered again.
+    assert (broken.previous, broken.proposal) == (None, None)
     assert "95.0% is no longer kept" in broken.why
+    with pytest.raises(ValueError, match="nothing is in force"):
+        machine.rolled_back(broken, 40)
+    # Nor does a look that certifies nothing take the reason away.
+    assert "95.0% is no longer kept" in looked(broken, None).why
 
 
 def test_other_traffic_returns_to_the_teacher_across_restarts() -> None:
@@ -144,11 +161,11 @@ def test_new_units_are_compared_more_often() -> None:
     assert machine.wanted_rates(watched, base, SETTINGS._replace(judged=False)) == Rates(1.0, 0.02)
 
 
-def test_another_scorer_sets_aside_what_was_measured_and_can_be_rolled_back() -> None:
+def test_another_scorer_sets_aside_what_was_measured() -> None:
     known = machine.scorer_changed(live(), "the judge big", 15)
     assert (known.stage, known.scored_since) == (Stage.ROUTE, 0), "the first one changes nothing"
     assert machine.scorer_changed(known, "the judge big", 16) == known
     state = machine.scorer_changed(known, "the scorer exact", 20)
     assert (state.stage, state.measured_since, state.scored_since, state.looks) == (Stage.OBSERVE, 20, 20, 0)
     assert state.why.startswith("answers are scored by the scorer exact now, and were by the judge big")
-    assert machine.rolled_back(state, 21).promised == known.promised
+    assert (state.promised, state.previous) == (None, None)
