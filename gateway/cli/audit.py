@@ -5,41 +5,25 @@ from __future__ import annotations
 import random
 import time
 import unicodedata
-from typing import Annotated
 
 import msgspec
 import typer
 
-from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath
-from breakeven.gateway.cli.road import Workload
-from breakeven.gateway.config.load import load_config
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.conversations import Asked, KeptAnswer, Pair
+from breakeven.gateway.ledger.opening import read_ledger
 from breakeven.gateway.road.audit import Verdict, scorer_of, trust
 from breakeven.gateway.road.stages import State
 
-Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pairs to ask about.")]
 # Classes of characters that turn the direction of text around.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _HELP = "a: A is better, b: B is better, t: they are as good, s: skip, q: quit"
 
 
-def audit(
-    context: typer.Context,
-    config: ConfigPath = DEFAULT_CONFIG,
-    workload: Workload = DEFAULT_WORKLOAD,
-    count: Count = 50,
-) -> None:
-    """Ask for a verdict on compared pairs of answers, whose order is random, and say how far to trust road.scorer."""
-    from breakeven.gateway.ledger.opening import read_ledger
-
-    given = context.get_parameter_source("config")
-    if context.parent is not None and (given is None or given.name != "COMMANDLINE"):
-        config = context.parent.params["config"]  # `breakeven road --config … audit`
-    settings = load_config(config)
+def audit(settings: Config, workload: str, count: int) -> None:
+    """Ask in the terminal about up to `count` pairs of a workload. Raises BreakevenError where none is stored."""
     with read_ledger(settings) as ledger:
         student, since = _measured(ledger, workload)
         asked = ledger.conversations.unaudited(workload, since, student, count)

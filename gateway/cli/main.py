@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import audit, demo, money, pairs, plan, reconcile, road, router, serve, tune
+from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, road, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 
@@ -62,7 +62,7 @@ def _with_ledger(context: typer.Context) -> None:
 app.add_typer(distill.app, name="distill", callback=_with_ledger)
 _road = typer.Typer(invoke_without_command=True)
 _road.callback()(road.road)
-_road.command()(audit.audit)
+_road.command()(road.audit)
 app.add_typer(_road, name="road")
 app.command()(demo.demo)
 app.command()(serve.student)

@@ -1,10 +1,10 @@
-"""The commands on the road, but for `road audit`: `status`, `road`, `apply` and `rollback`."""
+"""The commands on the road: `status`, `road` with `road audit`, `apply` and `rollback`."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,12 @@ from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from breakeven.gateway.config.load import load_config
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.runtime.road_change import Word
+
+if TYPE_CHECKING:
+    from breakeven.gateway.runtime.road_change import Word
 
 Workload = Annotated[str, typer.Option(help="The workload; see `breakeven road`.")]
+Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pairs to ask about.")]
 Events = Annotated[int, typer.Option(min=0, max=1000, help="How many of the newest events to print.")]
 
 
@@ -83,3 +86,18 @@ def _say(config: Config, workload: str, word: Word) -> str:
             raise ValueError(f"--workload: {workload!r} is none; there are {', '.join(sorted(known))}")
         state = say(ledger.road, workload, word)
     return f"{workload}: stage {state.stage}; {state.why}"
+
+
+def audit(
+    context: typer.Context,
+    config: ConfigPath = DEFAULT_CONFIG,
+    workload: Workload = DEFAULT_WORKLOAD,
+    count: Count = 50,
+) -> None:
+    """Ask for a verdict on compared pairs of answers, whose order is random, and say how far to trust road.scorer."""
+    from breakeven.gateway.cli import audit as session
+
+    given = context.get_parameter_source("config")
+    if context.parent is not None and (given is None or given.name != "COMMANDLINE"):
+        config = context.parent.params["config"]  # `breakeven road --config … audit`
+    session.audit(load_config(config), workload, count)

@@ -63,7 +63,7 @@ def test_an_operation_is_described_and_can_be_tried(page: Any, running: processe
 
     block = page.locator("#operations-admin-put_policy")
     block.locator(".opblock-summary").click()
-    block.get_by_text("Change the policy").wait_for()
+    block.get_by_text("Route all workloads by this policy").wait_for()
     block.get_by_role("button", name="Try it out").click()
     block.locator("textarea").fill('{"threshold": 0.25}')
     block.get_by_role("button", name="Execute").click()

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-
-from breakeven.gateway.ledger.database import open_engine
 
 
 def _binaries() -> Path:
@@ -68,6 +65,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of an empty database."""
+    # Imported here: the interpreter for training, which has no SQLAlchemy, reads the file with the fixtures as well.
+    from sqlalchemy import text
+
+    from breakeven.gateway.ledger.database import open_engine
+
     engine = open_engine(postgres_server.url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("DROP DATABASE IF EXISTS ledger WITH (FORCE)"))

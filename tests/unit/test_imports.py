@@ -99,6 +99,15 @@ def test_serving_loads_nothing_heavy() -> None:
     assert loaded & {*HEAVY, "breakeven.models"} == set()
 
 
+def test_the_command_starts_without_what_only_some_subcommands_need() -> None:
+    # `distill train` runs in an environment of its own, which has neither.
+    script = "import sys, breakeven.gateway.cli.main\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    env = {**os.environ, "PYTHONPATH": CHECKOUT}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) & {"sqlalchemy", "fastapi", "sklearn"} == set()
+
+
 def files(*folders: str) -> Iterator[Path]:
     for folder in folders:
         yield from sorted((ROOT / folder).rglob("*.py"))
