@@ -56,8 +56,8 @@ def test_a_prompt_of_token_numbers_needs_no_tokenizer() -> None:
 
 def test_long_texts_and_prompts_are_not_sent() -> None:
     server = Server()
-    assert prompt_of(server, prompt="x" * (1 << 18)) is None
-    assert asyncio.run(ServerTokenizer("m", server.send).text("x" * (1 << 18))) is None
+    assert prompt_of(server, prompt="x" * (1 << 19)) is None
+    assert asyncio.run(ServerTokenizer("m", server.send).text("x" * (1 << 19))) is None
     assert server.asked == []
 
 
