@@ -220,6 +220,8 @@ def _config(out: Path, student: str, teacher: str, threshold: float) -> Path:
         "student": {"base_url": student, "model": "support", "hosting_usd_per_hour": _HOSTING_USD_PER_HOUR},
         "teacher": {"base_url": teacher, "model": "oracle", "usd_per_million": prices},
         "routing": {"artifact": "router", "threshold": threshold, "novelty_threshold": 1.0, "sticky": False},
+        # Each answer is known to be right or wrong: nothing need be compared.
+        "road": {"sample": 0},
         "ledger": {"url": "sqlite:///ledger/ledger.db"},
     }
     (out / "ledger").mkdir(exist_ok=True)
