@@ -111,7 +111,7 @@ def test_a_student_that_is_down_pauses_it_and_no_client_sees_it(tmp_path: Path) 
             ask(gateway)
             eventually(lambda count=count: results(gateway).get("failed") == count)
         assert gateway.metric("circuit_open", upstream="student") == 1
-        assert ask(gateway) == "unavailable"
+        assert ask(gateway) == "observe"
         assert len(gateway.student.received) == 2
         gateway.student.default(*answer(completion()))
         eventually(lambda: ask(gateway) == "observe" or None)
