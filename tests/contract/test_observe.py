@@ -114,8 +114,8 @@ def test_a_student_that_is_down_pauses_it_and_no_client_sees_it(tmp_path: Path) 
         assert ask(gateway) == "observe"
         assert len(gateway.student.received) == 2
         gateway.student.default(*answer(completion()))
-        eventually(lambda: ask(gateway) == "observe" or None)
-        rows(gateway, 1)
+        # After the pause the first comparison closes the circuit again; more may follow.
+        eventually(lambda: ask(gateway) == "observe" and results(gateway).get("compared"))
         assert gateway.metric("circuit_open", upstream="student") == 0
 
 
