@@ -6,7 +6,6 @@ import random
 import time
 import unicodedata
 
-import msgspec
 import typer
 
 from breakeven.gateway.config.schema import Config
@@ -15,7 +14,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.conversations import Asked, KeptAnswer, Pair
 from breakeven.gateway.ledger.opening import read_ledger
 from breakeven.gateway.road.audit import Verdict, scorer_of, trust
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import State, read_state
 
 # Classes of characters that turn the direction of text around.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -40,7 +39,7 @@ def audit(settings: Config, workload: str, count: int) -> None:
 def _measured(ledger: Ledger, workload: str) -> tuple[str, int]:
     """The version of the student that is compared, and since when by the scorer of now."""
     _, document = ledger.road.states().get(workload, (0, ""))
-    state = msgspec.json.decode(document, type=State) if document else State(workload)
+    state = read_state(workload, document) if document else State(workload)
     newest = ledger.road.newest_versions(workload)
     return state.student or ("" if newest is None else newest[0]), state.scored_since
 

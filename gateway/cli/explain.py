@@ -15,10 +15,11 @@ from breakeven.gateway.ledger.opening import read_ledger
 from breakeven.gateway.policy.capabilities import declared
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.reports import explained
+from breakeven.gateway.road.machine import IN_FORCE
 from breakeven.gateway.road.share import NEWEST_SCORES, share_threshold
 from breakeven.gateway.runtime.road_follower import RoadFollower
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
-from breakeven.gateway.runtime.units import ROUTED_STAGES, Units
+from breakeven.gateway.runtime.units import Units
 from breakeven.router.model.artifact import Artifact, load
 from breakeven.router.policy import ROUTED, Capabilities, Decision, Policy, Reason, Route, decide
 from breakeven.router.text import Conversation, read_chat
@@ -72,7 +73,7 @@ def _rule(config: Config | None, ledger: Ledger | None, packaged: Artifact, thre
         given = config.routing.threshold if config is not None else None
         return _Rule(packaged, 0.5 if given is None else given, True, "default" if given is None else "config")
     unit = _unit(config, ledger, packaged)
-    said_by = f"stage {unit.stage}" if unit.stage in ROUTED_STAGES or not unit.routes else "start: share"
+    said_by = f"stage {unit.stage}" if unit.stage in IN_FORCE or not unit.routes else "start: share"
     return _Rule(unit.artifact, unit.policy.threshold, unit.routes, said_by)
 
 

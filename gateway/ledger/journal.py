@@ -26,6 +26,12 @@ _SEGMENT_BYTES = 8 << 20
 _decode = msgspec.json.Decoder(RequestRecord).decode
 
 
+def beside(folder: Path, what: str) -> Path:
+    """Where this machine keeps something else of a ledger: beside the folder of its journal, and named like it."""
+    name = folder.name.removesuffix(".d").removesuffix("-journal")
+    return folder.with_name(f"{name}-{what}")
+
+
 class Segment:
     """One file of the journal, locked by this process.
 

@@ -67,10 +67,6 @@ class RoadStore(Tables):
         """
         return self._write(functools.partial(_put_state, workload, version, document, happened))
 
-    def add_event(self, happened: Event) -> None:
-        """Store what happened."""
-        self._write(lambda one: one.execute(insert(events), happened._asdict()))
-
     def events(self, workload: str | None = None, limit: int = 100) -> list[Event]:
         """The newest events, newest first."""
         wanted = select(events.c.at, events.c.workload, events.c.stage, events.c.text)

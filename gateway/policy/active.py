@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from breakeven.gateway.config.schema import Config, Escalation
 from breakeven.gateway.config.types import Fraction, Section
 from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger.journal import beside
 from breakeven.router.files import write_atomically
 from breakeven.router.policy import Policy
 
@@ -103,8 +104,7 @@ class Policies:
         """With the policy's file beside the journal of the config's ledger."""
         assert config.ledger.journal is not None, "load_config resolves it"
         journal = Path(config.ledger.journal)
-        name = journal.name.removesuffix(".d").removesuffix("-journal")
-        return cls(config, artifact, journal.with_name(f"{name}-policy.json"), shared=shared)
+        return cls(config, artifact, beside(journal, "policy.json"), shared=shared)
 
     @property
     def active(self) -> ActivePolicy:

@@ -23,7 +23,7 @@ _FIRST = 200
 _OFTEN = 0.2
 # Comparisons before a margin over the floor is shown.
 _MEASURED = 30
-_IN_FORCE = frozenset({Stage.ROUTE, Stage.WATCH})
+IN_FORCE = frozenset({Stage.ROUTE, Stage.WATCH})
 
 
 class Settings(NamedTuple):
@@ -52,7 +52,7 @@ class Seen(NamedTuple):
 
 def in_force(state: State) -> bool:
     """Whether a unit of this workload routes."""
-    return state.stage in _IN_FORCE and state.promised is not None
+    return state.stage in IN_FORCE and state.promised is not None
 
 
 def look_due(state: State, comparisons: int, settings: Settings) -> bool:

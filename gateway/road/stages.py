@@ -105,6 +105,11 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     scored_since: int = 0
 
 
+def write_state(state: State) -> str:
+    """The state as the ledger has it; see `read_state`."""
+    return msgspec.json.encode(state).decode()
+
+
 def read_state(workload: str, document: str) -> State:
     """The state of a workload, as the ledger has it. Raises BreakevenError for one that cannot be read."""
     try:

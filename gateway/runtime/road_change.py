@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.road import Event, RoadStore
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.road import machine
-from breakeven.gateway.road.stages import State, read_state
+from breakeven.gateway.road.stages import State, read_state, write_state
 from breakeven.router.model.artifact import SHIPPED, written_hash
 
 _TRIES = 5
@@ -46,7 +44,7 @@ def say(store: RoadStore, workload: str, word: Word) -> State:
             new = _WORDS[word](state, now)
         except ValueError as error:
             raise BreakevenError(f"workload {workload}: {error}; see `breakeven road`") from None
-        if store.put_state(workload, version, msgspec.json.encode(new).decode(), event(state, new, now)):
+        if store.put_state(workload, version, write_state(new), event(state, new, now)):
             return new
     raise BreakevenError(f"workload {workload}: its state keeps changing; try again")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import msgspec
-
-from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.gateway.road.machine import in_force
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import State, read_state
 from breakeven.gateway.runtime.trained_artifacts import TrainedArtifacts
 from breakeven.gateway.runtime.units import Units
 from breakeven.router.model.artifact import Artifact, ArtifactError
@@ -87,7 +85,7 @@ class RoadFollower:
 
 def _decoded(workload: str, document: str) -> State:
     try:
-        return msgspec.json.decode(document, type=State)
-    except msgspec.MsgspecError:
-        _log.error("the state of workload %s in the ledger cannot be read; it begins anew", workload)
+        return read_state(workload, document)
+    except BreakevenError as error:
+        _log.error("%s", error)
         return State(workload)

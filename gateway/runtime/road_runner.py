@@ -24,7 +24,7 @@ from breakeven.gateway.road.audit import scorer_of
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
-from breakeven.gateway.road.stages import Rates, State
+from breakeven.gateway.road.stages import Rates, State, write_state
 from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
@@ -264,7 +264,7 @@ class RoadRunner:
         if new == state:
             return
         happened = event(state, new, _now())
-        await asyncio.to_thread(self._store.put_state, workload, version, _encoded(new), happened)
+        await asyncio.to_thread(self._store.put_state, workload, version, write_state(new), happened)
         await self._follow()
 
 
@@ -277,10 +277,6 @@ def _student_version(services: Services, state: State) -> str:
     student = services.upstreams[Route.STUDENT]
     known = student.reported is not None or not state.student.startswith(f"{student.version} (")
     return student.version if known else state.student
-
-
-def _encoded(state: State) -> str:
-    return msgspec.json.encode(state).decode()
 
 
 def _now() -> int:

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from breakeven.gateway.ledger.journal import beside
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
 
@@ -20,8 +21,7 @@ _FILES = ("weights.npz", "metadata.json", "MODEL_CARD.md")
 
 def artifacts_folder(journal: Path) -> Path:
     """Where a machine keeps its copies: beside the journal of its ledger."""
-    name = journal.name.removesuffix(".d").removesuffix("-journal")
-    return journal.with_name(f"{name}-artifacts")
+    return beside(journal, "artifacts")
 
 
 class TrainedArtifacts:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from breakeven.gateway.config.schema import Config, Escalation
 from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.stages import Rates, Stage, State
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Policy
-
-ROUTED_STAGES = frozenset({Stage.ROUTE, Stage.WATCH})
 
 
 class Units:
@@ -34,10 +33,6 @@ class Units:
         """The artifacts of the states in force, by hash."""
         return self._artifacts
 
-    def state(self, workload: str) -> State | None:
-        """The state of a workload; None where nothing is known of it yet."""
-        return self._states.get(workload)
-
     @property
     def states(self) -> Mapping[str, State]:
         """The states in force, by workload."""
@@ -46,14 +41,13 @@ class Units:
     def unit(self, workload: str, config: Config, packaged: Artifact) -> Unit:
         """What decides the requests of a workload; `packaged` is the artifact that is used without one of its own."""
         state, novelty = self._states.get(workload), config.routing.novelty_threshold
-        stage, rates = Stage.OBSERVE, first_rates(config)
-        if state is not None:
-            stage, rates, promised = state.stage, state.rates or rates, state.promised
-            if stage in ROUTED_STAGES and promised is not None:
-                own = self._artifacts.get(promised.artifact)
-                if own is not None:
-                    rule = escalation(config, promised.limit)
-                    return Unit(stage, own, Policy(promised.threshold, novelty), rule, True, rates)
+        stage = Stage.OBSERVE if state is None else state.stage
+        rates = (None if state is None else state.rates) or first_rates(config)
+        promised = state.promised if state is not None and in_force(state) else None
+        own = None if promised is None else self._artifacts.get(promised.artifact)
+        if promised is not None and own is not None:
+            rule = escalation(config, promised.limit)
+            return Unit(stage, own, Policy(promised.threshold, novelty), rule, True, rates)
         if config.routing.start == "share":
             threshold = self.share_thresholds.get(workload, 1.0 - config.routing.teacher_share)
             return Unit(stage, packaged, Policy(threshold, novelty), config.routing.escalation, True, rates)

@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, insert
 
@@ -21,32 +22,11 @@ def prompt(rng: random.Random, *, hard: bool) -> str:
     return " ".join(["tell", "me", "of", *rng.choices(HARD if hard else EASY, k=4), str(rng.randrange(10**6))])
 
 
-def enter(
-    folder: Path,
-    count: int,
-    seed: int = 3,
-    *,
-    workload: str = "default",
-    student: str = "small",
-    artifact: str = "0" * 12,
-    direction: str = "teacher_answered",
-    wrong_of_easy: float = 0.0,
-    prompts: bool = True,
-) -> None:
-    """Enter comparisons into the SQLite ledger of a folder."""
+def enter(folder: Path, count: int, seed: int = 3, **options: Any) -> None:
+    """Enter comparisons into the SQLite ledger of a folder; `options` are those of `enter_into`."""
     engine = open_engine(f"sqlite:///{folder / 'ledger.db'}")
     try:
-        enter_into(
-            engine,
-            count,
-            seed,
-            workload=workload,
-            student=student,
-            artifact=artifact,
-            direction=direction,
-            wrong_of_easy=wrong_of_easy,
-            prompts=prompts,
-        )
+        enter_into(engine, count, seed, **options)
     finally:
         engine.dispose()
 
