@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from breakeven.models.cli.investment import enter_investment
-from breakeven.models.cli.options import Config, SkipBad
-from breakeven.models.errors import DistillError
+from breakeven.models.cli.options import INCOMPLETE, Config, SkipBad
+from breakeven.models.errors import DistillError, TrainingStopped
 from breakeven.models.train.settings import Settings, layer_pairs, numbers
 
 Layers = Annotated[
@@ -32,16 +32,22 @@ FeatureLayers = Annotated[
 Patience = Annotated[
     int, typer.Option(min=0, help="Evaluations without improvement before early stopping; 0 disables it.")
 ]
-Teacher = Annotated[Path | None, typer.Option(help="Directory of the teacher model, for white-box methods.")]
+Teacher = Annotated[
+    Path | None, typer.Option(help="Teacher model of white-box methods: a directory, or a name on the hub.")
+]
+Rows = Annotated[
+    list[Path], typer.Argument(help="Rows with answers, such as train.jsonl; files, folders, names on the hub.")
+]
+Student = Annotated[Path | None, typer.Option(help="Model to start from: a directory, or a name on the hub.")]
 
 
 def train(
     context: typer.Context,
-    rows: Annotated[list[Path], typer.Argument(help="Rows with the teacher's answers, such as train.jsonl.")],
+    rows: Rows,
     out: Annotated[Path, typer.Option(help="Directory of the model. Run again with the same one to resume.")],
     method: Annotated[str, typer.Option(help="sft, logit, feature or progressive.")] = "sft",
     held_out: Annotated[list[Path] | None, typer.Option("--eval", help="Held-out rows, such as eval.jsonl.")] = None,
-    student: Annotated[Path | None, typer.Option(help="Directory of the model to start from.")] = None,
+    student: Student = None,
     teacher: Teacher = None,
     layers: Layers = None,
     lora: Lora = 0,
@@ -70,7 +76,15 @@ def train(
     settings = _settings(dict(locals()))
     from breakeven.models.train import train as training
 
-    facts = training.train(settings, lambda line: typer.echo(line, err=True) if training.is_first_process() else None)
+    def say(line: str) -> None:
+        if training.is_first_process():
+            typer.echo(line, err=True)
+
+    try:
+        facts = training.train(settings, say)
+    except TrainingStopped as stopped:
+        say(f"breakeven: stopped: {stopped}")
+        raise typer.Exit(INCOMPLETE) from None
     if not training.is_first_process():
         return
     for line in training.summary(facts, out):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from jinja2 import TemplateError
 
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
@@ -112,9 +113,16 @@ def _tokens(one: Example, tokenizer: Any) -> tuple[list[int], list[int]]:
     """The tokens of the prompt, including the start of the assistant's turn, and those of the answer with its end
     token.
     """
-    prompt: list[int] = tokenizer.apply_chat_template(one.prompt, add_generation_prompt=True, return_dict=False)
     turns = [*one.prompt, {"role": "assistant", "content": one.answer}]
-    whole: list[int] = tokenizer.apply_chat_template(turns, return_dict=False)
+    try:
+        prompt: list[int] = tokenizer.apply_chat_template(one.prompt, add_generation_prompt=True, return_dict=False)
+        whole: list[int] = tokenizer.apply_chat_template(turns, return_dict=False)
+    except TemplateError as error:
+        said = " ".join(str(error).split())[:160]
+        raise DistillError(
+            f"row {one.id}: the student's chat template refuses it: {said}; change the roles of the row, or the "
+            "template in the model's directory (chat_template.jinja)"
+        ) from None
     if whole[: len(prompt)] == prompt:
         answer = whole[len(prompt) :]
     else:  # The template renders a finished answer differently from the start of a new one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from breakeven.models.data.hub import shown
 from breakeven.models.errors import DistillError
 
 Method = Literal["sft", "logit", "feature", "progressive"]
@@ -54,7 +55,7 @@ class Settings(NamedTuple):
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""
         free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
         made = {name: value for name, value in self._asdict().items() if name not in free}
-        made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
+        made |= {name: None if made[name] is None else shown(made[name]) for name in ("student", "teacher")}
         made |= {"layers": list(self.layers), "pairs": [list(pair) for pair in self.pairs]}
         return made
 

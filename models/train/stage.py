@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 from breakeven.models.errors import DistillError
 from breakeven.models.train.encode import Row
 from breakeven.models.train.settings import Settings
-from breakeven.models.train.shrink import shrink
+from breakeven.models.train.shrink import shrink, text_config
+from breakeven.models.train.stop import StopOnSignal
 from breakeven.models.train.trainer import (
     PROJECTIONS,
     Objective,
@@ -44,7 +45,7 @@ def load(folder: Path | None, layers: int | None = None) -> Any:
     """
     try:
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise DistillError(f"{folder}: cannot be loaded as a language model: {_line(error)}") from None
     return model if layers is None else shrink(model, layers)
 
@@ -69,7 +70,7 @@ def run_stage(
         return made
     objective = _objective(settings, student, teacher)
     size = {
-        "layers": student.config.num_hidden_layers,
+        "layers": text_config(student).num_hidden_layers,
         "parameters": sum(p.numel() for name, p in student.named_parameters() if not name.startswith(PROJECTIONS)),
     }
     if settings.lora:
@@ -119,8 +120,11 @@ def _outcome(trainer: Any, clock: TrainingClock) -> dict[str, Any]:
 
 def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
     """Train, from a checkpoint if there is one. Raises DistillError with a suggestion where memory runs out."""
+    stop = StopOnSignal()
+    trainer.add_callback(stop)
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        with stop.listening():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
@@ -156,7 +160,7 @@ def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
     if hasattr(model, PROJECTIONS):
         delattr(model, PROJECTIONS)
     # Serving needs the KV cache, whatever the setting was during training.
-    model.config.use_cache = True
+    text_config(model).use_cache = True
     model.to(torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
@@ -166,18 +170,24 @@ def _with_lora(student: Any, rank: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(student, config)
+    try:
+        return get_peft_model(student, config)
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        raise DistillError(
+            f"--lora {rank}: PEFT cannot adapt {type(student).__name__}; leave out --lora, which trains all weights, "
+            f"or choose another --student. It says: {_line(error)}"
+        ) from None
 
 
 def _evenly_paired(student: Any, teacher: Any) -> tuple[tuple[int, int], ...]:
     """Pairs of layers evenly spaced over the depth of both models; the last pair is that of the last hidden states."""
-    own, other = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    own, other = (text_config(model).num_hidden_layers for model in (student, teacher))
     count = min(_PAIRS, own)
     return tuple((round(i * own / count), round(i * other / count)) for i in range(1, count + 1))
 
 
 def _check_pairs(pairs: tuple[tuple[int, int], ...], student: Any, teacher: Any) -> None:
-    own, other = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    own, other = (text_config(model).num_hidden_layers for model in (student, teacher))
     for a, b in pairs:
         if not (0 <= a <= own and 0 <= b <= other):
             raise DistillError(

@@ -6,18 +6,18 @@ extra `distill`, which are imported when training starts.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from breakeven.models.data.hub import shown
 from breakeven.models.data.rows import Example, read
 from breakeven.models.errors import DistillError
-from breakeven.models.train import card
+from breakeven.models.train import card, inputs
 from breakeven.models.train import quantize as quantizing
 from breakeven.models.train.settings import Method, Settings
 from breakeven.router import plots
@@ -37,6 +37,7 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     progress. Raises DistillError.
     """
     _check(settings)
+    settings = inputs.fetched(settings)
     facts = _finished_facts(settings)
     if facts is None:
         facts = _train(settings, say)
@@ -45,8 +46,11 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     if settings.quantize == "none":
         return facts
     from breakeven.models.train.encode import encode
+    from breakeven.models.train.system_role import allow_system
 
-    known = encode(read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings), settings.max_length)
+    rows, tokenizer = read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings)
+    allow_system(tokenizer, rows, say)
+    known = encode(rows, tokenizer, settings.max_length)
     made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
     return {**facts, "quantized": made}
 
@@ -60,7 +64,7 @@ def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
         logging.disable_progress_bar()
     set_seed(settings.seed)
     tokenizer = _tokenizer(settings)
-    data = _data(settings, tokenizer)
+    data = _data(settings, tokenizer, say)
     say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
     stages = _stages(settings, tokenizer, data, say)
     facts = _facts(settings, data, stages)
@@ -114,10 +118,6 @@ def _check(settings: Settings) -> None:
         raise DistillError("--layers: only --method progressive takes more than one number")
     if settings.method != "progressive" and settings.student is None:
         raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
-    for name in ("student", "teacher"):
-        folder = getattr(settings, name)
-        if folder is not None and not (folder / "config.json").is_file():
-            raise DistillError(f"--{name} {folder}: not a model directory (it must contain config.json and weights)")
 
 
 def _finished_facts(settings: Settings) -> dict[str, Any] | None:
@@ -127,7 +127,7 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     path = settings.out / "settings.json"
-    wanted = settings.fixed() | {"data": _digest([*settings.rows, *settings.held_out])}
+    wanted = settings.fixed() | {"data": inputs.digest([*settings.rows, *settings.held_out])}
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
         other = [name for name in wanted if held.get(name) != wanted[name]]
@@ -140,28 +140,18 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     return json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else None
 
 
-def _digest(paths: Sequence[Path]) -> str:
-    """The SHA-256 of the files' contents. Raises DistillError where one cannot be read."""
-    try:
-        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
-    except OSError as error:
-        raise DistillError(f"{error.filename}: cannot be read: {error.strerror}") from None
-
-
 def _tokenizer(settings: Settings) -> Any:
     """The student's tokenizer with a chat template and a padding token.
 
     Raises DistillError where the method compares tokens with a teacher of another vocabulary.
     """
-    from transformers import AutoTokenizer
-
     from breakeven.models.train.encode import PLAIN_TEMPLATE
     from breakeven.models.train.soft_targets import check_same_vocabulary
 
     source = settings.student or settings.teacher
-    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    tokenizer = inputs.tokenizer_of(source)
     if settings.method != "sft" and settings.teacher is not None and settings.student is not None:
-        check_same_vocabulary(tokenizer, AutoTokenizer.from_pretrained(str(settings.teacher)))
+        check_same_vocabulary(tokenizer, inputs.tokenizer_of(settings.teacher))
     if tokenizer.eos_token_id is None:
         raise DistillError(f"{source}: the tokenizer has no end-of-text token; set eos_token in its config")
     if not tokenizer.chat_template:
@@ -171,25 +161,30 @@ def _tokenizer(settings: Settings) -> Any:
     return tokenizer
 
 
-def _data(settings: Settings, tokenizer: Any) -> Data:
+def _data(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> Data:
     """Read and encode the rows, with stored soft targets for `logit` without a teacher. Raises DistillError."""
     from breakeven.models.train.encode import encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.system_role import allow_system
 
     stored = settings.method == "logit" and settings.teacher is None
     soft = SoftTargets(tokenizer) if stored else None
-    encoded = encode(read(settings.rows, skip_bad=settings.skip_bad), tokenizer, settings.max_length, soft)
+    rows = read(settings.rows, skip_bad=settings.skip_bad, skipped=say)
+    held: list[Example] = []
+    if settings.held_out:
+        held = read(settings.held_out, skip_bad=settings.skip_bad, skipped=say)
+    allow_system(tokenizer, [*rows, *held], say)
+    encoded = encode(rows, tokenizer, settings.max_length, soft)
     if stored:
         check_fit(encoded.with_soft, len(encoded.rows))
-    held: list[Example] = read(settings.held_out, skip_bad=settings.skip_bad) if settings.held_out else []
     held_out = encode(held, tokenizer, settings.max_length).rows if held else []
     counts = {"train": len(encoded.rows), "held_out": len(held_out), "too_long": encoded.too_long}
     counts["too_long"] += len(held) - len(held_out)
     if stored:
         counts["with_soft_targets"] = encoded.with_soft
-    rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
-    return Data(rows, held_out, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+    packed = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
+    return Data(packed, held_out, counts | ({"packed_into": len(packed)} if settings.packing else {}))
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -220,8 +215,8 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
     seconds = sum(stage["seconds"] for stage in stages)
     return {
         "method": settings.method,
-        "student": str(settings.student or settings.teacher),
-        "teacher": str(settings.teacher) if settings.teacher and settings.method != "sft" else None,
+        "student": shown(settings.student or settings.teacher or Path()),
+        "teacher": shown(settings.teacher) if settings.teacher and settings.method != "sft" else None,
         "rows": data.counts,
         "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
         "seconds": round(seconds, 1),

@@ -14,6 +14,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from breakeven.models.train import losses
 from breakeven.models.train.encode import Row, collator
+from breakeven.models.train.shrink import text_config
 from breakeven.router.files import write_atomically
 
 PROJECTIONS = "distill_projections"
@@ -156,7 +157,7 @@ def add_projections(student: Any, teacher: Any, pairs: Sequence[tuple[int, int]]
 
     They start as the identity where both sizes are equal.
     """
-    own, other = student.config.hidden_size, teacher.config.hidden_size
+    own, other = (text_config(model).hidden_size for model in (student, teacher))
     maps = torch.nn.ModuleList(torch.nn.Linear(own, other, bias=False) for _ in pairs)
     if own == other:
         for one in maps:
