@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,7 +95,7 @@ def _effective(settings: Config) -> dict[str, Any]:
 
 
 def student(
-    model: Annotated[Path, typer.Option(help="Directory of the student model.")],
+    model: Annotated[str, typer.Option(help="Directory of the student model, or its name on the Hugging Face hub.")],
     cpu: Annotated[bool, typer.Option("--cpu", help="Use vLLM flags for a machine without a GPU.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
@@ -108,9 +107,12 @@ def student(
         str | None,
         typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Python interpreter with vLLM installed; default: this one."),
     ] = None,
+    vllm_flags: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- FLAGS]", help="After --: flags that are passed to vLLM.")
+    ] = None,
 ) -> None:
     """Start vLLM with the flags that the gateway needs, and print the `student` section for the config."""
-    from breakeven.models.serving.vllm_server import run_student
+    from breakeven.models.serving.run_student import run_student
 
     code = run_student(
         model,
@@ -121,5 +123,6 @@ def student(
         max_model_len=max_model_len,
         python=python,
         say=typer.echo,
+        extra=vllm_flags or (),
     )
     raise typer.Exit(code)

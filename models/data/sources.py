@@ -44,7 +44,7 @@ def _in_folder(folder: Path, split: str | None) -> list[Path]:
         found = _json(folder / "state.json").get("_data_files")
         return [folder / str(one["filename"]) for one in found] if isinstance(found, list) else []
     needs_datasets(f"{folder}: reading a folder")
-    by_split = _by_split(str(folder), None, None)
+    by_split = _by_split(str(folder), str(folder), None, None)
     return [Path(one) for one in by_split[_chosen(str(folder), by_split, split)]]
 
 
@@ -52,7 +52,7 @@ def _on_hub(text: str, wanted: HubName, split: str | None) -> list[Path]:
     needs_datasets(f"{text}: a dataset on the hub")
     from huggingface_hub import hf_hub_download
 
-    by_split = _by_split(wanted.name, wanted.config, wanted.revision)
+    by_split = _by_split(text, wanted.name, wanted.config, wanted.revision)
     made = []
     for url in by_split[_chosen(text, by_split, split)]:
         found = _ON_HUB.fullmatch(url)
@@ -66,13 +66,16 @@ def _on_hub(text: str, wanted: HubName, split: str | None) -> list[Path]:
     return made
 
 
-def _by_split(name: str, config: str | None, revision: str | None) -> Mapping[str, Sequence[str]]:
-    """The data files of a dataset by split, as `datasets` finds them. Raises DistillError."""
+def _by_split(text: str, name: str, config: str | None, revision: str | None) -> Mapping[str, Sequence[str]]:
+    """The data files of a dataset by split, as `datasets` finds them; errors name it `text`. Raises DistillError."""
     from datasets import load_dataset_builder
     from datasets.utils.logging import set_verbosity_error
+    from huggingface_hub import HfApi
 
     set_verbosity_error()
     try:
+        if not Path(name).is_dir():  # Which fails at once; `datasets` would ask an unreachable hub for 25 s.
+            HfApi().dataset_info(name, revision=revision, timeout=30)
         builder = load_dataset_builder(name, config, revision=revision)
     except Exception as error:
         if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
@@ -82,11 +85,11 @@ def _by_split(name: str, config: str | None, revision: str | None) -> Mapping[st
             raise DistillError(
                 f"{name}: no dataset in this folder ({' '.join(str(error).split())[:160]}); give its files instead"
             ) from None
-        raise refused(name, "dataset", error) from None
+        raise refused(text, "dataset", error) from None
     found: dict[str, Sequence[str]] = builder.config.data_files or {}
-    kind = type(builder).__name__.lower()
-    if kind not in _READ or not found:
-        raise DistillError(f"{name}: a dataset of the kind {kind}; only {', '.join(_READ)} hold conversations")
+    kinds = {one.__name__.lower() for one in type(builder).__mro__}
+    if not kinds & set(_READ) or not found:
+        raise DistillError(f"{name}: holds no files that can be read; they must be one of {', '.join(_READ)}")
     return {str(split): [str(one) for one in listed] for split, listed in found.items()}
 
 

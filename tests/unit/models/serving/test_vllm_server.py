@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 
+from breakeven.models.serving.run_student import run_student
 from breakeven.models.serving.vllm_server import (
     Student,
     StudentError,
@@ -21,7 +22,6 @@ from breakeven.models.serving.vllm_server import (
     command,
     config_section,
     environment,
-    run_student,
 )
 from tests.support.processes import CHECKOUT
 
@@ -181,7 +181,7 @@ def test_run_student_serves_until_a_signal(
     monkeypatch.setenv("SCRIPTED", mode)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], CHECKOUT]))
     script = (
-        "import functools, pathlib, sys; from breakeven.models.serving.vllm_server import run_student\n"
+        "import functools, pathlib, sys; from breakeven.models.serving.run_student import run_student\n"
         "sys.exit(run_student(pathlib.Path(sys.argv[1]), cpu=True, host='127.0.0.1', port=0, name='s',"
         " max_model_len=None, python=None, say=functools.partial(print, flush=True)))"
     )
