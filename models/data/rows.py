@@ -60,7 +60,7 @@ def _example(row: Any, default_id: str) -> Example | str:
     asked = row
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
         if messages[-1].get("role") != "assistant":
-            return "messages: holds no answer: the last must be the assistant's"
+            return "messages: the last must be the assistant's answer, and there is none"
         answer = messages[-1].get("content")
         asked = {"messages": messages[:-1]}
     fault = fault_of(asked)

@@ -74,5 +74,8 @@ def test_evaluate_reads_them_too_and_names_what_it_skips(tmp_path: Path, kind: s
     outcomes = generating.rows(tmp_path / "out" / "outcomes.jsonl")
     assert [row["student_score"] for row in outcomes] == ([1.0] * 3 if kind == "csv" else [0.0] * 3)
     if kind == "csv":
-        assert f"skipped: {path}: line 5: messages: holds no answer: the last must be the assistant's" in done.stderr
+        assert (
+            f"skipped: {path}: line 5: messages: the last must be the assistant's answer, and there is none"
+            in done.stderr
+        )
         assert "skipped 1 of 4 rows" in done.stderr
