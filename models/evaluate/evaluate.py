@@ -253,15 +253,15 @@ def _cost(journals: dict[str, Journal]) -> dict[str, Any]:
 
 
 def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict[str, Any]) -> None:
-    outcomes.write(settings.out / "outcomes.jsonl", [_outcome(one) for one in scored])
+    outcomes.write(settings.out / "outcomes.jsonl", [_outcome(one, settings.student.model) for one in scored])
     write_atomically(settings.out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_atomically(settings.out / "report.md", evaluation.markdown(report))
 
 
-def _outcome(one: evaluation.Scored) -> dict[str, Any]:
-    """An outcome row; its split is a hash of the prompt, so that the same prompt is always in the same split."""
+def _outcome(one: evaluation.Scored, student: str) -> dict[str, Any]:
+    """An outcome row of this student; its split is a hash of the prompt, so that one prompt is always in one split."""
     part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
-    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt}
+    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt, "student_model": student}
     row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
     row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"
     if one.example.category is not None:
