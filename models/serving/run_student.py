@@ -22,6 +22,7 @@ from breakeven.models.serving.vllm_command import (
     environment,
     key_of,
     value_of,
+    with_whole_paths,
 )
 from breakeven.models.serving.vllm_model import served_model
 from breakeven.models.serving.vllm_progress import Progress
@@ -48,6 +49,7 @@ def run_student(
     server does not start.
     """
     check_extra(extra)
+    extra = with_whole_paths(extra)
     asked = str(model)
     if Path(asked).is_dir():
         served_model(asked, "")  # Before the interpreter is looked at, which takes seconds.
@@ -68,7 +70,7 @@ def run_student(
         revision=served.revision,
     )
     key = key_of(extra, os.environ)
-    env = environment(cpu, hub=served.folder is None)
+    env = environment(cpu, hub=served.folder is None or os.environ.get("HF_HUB_OFFLINE") == "0")
     hidden = [secret for secret in (value_of(extra, "--hf-token"),) if secret]
     student = Student(argv, env, host=host, port=port, api_key=key, hidden=hidden, progress=Progress(say))
     with _stop_signals() as stop:

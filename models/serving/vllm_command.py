@@ -88,6 +88,21 @@ def check_extra(extra: Sequence[str]) -> None:
         raise StudentError(f"{extra[0]!r} after --: vLLM's flags begin with --")
 
 
+def with_whole_paths(extra: Sequence[str]) -> list[str]:
+    """Flags for vLLM with the paths in them made absolute, since its working directory is another (see
+    `SERVER_FOLDER`): `./folder`, what has a slash and exists, and files that exist.
+    """
+    return [_whole(one) for one in extra]
+
+
+def _whole(text: str) -> str:
+    name, mark, value = text.partition("=")
+    if mark:
+        return f"{name}={_whole(value)}"
+    is_path = text.startswith(("./", "../")) or ("/" in text and os.path.exists(text)) or os.path.isfile(text)
+    return os.path.abspath(text) if is_path else text
+
+
 def value_of(extra: Sequence[str], flag: str) -> str | None:
     """The value of the last `flag` among flags for vLLM, given as two arguments or with =; None without it."""
     found = None

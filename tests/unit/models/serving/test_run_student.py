@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from breakeven.models.serving.vllm_advice import advice, reasoning_parser, tool_parser
+from breakeven.models.serving.vllm_command import with_whole_paths
 from breakeven.models.serving.vllm_model import ServedModel, served_model
 from breakeven.models.serving.vllm_progress import Progress
 from tests.support import hub
@@ -69,6 +70,23 @@ def test_flags_after_two_dashes_come_last_and_progress_is_shown(scripted: Path, 
     assert section["api_key_env"] == "STUDENT_API_KEY"
     assert "very-secret" not in said
     assert "adapters: vLLM refuses a rank above 16" in said
+
+
+def test_paths_in_flags_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "adapters" / "a").mkdir(parents=True)
+    (tmp_path / "chat.jinja").touch()
+    (tmp_path / "hermes").mkdir()
+    given = ["--lora-modules", "a=adapters/a", "b=./b", "--chat-template=chat.jinja", "--tool-call-parser", "hermes"]
+    at = str(tmp_path)
+    whole = ["--lora-modules", f"a={at}/adapters/a", f"b={at}/b", f"--chat-template={at}/chat.jinja"]
+    assert with_whole_paths([*given, "acme/name", "/etc"]) == [
+        *whole,
+        "--tool-call-parser",
+        "hermes",
+        "acme/name",
+        "/etc",
+    ]
 
 
 def test_the_log_of_a_failed_start_shows_no_key(scripted: Path, tmp_path: Path) -> None:
