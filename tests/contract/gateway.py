@@ -110,7 +110,8 @@ class Gateway:
         raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
 
     def _run(self) -> subprocess.Popen[bytes] | Forked:
-        if self._command is None and "workers" not in self.config["server"] and "--workers" not in self._arguments:
+        several = "workers" in self.config["server"] or "--workers" in self._arguments
+        if self._command is None and not several and self.environment["PYTHONPATH"] == CHECKOUT:
             return Forked(["serve", *self._arguments], ROOT, self.environment, self.log)
         command = [sys.executable, *(self._command or ("-m", "breakeven.gateway.cli", "serve")), *self._arguments]
         with self.log.open("ab") as log:

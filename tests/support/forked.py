@@ -1,6 +1,7 @@
 """Gateways forked from one process that has imported their code: most of the CPU time of a start is imports.
 
-The command itself is run where a test starts several workers, and by the tests of real programs.
+The command itself is run where a test starts several workers or changes what can be imported, and by the tests of real
+programs.
 """
 
 from __future__ import annotations
