@@ -105,10 +105,10 @@ def _turns(row: dict[str, Any]) -> tuple[Any, set[str]]:
     """The row's turns, and the fields that they were made from; None where it has none to turn into ours."""
     body, asked = row.get("body"), row.get("input")
     if isinstance(body, dict) and "messages" in body:  # A row of a batch file.
-        row.setdefault("tools", body.get("tools"))
+        row |= {name: body[name] for name in ("tools",) if body.get(name) is not None}
         return body["messages"], {"body", "method", "url"}
     if isinstance(asked, dict) and "messages" in asked:  # A preference.
-        row.setdefault("tools", asked.get("tools"))
+        row |= {name: asked[name] for name in ("tools",) if asked.get(name) is not None}
         return [*_list(asked["messages"]), *_list(row.get("preferred_output"))], {"input", "preferred_output"}
     if "messages" in row:
         return row["messages"], {"messages"}
@@ -181,8 +181,9 @@ def _message(turn: dict[str, Any], before: list[Any]) -> dict[str, Any]:
         return {"role": "assistant", "content": None, "tool_calls": _calls(kept["content"], len(before))}
     kept["role"] = _ROLES.get(role, role) if isinstance(role, str) else role
     if kept["role"] == "tool" and "tool_call_id" not in kept and before and isinstance(before[-1], dict):
-        calls = before[-1].get("tool_calls") or [{}]
-        kept["tool_call_id"] = calls[0].get("id", "call_0")
+        calls = before[-1].get("tool_calls")
+        called = calls[0] if isinstance(calls, list) and calls and isinstance(calls[0], dict) else {}
+        kept["tool_call_id"] = called.get("id", "call_0")
     if "tool_calls" in kept:
         kept.setdefault("content", None)
     kept["content"] = _text(kept.get("content"))

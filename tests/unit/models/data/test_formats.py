@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from breakeven.models.data import prompts, rows
-from breakeven.models.data.formats import ours
+from breakeven.models.data.formats import ours, surrogate, unknown, without_answer
 from breakeven.models.errors import BadRows
 
 USER = {"role": "user", "content": "Where is my parcel?"}
@@ -155,3 +157,44 @@ def test_half_of_a_character_is_refused_with_its_place(tmp_path: Path, row: dict
     with pytest.raises(BadRows, match=rf"line 1: {where}: holds half of a character .*mend or remove it"):
         prompts.read([path])
     assert [one.text() for one in prompts.read([path], skip_bad=True).prompts] == ["A whole \U0001f600 is fine"]
+
+
+NAMES = [
+    "messages",
+    "conversations",
+    "instruction",
+    "prompt",
+    "completion",
+    "chosen",
+    "history",
+    "input",
+    "body",
+    "tools",
+]
+NAMES += [
+    "role",
+    "from",
+    "content",
+    "value",
+    "tool_calls",
+    "output",
+    "preferred_output",
+    "system",
+    "answer",
+    "question",
+]
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["user", "gpt", "tool", "function_call", "[1]", "{}"])
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=5))
+def test_no_row_is_a_traceback(row: dict[str, Any]) -> None:
+    made = ours(row)
+    assert surrogate(made) is None
+    fault = unknown(made) or prompts.fault_of(without_answer(made)[0])
+    assert fault is None or isinstance(fault, str)
