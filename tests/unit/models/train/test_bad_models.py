@@ -186,17 +186,17 @@ def test_sigterm_saves_a_checkpoint_from_which_the_same_weights_result(parts: Pa
     # No evaluation comes near: only the signal can be the reason for a checkpoint.
     line = ("--student", str(parts / "llama"), "--max-steps", "150", "--patience", "0", "--eval-every", "140")
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(parts, cut, *line), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for printed in process.stderr:
-        if printed.startswith("step 28 of 150"):
-            break
-    process.send_signal(signal.SIGTERM)
-    start = time.monotonic()
-    said = process.stderr.read()
-    assert process.wait(60) == 3, said
+    ) as process:
+        assert process.stderr is not None
+        for printed in process.stderr:
+            if printed.startswith("step 28 of 150"):
+                break
+        process.send_signal(signal.SIGTERM)
+        start = time.monotonic()
+        said = process.stderr.read()
+        assert process.wait(60) == 3, said
     assert time.monotonic() - start < 30
     (checkpoint,) = (cut / "checkpoints").glob("checkpoint-*")
     step = int(checkpoint.name.rpartition("-")[2])
