@@ -8,12 +8,14 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from tests.support.processes import BREAKEVEN, CHECKOUT
 from tests.unit.models.support import generating
-from tests.unit.models.support.teacher import serve
+from tests.unit.models.support.teacher import completion, serve
 
 SHAREGPT = {"conversations": [{"from": "human", "value": "question 1"}, {"from": "gpt", "value": "old"}]}
 OPENAI = {"messages": [{"role": "user", "content": "question 0"}, {"role": "assistant", "content": "old"}]}
@@ -51,6 +53,21 @@ def test_a_bad_row_stops_before_the_first_call_or_is_named_and_left_out(tmp_path
         assert "skipped 1 of 3 rows" in done.stderr
         assert sorted(teacher.answered) == ["question 0", "question 1"]
     assert {row["category"] for row in generating.rows(tmp_path / "out" / "train.jsonl")} == {"a", "c"}
+
+
+def test_half_a_character_in_a_paid_answer_loses_nothing(tmp_path: Path) -> None:
+    def broken(body: dict[str, Any]) -> Response:
+        top = [{"token": "\ud83d", "logprob": -0.1, "bytes": None, "top_logprobs": []}]
+        made = completion("Fine \U0001f600, cut \ud83d", logprobs={"content": top})
+        return Response(json.dumps(made), media_type="application/json")
+
+    with serve(broken) as teacher:
+        path = generating.prompts(tmp_path, 2)
+        done = generating.run(teacher, path, tmp_path / "out", "--eval-share", "0", "--top-logprobs", "1")
+    assert done.returncode == 0, done.stderr
+    made = generating.rows(tmp_path / "out" / "train.jsonl")
+    assert [row["messages"][-1]["content"] for row in made] == ["Fine \U0001f600, cut \ufffd"] * 2
+    assert made[0]["teacher_logprobs"][0]["token"] == "\ufffd"
 
 
 @pytest.mark.parametrize("kind", ["csv", "json.gz"])
