@@ -83,7 +83,10 @@ def run_stage(
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
-    _run(trainer, checkpoint, settings)
+    stop = StopOnSignal()
+    trainer.add_callback(stop)
+    with stop.listening():
+        _run(trainer, checkpoint, settings)
     if data.held_out:
         trainer.evaluate()  # The best weights, which the Trainer loaded at the end.
     result = size | _outcome(trainer, clock)
@@ -120,11 +123,8 @@ def _outcome(trainer: Any, clock: TrainingClock) -> dict[str, Any]:
 
 def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
     """Train, from a checkpoint if there is one. Raises DistillError with a suggestion where memory runs out."""
-    stop = StopOnSignal()
-    trainer.add_callback(stop)
     try:
-        with stop.listening():
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
