@@ -70,7 +70,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     or a model has changed. `looks` counts those since then, and `looked_at` is how many comparisons there were at
     the last one; `missing` is about how many more would let the student answer the share `would_answer`, None where
     that is not known. `student` and `teacher` are the versions that were compared. `why` says in words what made the
-    stage, and `held` what keeps it from going on; both are sentences for the operator, without text of prompts.
+    stage, `held` what keeps it from going on now (see `holding`), and `unproven` why the last look gave no proposal;
+    all are sentences for the operator, without text of prompts.
     `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
     whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
     None before there are enough comparisons. `scorer`: what scored the answers, in words, and `scored_since` since when
@@ -95,6 +96,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     teacher: str = ""
     why: str = ""
     held: str = ""
+    unproven: str = ""
     live: int = 0
     watched: int = 0
     capitals: tuple[float, ...] = ()
