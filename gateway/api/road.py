@@ -46,7 +46,12 @@ class Promise(Schema):
     """What goes live as one unit, and what was measured of it."""
 
     artifact: str = Field(description="Hash of the router artifact, 12 hex digits.")
-    threshold: float = Field(description="A score at or above it goes to the teacher.")
+    threshold: float = Field(
+        description="A score at or above it goes to the teacher; each artifact has a scale of its own, see `share`."
+    )
+    share: Share | None = Field(
+        description="Share of the measured requests with a score below the threshold; null: it was not kept then."
+    )
     limit: float | None = Field(
         description="The student's answer is discarded where the mean log-probability of its first tokens is below it; "
         "null: no escalation."

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.opening import read_ledger
 from breakeven.gateway.policy.capabilities import declared
@@ -52,18 +52,29 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         # Scored even where a rule ahead of the score made the decision, to show what the score would have been.
         seen = rule.artifact.assess(conversation.text)
         why = explained.explain(ledger, rule.artifact, DEFAULT_WORKLOAD, conversation.text, seen.score)
+        threshold_said = _threshold(ledger, rule)
     alone = config is not None and config.student is None
     yield f"route      {Route.TEACHER if alone else decision.route}"
     yield f"reason     {Reason.NO_STUDENT if alone else decision.reason}"
     yield f"why        {why}"
     yield f"score      {seen.score:.6f}"
-    yield f"threshold  {f'{rule.threshold:g}' if rule.routes else 'none'} ({rule.said_by})"
+    yield f"threshold  {threshold_said}"
     yield f"novelty    {seen.novelty:.6f} (novel at {novelty_threshold:g} or above)"
     yield f"tokens     about {conversation.tokens}"
     yield f"router     {rule.artifact.hash}"
     yield "largest feature contributions (+ towards the teacher, - towards the student):"
     for push in rule.artifact.difficulty.explain(conversation.text):
         yield f"  {push.push:+.3f}  {push.feature}"
+
+
+def _threshold(ledger: Ledger | None, rule: _Rule) -> str:
+    if not rule.routes:
+        return f"none ({rule.said_by})"
+    traffic: list[tuple[float, float]] = []
+    if ledger is not None:
+        with contextlib.suppress(LedgerError):
+            traffic = ledger.road.newest_scores(DEFAULT_WORKLOAD, rule.artifact.hash, NEWEST_SCORES)
+    return explained.threshold_text(rule.artifact, rule.threshold, traffic, rule.said_by)
 
 
 def _rule(config: Config | None, ledger: Ledger | None, packaged: Artifact, threshold: float | None) -> _Rule:

@@ -234,6 +234,7 @@ def _promised(state: State, learned: Learned, at: int, bill: float | None, setti
         teacher=state.teacher,
         floor=settings.floor,
         bill=bill,
+        share=learned.share,
     )
 
 

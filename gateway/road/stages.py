@@ -45,7 +45,8 @@ class Promised(msgspec.Struct, frozen=True):
     requests that the student then answers; `retention` the share of the teacher's quality that is kept, and `low` what
     that is at least; both rest on `comparisons`, whose last one was at `at`, microseconds since the Unix epoch, with
     these versions of `student` and `teacher`, against `floor`. `bill` is the share of the teacher's bill for the same
-    requests that is then not paid, None where that is not known.
+    requests that is then not paid, and `share` that of the measured requests with a score below the threshold; None
+    where that is not known.
     """
 
     artifact: str
@@ -60,6 +61,7 @@ class Promised(msgspec.Struct, frozen=True):
     teacher: str
     floor: float
     bill: float | None = None
+    share: float | None = None
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):

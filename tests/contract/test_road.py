@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import sqlite3
 import subprocess
 import time
@@ -59,6 +60,13 @@ def routes(gateway: Gateway, *, hard: bool, count: int = 20, **headers: str) -> 
     return sum(answer.headers["x-breakeven-route"] == "student" for answer in answers) / count
 
 
+def explained(gateway: Gateway) -> str:
+    """What `breakeven route` says of a prompt."""
+    done = breakeven(gateway, "route", "tell me of soup")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def thresholds(gateway: Gateway) -> dict[str, float]:
     """The exported thresholds of those workloads whose requests do not all go to the teacher."""
     found = {name: value for name, value in gateway.metrics().items() if name.startswith("breakeven_threshold")}
@@ -91,6 +99,11 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     assert 0.2 < found["proposal"]["bill"] < found["proposal"]["answered"] - 0.1
     assert routes(observing, hard=False) == 0.0
     assert thresholds(observing) == {}
+    # What a threshold means is said before its value, which is on a scale of the router's own.
+    share, value = found["proposal"]["share"], found["proposal"]["threshold"]
+    assert share == pytest.approx(found["proposal"]["answered"], abs=0.02)
+    said = f"the hardest {1 - share:.0%} of the measured traffic to the teacher (threshold {value:.4f})"
+    assert said in breakeven(observing, "road").stdout
 
     done = breakeven(observing, "apply")
     assert (done.returncode, done.stderr) == (0, "")
@@ -102,7 +115,12 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     assert (live["x-breakeven-router"], float(live["x-breakeven-threshold"])) == (
         found["proposal"]["artifact"], pytest.approx(found["proposal"]["threshold"], rel=1e-4),
     )  # fmt: skip
-    assert thresholds(observing) == {"default": pytest.approx(found["proposal"]["threshold"])}
+    assert thresholds(observing) == {"default": pytest.approx(value)}
+    assert f"\nthreshold  {value:g} (stage " in explained(observing)
+    routes(observing, hard=False, count=180)
+    harder = re.search(rf"\nthreshold  harder than (\d+)% of your traffic \({value:g}; stage ", explained(observing))
+    assert harder is not None
+    assert 60 < int(harder[1]) < 100
 
     done = breakeven(observing, "rollback")
     assert "stage propose; rolled back by the operator" in done.stdout
