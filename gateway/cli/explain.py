@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,9 @@ from breakeven.gateway.policy.capabilities import declared
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.reports import explained
 from breakeven.gateway.road.machine import IN_FORCE
-from breakeven.gateway.road.share import NEWEST_SCORES, share_threshold
+from breakeven.gateway.road.share import NEWEST_SCORES
 from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.share_thresholds import share_thresholds
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
 from breakeven.gateway.runtime.units import Units
 from breakeven.router.model.artifact import Artifact, load
@@ -94,10 +96,8 @@ def _unit(config: Config, ledger: Ledger | None, packaged: Artifact) -> Unit:
     if ledger is not None:
         assert config.ledger.journal is not None, "load_config resolves it"
         RoadFollower(ledger.road, artifacts_folder(Path(config.ledger.journal)), units).follow()
-        routing = config.routing
-        seen = ledger.road.newest_scores(DEFAULT_WORKLOAD, packaged.hash, NEWEST_SCORES)
-        own = share_threshold(seen, routing.novelty_threshold, routing.teacher_share)
-        units.share_thresholds = {} if own is None else {DEFAULT_WORKLOAD: own}
+        now = time.time_ns() // 1000
+        units.share_thresholds = share_thresholds(ledger, config.routing, [DEFAULT_WORKLOAD], packaged.hash, now)
     return units.unit(DEFAULT_WORKLOAD, config, packaged)
 
 
