@@ -106,8 +106,8 @@ class Routing(Section):
     )
     teacher_share: Fraction = Field(
         0.2,
-        description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones; later "
-        "turns of conversations are among them.",
+        description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones; "
+        "later turns of conversations are counted, too.",
     )
     threshold: Fraction | None = Field(
         None,
