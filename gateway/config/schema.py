@@ -142,8 +142,14 @@ class LedgerConfig(Section):
     )
     store_conversations: bool = Field(
         False,
-        description="Store the conversation of each comparison, as the judge reads it, and both answers, for "
-        "`breakeven road audit`.",
+        description="Store the conversations of routed requests with their answers, for `breakeven distill harvest`, "
+        "and both answers of each comparison, for `breakeven road audit`.",
+    )
+    redact: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="Your own function as `module:function`, which gets each text that is to be stored and returns it "
+        "without personal data; null: texts are stored as they came.",
     )
     keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts and conversations.")
     journal: str | None = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
 from breakeven.gateway.ledger.database import open_engine
+from breakeven.gateway.ledger.keeping import encoded
 from breakeven.gateway.road.audit import Verdict
 from breakeven.gateway.wire.answers import Answer
 from tests.contract.road_rows import enter_into
@@ -17,7 +18,8 @@ def test_pairs_are_stored_drawn_judged_and_purged(postgres_url: str, tmp_path: P
     engine = open_engine(postgres_url)
     try:
         enter_into(engine, 12)
-        document = pair_document([{"role": "user", "content": "nul \x00, half \ud800"}], Answer("yes"), Answer("no"))
+        said = [{"role": "user", "content": "nul \x00, half \ud800"}]
+        document = encoded(pair_document(said, Answer("yes"), Answer("no")))
         rows = ledger.road.comparisons("default", 0, "small")
         kept = [Conversation(one.request, COMPARISON, one.at, "default", "", document) for one in rows]
         ledger.conversations.store(kept)
