@@ -128,8 +128,8 @@ class Adapter(abc.ABC):
 
     def as_chat(self, body: Body) -> dict[str, Any] | None:  # noqa: ARG002
         """What the model is given, in the form of chat completions: `messages`, and where the request has them `tools`,
-        `tool_choice` and `response_format`. None where that form cannot express it. Raises RequestError 400 for what is
-        no valid request.
+        `tool_choice`, `parallel_tool_calls` and `response_format`. None where that form cannot express it. Raises
+        RequestError 400 for what is no valid request.
         """
         return None
 

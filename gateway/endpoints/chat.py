@@ -26,7 +26,7 @@ _NO_CONTENT = frozenset(
     {"index", "role", "finish_reason", "content_filter_results", "content_filter_result", "content_filter_offsets"}
 )
 # What a model is given of a chat completion; the other fields say how it answers.
-GIVEN = ("messages", "tools", "tool_choice", "functions", "function_call", "response_format")
+GIVEN = ("messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
 _SELDOM = frozenset({"functions", "modalities", "audio", "web_search_options"})
 
 

@@ -91,8 +91,13 @@ class Responses(Adapter):
         chosen = body.get("tool_choice", Any, "valid")
         if isinstance(chosen, dict) and chosen.get("type") == "function":
             chosen = {"type": "function", "function": {"name": chosen.get("name")}}
-        fields = {"tools": tools, "tool_choice": chosen if tools else None, "response_format": asked}
-        return {"messages": messages, **{name: value for name, value in fields.items() if value}}
+        fields = {
+            "tools": tools or None,
+            "tool_choice": chosen if tools else None,
+            "parallel_tool_calls": body.get("parallel_tool_calls", Any, "a boolean") if tools else None,
+            "response_format": asked,
+        }
+        return {"messages": messages, **{name: value for name, value in fields.items() if value is not None}}
 
     def json_only(self, body: Body) -> bool:
         text = body.get("text", Any, "an object")

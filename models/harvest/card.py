@@ -16,14 +16,14 @@ def card(facts: Mapping[str, Any]) -> str:
 def summary(facts: Mapping[str, Any], out: Path) -> Iterator[str]:
     """The lines to print."""
     splits, money = facts["splits"], facts["cost"]
-    stored = facts["conversations"]["stored"]
-    yield f"{out}: {splits['train']} training and {splits['eval']} held-out rows of {stored} stored conversations"
+    stored = _stored(facts["conversations"])
+    yield f"{out}: {splits['train']} training and {splits['eval']} held-out rows of {stored}"
     yield f"why they are there: {counts_text(facts['reasons']['train'])}"
     if facts["left_out"]:
         yield f"left out: {counts_text(facts['left_out'])}"
     yield "loss of the student by kind, as compared in traffic:"
     for kind in facts["kinds"]:
-        yield f"  {kind['name']}: {_loss(kind)}; {kind['rows']} rows, weight {kind['weight']:.2f}"
+        yield f"  {kind['name']}: {_loss(kind)}; {_cost(kind)}"
     yield f"cost: 0 USD; {_paid(money)}"
     if facts["unanswered"]:
         yield (
@@ -39,7 +39,7 @@ def _card(facts: Mapping[str, Any]) -> Iterator[str]:
     models = ", ".join(f"`{name}` ({count})" for name, count in facts["teachers"].items())
     yield f"Answers that were given in production, of {models}, for training a student. It holds what users wrote.\n"
     yield "| what | how many |\n| --- | --- |"
-    yield f"| stored conversations | {facts['conversations']['stored']} |"
+    yield f"| {_stored(facts['conversations']).partition(' ')[2]} | {facts['conversations']['stored']} |"
     yield f"| training rows | {facts['splits']['train']} |"
     yield f"| held-out rows, by a hash of the beginning of the conversation | {facts['splits']['eval']} |"
     for split in ("train", "eval"):
@@ -50,10 +50,11 @@ def _card(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"| prompts without an answer of the teacher | {facts['unanswered']} |\n"
     yield f"Cost: 0 USD; {_paid(facts['cost'])}.\n"
     yield "## Loss of the student, as compared in traffic\n"
-    yield "| kind | rows | compared | loss | weight |\n| --- | --- | --- | --- | --- |"
+    yield "| kind | answers | compared | loss | weight | have cost, USD |\n| --- | --- | --- | --- | --- | --- |"
     for kind in facts["kinds"]:
         loss = "not measured" if kind["loss"] is None else f"{kind['loss']:.3f}"
-        yield f"| {kind['name']} | {kind['rows']} | {kind['compared']} | {loss} | {kind['weight']:.2f} |"
+        numbers = f"{kind['rows']} | {kind['compared']} | {loss} | {kind['weight']:.2f} | {kind['paid_by_traffic_usd']}"
+        yield f"| {kind['name']} | {numbers} |"
     yield f"\nThe kinds are mixed by {facts['mixed_by']}.\n"
     yield "## Terms\n"
     yield (
@@ -68,6 +69,15 @@ def counts_text(counts: Mapping[str, int]) -> str:
     """Counts by name in words, the largest first."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     return ", ".join(f"{count} {name}" for name, count in ordered) or "none"
+
+
+def _stored(conversations: Mapping[str, Any]) -> str:
+    period = f"{conversations['first']} to {conversations['last']}"
+    return f"{conversations['stored']} conversations stored from {period}"
+
+
+def _cost(kind: Mapping[str, Any]) -> str:
+    return f"weight {kind['weight']:.2f}, {kind['rows']} answers that have cost {kind['paid_by_traffic_usd']} USD"
 
 
 def _loss(kind: Mapping[str, Any]) -> str:

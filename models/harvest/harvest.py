@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from breakeven.models.errors import DistillError
 from breakeven.models.harvest.card import card, counts_text
 from breakeven.models.harvest.duplicates import near_duplicates, require_datasketch
 from breakeven.models.harvest.kept import Kept
-from breakeven.models.harvest.mix import Mixed, choose, mix
+from breakeven.models.harvest.mix import Kind, Mixed, choose, mix
 from breakeven.models.harvest.select import LACKS, OTHER, Candidate, Selected, select
 from breakeven.router.files import write_atomically
 
@@ -123,6 +124,11 @@ def _choose(settings: Settings, wanted: Sequence[Candidate], mixed: Mixed) -> tu
     return Written([wanted[place] for place in train], [wanted[place] for place in split[True]], dict(left_out)), by_id
 
 
+def _kind(one: Kind) -> dict[str, Any]:
+    shown = one._asdict()
+    return {**shown, "paid_by_traffic_usd": usd(shown.pop("cost"))}
+
+
 def _rank(one: Candidate) -> int:
     return LACKS.index(one.reason) if one.lacks else len(LACKS)
 
@@ -142,6 +148,10 @@ def _write(out: Path, written: Written, weights: dict[str, float], selected: Sel
     write_atomically(out / "unanswered.jsonl", lines(map(shown, selected.unanswered)))
 
 
+def _day(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).date().isoformat()
+
+
 def _facts(
     settings: Settings,
     kept: Sequence[Kept],
@@ -157,8 +167,8 @@ def _facts(
         "source": _SOURCE,
         "conversations": {
             "stored": len(kept),
-            "first": min(one.at for one in kept),
-            "last": max(one.at for one in kept),
+            "first": _day(min(one.at for one in kept)),
+            "last": _day(max(one.at for one in kept)),
             "workloads": dict(Counter(one.workload for one in kept)),
         },
         "teachers": dict(Counter(str(one.row["teacher_model"]) for one in rows)),
@@ -175,7 +185,7 @@ def _facts(
             **({"another reason than --reason": len(selected.candidates) - len(wanted)} if settings.reasons else {}),
         },
         "unanswered": len(selected.unanswered),
-        "kinds": [one._asdict() for one in mixed.kinds],
+        "kinds": [_kind(one) for one in mixed.kinds],
         "mixed_by": "the draw of --rows" if "more than --rows" in written.left_out else "the weight of each row",
         "cost": {"usd": "0", "paid_by_traffic_usd": usd(sum(known)), "rows_without_cost": len(rows) - len(known)},
     }

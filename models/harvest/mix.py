@@ -16,8 +16,8 @@ _LEAST, _MOST = 0.25, 4.0
 
 class Kind(NamedTuple):
     """A kind of conversation: its workload and the words that mark it, its number of `rows`, of these that were
-    `compared`, the mean `loss` of those in the teacher's scores, None where there are too few, and the `weight` of its
-    rows, 1 on average.
+    `compared`, the mean `loss` of those in the teacher's scores, None where there are too few, the `weight` of its
+    rows, 1 on average, and what the teacher's answers have cost in picodollars, as far as that was reported.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Kind(NamedTuple):
     compared: int
     loss: float | None
     weight: float
+    cost: int
 
 
 class Mixed(NamedTuple):
@@ -49,7 +50,7 @@ def mix(candidates: Sequence[Candidate]) -> Mixed:
     weights = _weights(stands, [len(group) for group in groups])
     return Mixed(
         [
-            Kind(name, len(group), sum(one.loss is not None for one in group), loss, weight)
+            Kind(name, len(group), _compared(group), loss, weight, sum(one.cost or 0 for one in group))
             for name, group, loss, weight in zip(names, groups, losses, weights, strict=True)
         ],
         places,
@@ -88,6 +89,10 @@ def _grouped(candidates: Sequence[Candidate]) -> tuple[list[str], list[int]]:
 
 def _asked(one: Candidate) -> str:
     return next((str(m.get("content")) for m in reversed(one.row["messages"]) if m.get("role") == "user"), "")
+
+
+def _compared(group: Sequence[Candidate]) -> int:
+    return sum(one.loss is not None for one in group)
 
 
 def _loss(group: Sequence[Candidate]) -> float | None:

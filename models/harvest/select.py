@@ -18,7 +18,7 @@ OTHER = "other"
 _DECIDED = frozenset({ESCALATED, DIFFICULT, NOVEL})
 # A user's score below it is a bad one.
 _GOOD = 0.5
-_GIVEN = ("tools", "tool_choice", "functions", "function_call", "response_format")
+_GIVEN = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
 
 
 class Candidate(NamedTuple):

@@ -81,6 +81,7 @@ def test_everything_that_the_model_was_given_is_kept(tmp_path: Path) -> None:
         ],
         "tools": CHAT.body["tools"],
         "tool_choice": "auto",
+        "parallel_tool_calls": False,
         "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}},
     }
     value = completion('{"city": "Paris"}')

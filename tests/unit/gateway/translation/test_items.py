@@ -44,6 +44,7 @@ def test_responses_are_said_as_chat_completions() -> None:
         ],
         tools=[{"type": "function", **FUNCTION, "strict": True}],
         tool_choice={"type": "function", "name": "find"},
+        parallel_tool_calls=False,
         text={"format": {"type": "json_schema", "name": "a", "schema": SCHEMA}},
     )
     assert made == {
@@ -57,6 +58,7 @@ def test_responses_are_said_as_chat_completions() -> None:
         ],
         "tools": [{"type": "function", "function": {**FUNCTION, "strict": True}}],
         "tool_choice": {"type": "function", "function": {"name": "find"}},
+        "parallel_tool_calls": False,
         "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}},
     }
 

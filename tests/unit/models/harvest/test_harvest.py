@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,13 @@ def test_the_dataset_is_what_training_reads_and_the_card_says_where_it_is_from(t
     assert facts["teachers"] == {"big@1": 60}
     assert facts["cost"] == {"usd": "0", "paid_by_traffic_usd": "0.00006", "rows_without_cost": 0}
     assert sum(one["compared"] for one in facts["kinds"]) == 20
+    assert sum(Decimal(one["paid_by_traffic_usd"]) for one in facts["kinds"]) == Decimal("0.00006")
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("---\n")
     assert "| training rows | " in card
     assert "in traffic these answers have cost 0.00006 USD" in card
     said = list(summary(facts, tmp_path))
-    assert said[0].endswith("held-out rows of 62 stored conversations")
+    assert said[0].endswith("held-out rows of 62 conversations stored from 1970-01-01 to 1970-01-01")
     assert "1 prompts have no answer of the teacher" in said[-1]
 
 
