@@ -20,7 +20,7 @@ from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, witho
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.translation.items import chat_format, chat_messages, chat_tools
 from breakeven.gateway.wire.body import Body, as_boolean
-from breakeven.gateway.wire.lenient_json import read, read_again, read_object
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat
@@ -135,7 +135,7 @@ class Responses(Adapter):
             return without_json(data)
         try:
             typed = _TYPED.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             again = read_again(_TYPED, data)
             if again is None:
                 return CONTENT
@@ -181,7 +181,7 @@ def _response(answer: bytes) -> _Response:
     """The fields of a response that are read; empty ones for what is no JSON object."""
     try:
         return read(_RESPONSE, answer)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _Response()
 
 
