@@ -61,11 +61,13 @@ def harvest(
     """Make a dataset of the conversations that the gateway has stored, whose answers are paid for already."""
     from breakeven.models.errors import DistillError
     from breakeven.models.harvest.card import summary
+    from breakeven.models.harvest.duplicates import require_datasketch
     from breakeven.models.harvest.harvest import Settings
     from breakeven.models.harvest.harvest import harvest as harvesting
 
     if not isinstance(context.obj, LedgerAccess):
         raise DistillError("the conversations are in the gateway's ledger: run `breakeven distill harvest`")
+    require_datasketch()
     settings = Settings(out, tuple(reasons or ()), rows, rehearse, eval_share, similar, consent)
     facts = harvesting(settings, context.obj.kept(config, workload, since))
     for line in summary(facts, out):

@@ -13,7 +13,7 @@ from breakeven.gateway.accounting.money import plain as usd
 from breakeven.models.data.terms import agreed
 from breakeven.models.errors import DistillError
 from breakeven.models.harvest.card import card, counts_text
-from breakeven.models.harvest.duplicates import near_duplicates, require_datasketch
+from breakeven.models.harvest.duplicates import near_duplicates
 from breakeven.models.harvest.kept import Kept
 from breakeven.models.harvest.mix import Kind, Mixed, choose, mix
 from breakeven.models.harvest.select import LACKS, OTHER, Candidate, Selected, select
@@ -49,7 +49,6 @@ def harvest(settings: Settings, kept: Sequence[Kept]) -> dict[str, Any]:
     """Write a dataset of kept conversations into the settings' `out`, in place of an earlier harvest; returns the facts
     of its card. Raises DistillError where there is nothing to write, or nobody consented.
     """
-    require_datasketch()
     _check(settings)
     selected = select(kept, settings.eval_share)
     wanted = [one for one in selected.candidates if _is_wanted(one, settings.reasons)]
