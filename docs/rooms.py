@@ -45,6 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "examples",
         "cli",
         "recorded",
+        "harvest",
         "generate",
         "evaluate",
         "scoring",
@@ -69,10 +70,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "parts",
         "plots",
         "statistics",
+        "functions",
         "files",
     ),
 }
-SHARED = ("router.files", "router.plots", "router.statistics")
+SHARED = ("router.files", "router.functions", "router.plots", "router.statistics")
 # Rooms to the packages, rooms or modules of other packages that they may import.
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),

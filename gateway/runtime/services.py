@@ -20,8 +20,9 @@ from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import Conversation
+from breakeven.gateway.ledger.keeping import Keeper, Prompt, Waiting
 from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
+from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 
 _BOTH = frozenset(ROUTED)
 # How many wait at most to be stored.
-_PROMPTS, _CONVERSATIONS = 10_000, 256
+_PROMPTS, _CONVERSATIONS = 10_000, 4000
+_MOST_BYTES = 64 << 20
 
 
 @dataclass
@@ -60,9 +62,9 @@ class State:
     # Those of the config in force, which the metrics export.
     policies: Policies
     quotas: Quotas
-    # What waits to be stored: (request, microseconds since the epoch, text), and compared conversations.
-    prompts: TextQueue[tuple[str, int, str]]
-    kept: TextQueue[Conversation]
+    # What waits to be stored: (request, microseconds since the epoch, text), and conversations with answers to them.
+    prompts: TextQueue[Prompt]
+    kept: TextQueue[Waiting]
     unknown_workloads: UnknownWorkloads
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
@@ -130,11 +132,12 @@ class Services:
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         journal = config.ledger.journal
+        keeper = Keeper(ledger.conversations, ledger.store_prompts, load_redact(config.ledger.redact))
         state = State(
             policies,
             Quotas(ledger),
-            TextQueue("prompts", ledger.store_prompts, _PROMPTS),
-            TextQueue("conversations", ledger.conversations.store, _CONVERSATIONS),
+            TextQueue("prompts", keeper.store_prompts, _PROMPTS, lambda one: len(one[2]), _MOST_BYTES),
+            TextQueue("conversations", keeper.store_conversations, _CONVERSATIONS, lambda one: one.size, _MOST_BYTES),
             UnknownWorkloads(metrics, ledger.road.put_unknown),
             exported_upstreams=exported_upstreams,
             stored=StoredResponses(None if journal is None else Path(journal)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from breakeven.gateway.config.schema import Routing
+from breakeven.gateway.config.routing import Routing
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.share import NEWEST_SCORES, Turns, share_of_decisions, share_threshold

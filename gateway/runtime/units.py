@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.routing import Escalation
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.sampling import raised

@@ -32,7 +32,7 @@ class UnknownWorkloads:
         self._metrics = metrics
         # When something was said of each name last, seconds since the Unix epoch.
         self._said: dict[str, float] = {}
-        self.waiting = TextQueue("unknown workloads", store, _MOST)
+        self.waiting = TextQueue("unknown workloads", store, _MOST, lambda one: len(one.text), 1 << 16)
 
     def note(self, given: str) -> None:
         """Count a request that gave this name. Never waits."""

@@ -65,3 +65,9 @@ def _example(row: Any, default_id: str) -> Example | str:
     prompt = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
     category = row.get("category")
     return Example(str(row.get("id") or default_id), prompt, answer, None if category is None else str(category), row)
+
+
+def fault_in(row: Any) -> str | None:
+    """Why a decoded row is no example, or None."""
+    found = _example(row, "")
+    return found if isinstance(found, str) else None
