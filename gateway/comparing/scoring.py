@@ -18,9 +18,9 @@ from breakeven.models.errors import DistillError
 from breakeven.models.scoring import judge, scorers
 from breakeven.models.scoring.checkers import same
 
-# (messages, limit of output tokens, further body fields) -> the judge's text, "" for an answer without text.
-# Raises UpstreamFailure.
-Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
+# (messages, limit of output tokens, the limit where that is too much for it, further body fields) -> the judge's text,
+# "" for an answer without text. Raises UpstreamFailure and VerdictCutOff.
+Ask = Callable[[list[Message], int, int, Mapping[str, Any]], Awaitable[str]]
 
 
 class Question(NamedTuple):
@@ -84,8 +84,9 @@ class _Judge(Scoring):
 
     paid = True
 
-    def __init__(self) -> None:
+    def __init__(self, max_tokens: int) -> None:
         self._structured = True
+        self._max_tokens = max_tokens
 
     async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
         pair = judge.Pair(question.messages, question.student.text, question.teacher.text)
@@ -99,9 +100,9 @@ class _Judge(Scoring):
         return both.student_score, both.teacher_score
 
     async def _ask_once(self, pair: judge.Pair, index: int, ask: Ask) -> str:
-        call = judge.calls(pair, structured=self._structured)[index]
+        call = judge.calls(pair, structured=self._structured, max_tokens=self._max_tokens)[index]
         try:
-            return await ask(call.messages, call.max_tokens, call.more)
+            return await ask(call.messages, call.max_tokens, call.least or call.max_tokens, call.more)
         except UpstreamFailure as failure:
             if not self._structured or failure.upstream_status not in (400, 422):
                 raise
@@ -136,7 +137,7 @@ def scoring(config: Config) -> Scoring:
     """The scoring that `road.scorer` names. Raises ConfigError if the function cannot be loaded."""
     name = config.road.scorer
     if name == "judge":
-        return _Judge()
+        return _Judge(config.road.judge_max_tokens)
     try:
         return _Checker(name)
     except DistillError as error:

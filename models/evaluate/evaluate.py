@@ -17,6 +17,7 @@ from rich.console import Console
 
 from breakeven.gateway.accounting.money import PICODOLLARS, plain
 from breakeven.gateway.accounting.prices import Price
+from breakeven.gateway.wire.refusals import Refusals
 from breakeven.models.client import session
 from breakeven.models.client.budget import Budget
 from breakeven.models.client.call_runner import Account, Stop
@@ -73,6 +74,7 @@ class Settings(NamedTuple):
     judge: Endpoint | None = None
     teacher_prices: Price = Price(0, 0, 0)
     rubric: str = judging.RUBRIC
+    judge_max_tokens: int = judging.MAX_TOKENS
     max_usd: Decimal | None = None
     max_tokens: int = 1024
     temperature: float = 0.0
@@ -134,7 +136,11 @@ async def _evaluate(
             labels = [_label(one.example) for one in answered]
             agreement = judging.agreement(judged.judgements, labels)
             agreement_report = {} if agreement is None else agreement._asdict()
-            run.judge_report = {"unreadable": judged.unreadable, "agreement_with_labels": agreement_report or None}
+            run.judge_report = {
+                "unreadable": judged.unreadable,
+                "cut_off": judged.cut_off,
+                "agreement_with_labels": agreement_report or None,
+            }
         if not scored:
             raise DistillError(stop.message if stop else "no row could be scored")
         report = evaluation.report(
@@ -157,6 +163,8 @@ class _EvaluationRun:
         self._journals = journals
         self._budget = budget
         self._display = ProgressDisplay(console)
+        # One model may have several roles.
+        self._refusals: dict[tuple[str, str], Refusals] = {}
         self.judge_report: dict[str, Any] | None = None
 
     async def answers(self, role: str, endpoint: Endpoint, examples: Sequence[Example]) -> Stop | None:
@@ -185,11 +193,15 @@ class _EvaluationRun:
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
             with stop_on_signals(pool), self._display.tracking("judge", keys, journal, self._budget):
-                return await judging.judge(pool, journal, pairs, self._settings.rubric)
+                rubric, limit = self._settings.rubric, self._settings.judge_max_tokens
+                return await judging.judge(pool, journal, pairs, rubric, max_tokens=limit)
 
     def _chat(self, endpoint: Endpoint) -> Chat:
+        known = self._refusals.setdefault((endpoint.base_url, endpoint.model), Refusals())
         seconds = self._settings.timeout_seconds
-        return Chat(endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds)
+        return Chat(
+            endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds, refusals=known
+        )
 
     def _pool(self, chat: Chat, journal: Journal, endpoint: Endpoint) -> Pool:
         changed: Callable[[], None] = lambda: self._display.update(journal, self._budget)  # noqa: E731

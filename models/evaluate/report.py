@@ -92,6 +92,11 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
     if judge is not None:
         found = judge["agreement_with_labels"]
         yield f"\nThe judge gave {judge['unreadable']} verdicts that could not be read."
+        if judge["cut_off"]:
+            yield (
+                f"On {judge['cut_off']} pairs its verdict was cut off by its limit of tokens, and does not count: run "
+                "again with a higher --judge-max-tokens."
+            )
         if found is None:
             yield "No row has a label: the agreement of this judge with people is not known."
         else:
