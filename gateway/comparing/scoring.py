@@ -6,17 +6,16 @@ Imports `breakeven.models`, which the gateway otherwise does not need: import th
 from __future__ import annotations
 
 import abc
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError, UpstreamFailure
-from breakeven.gateway.wire.answers import Answer, Call
+from breakeven.gateway.wire.answers import Answer
 from breakeven.gateway.wire.chat_text import Message
 from breakeven.models.errors import DistillError
 from breakeven.models.scoring import judge, scorers
-from breakeven.models.scoring.checkers import same
+from breakeven.models.scoring.tool_calls import agreement
 
 # (messages, limit of output tokens, the limit where that is too much for it, further body fields) -> the judge's text,
 # "" for an answer without text. Raises UpstreamFailure and VerdictCutOff.
@@ -56,27 +55,6 @@ async def scores(scoring: Scoring, question: Question, ask: Ask) -> tuple[float,
     if student.empty:
         return 0.0, 1.0
     return await scoring.scores(question, ask)
-
-
-def agreement(student: tuple[Call, ...], teacher: tuple[Call, ...]) -> float:
-    """The share of calls, in [0, 1], that both made, in whatever order; twice those over all of both."""
-    missing = [(call.name, _value(call.arguments)) for call in teacher]
-    both = 0
-    for call in student:
-        given = _value(call.arguments)
-        found = next((one for one in missing if one[0] == call.name and same(one[1], given)), None)
-        if found is not None:
-            missing.remove(found)
-            both += 1
-    return 2.0 * both / (len(student) + len(teacher))
-
-
-def _value(arguments: str) -> Any:
-    """Arguments as JSON; as text where they are none. No arguments are an empty object."""
-    try:
-        return json.loads(arguments) if arguments.strip() else {}
-    except (ValueError, RecursionError):
-        return arguments.strip()
 
 
 class _Judge(Scoring):

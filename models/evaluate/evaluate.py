@@ -21,13 +21,16 @@ from breakeven.gateway.wire.refusals import Refusals
 from breakeven.models.client import session
 from breakeven.models.client.budget import Budget
 from breakeven.models.client.call_runner import Account, Stop
-from breakeven.models.client.chat import Call, Chat, Message, Reply
+from breakeven.models.client.chat import Call, Chat
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
 from breakeven.models.client.session import ProgressDisplay, stop_on_signals
+from breakeven.models.data.messages import shown
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
 from breakeven.models.evaluate import report as evaluation
+from breakeven.models.evaluate.answered import Answered, by_calls, reference
+from breakeven.models.evaluate.answered import score as score_of
 from breakeven.models.scoring import judge as judging
 from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.router import outcomes
@@ -85,18 +88,6 @@ class Settings(NamedTuple):
     hosting_usd_per_hour: float = 0.0
 
 
-class Answered(NamedTuple):
-    """An example with both answers; `teacher` is None if its answer is the row's."""
-
-    example: Example
-    student: Reply
-    teacher: Reply | None
-
-    def teacher_text(self) -> str:
-        """The text of the teacher's answer."""
-        return self.example.answer if self.teacher is None else self.teacher.text
-
-
 def evaluate(settings: Settings, examples: Sequence[Example], console: Console) -> tuple[dict[str, Any], Stop | None]:
     """Run the comparison and write outcomes.jsonl, report.json and report.md to the output directory.
 
@@ -125,17 +116,17 @@ async def _evaluate(
         answered = _answered(settings, examples, journals)
         if not answered:
             raise DistillError(stop.message if stop else "the student answered nothing")
-        scored: list[evaluation.Scored]
-        agreement = None
+        scored = [by_calls(one) for one in answered if any(one.calls())]
+        answered = [one for one in answered if not any(one.calls())]
         if score is not None:
-            scored = [_score(one, score) for one in answered]
+            scored += [score_of(one, score, settings.scorer) for one in answered]
         else:
             judged = await run.judge(answered, stop)
             stop = stop or judged.stop
-            scored = _of_judgements(answered, judged)
+            scored += _of_judgements(answered, judged)
             labels = [_label(one.example) for one in answered]
-            agreement = judging.agreement(judged.judgements, labels)
-            agreement_report = {} if agreement is None else agreement._asdict()
+            found = judging.agreement(judged.judgements, labels)
+            agreement_report = {} if found is None else found._asdict()
             run.judge_report = {
                 "unreadable": judged.unreadable,
                 "cut_off": judged.cut_off,
@@ -172,7 +163,7 @@ class _EvaluationRun:
 
         Why it stopped early, or None.
         """
-        calls = [_call(self._settings, endpoint, one.prompt) for one in examples]
+        calls = [_call(self._settings, endpoint, one) for one in examples]
         journal = self._journals[role]
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
@@ -184,7 +175,7 @@ class _EvaluationRun:
         endpoint, journal = self._settings.judge, self._journals["judge"]
         assert endpoint is not None
         pairs = [
-            judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), _reference(one.example))
+            judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), reference(one.example))
             for one in answered
         ]
         if stop is not None:
@@ -209,31 +200,22 @@ class _EvaluationRun:
         return Pool(chat, Account(journal, endpoint.prices, self._budget), concurrency=concurrency, changed=changed)
 
 
-def _call(settings: Settings, endpoint: Endpoint, messages: list[Message]) -> Call:
-    more = {"temperature": settings.temperature}
-    seen = json.dumps([endpoint.model, messages, settings.max_tokens, more])
-    return Call(hashlib.sha256(seen.encode()).hexdigest(), messages, settings.max_tokens, more)
+def _call(settings: Settings, endpoint: Endpoint, example: Example) -> Call:
+    more = {"temperature": settings.temperature, **example.asked()}
+    seen = json.dumps([endpoint.model, example.prompt, settings.max_tokens, more])
+    return Call(hashlib.sha256(seen.encode()).hexdigest(), example.prompt, settings.max_tokens, more)
 
 
 def _answered(settings: Settings, examples: Sequence[Example], journals: dict[str, Journal]) -> list[Answered]:
     found = []
     for one in examples:
-        student = journals["student"].replies.get(_call(settings, settings.student, one.prompt).key)
+        student = journals["student"].replies.get(_call(settings, settings.student, one).key)
         teacher = None
         if settings.teacher is not None:
-            teacher = journals["teacher"].replies.get(_call(settings, settings.teacher, one.prompt).key)
+            teacher = journals["teacher"].replies.get(_call(settings, settings.teacher, one).key)
         if student is not None and (settings.teacher is None or teacher is not None):
             found.append(Answered(one, student, teacher))
     return found
-
-
-def _score(one: Answered, score: Scorer) -> evaluation.Scored:
-    """Scores against the row's reference; without one, against the teacher's answer, which then scores 1."""
-    known = _reference(one.example)
-    reference = one.teacher_text() if known is None else known
-    student = score(one.student.text, reference, one.example.record)
-    teacher = 1.0 if known is None else score(one.teacher_text(), reference, one.example.record)
-    return evaluation.Scored(one.example, one.student, one.teacher, one.teacher_text(), student, teacher)
 
 
 def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list[evaluation.Scored]:
@@ -244,11 +226,6 @@ def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list
         for one, verdict in zip(answered, judged.judgements, strict=True)
         if verdict is not None
     ]
-
-
-def _reference(example: Example) -> str | None:
-    value = example.record.get("reference")
-    return None if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _label(example: Example) -> str | None:
@@ -282,4 +259,8 @@ def _outcome(one: evaluation.Scored) -> dict[str, Any]:
         row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
     if (tokens := one.teacher_tokens()) is not None:
         row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
-    return row | {"student_response": one.student.text, "teacher_response": one.teacher_text}
+    by_student, by_teacher = ({"tool_calls": calls} for calls in (one.student.tool_calls, one.teacher_calls()))
+    return row | {
+        "student_response": shown({"content": one.student.text, **by_student}),
+        "teacher_response": shown({"content": one.teacher_text, **by_teacher}),
+    }

@@ -28,6 +28,10 @@ class Scored(NamedTuple):
     student_score: float
     teacher_score: float
 
+    def teacher_calls(self) -> list[dict[str, Any]]:
+        """The calls of tools that the teacher made."""
+        return self.example.calls() if self.teacher is None else self.teacher.tool_calls or []
+
     def teacher_tokens(self) -> tuple[int, int] | None:
         """The prompt and output tokens of the teacher's answer, or None where they are not known."""
         if self.teacher is not None:

@@ -205,5 +205,5 @@ class GenerationRun:
             limit = best_limit(known)
             if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
                 limit = s.max_tokens
-            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, more))
+            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, {**prompt.asked, **more}))
         return calls

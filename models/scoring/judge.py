@@ -18,6 +18,7 @@ from breakeven.models.client.chat import Call, Message, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.json_in_text import json_values
 from breakeven.models.client.pool import Pool
+from breakeven.models.data.messages import shown as text_of
 
 Winner = Literal["student", "teacher", "tie"]
 
@@ -229,7 +230,7 @@ def _call(pair: Pair, a: str, b: str, rubric: str, structured: bool, max_tokens:
     digest = hashlib.sha256(seen.encode()).hexdigest()
     # An answer cannot contain the closing marker, since it does not know the digest.
     mark = digest[:8]
-    turns = "\n\n".join(f"{m['role']}: {m['content']}" for m in pair.messages)
+    turns = "\n\n".join(f"{m['role']}: {text_of(m)}" for m in pair.messages)
     parts = [("request", turns), ("answer A", a), ("answer B", b)]
     if pair.reference is not None:
         parts.insert(1, ("reference", pair.reference))

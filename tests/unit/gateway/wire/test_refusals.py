@@ -9,7 +9,9 @@ import pytest
 from breakeven.gateway.wire.refusals import Refusals, refusal, too_large, too_small
 
 LIMIT = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-TEMPERATURE = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
+TEMPERATURE = (
+    "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
+)
 SENT = {"model": "m", "messages": [], "max_tokens": 5, "temperature": 0, "top_p": 0.5}
 
 
@@ -33,7 +35,10 @@ def test_a_refused_limit_is_renamed_and_a_refused_temperature_left_out() -> None
     ("message", "name"),
     [
         ("Unrecognized request argument supplied: max_tokens", "max_tokens"),
-        ("litellm.UnsupportedParamsError: gpt-5 models don't support temperature=0. Only temperature=1 is", "temperature"),
+        (
+            "UnsupportedParamsError: gpt-5 models don't support temperature=0. Only temperature=1 is",
+            "temperature",
+        ),
         ("`temperature` may only be set to 1 when thinking is enabled.", "temperature"),
         ("`temperature` is deprecated for this model.", "temperature"),
         ('[{"type": "extra_forbidden", "loc": ["body", "top_p"], "msg": "Extra inputs are not permitted"}]', "top_p"),
@@ -70,7 +75,7 @@ def test_a_model_that_refuses_both_limits_is_not_asked_for_ever() -> None:
 
 
 def test_a_limit_too_large_or_too_small_is_told_from_a_refusal() -> None:
-    assert too_large(400, "This model's maximum context length is 4096 tokens. However, you requested 8192 output tokens")
+    assert too_large(400, "This model's maximum context length is 4096 tokens, and you requested 8192 output tokens")
     assert too_large(400, "max_tokens is too large: 8192. This model supports at most 4096 completion tokens")
     assert not too_large(400, LIMIT)
     assert too_small(400, "Could not finish the message because max_tokens or model output limit was reached.")

@@ -10,7 +10,7 @@ from tests.unit.models.support.teacher import Script
 
 
 def refused(body: dict[str, Any]) -> Response | None:
-    """The error of a model that takes neither `max_tokens` nor a temperature, one field at a time; None if it is fine."""
+    """The error of a model that takes neither `max_tokens` nor a temperature, one at a time; None if it is fine."""
     if "max_tokens" in body:
         words = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         return _error(f"Unsupported parameter: {words}", "max_tokens", "unsupported_parameter")
