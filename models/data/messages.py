@@ -69,10 +69,18 @@ def trained(message: Mapping[str, Any]) -> Message:
         made["tool_calls"] = [_call(call, _decoded) for call in made["tool_calls"]]
     if message["role"] == "assistant":
         thought = next((message[name] for name in _THOUGHTS if isinstance(message.get(name), str)), None)
-        reasoning, made["content"] = split_thought(message.get("content") or "", thought)
+        reasoning, answer = split_thought(message.get("content") or "", thought)
+        # A server without a parser for reasoning may leave the blank lines after it.
+        made["content"] = answer.lstrip("\r\n")
         if reasoning:
             made["reasoning_content"] = reasoning
     return made
+
+
+def spelt(message: Message) -> Message:
+    """A message of `trained` with the arguments of its calls as JSON texts again."""
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [_call(call, _spelt) for call in calls]} if calls else message
 
 
 def shown(message: Mapping[str, Any]) -> str:
