@@ -25,7 +25,6 @@ from breakeven.models.client.chat import Call, Chat
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
 from breakeven.models.client.session import ProgressDisplay, stop_on_signals
-from breakeven.models.data.messages import shown
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
 from breakeven.models.evaluate import report as evaluation
@@ -133,7 +132,9 @@ async def _evaluate(
                 "agreement_with_labels": agreement_report or None,
             }
         if not scored:
-            raise DistillError(stop.message if stop else "no row could be scored")
+            cut = run.judge_report is not None and run.judge_report["cut_off"]
+            why = ": the verdicts were cut off; give a higher --judge-max-tokens" if cut else ""
+            raise DistillError(stop.message if stop else f"no row could be scored{why}")
         report = evaluation.report(
             scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
         )
@@ -259,8 +260,5 @@ def _outcome(one: evaluation.Scored) -> dict[str, Any]:
         row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
     if (tokens := one.teacher_tokens()) is not None:
         row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
-    by_student, by_teacher = ({"tool_calls": calls} for calls in (one.student.tool_calls, one.teacher_calls()))
-    return row | {
-        "student_response": shown({"content": one.student.text, **by_student}),
-        "teacher_response": shown({"content": one.teacher_text, **by_teacher}),
-    }
+    student, teacher = one.responses()
+    return row | {"student_response": student, "teacher_response": teacher}
