@@ -71,7 +71,7 @@ def sequences(turns: Turns, tokenizer: Any) -> Iterator[list[Part]]:
 def _target(turns: Turns, index: int, prompt: str, tokenizer: Any) -> str:
     """What is to follow a prompt: thinking where it is wanted, a closed block where one was opened, answer and end."""
     message = turns.messages[index]
-    lead, begun, space = beginning(prompt)
+    lead, begun = beginning(prompt)
     whole = _render(turns, turns.messages[: index + 1], tokenizer, prompt=False)
     body = _after(lead, whole)
     if body is None:  # The template renders a finished answer differently from the start of a new one.
@@ -81,12 +81,10 @@ def _target(turns: Turns, index: int, prompt: str, tokenizer: Any) -> str:
     reasoning = str(message.get("reasoning_content") or "").strip("\n")
     if begun == "closed":  # Where the prompt itself asks for no thinking, too.
         return body
+    # No blank lines around the marks: parsers such as vLLM's deepseek_r1 leave them in the reasoning and the answer.
     if begun == "opened":
-        gap = f"{reasoning}\n" if reasoning else "" if space.endswith("\n\n") else "\n" if space else "\n\n"
-        return f"{gap}{CLOSE}\n\n{body}"
-    if reasoning or block:
-        return f"{OPEN}\n{reasoning}\n{CLOSE}\n\n{body}"
-    return body
+        return f"{reasoning}{CLOSE}{body}"
+    return f"{OPEN}{reasoning}{CLOSE}{body}" if reasoning or block else body
 
 
 def _without_block(body: str) -> tuple[str, bool]:

@@ -16,23 +16,23 @@ from breakeven.models.errors import DistillError
 Beginning = Literal["opened", "closed", "plain"]
 
 # DeepSeek-V3.1 writes the closing mark alone.
-_LAST_BLOCK = re.compile(rf"(?:{re.escape(OPEN)}(?P<space>\s*))?(?P<closed>{re.escape(CLOSE)}\s*)?$")
+_LAST_BLOCK = re.compile(rf"(?:{re.escape(OPEN)}\s*)?(?P<closed>{re.escape(CLOSE)}\s*)?$")
 # Templates that take a switch read one of these variables.
 _SWITCHES = ("enable_thinking", "thinking")
 _PROBE = [{"role": "user", "content": "?"}]
 
 
-def beginning(prompt: str) -> tuple[str, Beginning, str]:
-    """(prompt up to its block for thinking, how it ends, the white space in an opened block)."""
+def beginning(prompt: str) -> tuple[str, Beginning]:
+    """The prompt up to its block for thinking, and how it ends."""
     found = _LAST_BLOCK.search(prompt)
     if found is None or not found[0]:
-        return prompt, "plain", ""
-    return prompt[: found.start()], "closed" if found["closed"] else "opened", found["space"] or ""
+        return prompt, "plain"
+    return prompt[: found.start()], "closed" if found["closed"] else "opened"
 
 
-def switches(template: str) -> dict[str, bool]:
-    """The variables by which a template is told whether to think, with the value for that; mostly empty."""
-    return {name: True for name in _SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", template)}
+def switches(template: str) -> list[str]:
+    """The variables by which a template is told whether to think; mostly none."""
+    return [name for name in _SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", template)}
 
 
 def with_thinking(tokenizer: Any, *, thinking: bool) -> None:
