@@ -32,7 +32,7 @@ def beginning(prompt: str) -> tuple[str, Beginning]:
 
 def switches(template: str) -> list[str]:
     """The variables by which a template is told whether to think; mostly none."""
-    return [name for name in _SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", template)}
+    return [name for name in _SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", template)]
 
 
 def with_thinking(tokenizer: Any, *, thinking: bool) -> None:
