@@ -31,6 +31,8 @@ class BodyBytes:
 class DirectClient(Client):
     """One relayed request on its connection. Has the attributes that uvicorn's protocol reads of its request cycle."""
 
+    _framing, _end = "transfer-encoding: chunked\r\n", b"0\r\n\r\n"
+
     def __init__(self, protocol: RelayProtocol, relay: Relay, *, keep_alive: bool) -> None:
         super().__init__(protocol.headers)
         self.relay = relay
@@ -123,7 +125,7 @@ class DirectClient(Client):
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         # Sent with the first part of the body: one system call instead of two.
         self.started = True
-        self._head = self._response_head(status, headers, "transfer-encoding: chunked\r\n")
+        self._head = self._response_head(status, headers, self._framing)
 
     async def write(self, body: bytes) -> None:
         protocol = self._protocol
@@ -131,13 +133,13 @@ class DirectClient(Client):
             await protocol.flow.drain()
         if body and not self.disconnected:
             head, self._head = self._head, b""
-            protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
+            protocol.transport.write(head + self._framed(body))
 
     def try_write(self, body: bytes) -> bool:
         protocol = self._protocol
         if protocol.flow.write_paused or self.disconnected or self._head:
             return False
-        protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        protocol.transport.write(self._framed(body))
         return True
 
     async def finish(self, reply: Reply) -> None:
@@ -149,8 +151,7 @@ class DirectClient(Client):
         if reply.cut_off:
             protocol.transport.close()
         elif self.started:
-            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-            protocol.transport.write(self._head + last)
+            protocol.transport.write(self._head + (self._framed(body) if body else b"") + self._end)
         else:
             self.started = True
             head = self._response_head(reply.status, reply.headers, f"content-length: {len(body)}\r\n")
@@ -160,6 +161,10 @@ class DirectClient(Client):
         if not (self.keep_alive or self.more_body):
             protocol.transport.close()
         protocol.on_response_complete()
+
+    def _framed(self, part: bytes) -> bytes:
+        """A part of a streamed body as it is sent."""
+        return b"%x\r\n%b\r\n" % (len(part), part)
 
     def _response_head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
         """Status line and headers, with `framing` as the last header line.
@@ -178,3 +183,12 @@ class DirectClient(Client):
         line = STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
         server_headers = b"".join([b"%b: %b\r\n" % header for header in defaults])
         return line.encode() + server_headers + f"{text}{framing}\r\n".encode("latin-1", "replace")
+
+
+class CloseDelimited(DirectClient):
+    """A client of HTTP/1.0, which knows no chunks: a streamed body ends with the connection."""
+
+    _framing, _end = "", b""
+
+    def _framed(self, part: bytes) -> bytes:
+        return part

@@ -15,11 +15,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.server.direct_client import STATUS_LINES, DirectClient
+from breakeven.gateway.server.direct_client import STATUS_LINES, CloseDelimited, DirectClient
 
 _log = logging.getLogger("breakeven.protocol")
 
@@ -55,18 +56,23 @@ class RelayProtocol(HttpToolsProtocol):
     # Bytes received since the head of the current request or the last part of its body, None between bodies.
     _without_content: int | None = None
     _lingering: asyncio.TimerHandle | None = None
+    # Whether the current head offers a protocol that is not spoken here, such as h2c.
+    _offered = False
+    # Whether nothing of what else arrives is read.
+    _deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         self._start_read_timer()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering is not None:
+        if self._lingering is not None or self._deaf:
             return
         in_head = self._head_bytes is not None
         if self._without_content is not None:
             self._without_content += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._without_content is not None and self._without_content > _MAX_HEAD_BYTES:
             self.transport.close()
             return
@@ -80,12 +86,30 @@ class RelayProtocol(HttpToolsProtocol):
         elif self._read_timer is None:
             self._start_read_timer()
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._offered:
+                self._feed(self._without_offer() + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if self._without_content is None and self.cycle is not None and not self.cycle.response_complete:
+                # What comes behind a whole request does not take its response away; that is the last one.
+                self._deaf, self.cycle.keep_alive = True, False
+            else:
+                self.send_400_response("Invalid HTTP request received.")
+
+    def _without_offer(self) -> bytes:
+        """The request head without its offer to go on with another protocol, which ends the parsing of HTTP."""
+        self._offered = False
+        self.parser = httptools.HttpRequestParser(self)
+        kept = [line for line in self.headers if line[0] not in (b"upgrade", b"connection", b"http2-settings")]
+        head = b"".join([b"%b: %b\r\n" % line for line in kept])
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self.scope["method"].encode(), self.url, head)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Nothing to log: a WebSocket is answered with 426."""
 
     def _start_read_timer(self) -> None:
         self._read_timer = self.loop.call_later(self.app.read_seconds, self._on_read_timeout)
@@ -109,6 +133,8 @@ class RelayProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_message_complete(self) -> None:
+        if self._offered or self.cycle is None:
+            return
         self._without_content = None
         super().on_message_complete()
 
@@ -134,13 +160,21 @@ class RelayProtocol(HttpToolsProtocol):
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        if self.parser.should_upgrade() and self._get_upgrade() != b"websocket":
+            self.scope["method"], self._offered, self._without_content = method.decode("ascii"), True, None
+            return
+        hosts = sum([name == b"host" for name, _ in self.headers])
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            self.send_400_response("A request has exactly one Host header.")
+            return
         relay = self.app.relays.get(self.url)
-        if relay is None or self.parser.get_method() != b"POST":
+        if relay is None or method != b"POST":
             super().on_headers_complete()
             return
         before = self.cycle
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        client = DirectClient(self, relay, keep_alive=keep_alive)
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        client = (CloseDelimited if version == "1.0" else DirectClient)(self, relay, keep_alive=keep_alive)
         self.cycle = client  # type: ignore[assignment]
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
