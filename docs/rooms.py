@@ -83,7 +83,13 @@ ACROSS: dict[str, tuple[str, ...]] = {
     "gateway.comparing": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
     # What is not worth a package of its own and not worth writing twice.
-    "models": ("gateway.accounting.money", "gateway.accounting.prices", "gateway.accounting.usage", *SHARED),
+    "models": (
+        "gateway.accounting.money",
+        "gateway.accounting.prices",
+        "gateway.accounting.usage",
+        "gateway.wire.refusals",
+        *SHARED,
+    ),
 }
 
 

@@ -111,6 +111,13 @@ def student(
         str | None,
         typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Python interpreter with vLLM installed; default: this one."),
     ] = None,
+    enable_thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--enable-thinking/--no-enable-thinking",
+            help="What the chat template gets where a request does not say it; default: how the student was trained.",
+        ),
+    ] = None,
 ) -> None:
     """Start vLLM with the flags that the gateway needs, and print the `student` section for the config."""
     from breakeven.models.serving.vllm_server import run_student
@@ -124,5 +131,6 @@ def student(
         max_model_len=max_model_len,
         python=python,
         say=typer.echo,
+        enable_thinking=enable_thinking,
     )
     raise typer.Exit(code)

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.comparing.call import call
+from breakeven.gateway.comparing.refused import send_accepted, verdict
 from breakeven.gateway.comparing.scoring import Question, Scoring, scores
 from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.economics.breakeven import value
@@ -215,11 +214,16 @@ class Comparison:
     async def _send(self, upstream: Upstream, sent: Prepared) -> bytes:
         usual = {**sent.adapter.version_headers, **self._drawn.versions} if sent.adapter.version_headers else {}
         versions = {name: given for name, given in usual.items() if given and name not in upstream.config.headers}
-        return await call(upstream, sent.adapter, sent.body, versions, self._attempts)
 
-    async def _ask_judge(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
+        async def send(edited: Prepared) -> bytes:
+            return await call(upstream, sent.adapter, edited.body, versions, self._attempts)
+
+        return await send_accepted(upstream, sent, send)
+
+    async def _ask_judge(self, messages: list[Message], limit: int, least: int, more: Mapping[str, Any]) -> str:
         judge = judge_of(self.services)
-        field = judge.config.max_tokens_field or "max_tokens"
-        body = msgspec.json.encode({"model": judge.config.model, "messages": messages, field: limit, **more})
-        found = read_answer(await call(judge, _CHAT, body, {}, self._attempts))
-        return "" if found is None else found.text
+
+        async def send(body: bytes) -> bytes:
+            return await call(judge, _CHAT, body, {}, self._attempts)
+
+        return await verdict(judge, (messages, limit, more), least, send)

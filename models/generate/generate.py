@@ -67,6 +67,9 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
         lines += [
             f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
         ]
+    if facts["teacher"]["refused"]:
+        refused = ", ".join(facts["teacher"]["refused"])
+        lines.append(f"{facts['teacher']['model']} leaves out {refused}: it refuses any value but its own")
     if facts["answers"].get("truncated"):
         lines.append("truncated answers are left out; run again with a higher --max-tokens to ask for those again")
     for reason, count in facts["given_up_in_last_run"].items():
@@ -110,7 +113,12 @@ def _facts(
     if more.prompts:
         spread = coverage([one.text() for one in read.prompts], [one.text() for one in more.prompts])
     return {
-        "teacher": {"model": settings.model, "base_url": settings.base_url, "temperature": settings.temperature},
+        "teacher": {
+            "model": settings.model,
+            "base_url": settings.base_url,
+            "temperature": settings.temperature,
+            "refused": run.refused,
+        },
         "consent": terms["consent"],
         "prompts": {
             "rows": read.rows,
