@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from breakeven.models.data.messages import ASKED
+
 _ROLES = {
     "human": "user",
     "gpt": "assistant",
@@ -105,10 +107,10 @@ def _turns(row: dict[str, Any]) -> tuple[Any, set[str]]:
     """The row's turns, and the fields that they were made from; None where it has none to turn into ours."""
     body, asked = row.get("body"), row.get("input")
     if isinstance(body, dict) and "messages" in body:  # A row of a batch file.
-        row |= {name: body[name] for name in ("tools",) if body.get(name) is not None}
+        row |= {name: body[name] for name in ASKED if body.get(name) is not None}
         return body["messages"], {"body", "method", "url"}
     if isinstance(asked, dict) and "messages" in asked:  # A preference.
-        row |= {name: asked[name] for name in ("tools",) if asked.get(name) is not None}
+        row |= {name: asked[name] for name in ASKED if asked.get(name) is not None}
         return [*_list(asked["messages"]), *_list(row.get("preferred_output"))], {"input", "preferred_output"}
     if "messages" in row:
         return row["messages"], {"messages"}

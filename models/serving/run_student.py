@@ -40,6 +40,7 @@ def run_student(
     python: str | None,
     say: Callable[[str], None],
     extra: Sequence[str] = (),
+    enable_thinking: bool | None = None,
 ) -> int:
     """Serve the student in the foreground until SIGINT or SIGTERM. Returns the exit code.
 
@@ -65,6 +66,7 @@ def run_student(
         cpu=cpu,
         max_model_len=max_model_len,
         tool_call_parser=parser,
+        enable_thinking=enable_thinking,
         extra=extra,
         python=chosen,
         revision=served.revision,
@@ -75,7 +77,7 @@ def run_student(
     student = Student(argv, env, host=host, port=port, api_key=key, hidden=hidden, progress=Progress(say))
     with _stop_signals() as stop:
         say(f"starting vLLM with {model} on {host}:{port}; this can take minutes")
-        for line in advice(served, extra, [] if cpu else gpu_memory()):
+        for line in advice(served, extra, [] if cpu else gpu_memory(), enable_thinking):
             say(line)
         try:
             student.start(keep_waiting=lambda: not stop.received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,16 +69,17 @@ def tool_parser(model: ServedModel) -> str:
     return _TOOL_PARSERS.get(kind, _DEFAULT_TOOL_PARSER)
 
 
-def advice(model: ServedModel, extra: Sequence[str], gpus: Sequence[float]) -> list[str]:
-    """Lines of advice on flags that are not given in `extra`. `gpus`: the memory of each GPU here, in GB."""
+def advice(
+    model: ServedModel, extra: Sequence[str], gpus: Sequence[float], enable_thinking: bool | None = None
+) -> list[str]:
+    """Lines of advice on flags that are not given in `extra`, and on those that do not fit how the student was trained.
+    `gpus`: the memory of each GPU here, in GB; `enable_thinking`: as in `vllm_command.command`.
+    """
     lines = []
     if not _given(extra, "--tensor-parallel-size", "-tp") and (line := _on_gpus(model, gpus)):
         lines.append(line)
-    if (parser := reasoning_parser(model)) and not _given(extra, "--reasoning-parser"):
-        lines.append(
-            f"reasoning: this model thinks before it answers; with `-- --reasoning-parser {parser}` its thoughts come "
-            "apart from the answer"
-        )
+    if (line := _on_thinking(model, extra, enable_thinking)) is not None:
+        lines.append(line)
     if not _given(extra, "--enable-lora"):
         lines.append(
             "adapters: `-- --enable-lora --max-lora-rank RANK --lora-modules NAME=FOLDER` serves LoRA adapters beside "
@@ -89,11 +91,17 @@ def advice(model: ServedModel, extra: Sequence[str], gpus: Sequence[float]) -> l
 
 
 def reasoning_parser(model: ServedModel) -> str | None:
-    """vLLM's parser of the thoughts that a model writes; None where its chat template knows none."""
+    """vLLM's parser of the thoughts that a model writes; None where its chat template knows none, and where it was
+    trained to answer without them: a parser would then take its whole answer for thoughts.
+    """
     kind = str(model.config.get("model_type", ""))
+    trained = _trained_to_think(model)
+    if trained is False:
+        return None
     if kind in _ALWAYS:
         return _REASONING_PARSERS[kind]
-    thinks = any(mark in model.template for mark in ("<think>", "enable_thinking", "reasoning_content", "[THINK]"))
+    marks = ("<think>", "enable_thinking", "reasoning_content", "[THINK]")
+    thinks = trained or any(mark in model.template for mark in marks)
     return _REASONING_PARSERS.get(kind, "deepseek_r1") if thinks else None
 
 
@@ -105,6 +113,39 @@ def gpu_memory() -> list[float]:
         if done.returncode == 0:
             return [float(line) * 2**20 / 1e9 for line in done.stdout.split()]
     return []
+
+
+def _on_thinking(model: ServedModel, extra: Sequence[str], enable_thinking: bool | None) -> str | None:
+    """Whether the student is served as it was trained to begin its answers, and which parser of reasoning it needs."""
+    trained = _trained_to_think(model)
+    if trained is not None and enable_thinking not in (None, trained):
+        return (
+            f"note: this student was trained {'with' if trained else 'without'} thinking, and is now served otherwise"
+        )
+    if trained is False:
+        return (
+            "reasoning: this student answers without thinking: give vLLM no --reasoning-parser, which would take its "
+            "answers for reasoning"
+        )
+    parser = reasoning_parser(model)
+    if parser is None or _given(extra, "--reasoning-parser"):
+        return None
+    return (
+        f"reasoning: this model thinks before it answers; with `-- --reasoning-parser {parser}` its thoughts come "
+        "apart from the answer"
+    )
+
+
+def _trained_to_think(model: ServedModel) -> bool | None:
+    """Whether `distill train` trained the student to think before it answers; None for another model."""
+    if model.folder is None:
+        return None
+    try:
+        facts = json.loads((model.folder / "training.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    thinking = facts.get("thinking") if isinstance(facts, dict) else None
+    return thinking if isinstance(thinking, bool) else None
 
 
 def _on_gpus(model: ServedModel, gpus: Sequence[float]) -> str | None:

@@ -36,6 +36,7 @@ def command(
     cpu: bool = False,
     max_model_len: int | None = None,
     tool_call_parser: str | None = "hermes",
+    enable_thinking: bool | None = None,
     extra: Sequence[str] = (),
     python: str | None = None,
     revision: str | None = None,
@@ -43,8 +44,9 @@ def command(
     """The command line that serves the model directory (or name on the hub) `model` under `name`.
 
     `revision` is one of the hub; `max_model_len` is the context window in tokens, by default the model's;
-    `tool_call_parser` is vLLM's, None to disable tool calls; `extra` arguments come last and override others; `python`
-    is an interpreter with vLLM, by default this one.
+    `tool_call_parser` is vLLM's, None to disable tool calls; `enable_thinking` is what the chat template gets where a
+    request does not say it, None for its own default, which of a student that was trained here is how it was trained;
+    `extra` arguments come last and override others; `python` is an interpreter with vLLM, by default this one.
     """
     made = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     made += ["--model", str(model), "--served-model-name", name, "--host", host, "--port", str(port)]
@@ -53,6 +55,8 @@ def command(
         made += ["--enable-auto-tool-choice", "--tool-call-parser", tool_call_parser]
     if revision is not None:
         made += ["--revision", revision, "--tokenizer-revision", revision]
+    if enable_thinking is not None:
+        made += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": enable_thinking})]
     if max_model_len is not None:
         made += ["--max-model-len", str(max_model_len)]
     if cpu:

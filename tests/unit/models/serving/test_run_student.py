@@ -165,6 +165,18 @@ def test_parsers_follow_the_family() -> None:
     assert reasoning_parser(model("gpt_oss")) == "openai_gptoss"
 
 
+def test_a_student_trained_without_thinking_gets_no_parser_of_reasoning(tmp_path: Path) -> None:
+    qwen = model("qwen3", "{% if enable_thinking %}<think>", folder=tmp_path)
+    (tmp_path / "training.json").write_text('{"thinking": false}')
+    assert reasoning_parser(qwen) is None
+    assert "give vLLM no --reasoning-parser" in advice(qwen, [], [])[0]
+    assert "was trained without thinking, and is now served otherwise" in advice(qwen, [], [], True)[0]
+    (tmp_path / "training.json").write_text('{"thinking": true}')
+    assert "`-- --reasoning-parser qwen3`" in advice(qwen, [], [])[0]
+    assert reasoning_parser(model("llama", "plain", folder=tmp_path)) == "deepseek_r1"
+    assert "was trained with thinking" in advice(qwen, [], [], False)[0]
+
+
 def test_tensor_parallel_advice_follows_sizes_and_heads(tmp_path: Path) -> None:
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(100_000_000_000)
