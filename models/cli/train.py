@@ -11,7 +11,7 @@ import typer
 from breakeven.models.cli.investment import enter_investment
 from breakeven.models.cli.options import Config, SkipBad
 from breakeven.models.errors import DistillError
-from breakeven.models.train.settings import Settings, layer_pairs, numbers
+from breakeven.models.train.settings import ATTENTION, Settings, layer_pairs, numbers
 
 Layers = Annotated[
     str | None, typer.Option(help="Layers to keep; with progressive one number per stage, such as 12,6.")
@@ -32,6 +32,14 @@ FeatureLayers = Annotated[
 Patience = Annotated[
     int, typer.Option(min=0, help="Evaluations without improvement before early stopping; 0 disables it.")
 ]
+SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 saves one at each evaluation.")]
+Weights = Annotated[
+    str, typer.Option(help="Type of the weights: float32, or bfloat16, half the memory but small updates are lost.")
+]
+Checkpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Recompute activations: less memory, about a third slower.")
+]
+Attention = Annotated[str, typer.Option(help="auto, sdpa, eager, flash_attention_2 or flash_attention_3.")]
 Teacher = Annotated[Path | None, typer.Option(help="Directory of the teacher model, for white-box methods.")]
 
 
@@ -56,10 +64,14 @@ def train(
     soft_weight: SoftWeight = 0.5,
     feature_weight: Annotated[float, typer.Option(min=0.0, help="Weight of the hidden-state distance.")] = 1.0,
     feature_layers: FeatureLayers = None,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 50,
+    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 50,
+    save_every: SaveEvery = 0,
     patience: Patience = 3,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same model.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
+    weights: Weights = "float32",
+    gradient_checkpointing: Checkpointing = False,
+    attention: Attention = "auto",
     quantize: Annotated[str, typer.Option(help="Also write a quantized model: w8a8 or w4a16.")] = "none",
     cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even if there is a GPU.")] = False,
     skip_bad: SkipBad = False,
@@ -80,8 +92,11 @@ def train(
 
 def _settings(options: dict[str, Any]) -> Settings:
     """The settings of a training from the command's options by name. Raises DistillError for an invalid one."""
-    if options["dtype"] not in ("float32", "bfloat16"):
-        raise DistillError(f"--dtype {options['dtype']}: must be float32 or bfloat16")
+    for name in ("dtype", "weights"):
+        if options[name] not in ("float32", "bfloat16"):
+            raise DistillError(f"--{name} {options[name]}: must be float32 or bfloat16")
+    if options["attention"] not in ATTENTION:
+        raise DistillError(f"--attention {options['attention']}: must be {', '.join(ATTENTION)}")
     same = {name: value for name, value in options.items() if name in Settings._fields}
     return Settings(
         **same

@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from breakeven.models.errors import DistillError
+from breakeven.models.train.checkpoints import TrainingClock, last_checkpoint
 from breakeven.models.train.encode import Row
+from breakeven.models.train.packing import check_packing
 from breakeven.models.train.settings import Settings
-from breakeven.models.train.shrink import shrink
 from breakeven.models.train.trainer import (
     PROJECTIONS,
     Objective,
     Schedule,
-    TrainingClock,
     add_projections,
     build_trainer,
-    last_checkpoint,
 )
 from breakeven.router.files import write_atomically
 
@@ -35,18 +33,6 @@ class Data(NamedTuple):
     train: list[Row]
     held_out: list[Row]
     counts: dict[str, int]
-
-
-def load(folder: Path | None, layers: int | None = None) -> Any:
-    """Load the model in a directory as float32, for training, with only `layers` of its layers if given.
-
-    Raises DistillError where it cannot be loaded or shrunk.
-    """
-    try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise DistillError(f"{folder}: cannot be loaded as a language model: {_line(error)}") from None
-    return model if layers is None else shrink(model, layers)
 
 
 def run_stage(
@@ -67,6 +53,10 @@ def run_stage(
     if finished.exists():
         made: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return made
+    if settings.packing:
+        for model, source in ((student, settings.student or settings.teacher), (teacher, settings.teacher)):
+            if model is not None:
+                check_packing(model, source, settings.max_length)
     objective = _objective(settings, student, teacher)
     size = {
         "layers": student.config.num_hidden_layers,
@@ -125,12 +115,13 @@ def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         size = settings.batch_size
+        more = "" if settings.gradient_checkpointing else "--gradient-checkpointing with the same --out; or "
         hint = (
             f"--batch-size {size // 2} --accumulate {settings.accumulate * 2}, which is equivalent"
             if size > 1
             else f"--max-length {settings.max_length // 2}, or --lora 16"
         )
-        raise DistillError(f"out of memory with --batch-size {size}; try {hint}, and another --out") from None
+        raise DistillError(f"out of memory with --batch-size {size}; try {more}{hint}, and another --out") from None
 
 
 def _schedule(settings: Settings) -> Schedule:
@@ -146,6 +137,9 @@ def _schedule(settings: Settings) -> Schedule:
         settings.dtype == "bfloat16",
         settings.cpu,
         settings.quiet,
+        settings.save_every,
+        settings.gradient_checkpointing,
+        flat=settings.packing and settings.attention.startswith("flash"),
     )
 
 
@@ -157,8 +151,8 @@ def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
         delattr(model, PROJECTIONS)
     # Serving needs the KV cache, whatever the setting was during training.
     model.config.use_cache = True
-    model.to(torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32)
-    model.save_pretrained(str(folder))
+    model.to(torch.bfloat16 if "bfloat16" in (settings.dtype, settings.weights) else torch.float32)
+    model.save_pretrained(str(folder), max_shard_size="5GB")
     tokenizer.save_pretrained(str(folder))
 
 
@@ -192,7 +186,3 @@ def _history(logs: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
         "train": [(int(one["step"]), float(one["loss"])) for one in logs if "loss" in one],
         "eval": [(int(one["step"]), float(one["eval_loss"])) for one in logs if "eval_loss" in one],
     }
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -97,6 +97,9 @@ def _check(settings: Settings) -> None:
     if missing:
         raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
     quantizing.check(settings.quantize)
+    from breakeven.models.train.loading import check_attention
+
+    check_attention(settings)
     if settings.method not in get_args(Method):
         raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
     if settings.method in ("feature", "progressive") and settings.teacher is None:
@@ -130,6 +133,8 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     wanted = settings.fixed() | {"data": _digest([*settings.rows, *settings.held_out])}
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
+        # A run of an earlier release has the defaults of settings that it did not know.
+        held = Settings._field_defaults | held
         other = [name for name in wanted if held.get(name) != wanted[name]]
         if other:
             shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
@@ -194,11 +199,12 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Run the single stage, or with `progressive` one for each number of layers, each taught by the model before."""
-    from breakeven.models.train.stage import load, run_stage
+    from breakeven.models.train.loading import load
+    from breakeven.models.train.stage import run_stage
 
     if settings.method != "progressive":
-        student = load(settings.student, settings.layers[0] if settings.layers else None)
-        teacher = load(settings.teacher) if settings.teacher and settings.method != "sft" else None
+        student = load(settings.student, settings, settings.layers[0] if settings.layers else None)
+        teacher = load(settings.teacher, settings) if settings.teacher and settings.method != "sft" else None
         return [run_stage(settings, student, teacher, tokenizer, data, settings.out, say)]
     made = []
     before = settings.teacher
@@ -206,7 +212,7 @@ def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str],
         folder = settings.out if number == len(settings.layers) else settings.out / "stages" / str(number)
         # The first stage may start from a smaller model of the same family.
         start = settings.student if number == 1 and settings.student is not None else before
-        student, teacher = load(start, layers), load(before)
+        student, teacher = load(start, settings, layers), load(before, settings)
         say(f"stage {number} of {len(settings.layers)}: {layers} layers, taught by {before}")
         made.append(run_stage(settings, student, teacher, tokenizer, data, folder, say))
         before = folder

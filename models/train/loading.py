@@ -1,0 +1,47 @@
+"""Loading a model for training, with the type of its weights and the implementation of its attention."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from breakeven.models.errors import DistillError
+from breakeven.models.train.settings import Settings
+from breakeven.models.train.shrink import shrink
+
+
+def load(folder: Path | None, settings: Settings, layers: int | None = None) -> Any:
+    """Load the model in a directory for training, with only `layers` of its layers if given.
+
+    Raises DistillError where it cannot be loaded or shrunk, or has no such attention.
+    """
+    dtype = torch.bfloat16 if settings.weights == "bfloat16" else torch.float32
+    chosen = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, **chosen)
+    except (OSError, ValueError, ImportError) as error:
+        line = " ".join(str(error).split())[:200]
+        if chosen and "attention" in str(error).lower():
+            raise DistillError(f"--attention {settings.attention}: {folder} cannot use it: {line}") from None
+        raise DistillError(f"{folder}: cannot be loaded as a language model: {line}") from None
+    return model if layers is None else shrink(model, layers)
+
+
+def check_attention(settings: Settings) -> None:
+    """Raise DistillError where flash attention is asked for and a package, a GPU or the right type is missing."""
+    if not settings.attention.startswith("flash"):
+        return
+    package = "flash_attn" if settings.attention == "flash_attention_2" else "flash_attn_interface"
+    if importlib.util.find_spec(package) is None:
+        raise DistillError(
+            f"--attention {settings.attention} needs the package {package}, built for this torch and GPU; "
+            "--attention sdpa needs none"
+        )
+    if settings.cpu or not torch.cuda.is_available():
+        raise DistillError(f"--attention {settings.attention} needs a CUDA GPU; use --attention sdpa")
+    if "bfloat16" not in (settings.dtype, settings.weights):
+        raise DistillError(f"--attention {settings.attention} computes in bfloat16; add --dtype bfloat16")
