@@ -33,7 +33,7 @@ class BestWeights(TrainerCallback):
         trainer.args.load_best_model_at_end = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **more: Any) -> None:  # noqa: ARG002
-        """Save the weights if the eval loss is the lowest so far (called by the Trainer, before it updates the best)."""
+        """Save the weights if the eval loss is the lowest so far (called by the Trainer after an evaluation)."""
         # The evaluation before the first step is not one of the trained weights.
         if not state.global_step:
             return

@@ -20,15 +20,29 @@ def load(folder: Path | None, settings: Settings, layers: int | None = None) -> 
     Raises DistillError where it cannot be loaded or shrunk, or has no such attention.
     """
     dtype = torch.bfloat16 if settings.weights == "bfloat16" else torch.float32
-    chosen = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
+    chosen: dict[str, Any] = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
+    if settings.method == "qlora":
+        dtype, chosen = torch.bfloat16, chosen | {"quantization_config": _four_bit()}
     try:
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, **chosen)
     except (OSError, ValueError, ImportError) as error:
         line = " ".join(str(error).split())[:200]
-        if chosen and "attention" in str(error).lower():
+        if "attn_implementation" in chosen and "attention" in str(error).lower():
             raise DistillError(f"--attention {settings.attention}: {folder} cannot use it: {line}") from None
         raise DistillError(f"{folder}: cannot be loaded as a language model: {line}") from None
     return model if layers is None else shrink(model, layers)
+
+
+def _four_bit() -> Any:
+    """The quantization of QLoRA (Dettmers et al., 2023, arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def check_attention(settings: Settings) -> None:

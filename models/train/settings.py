@@ -7,7 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 from breakeven.models.errors import DistillError
 
-Method = Literal["sft", "logit", "feature", "progressive"]
+Method = Literal["sft", "logit", "feature", "progressive", "qlora", "dpo", "on-policy", "gold"]
+# Those that a trainer of trl runs.
+TRL: tuple[str, ...] = ("dpo", "on-policy", "gold")
+# Those that learn from texts alone, whatever --teacher says.
+TEXT_ONLY: tuple[str, ...] = ("sft", "qlora", "dpo")
+QLORA_RANK = 16
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3")
 
 
@@ -18,9 +23,11 @@ class Settings(NamedTuple):
     layers of the base model the student keeps; with `progressive` one number for each stage. `lora`: the rank, 0 to
     train all weights. `weight`: of the soft targets, with 1 - weight for the cross-entropy. `pairs`: the hidden states
     of student and teacher to match; empty for four evenly spaced ones. `patience`: evaluations without a better eval
-    loss before early stopping. `save_every`: steps between checkpoints, 0 for one at each evaluation. `dtype`: bfloat16 for mixed
-    precision; `weights`: the type in which weights are kept and updated. `attention`: an implementation of
+    loss before early stopping. `save_every`: steps between checkpoints, 0 for one at each evaluation. `dtype`: bfloat16
+    for mixed precision; `weights`: the type in which weights are kept and updated. `attention`: an implementation of
     transformers, `auto` for its choice. `quantize`: a scheme of `train.quantize`, which may be added to a finished run.
+    `beta`: of `dpo`, the strength of the tie to the first weights; of `on-policy` and `gold`, the divergence from
+    forward (0) to reverse KL (1). `completion_tokens`: at most, of answers that the student generates in training.
     `quiet`: print lines instead of a progress bar.
     """
 
@@ -56,12 +63,14 @@ class Settings(NamedTuple):
     weights: str = "float32"
     gradient_checkpointing: bool = False
     attention: str = "auto"
+    beta: float = 0.0
+    completion_tokens: int = 128
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""
-        free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
+        free = {"out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize"}
         # These change where and how the same numbers are computed, so that a run out of memory can go on with them.
-        free += ("save_every", "gradient_checkpointing", "attention")
+        free |= {"save_every", "gradient_checkpointing", "attention"}
         made = {name: value for name, value in self._asdict().items() if name not in free}
         made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
         made |= {"layers": list(self.layers), "pairs": [list(pair) for pair in self.pairs]}

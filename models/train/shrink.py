@@ -20,6 +20,16 @@ def evenly_spaced(have: int, wanted: int) -> list[int]:
     return [round(i * (have - 1) / (wanted - 1)) for i in range(wanted)]
 
 
+def shrunk_config(config: Any, layers: int) -> Any:
+    """A copy of a model's config with only `layers` layers. Raises DistillError where it has too few."""
+    kept = evenly_spaced(config.num_hidden_layers, layers)
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[i] for i in kept]
+    return config
+
+
 def shrink(model: Any, layers: int) -> Any:
     """A copy of a transformers decoder with only `layers` of its layers, evenly spaced.
 
@@ -27,10 +37,7 @@ def shrink(model: Any, layers: int) -> Any:
     """
     have = model.config.num_hidden_layers
     kept = evenly_spaced(have, layers)
-    config = copy.deepcopy(model.config)
-    config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None):
-        config.layer_types = [config.layer_types[i] for i in kept]
+    config = shrunk_config(model.config, layers)
     small = type(model)(config).to(model.dtype)
     prefix = _layers_prefix(model, have)
     numbers = {str(old): str(new) for new, old in enumerate(kept)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from breakeven.models.errors import DistillError
 from breakeven.models.train.checkpoints import TrainingClock, last_checkpoint
 from breakeven.models.train.encode import Row
+from breakeven.models.train.loading import load
 from breakeven.models.train.packing import check_packing
 from breakeven.models.train.settings import Settings
 from breakeven.models.train.trainer import (
@@ -23,16 +24,20 @@ from breakeven.models.train.trainer import (
 )
 from breakeven.router.files import write_atomically
 
-_STAGE = "stage.json"
+STAGE = "stage.json"
 _PAIRS = 4
 
 
 class Data(NamedTuple):
-    """The encoded rows for training and evaluation, and counts of rows by what was done with them."""
+    """The encoded rows for training and evaluation, and counts of rows by what was done with them.
+
+    `raw`: the rows for training as a trainer of trl takes them, which encodes them itself.
+    """
 
     train: list[Row]
     held_out: list[Row]
     counts: dict[str, int]
+    raw: Sequence[dict[str, Any]] = ()
 
 
 def run_stage(
@@ -49,7 +54,7 @@ def run_stage(
     `teacher` is None for methods without one; `say` prints a line of progress. Returns layers, parameters, steps,
     eval_loss_before, eval_loss, seconds and history. Raises DistillError.
     """
-    finished = folder / _STAGE
+    finished = folder / STAGE
     if finished.exists():
         made: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return made
@@ -63,22 +68,22 @@ def run_stage(
         "parameters": sum(p.numel() for name, p in student.named_parameters() if not name.startswith(PROJECTIONS)),
     }
     if settings.lora:
-        student = _with_lora(student, settings.lora)
+        student = _with_lora(student, settings)
     checkpoints = folder / "checkpoints"
     pad_id = tokenizer.pad_token_id
     trainer, clock = build_trainer(
-        student, teacher, objective, _schedule(settings), data.train, data.held_out, pad_id, checkpoints, say
+        student, teacher, objective, schedule(settings), data.train, data.held_out, pad_id, checkpoints, say
     )
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
-    _run(trainer, checkpoint, settings)
+    train_from(trainer, checkpoint, settings)
     if data.held_out:
         trainer.evaluate()  # The best weights, which the Trainer loaded at the end.
     result = size | _outcome(trainer, clock)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
-        _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder, settings)
+        save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder, settings)
         write_atomically(finished, json.dumps(result) + "\n")
     trainer.accelerator.wait_for_everyone()
     return result
@@ -86,7 +91,7 @@ def run_stage(
 
 def _objective(settings: Settings, student: Any, teacher: Any) -> Objective:
     """The objective of the settings; for `feature`, adds the projections to the student. Raises DistillError."""
-    method = "logit" if settings.method == "progressive" else settings.method
+    method = {"progressive": "logit", "qlora": "sft"}.get(settings.method, settings.method)
     pairs = settings.pairs or (_evenly_paired(student, teacher) if method == "feature" else ())
     if method == "feature":
         _check_pairs(pairs, student, teacher)
@@ -96,18 +101,18 @@ def _objective(settings: Settings, student: Any, teacher: Any) -> Objective:
 
 def _outcome(trainer: Any, clock: TrainingClock) -> dict[str, Any]:
     """The steps, losses and seconds of a finished training."""
-    history = _history(trainer.state.log_history)
-    losses = [value for _, value in history["eval"]]
+    logged = history(trainer.state.log_history)
+    losses = [value for _, value in logged["eval"]]
     return {
         "steps": trainer.state.global_step,
         "eval_loss_before": losses[0] if losses else None,
         "eval_loss": losses[-1] if losses else None,
         "seconds": clock.seconds(),
-        "history": history,
+        "history": logged,
     }
 
 
-def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
+def train_from(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
     """Train, from a checkpoint if there is one. Raises DistillError with a suggestion where memory runs out."""
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -124,7 +129,8 @@ def _run(trainer: Any, checkpoint: Path | None, settings: Settings) -> None:
         raise DistillError(f"out of memory with --batch-size {size}; try {more}{hint}, and another --out") from None
 
 
-def _schedule(settings: Settings) -> Schedule:
+def schedule(settings: Settings) -> Schedule:
+    """The schedule of these settings."""
     return Schedule(
         settings.epochs,
         settings.max_steps,
@@ -143,8 +149,10 @@ def _schedule(settings: Settings) -> Schedule:
     )
 
 
-def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
     """Save the model and the tokenizer for vLLM and transformers, with LoRA adapters merged into the weights."""
+    if settings.method == "qlora":
+        model = _on_whole_weights(model, folder / "adapters", settings)
     if settings.lora:
         model = model.merge_and_unload()
     if hasattr(model, PROJECTIONS):
@@ -156,11 +164,28 @@ def _save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
     tokenizer.save_pretrained(str(folder))
 
 
-def _with_lora(student: Any, rank: int) -> Any:
-    from peft import LoraConfig, get_peft_model
+def _on_whole_weights(model: Any, folder: Path, settings: Settings) -> Any:
+    """Trained adapters on the weights as they were before they were rounded to four bits."""
+    from peft import PeftModel
 
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(student, config)
+    model.save_pretrained(str(folder))
+    whole = load(settings.student, settings._replace(method="sft"), settings.layers[0] if settings.layers else None)
+    return PeftModel.from_pretrained(whole, str(folder))
+
+
+def lora_config(rank: int) -> Any:
+    """Adapters of this rank in all linear layers but the output's."""
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def _with_lora(student: Any, settings: Settings) -> Any:
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    if settings.method == "qlora":
+        student = prepare_model_for_kbit_training(student, use_gradient_checkpointing=False)
+    return get_peft_model(student, lora_config(settings.lora))
 
 
 def _evenly_paired(student: Any, teacher: Any) -> tuple[tuple[int, int], ...]:
@@ -180,7 +205,7 @@ def _check_pairs(pairs: tuple[tuple[int, int], ...], student: Any, teacher: Any)
             )
 
 
-def _history(logs: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+def history(logs: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
     """The training and eval losses, as lists of (step, loss)."""
     return {
         "train": [(int(one["step"]), float(one["loss"])) for one in logs if "loss" in one],

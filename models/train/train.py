@@ -7,19 +7,20 @@ extra `distill`, which are imported when training starts.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from breakeven.models.data.rows import Example, read
 from breakeven.models.errors import DistillError
 from breakeven.models.train import card
 from breakeven.models.train import quantize as quantizing
-from breakeven.models.train.settings import Method, Settings
+from breakeven.models.train.checks import check
+from breakeven.models.train.settings import TEXT_ONLY, TRL, Settings
 from breakeven.router import plots
 from breakeven.router.files import write_atomically
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from breakeven.models.train.stage import Data
 
 FINISHED = "training.json"
-_NEEDED = ("torch", "transformers", "accelerate")
 
 
 def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     With the same settings, an interrupted run is resumed and a finished one is left unchanged. `say` prints a line of
     progress. Raises DistillError.
     """
-    _check(settings)
+    check(settings)
     facts = _finished_facts(settings)
     if facts is None:
         facts = _train(settings, say)
@@ -53,20 +53,38 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
 
 def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     from transformers import set_seed
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    if settings.quiet:
-        logging.disable_progress_bar()
+    from breakeven.models.train import memory
+
+    _quiet(settings)
     set_seed(settings.seed)
     tokenizer = _tokenizer(settings)
     data = _data(settings, tokenizer)
     say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
+    for line in memory.estimate(settings, data.train):
+        say(line)
     stages = _stages(settings, tokenizer, data, say)
     facts = _facts(settings, data, stages)
     if is_first_process():
         _write(settings.out, facts, stages)
     return facts
+
+
+def estimate(settings: Settings) -> list[str]:
+    """The lines of the memory estimate alone: nothing is trained or written. Raises DistillError as `train` does."""
+    check(settings)
+    _quiet(settings)
+    from breakeven.models.train import memory
+
+    return memory.estimate(settings, _data(settings, _tokenizer(settings)).train)
+
+
+def _quiet(settings: Settings) -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    if settings.quiet:
+        logging.disable_progress_bar()
 
 
 def summary(facts: dict[str, Any], out: Path) -> list[str]:
@@ -87,40 +105,6 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
             "evaluate it before you serve it"
         )
     return lines
-
-
-def _check(settings: Settings) -> None:
-    """Raise DistillError for missing packages and for settings that do not go together."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if settings.lora and importlib.util.find_spec("peft") is None:
-        missing.append("peft")
-    if missing:
-        raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
-    quantizing.check(settings.quantize)
-    from breakeven.models.train.loading import check_attention
-
-    check_attention(settings)
-    if settings.method not in get_args(Method):
-        raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
-    if settings.method in ("feature", "progressive") and settings.teacher is None:
-        raise DistillError(f"--method {settings.method} needs --teacher, the directory of a white-box model")
-    if settings.method == "feature" and settings.lora:
-        raise DistillError("--method feature does not support LoRA; leave out --lora")
-    if settings.method == "progressive":
-        if not settings.layers:
-            raise DistillError(
-                "--method progressive needs --layers, such as --layers 12,6: the number of layers of each stage"
-            )
-        if list(settings.layers) != sorted(settings.layers, reverse=True):
-            raise DistillError("--layers: each stage must be smaller than the one before, such as 12,6")
-    elif len(settings.layers) > 1:
-        raise DistillError("--layers: only --method progressive takes more than one number")
-    if settings.method != "progressive" and settings.student is None:
-        raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
-    for name in ("student", "teacher"):
-        folder = getattr(settings, name)
-        if folder is not None and not (folder / "config.json").is_file():
-            raise DistillError(f"--{name} {folder}: not a model directory (it must contain config.json and weights)")
 
 
 def _finished_facts(settings: Settings) -> dict[str, Any] | None:
@@ -165,7 +149,8 @@ def _tokenizer(settings: Settings) -> Any:
 
     source = settings.student or settings.teacher
     tokenizer = AutoTokenizer.from_pretrained(str(source))
-    if settings.method != "sft" and settings.teacher is not None and settings.student is not None:
+    taught = settings.teacher is not None and settings.method not in (*TEXT_ONLY, "gold")
+    if taught and settings.student is not None:
         check_same_vocabulary(tokenizer, AutoTokenizer.from_pretrained(str(settings.teacher)))
     if tokenizer.eos_token_id is None:
         raise DistillError(f"{source}: the tokenizer has no end-of-text token; set eos_token in its config")
@@ -181,20 +166,26 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
     from breakeven.models.train.encode import encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.trl_rows import trl_rows
 
+    made = trl_rows(settings, tokenizer) if settings.method in TRL else None
+    examples = read(settings.rows, skip_bad=settings.skip_bad) if made is None else made.examples
     stored = settings.method == "logit" and settings.teacher is None
     soft = SoftTargets(tokenizer) if stored else None
-    encoded = encode(read(settings.rows, skip_bad=settings.skip_bad), tokenizer, settings.max_length, soft)
+    encoded = encode(examples, tokenizer, settings.max_length, soft)
     if stored:
         check_fit(encoded.with_soft, len(encoded.rows))
     held: list[Example] = read(settings.held_out, skip_bad=settings.skip_bad) if settings.held_out else []
     held_out = encode(held, tokenizer, settings.max_length).rows if held else []
     counts = {"train": len(encoded.rows), "held_out": len(held_out), "too_long": encoded.too_long}
     counts["too_long"] += len(held) - len(held_out)
+    if made is not None:
+        counts |= {"train": len(made.raw), "too_long": made.too_long + len(held) - len(held_out)}
     if stored:
         counts["with_soft_targets"] = encoded.with_soft
     rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
-    return Data(rows, held_out, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+    counts |= {"packed_into": len(rows)} if settings.packing else {}
+    return Data(rows, held_out, counts, made.raw if made is not None else ())
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -202,9 +193,13 @@ def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str],
     from breakeven.models.train.loading import load
     from breakeven.models.train.stage import run_stage
 
+    if settings.method in TRL:
+        from breakeven.models.train.trl_stage import run_trl_stage
+
+        return [run_trl_stage(settings, tokenizer, data, say)]
     if settings.method != "progressive":
         student = load(settings.student, settings, settings.layers[0] if settings.layers else None)
-        teacher = load(settings.teacher, settings) if settings.teacher and settings.method != "sft" else None
+        teacher = load(settings.teacher, settings) if settings.teacher and settings.method not in TEXT_ONLY else None
         return [run_stage(settings, student, teacher, tokenizer, data, settings.out, say)]
     made = []
     before = settings.teacher
@@ -227,14 +222,18 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
     return {
         "method": settings.method,
         "student": str(settings.student or settings.teacher),
-        "teacher": str(settings.teacher) if settings.teacher and settings.method != "sft" else None,
+        "teacher": str(settings.teacher) if settings.teacher and settings.method not in TEXT_ONLY else None,
         "rows": data.counts,
         "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
         "seconds": round(seconds, 1),
         "usd": f"{seconds / 3600 * settings.usd_per_hour:.4f}",
         "settings": settings.fixed(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__} | _trl_version(settings),
     }
+
+
+def _trl_version(settings: Settings) -> dict[str, str]:
+    return {"trl": importlib.metadata.version("trl")} if settings.method in TRL else {}
 
 
 def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> None:

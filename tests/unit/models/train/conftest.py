@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from tests.support import training
 
-WITH_TORCH = ["test_losses.py", "test_memory_options.py", "test_packing.py", "test_train.py"]
-collect_ignore = ["test_in_training_environment.py"] if training.HERE else WITH_TORCH
+WITH_TORCH = ["losses", "memory", "memory_options", "packing", "qlora", "train", "trl"]
+collect_ignore = ["test_in_training_environment.py"] if training.HERE else [f"test_{name}.py" for name in WITH_TORCH]

@@ -10,6 +10,12 @@ _SECONDS = 1500
 
 
 @pytest.mark.timeout(_SECONDS + 60)
-@pytest.mark.parametrize("name", ["losses", "memory_options", "packing", "train"])
+@pytest.mark.parametrize("name", ["losses", "memory", "memory_options", "packing", "train"])
 def test_the_training_tests_pass_in_the_training_environment(name: str) -> None:
     training.run(f"tests/unit/models/train/test_{name}.py", _SECONDS)
+
+
+@pytest.mark.timeout(_SECONDS + 60)
+@pytest.mark.parametrize(("name", "package"), [("trl", "trl"), ("qlora", "bitsandbytes")])
+def test_the_tests_of_methods_with_a_package_of_their_own_pass(name: str, package: str) -> None:
+    training.run(f"tests/unit/models/train/test_{name}.py", _SECONDS, (package,))
