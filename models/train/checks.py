@@ -20,9 +20,6 @@ def check(settings: Settings) -> None:
     if missing:
         raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
     quantizing.check(settings.quantize)
-    from breakeven.models.train.loading import check_attention
-
-    check_attention(settings)
     if settings.method not in get_args(Method):
         raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
     if settings.method in ("feature", "progressive", "on-policy", "gold") and settings.teacher is None:
@@ -44,6 +41,7 @@ def check(settings: Settings) -> None:
         raise DistillError("--layers: only --method progressive takes more than one number")
     if settings.method != "progressive" and settings.student is None:
         raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
+    _check_attention(settings)
     for name in ("student", "teacher"):
         folder = getattr(settings, name)
         if folder is not None and not (folder / "config.json").is_file():
@@ -69,3 +67,20 @@ def _check_qlora() -> None:
         raise DistillError(
             f"--method qlora needs {why}; without 4-bit weights: --method sft --lora 16 --weights bfloat16"
         )
+
+
+def _check_attention(settings: Settings) -> None:
+    if not settings.attention.startswith("flash"):
+        return
+    import torch
+
+    package = "flash_attn" if settings.attention == "flash_attention_2" else "flash_attn_interface"
+    if importlib.util.find_spec(package) is None:
+        raise DistillError(
+            f"--attention {settings.attention} needs the package {package}, built for this torch and GPU; "
+            "--attention sdpa needs none"
+        )
+    if settings.cpu or not torch.cuda.is_available():
+        raise DistillError(f"--attention {settings.attention} needs a CUDA GPU; use --attention sdpa")
+    if "bfloat16" not in (settings.dtype, settings.weights):
+        raise DistillError(f"--attention {settings.attention} computes in bfloat16; add --dtype bfloat16")

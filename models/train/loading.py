@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +42,3 @@ def _four_bit() -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
-
-
-def check_attention(settings: Settings) -> None:
-    """Raise DistillError where flash attention is asked for and a package, a GPU or the right type is missing."""
-    if not settings.attention.startswith("flash"):
-        return
-    package = "flash_attn" if settings.attention == "flash_attention_2" else "flash_attn_interface"
-    if importlib.util.find_spec(package) is None:
-        raise DistillError(
-            f"--attention {settings.attention} needs the package {package}, built for this torch and GPU; "
-            "--attention sdpa needs none"
-        )
-    if settings.cpu or not torch.cuda.is_available():
-        raise DistillError(f"--attention {settings.attention} needs a CUDA GPU; use --attention sdpa")
-    if "bfloat16" not in (settings.dtype, settings.weights):
-        raise DistillError(f"--attention {settings.attention} computes in bfloat16; add --dtype bfloat16")

@@ -26,6 +26,7 @@ from breakeven.router.files import write_atomically
 
 if TYPE_CHECKING:
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.trl_rows import TrlRows
 
 FINISHED = "training.json"
 
@@ -46,7 +47,8 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
         return facts
     from breakeven.models.train.encode import encode
 
-    known = encode(read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings), settings.max_length)
+    tokenizer = _tokenizer(settings)
+    known = encode(_examples(settings, tokenizer)[0], tokenizer, settings.max_length)
     made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
     return {**facts, "quantized": made}
 
@@ -166,10 +168,8 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
     from breakeven.models.train.encode import encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
-    from breakeven.models.train.trl_rows import trl_rows
 
-    made = trl_rows(settings, tokenizer) if settings.method in TRL else None
-    examples = read(settings.rows, skip_bad=settings.skip_bad) if made is None else made.examples
+    examples, made = _examples(settings, tokenizer)
     stored = settings.method == "logit" and settings.teacher is None
     soft = SoftTargets(tokenizer) if stored else None
     encoded = encode(examples, tokenizer, settings.max_length, soft)
@@ -186,6 +186,16 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
     rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
     counts |= {"packed_into": len(rows)} if settings.packing else {}
     return Data(rows, held_out, counts, made.raw if made is not None else ())
+
+
+def _examples(settings: Settings, tokenizer: Any) -> tuple[list[Example], TrlRows | None]:
+    """The rows to learn as examples, and for methods of trl as it takes them. Raises DistillError."""
+    if settings.method not in TRL:
+        return read(settings.rows, skip_bad=settings.skip_bad), None
+    from breakeven.models.train.trl_rows import trl_rows
+
+    made = trl_rows(settings, tokenizer)
+    return made.examples, made
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:

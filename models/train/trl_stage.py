@@ -71,7 +71,7 @@ def _eval_loss(model: Any, settings: Settings, tokenizer: Any, data: Data) -> fl
         model,
         None,
         Objective("sft"),
-        schedule(settings),
+        schedule(settings)._replace(save_every=0, patience=0),
         data.held_out,
         data.held_out,
         tokenizer.pad_token_id,
