@@ -20,6 +20,17 @@ def evenly_spaced(have: int, wanted: int) -> list[int]:
     return [round(i * (have - 1) / (wanted - 1)) for i in range(wanted)]
 
 
+def shrunk_config(config: Any, layers: int) -> Any:
+    """A copy of a model's config with only `layers` layers. Raises DistillError where it has too few."""
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    kept = evenly_spaced(text.num_hidden_layers, layers)
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = [text.layer_types[i] for i in kept]
+    return config
+
+
 def shrink(model: Any, layers: int) -> Any:
     """A copy of a transformers decoder with only `layers` of its layers, evenly spaced.
 
@@ -27,11 +38,7 @@ def shrink(model: Any, layers: int) -> Any:
     """
     have = text_config(model).num_hidden_layers
     kept = evenly_spaced(have, layers)
-    config = copy.deepcopy(model.config)
-    text = config.get_text_config()
-    text.num_hidden_layers = layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = [text.layer_types[i] for i in kept]
+    config = shrunk_config(model.config, layers)
     small = type(model)(config).to(model.dtype)
     prefix = _layers_prefix(model, have)
     numbers = {str(old): str(new) for new, old in enumerate(kept)}

@@ -6,28 +6,29 @@ extra `distill`, which are imported when training starts.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from breakeven.models.data.hub import shown
 from breakeven.models.data.rows import Example, read
 from breakeven.models.errors import DistillError
 from breakeven.models.train import card, inputs
 from breakeven.models.train import quantize as quantizing
-from breakeven.models.train.settings import Method, Settings
+from breakeven.models.train.checks import check
+from breakeven.models.train.settings import TEXT_ONLY, TRL, Settings
 from breakeven.router import plots
 from breakeven.router.files import write_atomically
 
 if TYPE_CHECKING:
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.trl_rows import TrlRows
 
 FINISHED = "training.json"
-_NEEDED = ("torch", "transformers", "accelerate")
 
 
 def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     With the same settings, an interrupted run is resumed and a finished one is left unchanged. `say` prints a line of
     progress. Raises DistillError.
     """
-    _check(settings)
+    check(settings)
     settings = inputs.fetched(settings)
     facts = _finished_facts(settings)
     if facts is None:
@@ -48,7 +49,8 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     from breakeven.models.train.encode import encode
     from breakeven.models.train.system_role import allow_system
 
-    rows, tokenizer = read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings)
+    tokenizer = _tokenizer(settings)
+    rows = _examples(settings, tokenizer, lambda _line: None)[0]
     allow_system(tokenizer, rows, say)
     known = encode(rows, tokenizer, settings.max_length, reasoning=settings.reasoning == "keep")
     made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
@@ -57,20 +59,39 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
 
 def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     from transformers import set_seed
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    if settings.quiet:
-        logging.disable_progress_bar()
+    from breakeven.models.train import memory
+
+    _quiet(settings)
     set_seed(settings.seed)
     tokenizer = _tokenizer(settings)
     data = _data(settings, tokenizer, say)
     say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
+    for line in memory.estimate(settings, data.train):
+        say(line)
     stages = _stages(settings, tokenizer, data, say)
     facts = _facts(settings, data, stages)
     if is_first_process():
         _write(settings.out, facts, stages)
     return facts
+
+
+def estimate(settings: Settings, say: Callable[[str], None]) -> list[str]:
+    """The lines of the memory estimate alone: nothing is trained or written. Raises DistillError as `train` does."""
+    check(settings)
+    settings = inputs.fetched(settings)
+    _quiet(settings)
+    from breakeven.models.train import memory
+
+    return memory.estimate(settings, _data(settings, _tokenizer(settings), say).train)
+
+
+def _quiet(settings: Settings) -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    if settings.quiet:
+        logging.disable_progress_bar()
 
 
 def summary(facts: dict[str, Any], out: Path) -> list[str]:
@@ -93,37 +114,6 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
     return lines
 
 
-def _check(settings: Settings) -> None:
-    """Raise DistillError for missing packages and for settings that do not go together."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if settings.lora and importlib.util.find_spec("peft") is None:
-        missing.append("peft")
-    if missing:
-        raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
-    quantizing.check(settings.quantize)
-    if settings.reasoning not in ("keep", "drop"):
-        raise DistillError(f"--reasoning {settings.reasoning}: must be keep or drop")
-    if settings.reasoning == "keep" and not settings.thinking:
-        raise DistillError("--reasoning keep and --no-enable-thinking contradict each other; leave one out")
-    if settings.method not in get_args(Method):
-        raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
-    if settings.method in ("feature", "progressive") and settings.teacher is None:
-        raise DistillError(f"--method {settings.method} needs --teacher, the directory of a white-box model")
-    if settings.method == "feature" and settings.lora:
-        raise DistillError("--method feature does not support LoRA; leave out --lora")
-    if settings.method == "progressive":
-        if not settings.layers:
-            raise DistillError(
-                "--method progressive needs --layers, such as --layers 12,6: the number of layers of each stage"
-            )
-        if list(settings.layers) != sorted(settings.layers, reverse=True):
-            raise DistillError("--layers: each stage must be smaller than the one before, such as 12,6")
-    elif len(settings.layers) > 1:
-        raise DistillError("--layers: only --method progressive takes more than one number")
-    if settings.method != "progressive" and settings.student is None:
-        raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
-
-
 def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     """Store the settings in the output directory, or check that they are those of its earlier run.
 
@@ -134,6 +124,8 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     wanted = settings.fixed() | {"data": inputs.digest([*settings.rows, *settings.held_out])}
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
+        # A run of an earlier release has the defaults of settings that it did not know.
+        held = Settings._field_defaults | held
         other = [name for name in wanted if held.get(name) != wanted[name]]
         if other:
             shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
@@ -155,7 +147,8 @@ def _tokenizer(settings: Settings) -> Any:
 
     source = settings.student or settings.teacher
     tokenizer = inputs.tokenizer_of(source)
-    if settings.method != "sft" and settings.teacher is not None and settings.student is not None:
+    taught = settings.teacher is not None and settings.method not in (*TEXT_ONLY, "gold")
+    if taught and settings.student is not None:
         check_same_vocabulary(tokenizer, inputs.tokenizer_of(settings.teacher))
     if tokenizer.eos_token_id is None:
         raise DistillError(f"{source}: the tokenizer has no end-of-text token; set eos_token in its config")
@@ -176,9 +169,9 @@ def _data(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> Dat
     from breakeven.models.train.stage import Data
     from breakeven.models.train.system_role import allow_system
 
+    examples, made = _examples(settings, tokenizer, say)
     stored = settings.method == "logit" and settings.teacher is None
     soft, keep = SoftTargets(tokenizer) if stored else None, settings.reasoning == "keep"
-    examples = read(settings.rows, skip_bad=settings.skip_bad, skipped=say)
     held: list[Example] = []
     if settings.held_out:
         held = read(settings.held_out, skip_bad=settings.skip_bad, skipped=say)
@@ -189,6 +182,8 @@ def _data(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> Dat
     tested = encode(held, tokenizer, settings.max_length, reasoning=keep) if held else Encoded([], 0, 0)
     counts = {"train": len(encoded.rows), "held_out": len(tested.rows)}
     counts["too_long"] = encoded.too_long + tested.too_long
+    if made is not None:
+        counts |= {"train": len(made.raw), "too_long": made.too_long + tested.too_long}
     thought = sum(any("reasoning_content" in turn for turn in one.turns()) for one in examples)
     if keep and not thought:
         raise DistillError("--reasoning keep: no row has reasoning_content; leave it out, or ask a teacher that thinks")
@@ -197,16 +192,32 @@ def _data(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> Dat
     if stored:
         counts["with_soft_targets"] = encoded.with_soft
     rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
-    return Data(rows, tested.rows, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+    counts |= {"packed_into": len(rows)} if settings.packing else {}
+    return Data(rows, tested.rows, counts, made.raw if made is not None else ())
+
+
+def _examples(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> tuple[list[Example], TrlRows | None]:
+    """The rows to learn as examples, and for methods of trl as it takes them. Raises DistillError."""
+    if settings.method not in TRL:
+        return read(settings.rows, skip_bad=settings.skip_bad, skipped=say), None
+    from breakeven.models.train.trl_rows import trl_rows
+
+    made = trl_rows(settings, tokenizer, say)
+    return made.examples, made
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Run the single stage, or with `progressive` one for each number of layers, each taught by the model before."""
-    from breakeven.models.train.stage import load, run_stage
+    from breakeven.models.train.loading import load
+    from breakeven.models.train.stage import run_stage
 
+    if settings.method in TRL:
+        from breakeven.models.train.trl_stage import run_trl_stage
+
+        return [run_trl_stage(settings, tokenizer, data, say)]
     if settings.method != "progressive":
-        student = load(settings.student, settings.layers[0] if settings.layers else None)
-        teacher = load(settings.teacher) if settings.teacher and settings.method != "sft" else None
+        student = load(settings.student, settings, settings.layers[0] if settings.layers else None)
+        teacher = load(settings.teacher, settings) if settings.teacher and settings.method not in TEXT_ONLY else None
         return [run_stage(settings, student, teacher, tokenizer, data, settings.out, say)]
     made = []
     before = settings.teacher
@@ -214,7 +225,7 @@ def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str],
         folder = settings.out if number == len(settings.layers) else settings.out / "stages" / str(number)
         # The first stage may start from a smaller model of the same family.
         start = settings.student if number == 1 and settings.student is not None else before
-        student, teacher = load(start, layers), load(before)
+        student, teacher = load(start, settings, layers), load(before, settings)
         say(f"stage {number} of {len(settings.layers)}: {layers} layers, taught by {before}")
         made.append(run_stage(settings, student, teacher, tokenizer, data, folder, say))
         before = folder
@@ -229,15 +240,19 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
     return {
         "method": settings.method,
         "student": shown(settings.student or settings.teacher or Path()),
-        "teacher": shown(settings.teacher) if settings.teacher and settings.method != "sft" else None,
+        "teacher": shown(settings.teacher) if settings.teacher and settings.method not in TEXT_ONLY else None,
         "rows": data.counts,
         "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
         "seconds": round(seconds, 1),
         "usd": f"{seconds / 3600 * settings.usd_per_hour:.4f}",
         "thinking": settings.thinking,
         "settings": settings.fixed(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__} | _trl_version(settings),
     }
+
+
+def _trl_version(settings: Settings) -> dict[str, str]:
+    return {"trl": importlib.metadata.version("trl")} if settings.method in TRL else {}
 
 
 def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> None:
