@@ -68,11 +68,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "text",
         "parts",
         "plots",
+        "corrected",
+        "judging",
         "statistics",
         "files",
     ),
 }
-SHARED = ("router.files", "router.plots", "router.statistics")
+SHARED = ("router.corrected", "router.files", "router.judging", "router.plots", "router.statistics")
 # Rooms to the packages, rooms or modules of other packages that they may import.
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),

@@ -9,14 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from breakeven.gateway.economics.quality import retained
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.promise import SHARES, Comparisons, missing
 from breakeven.gateway.road.promise import solve as certify
 from breakeven.gateway.road.stages import State
 from breakeven.router.evaluation.tune import TuneError
 from breakeven.router.model.artifact import Artifact
-from breakeven.router.statistics import Interval
+from breakeven.router.statistics import Interval, retained
 
 # With fewer comparisons nothing is said of the quality.
 LEAST = 30

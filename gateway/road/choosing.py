@@ -1,0 +1,44 @@
+"""Which compared pairs people are asked about: those whose labels narrow the corrected interval most.
+
+The error of a mean over labels is smallest if pairs are chosen with probabilities in proportion to how much the scorer
+may err on them, times their weight (Neyman, Journal of the Royal Statistical Society 97, 1934; as "active statistical
+inference", Zrnic and Candès, arXiv 2403.03208, 2024). Each label counts one over its probability, so that the choice
+biases nothing.
+
+Every pair has a number of its own, drawn once: a hash of its id. Its priority is that number over its size, and pairs
+are asked in the order of priority (Duffield, Lund and Thorup, "Priority sampling", Journal of the ACM 54, 2007). So
+those asked so far are a sample with known probabilities wherever a person stops, and a later session goes on with it:
+a pair of this size was to be asked with probability `chosen(size, threshold)`, where the threshold is the priority of
+the first pair that was not reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+# The error to be expected where people and the scorer differ, with how often they do, in units of what a preference is
+# worth. Only the proportions matter, and wrong ones make intervals wider, not wrong.
+_AGAINST_ITSELF = 0.7  # the judge's verdict depends on the order: half of its ties may be none
+_DECIDED = 0.45  # one in eight is wrong, by one preference or by two
+_TIE = 0.3  # one in ten is none
+_SAME_TEXT = 0.15
+
+
+def size(student: float, teacher: float, weight: float, *, consistent: bool = True, same_text: bool = False) -> float:
+    """How much the scorer may err on a pair with these scores in [0, 1], times its weight, above 0."""
+    if same_text:
+        return weight * _SAME_TEXT
+    if not consistent:
+        return weight * _AGAINST_ITSELF
+    return weight * (_TIE if student == teacher else _DECIDED)
+
+
+def priority(request: str, of: float) -> float:
+    """The priority of the pair of a request, of this size; the lowest is asked first."""
+    drawn = int(hashlib.sha256(f"label:{request}".encode()).hexdigest()[:13], 16) / 16**13
+    return (drawn + 16**-13) / of
+
+
+def chosen(of: float, threshold: float) -> float:
+    """The probability with which a pair of this size had a priority below the threshold."""
+    return min(1.0, of * threshold)
