@@ -58,8 +58,8 @@ class Consistency(NamedTuple):
 
 class Length(NamedTuple):
     """Over `pairs` with a better answer and different lengths: how often the longer one is the better, with Wilson's
-    95% interval. `with_shorter`, `with_longer`: the share of the student's wins where its answer is the shorter one, and
-    the longer one; None where there is no such pair.
+    95% interval. `with_shorter`, `with_longer`: the share of the student's wins where its answer is the shorter one,
+    and the longer one; None where there is no such pair.
     """
 
     pairs: int

@@ -103,9 +103,7 @@ def measured(seeds: int, labels: int, loss: float, judge: tuple[str, float, int]
         found = World(*(one[:PAIRS] for one in world(rng, 4 * PAIRS, loss, wrong, lean, graded=graded)))
         scores = list(zip(found.student.tolist(), found.teacher.tolist(), found.weight.tolist(), strict=True))
         flags = zip(found.consistent.tolist(), found.equal.tolist(), strict=True)
-        sizes = [
-            size(*one, consistent=same, same_text=equal) for one, (same, equal) in zip(scores, flags, strict=True)
-        ]
+        sizes = [size(*one, consistent=same, same_text=equal) for one, (same, equal) in zip(scores, flags, strict=True)]
         plain = retained(scores)
         by_lot, by_size = (_labelled(rng, found, np.array(one), labels) for one in ([1.0] * PAIRS, sizes))
         for index, interval in enumerate((plain, by_lot, by_size)):
@@ -134,10 +132,11 @@ def _labelled(rng: np.random.Generator, found: World, sizes: Array, labels: int)
     order = np.argsort(priorities)
     asked, threshold = set(order[:labels].tolist()), float(priorities[order[labels]])
     names = {1.0: "student", 0.0: "tie", -1.0: "teacher"}
+    columns = (found.student, found.teacher, found.weight, found.people, sizes)
     cases = [
         Case(student, teacher, weight, names[said] if index in asked else None, chosen(of, threshold))
         for index, (student, teacher, weight, said, of) in enumerate(
-            zip(*(one.tolist() for one in (found.student, found.teacher, found.weight, found.people, sizes)), strict=True)
+            zip(*(one.tolist() for one in columns), strict=True)
         )
     ]
     made = corrected(cases)
