@@ -46,9 +46,9 @@ def ratio_of_means(numerator: Array, denominator: Array, *, resamples: int, seed
     return percentile_interval(float(numerator.mean() / whole) if whole else 0.0, ratios)
 
 
-def proportion(count: int, of: int) -> Interval:
-    """The share `count` of `of` (at least 1), with Wilson's score interval (Journal of the American Statistical
-    Association 22, 1927).
+def proportion(count: float, of: float) -> Interval:
+    """The share `count` of `of`, at least 1 and also an effective number, with Wilson's score interval (Journal of the
+    American Statistical Association 22, 1927).
     """
     z = NormalDist().inv_cdf(0.975)
     share, more = count / of, z * z / of

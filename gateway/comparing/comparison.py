@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
+from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord, Verdicts
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.comparing.call import call
-from breakeven.gateway.comparing.scoring import Question, Scoring, scores
+from breakeven.gateway.comparing.scoring import Question, Scored, Scoring, scores
 from breakeven.gateway.config.schema import Escalation
 from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.economics.traffic import Value
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.errors import UpstreamFailure
-from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
+from breakeven.gateway.ledger.conversation_tables import COMPARISON
+from breakeven.gateway.ledger.conversations import Conversation, pair_document
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.providers import REFUSED
 from breakeven.gateway.proxy.upstream_request import Aside, Prepared, compared
@@ -38,10 +40,10 @@ _NOTHING = Value(0, 0)
 _LONGEST = 1 << 18
 
 
-def judge_of(services: Services) -> Upstream:
-    """The upstream that judges: the model that `road.judge` names, else the teacher."""
-    name = services.config.road.judge
-    return services.upstreams[Route.TEACHER] if name is None else services.models[name]
+def judges_of(services: Services) -> list[Upstream]:
+    """The upstreams that judge: the models that `road.judge` names, else the teacher."""
+    names = services.config.road.judges
+    return [services.models[name] for name in names] if names else [services.upstreams[Route.TEACHER]]
 
 
 class Comparison:
@@ -52,6 +54,7 @@ class Comparison:
         self._drawn = drawn
         self._scoring = scoring
         self._attempts: list[Attempt] = []
+        self._judges = judges_of(services)
         self._pair: Pair | None = None
         self._at = time.time_ns() // 1000
         self._started = time.perf_counter()
@@ -71,10 +74,12 @@ class Comparison:
             return ComparisonResult.UNREADABLE
         asked = drawn.body.copy()
         question = Question(drawn.adapter.dialogue(asked), student, teacher, drawn.adapter.json_only(asked))
-        found = await scores(self._scoring, question, self._ask_judge)
+        found = await scores(self._scoring, question, [functools.partial(self._ask_judge, one) for one in self._judges])
         if found is None:
             return ComparisonResult.UNREADABLE
         self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
+        if found.letters:
+            self._pair = msgspec.structs.replace(self._pair, verdicts=self._verdicts(found, question))
         if self.services.config.ledger.store_conversations:
             self._keep(question)
         return ComparisonResult.COMPARED
@@ -115,9 +120,7 @@ class Comparison:
         """The services with the prices of an attempt's upstream."""
         return self.services.for_model(attempt.provider) if attempt.route is Route.MODEL else self.services
 
-    def _paired(
-        self, found: tuple[float, float], student_usage: Usage, teacher_usage: Usage, student_data: bytes
-    ) -> Pair:
+    def _paired(self, found: Scored, student_usage: Usage, teacher_usage: Usage, student_data: bytes) -> Pair:
         record, price = self._drawn.record, self.services.price
         # What one of them did not report must not pass for a price of 0.
         known = student_usage.complete and teacher_usage.complete
@@ -129,8 +132,8 @@ class Comparison:
             score=record.score,
             novelty=record.novelty,
             artifact=record.artifact or "",
-            student_score=found[0],
-            teacher_score=found[1],
+            student_score=found.student,
+            teacher_score=found.teacher,
             student_tokens=student_usage.output,
             teacher_tokens=teacher_usage.output,
             weight=1.0 / self._drawn.probability,
@@ -145,6 +148,11 @@ class Comparison:
             teacher_version=upstreams[Route.TEACHER].version,
             logprob=self._logprob(student_data),
         )
+
+    def _verdicts(self, found: Scored, question: Question) -> Verdicts:
+        names = self.services.config.road.judges or (self.services.config.teacher.model,)
+        said = dict(zip(names, found.letters, strict=True))
+        return Verdicts(said, len(question.student.text), len(question.teacher.text))
 
     def _keep(self, question: Question) -> None:
         """Have the conversation and both answers stored, unless they are too long for anybody to read."""
@@ -208,8 +216,7 @@ class Comparison:
         versions = {name: given for name, given in usual.items() if given and name not in upstream.config.headers}
         return await call(upstream, sent.adapter, sent.body, versions, self._attempts)
 
-    async def _ask_judge(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
-        judge = judge_of(self.services)
+    async def _ask_judge(self, judge: Upstream, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
         field = judge.config.max_tokens_field or "max_tokens"
         body = msgspec.json.encode({"model": judge.config.model, "messages": messages, field: limit, **more})
         found = read_answer(await call(judge, _CHAT, body, {}, self._attempts))

@@ -14,7 +14,7 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
-from breakeven.gateway.comparing.comparison import Comparison, judge_of
+from breakeven.gateway.comparing.comparison import Comparison, judges_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
 from breakeven.gateway.ledger import Ledger
@@ -36,8 +36,8 @@ class Comparer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
-        # The scoring in use, with the `road.scorer` and `road.judge` that it was made for.
-        self._scoring: tuple[tuple[str, str | None], Scoring] | None = None
+        # The scoring in use, with the `road.scorer`, judges and `road.panel` that it was made for.
+        self._scoring: tuple[tuple[str, tuple[str, ...], str], Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
         """Process the queue until cancelled, `road.concurrency` requests at a time. `services`: those in force now."""
@@ -72,7 +72,8 @@ class Comparer:
         return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.road.monthly_budget_usd)
 
     def _scorer(self, services: Services) -> Scoring:
-        named = services.config.road.scorer, services.config.road.judge
+        road = services.config.road
+        named = road.scorer, road.judges, road.panel
         if self._scoring is None or self._scoring[0] != named:
             self._scoring = (named, scoring(services.config))
         return self._scoring[1]
@@ -109,7 +110,7 @@ def _needed(services: Services, drawn: Drawn, scoring: Scoring) -> list[Upstream
     """The upstreams that may be called: the one to be asked, unless its answer is known, and the judge."""
     known = drawn.discarded is not None and drawn.discarded.whole
     asked = [] if known else [services.upstreams[drawn.asked]]
-    return [*asked, judge_of(services)] if scoring.paid else asked
+    return [*asked, *judges_of(services)] if scoring.paid else asked
 
 
 def _busy(upstream: Upstream) -> bool:

@@ -15,6 +15,9 @@ the first pair that was not reached.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 # The error to be expected where people and the scorer differ, with how often they do, in units of what a preference is
 # worth. Only the proportions matter, and wrong ones make intervals wider, not wrong.
@@ -42,3 +45,34 @@ def priority(request: str, of: float) -> float:
 def chosen(of: float, threshold: float) -> float:
     """The probability with which a pair of this size had a priority below the threshold."""
     return min(1.0, of * threshold)
+
+
+class Candidate(NamedTuple):
+    """A pair that a person can be asked about: its request, and its size. `labelled`: whether somebody judged it."""
+
+    request: str
+    size: float
+    labelled: bool
+
+
+class Session:
+    """The pairs that a person is asked about, one after the other, and with which probabilities."""
+
+    def __init__(self, candidates: Sequence[Candidate], count: int) -> None:
+        """Of the pairs that nobody has judged, `count` are asked at most."""
+        ordered = sorted((priority(one.request, one.size), one) for one in candidates)
+        waiting = [(at, one.request) for at, one in ordered if not one.labelled]
+        self.asked = [request for _, request in waiting[:count]]
+        self._ends = [at for at, _ in waiting] + [math.inf]
+        self._sizes = {one.request: one.size for one in candidates}
+        # What was judged before: later sessions make it more likely to have been asked about.
+        self.before = [one.request for one in candidates if one.labelled]
+
+    def probabilities(self, passed: int, judged: Iterable[str]) -> dict[str, float]:
+        """With which probability each of the `judged` pairs was to be asked about by now, after the first `passed` ones
+        of this session. In an earlier one it may have been more likely.
+        """
+        if not passed:
+            return {}
+        threshold = self._ends[passed]
+        return {one: chosen(self._sizes[one], threshold) for one in judged}

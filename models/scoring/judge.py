@@ -79,6 +79,11 @@ class Judgement(NamedTuple):
     reason: str
     letters: str = ""
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether the scores contradict verdicts that are the same in both orders."""
+        return not self.consistent and self.letters in ("AB", "BA")
+
 
 class Judged(NamedTuple):
     """A judgement for each pair, None without a readable answer; the number of pairs with an unreadable answer; and why
