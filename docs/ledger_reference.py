@@ -114,8 +114,8 @@ COLUMNS = {
     "comparisons.logprob": "mean log-probability of the first tokens of the student's answer; null: not known",
     "conversations.kind": "what the document holds; `comparison`: roles and texts, and text and calls of both answers; "
     "`verdicts`: of each judge by name the better answer in both orders (A, B, T for a tie; the student's answer is A "
-    "in the first one; `!`: its scores contradict that), and the lengths of both; `chosen`: the probability with which a "
-    "person was to be asked",
+    "in the first one; `!`: its scores contradict that), and the lengths of both; `chosen`: the probability with which "
+    "a person was to be asked",
     "conversations.document": "what `kind` says, as JSON",
     "audits.verdict": "the better answer: `student`, `teacher`; `tie`: they are as good",
     "road_states.version": "grows with each change",
