@@ -88,7 +88,10 @@ def check(
 def _effective(settings: Config) -> dict[str, Any]:
     """The config as it is in force: with the prices that were looked up, and not where."""
     looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
+    from breakeven.gateway.ledger.database import without_password
+
     found = settings.model_dump(mode="json")
+    found["ledger"]["url"] = without_password(settings.ledger.url)
     for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
         for key in looked_up:
             del section[key]

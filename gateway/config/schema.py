@@ -110,7 +110,9 @@ class Routing(Section):
         "the student is measured beside it) or `share` (the most difficult requests go to the teacher).",
     )
     teacher_share: Fraction = Field(
-        0.2, description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones."
+        0.2,
+        description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones; "
+        "later turns of conversations are counted, too.",
     )
     threshold: Fraction | None = Field(
         None,

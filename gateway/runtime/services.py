@@ -30,12 +30,14 @@ from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
 from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
 from breakeven.gateway.runtime.units import Units
+from breakeven.gateway.runtime.unknown_workloads import UnknownWorkloads
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
@@ -61,6 +63,7 @@ class State:
     # What waits to be stored: (request, microseconds since the epoch, text), and compared conversations.
     prompts: TextQueue[tuple[str, int, str]]
     kept: TextQueue[Conversation]
+    unknown_workloads: UnknownWorkloads
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
@@ -132,6 +135,7 @@ class Services:
             Quotas(ledger),
             TextQueue("prompts", ledger.store_prompts, _PROMPTS),
             TextQueue("conversations", ledger.conversations.store, _CONVERSATIONS),
+            UnknownWorkloads(metrics, ledger.road.put_unknown),
             exported_upstreams=exported_upstreams,
             stored=StoredResponses(None if journal is None else Path(journal)),
             spans=open_spans(config.tracing),
@@ -227,23 +231,10 @@ class Services:
     def _config_routes(self) -> bool:
         return self.config.operator_routes
 
-    @property
-    def stages(self) -> dict[str, tuple[Stage, float | None]]:
-        """The stage of each workload, with the quality kept above the floor, None where that is not measured. Empty
-        without a student.
-        """
-        if self.config.student is None:
-            return {}
-        states = {} if self.operator_routes else self.state.units.states
-        return {
-            workload: (self.unit(workload).stage, states[workload].margin if workload in states else None)
-            for workload in sorted(self.workloads | states.keys())
-        }
-
     @functools.cached_property
     def _operator_rates(self) -> Rates:
         sample = self.config.road.sample if self.config.student is not None else 0.0
-        return Rates(min(1.0, 10.0 * sample), sample)
+        return Rates(raised(sample), sample)
 
     @property
     def student(self) -> Capabilities | None:

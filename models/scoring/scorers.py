@@ -67,6 +67,9 @@ def _function(name: str) -> Scorer:
         raise DistillError(f"--scorer {name}: cannot import {module_name}: {error}") from None
     except AttributeError:
         raise DistillError(f"--scorer {name}: {module_name} has no {attribute}") from None
+    except (Exception, SystemExit) as error:
+        # Any code may stand there; what it says may quote data.
+        raise DistillError(f"--scorer {name}: importing {module_name} failed with {type(error).__name__}") from None
 
     def call(answer: str, reference: str, row: Mapping[str, Any]) -> float:
         value = function(answer, reference, row)
