@@ -29,8 +29,9 @@ TABLES = {
     "comparisons": "What the two answers of each compared pair cost; the baseline is estimated from it.",
     "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
     "conversations": "Conversations of routed requests with the answer to them, and of comparisons with both answers, "
-    "only with `ledger.store_conversations`. Removed after `keep_prompts_days`.",
-    "audits": "What people said of compared pairs in `breakeven road audit`. Without any text.",
+    "only with `ledger.store_conversations`; removed after `keep_prompts_days`. And what is known of judging a "
+    "comparison, without any text of it, always and for ever.",
+    "audits": "What people said of compared pairs in `breakeven road audit` and `breakeven label`. Without any text.",
     "hosting_rates": "What the student's machines cost by the hour, from when on.",
     "hosting_observed": "What was observed of the student's replicas, one row for each hour. Several gateways add to "
     "one row, each only what is not covered yet: time at or after `until`. Kept for ever.",
@@ -111,9 +112,12 @@ COLUMNS = {
     "comparisons.student_version": "the student that was compared: name, `@revision`, what its server loaded",
     "comparisons.teacher_version": "the teacher, in the same way; empty in rows of older versions",
     "comparisons.logprob": "mean log-probability of the first tokens of the student's answer; null: not known",
-    "conversations.kind": "what the document holds: `comparison` roles and texts, and text and calls of both answers; "
-    "`teacher` and `student` the request in the form of a chat completion with the answer of that model",
-    "conversations.document": "the conversation, as JSON",
+    "conversations.kind": "what the document holds; `comparison`: roles and texts, and text and calls of both answers; "
+    "`teacher` and `student`: the request in the form of a chat completion with the answer of that model; "
+    "`verdicts`: of each judge by name the better answer in both orders (A, B, T for a tie; the student's answer is A "
+    "in the first one; `!`: its scores contradict that), and the lengths of both; `chosen`: the probability with which "
+    "a person was to be asked",
+    "conversations.document": "what `kind` says, as JSON",
     "audits.verdict": "the better answer: `student`, `teacher`; `tie`: they are as good",
     "road_states.version": "grows with each change",
     "road_states.document": "the state, as JSON",

@@ -104,6 +104,17 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     provider: str = ""
 
 
+class Verdicts(msgspec.Struct, frozen=True):
+    """What the judges said of a pair. `judges`: by name the better answer as it was shown, A, B or T (a tie), in the
+    order with the student's answer as A, then in the other one, such as "AB"; with an exclamation mark where its
+    scores contradict that. The lengths of the two answers are in characters.
+    """
+
+    judges: dict[str, str]
+    student_length: int
+    teacher_length: int
+
+
 class Pair(msgspec.Struct, frozen=True):
     """The scores of the student's and the teacher's answers to one request, from a comparison. No text.
 
@@ -113,7 +124,8 @@ class Pair(msgspec.Struct, frozen=True):
     for the prompt (cached or not) and for the answer. `key` is the name of the client's key, "" without one.
     `workload` is that of the request. `direction` says who had answered the client, as of `road.stages.Direction`; the
     versions are those of the two models. `logprob` is the mean log-probability of the first tokens of the student's
-    answer, None where that is not known.
+    answer, None where that is not known. `verdicts` are
+    those of the judges, None where none was asked.
     """
 
     request: str
@@ -136,6 +148,7 @@ class Pair(msgspec.Struct, frozen=True):
     student_version: str = ""
     teacher_version: str = ""
     logprob: float | None = None
+    verdicts: Verdicts | None = None
 
 
 class RequestRecord(msgspec.Struct, frozen=True):

@@ -7,17 +7,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
+import msgspec
+
+from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord, Verdicts
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.comparing.call import call
 from breakeven.gateway.comparing.refused import send_accepted, verdict
-from breakeven.gateway.comparing.scoring import Question, Scoring, scores
+from breakeven.gateway.comparing.scoring import Question, Scored, Scoring, scores
 from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.economics.traffic import Value
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.errors import UpstreamFailure
-from breakeven.gateway.ledger.conversations import COMPARISON, pair_document
+from breakeven.gateway.ledger.conversation_tables import COMPARISON
+from breakeven.gateway.ledger.conversations import pair_document
 from breakeven.gateway.ledger.keeping import Waiting
 from breakeven.gateway.ledger.kept import BY_TEACHER
 from breakeven.gateway.proxy.attempt_state import Attempt
@@ -39,10 +42,10 @@ _CHAT = ChatCompletions()
 _NOTHING = Value(0, 0)
 
 
-def judge_of(services: Services) -> Upstream:
-    """The upstream that judges: the model that `road.judge` names, else the teacher."""
-    name = services.config.road.judge
-    return services.upstreams[Route.TEACHER] if name is None else services.models[name]
+def judges_of(services: Services) -> list[Upstream]:
+    """The upstreams that judge: the models that `road.judge` names, else the teacher."""
+    names = services.config.road.judges
+    return [services.models[name] for name in names] if names else [services.upstreams[Route.TEACHER]]
 
 
 class Comparison:
@@ -55,6 +58,7 @@ class Comparison:
         self._attempts: list[Attempt] = []
         # The one that the other answer came from.
         self._asked: Attempt | None = None
+        self._judges = judges_of(services)
         self._pair: Pair | None = None
         self._at = time.time_ns() // 1000
         self._started = time.perf_counter()
@@ -74,10 +78,12 @@ class Comparison:
             return ComparisonResult.UNREADABLE
         asked = drawn.body.copy()
         question = Question(drawn.adapter.dialogue(asked), student, teacher, drawn.adapter.json_only(asked))
-        found = await scores(self._scoring, question, self._ask_judge)
+        found = await scores(self._scoring, question, [functools.partial(self._ask_judge, one) for one in self._judges])
         if found is None:
             return ComparisonResult.UNREADABLE
         self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
+        if found.letters:
+            self._pair = msgspec.structs.replace(self._pair, verdicts=self._verdicts(found, question))
         if self.services.config.ledger.store_conversations:
             self._keep(question, by_teacher[0])
         return ComparisonResult.COMPARED
@@ -118,9 +124,7 @@ class Comparison:
         """The services with the prices of an attempt's upstream."""
         return self.services.for_model(attempt.provider) if attempt.route is Route.MODEL else self.services
 
-    def _paired(
-        self, found: tuple[float, float], student_usage: Usage, teacher_usage: Usage, student_data: bytes
-    ) -> Pair:
+    def _paired(self, found: Scored, student_usage: Usage, teacher_usage: Usage, student_data: bytes) -> Pair:
         record, price = self._drawn.record, self.services.price
         # What one of them did not report must not pass for a price of 0.
         known = student_usage.complete and teacher_usage.complete
@@ -132,8 +136,8 @@ class Comparison:
             score=record.score,
             novelty=record.novelty,
             artifact=record.artifact or "",
-            student_score=found[0],
-            teacher_score=found[1],
+            student_score=found.student,
+            teacher_score=found.teacher,
             student_tokens=student_usage.output,
             teacher_tokens=teacher_usage.output,
             weight=1.0 / self._drawn.probability,
@@ -148,6 +152,11 @@ class Comparison:
             teacher_version=upstreams[Route.TEACHER].version,
             logprob=self._logprob(student_data),
         )
+
+    def _verdicts(self, found: Scored, question: Question) -> Verdicts:
+        names = self.services.config.road.judges or (self.services.config.teacher.model,)
+        said = dict(zip(names, found.letters, strict=True))
+        return Verdicts(said, len(question.student.text), len(question.teacher.text))
 
     def _keep(self, question: Question, by_teacher: bytes) -> None:
         """Have the pair stored, and the teacher's answer with the conversation as it was sent, if it was asked here."""
@@ -220,9 +229,9 @@ class Comparison:
 
         return await send_accepted(upstream, sent, send)
 
-    async def _ask_judge(self, messages: list[Message], limit: int, least: int, more: Mapping[str, Any]) -> str:
-        judge = judge_of(self.services)
-
+    async def _ask_judge(
+        self, judge: Upstream, messages: list[Message], limit: int, least: int, more: Mapping[str, Any]
+    ) -> str:
         async def send(body: bytes) -> bytes:
             return await call(judge, _CHAT, body, {}, self._attempts)
 

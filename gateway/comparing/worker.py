@@ -14,7 +14,7 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
-from breakeven.gateway.comparing.comparison import Comparison, judge_of
+from breakeven.gateway.comparing.comparison import Comparison, judges_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure, VerdictCutOff
 from breakeven.gateway.ledger import Ledger
@@ -37,7 +37,7 @@ class Comparer:
     def __init__(self, ledger: Ledger) -> None:
         self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
         # The scoring in use, with the settings of `road` that it was made for.
-        self._scoring: tuple[tuple[str, str | None, int], Scoring] | None = None
+        self._scoring: tuple[tuple[str, tuple[str, ...], str, int], Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
         """Process the queue until cancelled, `road.concurrency` requests at a time. `services`: those in force now."""
@@ -73,7 +73,7 @@ class Comparer:
 
     def _scorer(self, services: Services) -> Scoring:
         road = services.config.road
-        named = road.scorer, road.judge, road.judge_max_tokens
+        named = road.scorer, road.judges, road.panel, road.judge_max_tokens
         if self._scoring is None or self._scoring[0] != named:
             self._scoring = (named, scoring(services.config))
         return self._scoring[1]
@@ -112,7 +112,7 @@ def _needed(services: Services, drawn: Drawn, scoring: Scoring) -> list[Upstream
     """The upstreams that may be called: the one to be asked, unless its answer is known, and the judge."""
     known = drawn.discarded is not None and drawn.discarded.whole
     asked = [] if known else [services.upstreams[drawn.asked]]
-    return [*asked, judge_of(services)] if scoring.paid else asked
+    return [*asked, *judges_of(services)] if scoring.paid else asked
 
 
 def _busy(upstream: Upstream) -> bool:

@@ -219,13 +219,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _judge_is_there(self) -> Config:
-        if self.road.judge is None:
-            return self
-        judge = next((one for one in self.models if one.name == self.road.judge), None)
-        if judge is None:
-            raise ValueError(f"road.judge: {self.road.judge!r} is none of `models`; add it there, or remove this key")
-        if CHAT not in judge.paths:
-            raise ValueError(f"road.judge: {self.road.judge!r} has no {CHAT} in its paths; add it there")
+        for name in self.road.judges:
+            judge = next((one for one in self.models if one.name == name), None)
+            if judge is None:
+                raise ValueError(f"road.judge: {name!r} is none of `models`; add it there, or remove this key")
+            if CHAT not in judge.paths:
+                raise ValueError(f"road.judge: {name!r} has no {CHAT} in its paths; add it there")
+        if self.road.judge == [] or len(set(self.road.judges)) < len(self.road.judges):
+            raise ValueError("road.judge: must name different models, at least one; null: the teacher judges")
         return self
 
     @property

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
+from breakeven.gateway.ledger.judged import measured_since
 from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
 from breakeven.gateway.road.stages import Direction
@@ -54,7 +55,7 @@ class Answered(NamedTuple):
 
 def compared(connection: Connection, since: int) -> list[Compared]:
     """The newest MAX_PAIRS comparisons since `since`, microseconds since the epoch, as far as they are of the student
-    that was compared last in their workload.
+    that was compared last in their workload, and newer than those of a judge whose verdicts measure nothing.
     """
     c, made = outcomes.c, comparisons.c
     by_student = func.coalesce(made.direction, _STUDENT_ANSWERED) == _STUDENT_ANSWERED
@@ -62,7 +63,7 @@ def compared(connection: Connection, since: int) -> list[Compared]:
         select(c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight, by_student)
         .add_columns(made.workload, made.student_version)
         .outerjoin_from(outcomes, comparisons, made.request == c.request)
-        .where(c.source == SHADOW, c.at >= since)
+        .where(c.source == SHADOW, c.at >= measured_since(connection, since))
         .order_by(c.at.desc(), c.request)
         .limit(MAX_PAIRS)
     )
