@@ -11,6 +11,7 @@ import msgspec
 from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.comparing.call import call
+from breakeven.gateway.comparing.candidate import said_of
 from breakeven.gateway.comparing.scoring import Question, Scoring, scores
 from breakeven.gateway.config.schema import Escalation
 from breakeven.gateway.economics.breakeven import value
@@ -47,8 +48,12 @@ def judge_of(services: Services) -> Upstream:
 class Comparison:
     """The comparison of one drawn request."""
 
-    def __init__(self, services: Services, drawn: Drawn, scoring: Scoring) -> None:
+    def __init__(self, services: Services, drawn: Drawn, scoring: Scoring, candidate: Upstream | None = None) -> None:
+        """`candidate` is asked, too, once both answers are compared. `of_candidate` is then what became of that."""
         self.services = services
+        self.of_candidate: ComparisonResult | None = None
+        self._candidate = candidate
+        self._candidate_pair: Pair | msgspec.UnsetType = msgspec.UNSET
         self._drawn = drawn
         self._scoring = scoring
         self._attempts: list[Attempt] = []
@@ -74,9 +79,30 @@ class Comparison:
         found = await scores(self._scoring, question, self._ask_judge)
         if found is None:
             return ComparisonResult.UNREADABLE
-        self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
+        version = self.services.upstreams[Route.STUDENT].version
+        self._pair = self._paired(found, by_student[1], by_teacher[1], self._logprob(by_student[0]), version)
         if self.services.config.ledger.store_conversations:
             self._keep(question)
+        if self._candidate is not None:
+            try:
+                self.of_candidate = await self._compare_candidate(self._candidate, question, by_teacher[1])
+            except Exception as error:  # the student's comparison holds, whatever fails here
+                self.of_candidate = said_of(error)
+        return ComparisonResult.COMPARED
+
+    async def _compare_candidate(
+        self, candidate: Upstream, question: Question, teacher_usage: Usage
+    ) -> ComparisonResult:
+        """Ask the candidate the same, and score its answer beside the teacher's. Raises as `run` does."""
+        data = await self._ask(candidate)
+        usage, answer = self._attempts[-1].usage, read_answer(data)
+        found = None
+        if answer is not None:
+            found = await scores(self._scoring, question._replace(student=answer), self._ask_judge)
+        if found is None:
+            return ComparisonResult.UNREADABLE
+        logprob = self._logprob_of(data)
+        self._candidate_pair = self._paired(found, usage, teacher_usage, logprob, candidate.version)
         return ComparisonResult.COMPARED
 
     def record(self) -> RequestRecord:
@@ -109,6 +135,7 @@ class Comparison:
             seconds=time.perf_counter() - self._started,
             pair=self._pair,
             workload=self._drawn.record.workload,
+            candidate=self._candidate_pair,
         )
 
     def _paid_by(self, attempt: Attempt) -> Services:
@@ -116,13 +143,17 @@ class Comparison:
         return self.services.for_model(attempt.provider) if attempt.route is Route.MODEL else self.services
 
     def _paired(
-        self, found: tuple[float, float], student_usage: Usage, teacher_usage: Usage, student_data: bytes
+        self,
+        found: tuple[float, float],
+        student_usage: Usage,
+        teacher_usage: Usage,
+        logprob: float | None,
+        version: str,
     ) -> Pair:
         record, price = self._drawn.record, self.services.price
         # What one of them did not report must not pass for a price of 0.
         known = student_usage.complete and teacher_usage.complete
         worth, paid = (value(student_usage, price), value(teacher_usage, price)) if known else (_NOTHING, _NOTHING)
-        upstreams = self.services.upstreams
         return Pair(
             request=record.id,
             at=record.at,
@@ -141,9 +172,9 @@ class Comparison:
             key=record.key or "",
             workload=record.workload,
             direction=self._drawn.direction,
-            student_version=upstreams[Route.STUDENT].version,
-            teacher_version=upstreams[Route.TEACHER].version,
-            logprob=self._logprob(student_data),
+            student_version=version,
+            teacher_version=self.services.upstreams[Route.TEACHER].version,
+            logprob=logprob,
         )
 
     def _keep(self, question: Question) -> None:
@@ -159,10 +190,12 @@ class Comparison:
         the answer came without.
         """
         discarded = self._drawn.discarded
+        # If a stream was discarded, its first tokens decided; the answer that is compared was made again.
+        return self._logprob_of(student if discarded is None else discarded.data)
+
+    def _logprob_of(self, data: bytes) -> float | None:
         if self._drawn.body.copy().boolean("echo"):
             return None
-        # If a stream was discarded, its first tokens decided; the answer that is compared was made again.
-        data = student if discarded is None else discarded.data
         rule = self.services.config.routing.escalation or Escalation()
         seen = confidence(first_logprobs(data, rule.probe_tokens))
         return None if seen is None else seen.mean

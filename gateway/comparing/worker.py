@@ -14,6 +14,7 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
+from breakeven.gateway.comparing.candidate import asked
 from breakeven.gateway.comparing.comparison import Comparison, judge_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
@@ -64,7 +65,8 @@ class Comparer:
             self._count(services, drawn, ComparisonResult.DROPPED_BUDGET)
         else:
             await _know(services.upstreams[Route.STUDENT])
-            await self._compare(Comparison(services, drawn, scoring), drawn)
+            candidate = await _candidate(services)
+            await self._compare(Comparison(services, drawn, scoring, candidate), drawn)
 
     async def _within_budget(self, services: Services) -> bool:
         """Whether the monthly budget is not spent yet. False while the ledger cannot be read: the spend is unknown."""
@@ -92,6 +94,8 @@ class Comparer:
             _log.error("a comparison failed with an internal error: %s", type(error).__name__, exc_info=error)
         finally:
             self._count(services, drawn, result)
+            if comparison.of_candidate is not None:
+                services.metrics.candidate_compared(comparison.of_candidate)
             record = comparison.record()
             if record.attempts or record.pair is not None:
                 self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
@@ -115,6 +119,19 @@ def _needed(services: Services, drawn: Drawn, scoring: Scoring) -> list[Upstream
 def _busy(upstream: Upstream) -> bool:
     """Whether an upstream is to be left to clients: half of its concurrency is reserved for them."""
     return not upstream.available or upstream.in_flight * 2 >= upstream.config.max_concurrency
+
+
+async def _candidate(services: Services) -> Upstream | None:
+    """The candidate that is to be asked, too; None without one, and where it is busy or down."""
+    candidate = asked(services)
+    if candidate is None:
+        return None
+    if _busy(candidate):
+        services.metrics.candidate_compared(ComparisonResult.DROPPED_BUSY)
+        return None
+    await _know(candidate)
+    # It may be one that was dropped under its whole name.
+    return asked(services)
 
 
 async def _know(student: Upstream) -> None:

@@ -151,6 +151,10 @@ class Metrics:
         """Count what became of a request that was drawn to be compared."""
         self._comparisons.labels(workload, direction, result).inc()
 
+    def candidate_compared(self, result: ComparisonResult) -> None:
+        """Count what became of a request of whose comparison the candidate was to be part."""
+        self._candidate_comparisons.labels(result).inc()
+
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "breakeven_requests_total",
@@ -185,12 +189,20 @@ class Metrics:
             ["workload", "direction", "result"],
             registry=registry,
         )
+        self._candidate_comparisons = Counter(
+            "breakeven_candidate_comparisons_total",
+            "Compared requests that the candidate was to answer as well, by result.",
+            ["result"],
+            registry=registry,
+        )
         self.feedback = Counter(
             "breakeven_feedback_total",
             "Feedback of users on answers, by the upstream that gave the answer.",
             ["route"],
             registry=registry,
         )
+        for result in ComparisonResult:
+            self._candidate_comparisons.labels(result)
         for direction, result in itertools.product(Direction, ComparisonResult):
             self._comparisons.labels(DEFAULT_WORKLOAD, direction, result)
         for route in ROUTED:

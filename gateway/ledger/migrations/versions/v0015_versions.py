@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,12 +12,10 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
-_VERSION = {"nullable": False, "server_default": ""}
-
 
 def upgrade() -> None:
-    op.add_column("attempts", sa.Column("version", sa.String(200), **_VERSION))
-    op.add_column("outcomes", sa.Column("version", sa.String(200), **_VERSION))
+    op.add_column("attempts", sa.Column("version", sa.String(200), nullable=False, server_default=""))
+    op.add_column("outcomes", sa.Column("version", sa.String(200), nullable=False, server_default=""))
     of = "FROM comparisons c WHERE c.request = outcomes.request"
     op.execute(
         f"UPDATE outcomes SET version = (SELECT c.student_version {of}) "  # noqa: S608
@@ -39,7 +39,7 @@ def _make_anew() -> None:
     for name in ("comparisons_at", "comparisons_workload"):
         op.drop_index(name, "comparisons")
     op.rename_table("comparisons", "comparisons_before")
-    columns = [
+    columns: list[sa.Column[Any]] = [
         sa.Column("request", sa.String(32), primary_key=True),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("key", sa.String(64), nullable=False),
@@ -52,8 +52,8 @@ def _make_anew() -> None:
         sa.Column("size", sa.Integer, nullable=False, server_default="0"),
         sa.Column("source", sa.String(16), primary_key=True, server_default="shadow"),
         sa.Column("direction", sa.String(24), nullable=False, server_default="student_answered"),
-        sa.Column("student_version", sa.String(200), **_VERSION),
-        sa.Column("teacher_version", sa.String(200), **_VERSION),
+        sa.Column("student_version", sa.String(200), nullable=False, server_default=""),
+        sa.Column("teacher_version", sa.String(200), nullable=False, server_default=""),
         sa.Column("logprob", sa.Float),
     ]
     op.create_table("comparisons", *columns)
