@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, road, router, serve, tune
+from breakeven.gateway.cli import candidate, demo, money, pairs, plan, reconcile, road, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 
@@ -64,6 +64,7 @@ _road = typer.Typer(invoke_without_command=True)
 _road.callback()(road.road)
 _road.command()(road.audit)
 app.add_typer(_road, name="road")
+app.add_typer(candidate.app, name="candidate")
 app.command()(demo.demo)
 app.command()(serve.student)
 

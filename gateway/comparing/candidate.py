@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+
 from breakeven.gateway.accounting.record import ComparisonResult
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.road.candidate import Experiment, Phase

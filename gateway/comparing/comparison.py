@@ -108,7 +108,9 @@ class Comparison:
     def record(self) -> RequestRecord:
         """The settled record of all calls of this comparison."""
         last = self._attempts[-1] if self._attempts else None
-        compared_without = Outcome.OK if self._pair is not None else Outcome.GATEWAY_ERROR
+        # Whatever became of the candidate.
+        done = self._pair is not None or last is None
+        without_calls = Outcome.OK if self._pair is not None else Outcome.GATEWAY_ERROR
         return RequestRecord(
             id=fresh_id(),
             request_id=self._drawn.record.id,
@@ -123,8 +125,8 @@ class Comparison:
             threshold=None,
             novelty=None,
             artifact=self._drawn.record.artifact,
-            outcome=compared_without if last is None else last.outcome,
-            status=200 if last is None else last.status or 502,
+            outcome=without_calls if done or last is None else last.outcome,
+            status=200 if done or last is None else last.status or 502,
             attempts=tuple(
                 attempt.record(self._paid_by(attempt), len(self._drawn.body) // 4, learn=False)
                 for attempt in self._attempts

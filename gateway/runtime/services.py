@@ -62,6 +62,8 @@ class Services:
     candidate: Upstream | None = None
     models: Mapping[str, Upstream] = field(default_factory=dict)
     model: FurtherModel | None = None
+    # The config as its file has it, where a promoted candidate is the student in `config`.
+    file_config: Config | None = None
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
@@ -103,8 +105,13 @@ class Services:
             candidate=beside,
         )
 
-    def with_config(self, config: Config, artifact: Artifact) -> Services:
-        """These services with another config and artifact, and the same state.
+    @property
+    def given(self) -> Config:
+        """The config as its file has it: without a promotion of the candidate."""
+        return self.file_config or self.config
+
+    def with_config(self, config: Config, artifact: Artifact, given: Config | None = None) -> Services:
+        """These services with another config and artifact, and the same state; `given`: the config as its file has it.
 
         An upstream whose config section is unchanged is kept with its connections; others are new and not started.
         """
@@ -119,6 +126,7 @@ class Services:
         return replace(
             self,
             config=config,
+            file_config=given,
             artifact=artifact,
             upstreams=upstreams,
             fallbacks=tuple(fallbacks),
