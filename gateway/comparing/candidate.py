@@ -1,4 +1,4 @@
-"""Whether the candidate is asked beside the student, and what is said where its answer cannot be compared."""
+"""What is said where the answer of a candidate cannot be compared."""
 
 from __future__ import annotations
 
@@ -6,24 +6,8 @@ import logging
 
 from breakeven.gateway.accounting.record import ComparisonResult
 from breakeven.gateway.errors import RequestError, UpstreamFailure
-from breakeven.gateway.road.candidate import Experiment, Phase
-from breakeven.gateway.runtime.services import Services
-from breakeven.gateway.upstreams.upstream import Upstream
 
 _log = logging.getLogger("breakeven.comparing")
-
-
-def asked(services: Services) -> Upstream | None:
-    """The candidate, if there is one that is still to be compared."""
-    candidate, experiment = services.candidate, services.state.experiment
-    if candidate is None or is_dropped(experiment, candidate):
-        return None
-    return candidate
-
-
-def is_dropped(experiment: Experiment, candidate: Upstream) -> bool:
-    """Whether this candidate, of this version, was dropped."""
-    return experiment.phase is Phase.DROPPED and experiment.candidate == candidate.version
 
 
 def said_of(error: Exception) -> ComparisonResult:

@@ -68,8 +68,12 @@ class Comparison:
             return ComparisonResult.UNREADABLE
         data, usage = await self._other()
         of_client = drawn.answer, drawn.record.attempts[-1].usage
-        by_student, by_teacher = (data, usage), of_client
-        if drawn.direction is Direction.STUDENT_ANSWERED:
+        by_student, by_teacher, by_candidate = (data, usage), of_client, None
+        if drawn.by_candidate:
+            # The student is asked for what it would have answered in its own place.
+            by_candidate, by_teacher = of_client, by_student
+            by_student = await self._asked(self.services.upstreams[Route.STUDENT])
+        elif drawn.direction is Direction.STUDENT_ANSWERED:
             by_student, by_teacher = by_teacher, by_student
         student, teacher = read_answer(by_student[0]), read_answer(by_teacher[0])
         if student is None or teacher is None:
@@ -85,24 +89,26 @@ class Comparison:
             self._keep(question)
         if self._candidate is not None:
             try:
-                self.of_candidate = await self._compare_candidate(self._candidate, question, by_teacher[1])
+                answered = by_candidate or await self._asked(self._candidate)
+                self.of_candidate = await self._compare_candidate(answered, question, by_teacher[1])
             except Exception as error:  # the student's comparison holds, whatever fails here
                 self.of_candidate = said_of(error)
         return ComparisonResult.COMPARED
 
     async def _compare_candidate(
-        self, candidate: Upstream, question: Question, teacher_usage: Usage
+        self, answered: tuple[bytes, Usage], question: Question, teacher_usage: Usage
     ) -> ComparisonResult:
-        """Ask the candidate the same, and score its answer beside the teacher's. Raises as `run` does."""
-        data = await self._ask(candidate)
-        usage, answer = self._attempts[-1].usage, read_answer(data)
+        """Score the candidate's answer beside the teacher's. Raises as `run` does."""
+        assert self._candidate is not None
+        data, usage = answered
+        answer = read_answer(data)
         found = None
         if answer is not None:
             found = await scores(self._scoring, question._replace(student=answer), self._ask_judge)
         if found is None:
             return ComparisonResult.UNREADABLE
         logprob = self._logprob_of(data)
-        self._candidate_pair = self._paired(found, usage, teacher_usage, logprob, candidate.version)
+        self._candidate_pair = self._paired(found, usage, teacher_usage, logprob, self._candidate.version)
         return ComparisonResult.COMPARED
 
     def record(self) -> RequestRecord:
@@ -207,8 +213,10 @@ class Comparison:
         discarded = self._drawn.discarded
         if discarded is not None and discarded.whole:
             return discarded.data, discarded.usage
-        data = await self._ask(self.services.upstreams[self._drawn.asked])
-        return data, self._attempts[-1].usage
+        return await self._asked(self.services.upstreams[self._drawn.asked])
+
+    async def _asked(self, upstream: Upstream) -> tuple[bytes, Usage]:
+        return await self._ask(upstream), self._attempts[-1].usage
 
     async def _ask(self, upstream: Upstream) -> bytes:
         """Ask for an answer. A request that is refused is sent again without what may be the cause: the student's

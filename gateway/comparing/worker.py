@@ -14,7 +14,6 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
-from breakeven.gateway.comparing.candidate import asked
 from breakeven.gateway.comparing.comparison import Comparison, judge_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
@@ -65,7 +64,7 @@ class Comparer:
             self._count(services, drawn, ComparisonResult.DROPPED_BUDGET)
         else:
             await _know(services.upstreams[Route.STUDENT])
-            candidate = await _candidate(services)
+            candidate = await _candidate(services, answered=drawn.by_candidate)
             await self._compare(Comparison(services, drawn, scoring, candidate), drawn)
 
     async def _within_budget(self, services: Services) -> bool:
@@ -113,6 +112,8 @@ def _needed(services: Services, drawn: Drawn, scoring: Scoring) -> list[Upstream
     """The upstreams that may be called: the one to be asked, unless its answer is known, and the judge."""
     known = drawn.discarded is not None and drawn.discarded.whole
     asked = [] if known else [services.upstreams[drawn.asked]]
+    if drawn.by_candidate:
+        asked.append(services.upstreams[Route.STUDENT])
     return [*asked, judge_of(services)] if scoring.paid else asked
 
 
@@ -121,17 +122,17 @@ def _busy(upstream: Upstream) -> bool:
     return not upstream.available or upstream.in_flight * 2 >= upstream.config.max_concurrency
 
 
-async def _candidate(services: Services) -> Upstream | None:
-    """The candidate that is to be asked, too; None without one, and where it is busy or down."""
-    candidate = asked(services)
+async def _candidate(services: Services, *, answered: bool) -> Upstream | None:
+    """The candidate that is to be asked, too; None without one, and where it is busy or down. `answered`: it has."""
+    candidate = services.asked_candidate
     if candidate is None:
         return None
-    if _busy(candidate):
+    if not answered and _busy(candidate):
         services.metrics.candidate_compared(ComparisonResult.DROPPED_BUSY)
         return None
     await _know(candidate)
     # It may be one that was dropped under its whole name.
-    return asked(services)
+    return services.asked_candidate
 
 
 async def _know(student: Upstream) -> None:

@@ -25,6 +25,7 @@ from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.candidate import Phase
 from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.gateway.runtime.state import State
 from breakeven.gateway.runtime.stored_responses import StoredResponses
@@ -139,6 +140,20 @@ class Services:
     def every_upstream(self) -> dict[str, Upstream]:
         """All upstreams by label: of each role, the candidate, the teacher's other providers, the further models."""
         return _by_label(self.upstreams, self.candidate, self.fallbacks, self.models)
+
+    @property
+    def asked_candidate(self) -> Upstream | None:
+        """The candidate, if there is one that was not dropped in this version."""
+        candidate, experiment = self.candidate, self.state.experiment
+        if candidate is None or (experiment.phase is Phase.DROPPED and experiment.candidate == candidate.version):
+            return None
+        return candidate
+
+    @property
+    def candidate_share(self) -> float:
+        """The share of the student's conversations that the candidate answers, in [0, 1]."""
+        section = self.config.candidate
+        return 0.0 if section is None or section.share == 0.0 or self.asked_candidate is None else section.share
 
     def for_model(self, name: str) -> Services:
         """The services of a request to this further model."""

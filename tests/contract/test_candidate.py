@@ -249,3 +249,61 @@ def test_each_attempt_says_which_model_was_asked(tmp_path: Path, third: Scripted
         with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
             found = connection.execute("SELECT DISTINCT source, version FROM outcomes").fetchall()
         assert sorted(found) == [("candidate", "tiny (/adapters/2 on base)"), ("shadow", "small")]
+
+
+def talk(gateway: Gateway, number: int, turns: int = 3) -> list[tuple[str | None, str]]:
+    """One conversation with the student; of each turn the provider that the headers name, and the answer."""
+    messages: list[dict[str, str]] = []
+    seen = []
+    for turn in range(turns):
+        messages.append({"role": "user", "content": f"conversation {number}, question {turn}"})
+        reply = gateway.post({"model": "auto", "messages": messages})
+        assert (reply.status, reply.headers["x-breakeven-route"]) == (200, "student")
+        text = reply.json["choices"][0]["message"]["content"]
+        seen.append((reply.headers.get("x-breakeven-provider"), text))
+        messages.append({"role": "assistant", "content": text})
+    return seen
+
+
+def test_a_share_of_the_conversations_is_answered_by_the_candidate_each_as_a_whole(
+    tmp_path: Path, third: ScriptedUpstream
+) -> None:
+    third.default(*answer(completion("Paris")))
+    changes = {
+        "routing": {"threshold": 1.0, "sticky": True}, "candidate": {**section(third), "share": 0.3},
+        "road": {**CONFIG["road"], "sample": 1.0, "max_queue": 1000},
+    }  # fmt: skip
+    with experiment(tmp_path, third, changes) as gateway:
+        found = [talk(gateway, number) for number in range(60)]
+        whole = {tuple(set(one)) for one in found}
+        assert whole == {(("candidate", "Paris"),), ((None, "London"),)}
+        by_candidate = sum(one[0][0] == "candidate" for one in found)
+        assert 8 <= by_candidate <= 30
+        # A client's id of a conversation holds it, whatever is said.
+        header = {"x-breakeven-conversation": "one"}
+        named = {gateway.post(chat(f"{n}"), header).headers.get("x-breakeven-provider") for n in range(8)}
+        assert len(named) == 1
+        assert answered_by(gateway, third) == "student"
+
+        # Of either kind of conversation all three answers are compared, and each is credited to whoever gave it.
+        def scores() -> set[tuple[Any, ...]]:
+            return set(
+                gateway.rows(
+                    "SELECT c.source, c.direction, c.student_version, o.student_score FROM comparisons c "
+                    "JOIN outcomes o ON o.request = c.request AND o.source = c.source"
+                )
+            )
+
+        expected = {("shadow", "student_answered", "small", 0.0), ("candidate", "student_answered", "tiny", 1.0)}
+        eventually(lambda: scores() == expected and len(gateway.rows("SELECT 1 FROM comparisons")) >= 300, seconds=60)
+        assert reached(gateway, "better")["difference"]["value"] == 1.0
+
+        # It fails: the student answers in its place.
+        third.default(*error_answer(500))
+        conversation = next(number for number, one in enumerate(found) if one[0][0] == "candidate")
+        reply = gateway.post(chat(f"conversation {conversation}, question 0"))
+        assert (reply.status, reply.headers["x-breakeven-attempts"]) == (200, "2")
+        assert (reply.json["choices"][0]["message"]["content"], reply.headers["x-breakeven-reason"]) == (
+            "London",
+            "easy",
+        )
