@@ -67,7 +67,7 @@ class CandidateStore(Tables):
         def put(connection: Connection) -> bool:
             serialise(connection)
             c = road_states.c
-            states = dict(connection.execute(select(c.workload, c.document)).tuples().all())
+            states = {row.workload: row.document for row in connection.execute(select(c.workload, c.document))}
             known = _document(connection)
             change = make(known, states)
             if change is None or (change.document == known and not change.states):

@@ -58,7 +58,7 @@ def enter_into(
         score = float(not hard and rng.random() >= wrong_of_easy)
         of_outcomes.append(
             {**common, "source": "shadow", "score": 0.2, "novelty": 0.1, "artifact": artifact, "student_score": score,
-             "teacher_score": 1.0, "student_tokens": 5, "teacher_tokens": 9}
+             "teacher_score": 1.0, "student_tokens": 5, "teacher_tokens": 9, "version": student}
         )  # fmt: skip
         of_comparisons.append(
             {**common, "key": "", "student_input_value": 0, "student_output_value": 0, "teacher_input_cost": 0,
@@ -68,7 +68,7 @@ def enter_into(
         )  # fmt: skip
         if candidate is not None:
             right = float(rng.random() >= wrong_of_candidate)
-            of_outcomes.append({**of_outcomes[-1], "source": "candidate", "student_score": right})
+            of_outcomes.append({**of_outcomes[-1], "source": "candidate", "student_score": right, "version": candidate})
             of_comparisons.append({**of_comparisons[-1], "source": "candidate", "student_version": candidate})
         texts.append({"request": common["request"], "at": common["at"], "text": prompt(rng, hard=hard)})
     with transaction(engine, write=True) as connection:

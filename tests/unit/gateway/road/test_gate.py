@@ -5,41 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from breakeven.gateway.road.gate import Array, capital, enough_capital, judged
+from breakeven.gateway.road.gate import capital, enough_capital, judged
+from tests.support.paired import CONFIDENCE, LENGTH, answers, found_at
 
-SEEDS, LENGTH = 400, 1500
-CONFIDENCE = 0.95
-
-
-def answers(seed: int, better: float, *, weighted: bool = False, length: int = LENGTH) -> tuple[Array, Array]:
-    """Differences of a candidate that is right in 70% + `better` of the requests, beside a student of 70%; weighted
-    ones are of hard requests, on which both do worse, at a quarter of the weight.
-    """
-    rng = np.random.default_rng(seed)
-    hard = rng.random(length) < 0.5 if weighted else np.zeros(length, dtype=bool)
-    ability, luck = np.where(hard, 0.5, 0.7), rng.random(length)
-    student = rng.random(length) < ability
-    candidate = luck < ability + better
-    return candidate.astype(float) - student, np.where(hard, 1.0, 4.0)
-
-
-def ever(seed: int, better: float, *, weighted: bool = False) -> tuple[bool, bool]:
-    """Whether such a candidate is said to be better, or worse, at any of all moments."""
-    differences, weights = answers(seed, better, weighted=weighted)
-    enough = enough_capital(CONFIDENCE)
-    return bool((capital(differences, weights) >= enough).any()), bool((capital(-differences, weights) >= enough).any())
+SEEDS = 400
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("better", [0.0, -0.02, -0.1])
 def test_one_that_is_no_better_is_hardly_ever_said_to_be_at_any_moment(better: float, weighted: bool) -> None:
-    wrong = sum(ever(seed, better, weighted=weighted)[0] for seed in range(SEEDS))
+    wrong = sum(found_at(*answers(seed, better, weighted=weighted)) is not None for seed in range(SEEDS))
     assert wrong / SEEDS <= 0.05
 
 
 @pytest.mark.parametrize("better", [0.0, 0.02, 0.1])
 def test_one_that_is_no_worse_is_hardly_ever_dropped_at_any_moment(better: float) -> None:
-    assert sum(ever(seed, better)[1] for seed in range(SEEDS)) / SEEDS <= 0.05
+    runs = [answers(seed, better) for seed in range(SEEDS)]
+    wrong = sum(found_at(-differences, weights) is not None for differences, weights in runs)
+    assert wrong / SEEDS <= 0.05
 
 
 def test_one_that_is_clearly_better_or_worse_is_soon_found() -> None:
