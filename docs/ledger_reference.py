@@ -79,7 +79,8 @@ COLUMNS = {
     "number": "1 for the first attempt",
     "last": "whether it is the last attempt; in `hourly` that one carries the request's own counts",
     "upstream": "`student` or `teacher`: the upstream that was called",
-    "provider": "name in the config of the upstream that was called, where the route has several; empty for the first",
+    "provider": "name in the config of the upstream that was called, where the route has several; empty for the first; "
+    "`candidate` for that",
     "prompt_tokens": "prompt tokens, cached ones included",
     "cached_tokens": "cached prompt tokens",
     "cache_write_tokens": "prompt tokens that were written to a cache",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
@@ -130,6 +130,8 @@ class Config(Section):
     )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
+    # In whose place a promoted candidate is the student; clients may still ask for it by its name.
+    _former_student: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:
@@ -216,6 +218,18 @@ class Config(Section):
         if CHAT not in judge.paths:
             raise ValueError(f"road.judge: {self.road.judge!r} has no {CHAT} in its paths; add it there")
         return self
+
+    def with_candidate_as_student(self, candidate: Candidate) -> Config:
+        """This config with a candidate in the student's place."""
+        found = self.model_copy(update={"student": candidate.as_student(), "candidate": None})
+        found._former_student = None if self.student is None else self.student.model
+        return found
+
+    @property
+    def student_names(self) -> tuple[str, ...]:
+        """The names that models of the student have for clients."""
+        known = (None if self.student is None else self.student.model, self._former_student)
+        return tuple(name for name in known if name is not None)
 
     @property
     def operator_routes(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 from breakeven.gateway.accounting.record import CANDIDATE
 from breakeven.gateway.ledger.database import serialise
@@ -13,8 +13,9 @@ from breakeven.gateway.ledger.road import MAX_COMPARISONS, Event
 from breakeven.gateway.ledger.road_tables import candidates as table
 from breakeven.gateway.ledger.road_tables import road_events, road_states
 from breakeven.gateway.ledger.rows import SHADOW
-from breakeven.gateway.ledger.schema import comparisons, outcomes
+from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, requests
 from breakeven.gateway.ledger.tables import Tables
+from breakeven.router.policy import Reason
 
 # One candidate at a time.
 _NAME = "default"
@@ -91,7 +92,7 @@ class CandidateStore(Tables):
         return None if row is None else (row[0], row[1], row[2])
 
     def compared(self, versions: tuple[str, str, str], since: int) -> list[Both]:
-        """The newest MAX_COMPARISONS requests from `since` on of which answers of both these versions, candidate and
+        """The first MAX_COMPARISONS requests from `since` on of which answers of both these versions, candidate and
         student, were compared with this teacher's, oldest first.
         """
         candidate, student, teacher = versions
@@ -106,11 +107,34 @@ class CandidateStore(Tables):
             .where(my_scores.request == mine.request, my_scores.source == CANDIDATE)
             .where(its_scores.request == mine.request, its_scores.source == SHADOW)
             .where(and_(*(score.is_not(None) for score in scores)))
-            .order_by(mine.at.desc(), mine.request)
+            .order_by(mine.at, mine.request)
+            # The first ones: what was bet on is not to be forgotten.
             .limit(MAX_COMPARISONS)
         )
-        rows = self._read(lambda one: one.execute(wanted).all())
-        return [Both(*row) for row in reversed(rows)]
+        return [Both(*row) for row in self._read(lambda one: one.execute(wanted).all())]
+
+    def count(self, candidate: str, since: int) -> int:
+        """The number of comparisons of this version of a candidate from `since` on."""
+        c = comparisons.c
+        wanted = select(func.count()).where(c.source == CANDIDATE, c.at >= since, c.student_version == candidate)
+        return self._read(lambda one: one.scalar(wanted)) or 0
+
+    def asked(self, candidate: str, since: int) -> tuple[int, int]:
+        """How many requests this version of a candidate was asked for comparisons since then, and how many of them it
+        answered.
+        """
+        a, r = attempts.c, requests.c
+        answered = func.max(case((a.outcome == "ok", 1), else_=0)).label("answered")
+        each = (
+            select(answered)
+            .join_from(requests, attempts, a.request == r.id)
+            .where(r.at >= since, r.reason == Reason.SHADOW.value, a.provider == CANDIDATE, a.version == candidate)
+            .group_by(a.request)
+            .subquery()
+        )
+        wanted = select(func.count(), func.coalesce(func.sum(each.c.answered), 0))
+        every, found = self._read(lambda one: one.execute(wanted.select_from(each)).one())
+        return every, found
 
 
 def _document(connection: Connection) -> str | None:

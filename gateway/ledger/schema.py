@@ -189,6 +189,7 @@ comparisons = Table(
     Column("logprob", Float),
     Index("comparisons_at", "at"),
     Index("comparisons_workload", "workload", "at"),
+    Index("comparisons_source", "source", "at"),
 )
 
 # The text that the router read, stored only with ledger.store_prompts.

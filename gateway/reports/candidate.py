@@ -81,7 +81,9 @@ def standing(ledger: Ledger, config: Config, experiment: Experiment) -> Standing
     found = experiment
     if named is not None and experiment.named not in ("", named) and experiment.phase is not Phase.PROMOTED:
         found = Experiment()  # of another one
-    return Standing(found, named, _waits(config), _by_workload(ledger, config, found), to_write(config, found))
+    return Standing(
+        found, named, _waits(config) or found.held or None, _by_workload(ledger, config, found), to_write(config, found)
+    )
 
 
 def to_write(config: Config, experiment: Experiment) -> str | None:

@@ -87,7 +87,7 @@ def measured(experiment: Experiment, verdict: Verdict, now: int) -> Experiment:
     """
     difference, low, high = verdict.difference
     experiment = msgspec.structs.replace(
-        experiment, comparisons=verdict.comparisons, difference=difference, low=low, high=high, held=""
+        experiment, comparisons=verdict.comparisons, difference=difference, low=low, high=high
     )
     if verdict.worse:
         return dropped(experiment, f"{experiment.candidate} is worse: {evidence(experiment)}", now)
@@ -95,6 +95,11 @@ def measured(experiment: Experiment, verdict: Verdict, now: int) -> Experiment:
         text = f"{experiment.candidate} is better: {evidence(experiment)}"
         return _at(experiment, Phase.BETTER, text, now)
     return experiment
+
+
+def held(experiment: Experiment, text: str) -> Experiment:
+    """The experiment that concludes nothing for now, and says why; with an empty text it goes on."""
+    return msgspec.structs.replace(experiment, held=text)
 
 
 def dropped(experiment: Experiment, why: str, now: int) -> Experiment:

@@ -21,6 +21,7 @@ from breakeven.gateway.road.candidate import (
     Experiment,
     Phase,
     compared,
+    held,
     measured,
     new_road,
     read_experiment,
@@ -39,6 +40,14 @@ from breakeven.gateway.runtime.trained_artifacts import TrainedArtifacts
 
 _log = logging.getLogger("breakeven.road")
 
+_CHECK_SECONDS = 60.0
+# Of this time, in microseconds, so many requests and no larger a share of them may be without an answer.
+_RECENT, _ENOUGH, _MISSING = 3_600_000_000, 20, 0.2
+FAILS = (
+    "many of its answers fail, so that the others may not be like all requests: see breakeven_upstream_failures_total, "
+    "and `breakeven check --live`"
+)
+
 
 class CandidateKeeper:
     """Follows the experiment, and goes on with it where this process is to."""
@@ -53,6 +62,9 @@ class CandidateKeeper:
         self._version = 0
         self._fault = ""
         self._looked_at: dict[str, int] = {}
+        self._checked = -_CHECK_SECONDS
+        # The versions and the number of comparisons that were looked at last.
+        self._counted: tuple[str, str, int] | None = None
 
     @property
     def settled(self) -> bool:
@@ -91,12 +103,28 @@ class CandidateKeeper:
         experiment = services.state.experiment
         if experiment.phase in (Phase.PROMOTED, Phase.DROPPED):
             return
-        verdict = await asyncio.to_thread(_verdict, services, experiment)
-        if verdict is not None and verdict.comparisons != experiment.comparisons:
-            await self._change(lambda one: measured(one, verdict, now) if _same(one, experiment) else one)
+        await self._measure(services, experiment)
         if services.state.experiment.phase is Phase.BETTER and not services.operator_routes:
             for workload, (_, document) in (await asyncio.to_thread(ledger.road.states)).items():
                 await self._prepare(workload, document)
+
+    async def _measure(self, services: Services, experiment: Experiment) -> None:
+        """See what was compared since, unless too many answers are missing to conclude anything of the others."""
+        store, now = services.ledger.candidates, _now()
+        if time.monotonic() - self._checked >= _CHECK_SECONDS:
+            self._checked = time.monotonic()
+            asked, answered = await asyncio.to_thread(store.asked, experiment.candidate, now - _RECENT)
+            failing = asked >= _ENOUGH and asked - answered > _MISSING * asked
+            self._counted = None
+            await self._change(lambda one: held(one, FAILS if failing else "") if _same(one, experiment) else one)
+        count = await asyncio.to_thread(store.count, experiment.candidate, experiment.begun)
+        found = experiment.candidate, experiment.student, count
+        if services.state.experiment.held or found == self._counted:
+            return
+        self._counted = found
+        verdict = await asyncio.to_thread(_verdict, services, experiment)
+        if verdict is not None:
+            await self._change(lambda one: measured(one, verdict, now) if _same(one, experiment) else one)
 
     async def _prepare(self, workload: str, document: str) -> None:
         """Have a router trained for the candidate on its comparisons of a workload, where there are enough of them, to

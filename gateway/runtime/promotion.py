@@ -35,7 +35,7 @@ def in_force(config: Config, experiment: Experiment) -> Config:
         return config
     if (candidate.named, student.named) != (experiment.named, experiment.student_named):
         return config
-    return config.model_copy(update={"student": candidate.as_student(), "candidate": None})
+    return config.with_candidate_as_student(candidate)
 
 
 def with_promotion(config: Config, ledger: Ledger, known: Experiment) -> Config:

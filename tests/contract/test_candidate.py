@@ -210,7 +210,7 @@ def test_router_threshold_and_student_are_switched_and_rolled_back_as_one(
         assert breakeven(gateway, "rollback").returncode == 2
 
 
-def test_one_that_fails_or_is_as_good_decides_nothing_and_leaves_the_student_compared(
+def test_one_that_fails_decides_nothing_and_leaves_the_student_compared(
     tmp_path: Path, third: ScriptedUpstream
 ) -> None:
     third.default(*error_answer(500))
@@ -219,15 +219,30 @@ def test_one_that_fails_or_is_as_good_decides_nothing_and_leaves_the_student_com
         eventually(lambda: gateway.metric("candidate_comparisons_total", result="failed") >= 20)
         assert gateway.metric("comparisons_total", result="compared") >= 20
         assert standing(gateway)["phase"] is None
-        third.default(*answer(completion("London")))
+        # What it does answer says nothing of what it does not.
+        third.default(*answer(completion("Paris")))
+        ask(gateway, 30)
+        found = eventually(lambda: one if (one := standing(gateway))["waits"] else None, seconds=60)
+        assert found["waits"].startswith("many of its answers fail")
+        assert (found["phase"], found["difference"]) == ("comparing", None)
+
+
+def test_one_that_is_as_good_waits_and_goes_by_the_operators_word(tmp_path: Path, third: ScriptedUpstream) -> None:
+    third.default(*answer(completion("London")))
+    with experiment(tmp_path, third) as gateway:
         ask(gateway, 30)
         found = eventually(lambda: one if (one := standing(gateway))["comparisons"] >= 25 else None, seconds=60)
         assert (found["phase"], found["difference"]["value"]) == ("comparing", 0.0)
         refused = breakeven(gateway, "promote")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "not shown to be better" in refused.stderr
+        assert breakeven(gateway, "promote", "--anyway").returncode == 0
+        eventually(lambda: answered_by(gateway, third) == "candidate")
+        # Clients that know the old name are served, by the student of now.
+        assert gateway.post(chat("x", model="small")).headers["x-breakeven-route"] == "student"
+        assert breakeven(gateway, "rollback").returncode == 0
+        eventually(lambda: answered_by(gateway, third) == "student")
         assert breakeven(gateway, "drop").stdout.startswith("candidate dropped; dropped by the operator")
-        reached(gateway, "dropped")
 
 
 def test_each_attempt_says_which_model_was_asked(tmp_path: Path, third: ScriptedUpstream) -> None:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     else:
         op.drop_constraint("comparisons_pkey", "comparisons", type_="primary")
         op.create_primary_key("comparisons_pkey", "comparisons", ["request", "source"])
+    op.create_index("comparisons_source", "comparisons", ["source", "at"])
     op.create_table(
         "candidates",
         sa.Column("name", sa.String(64), primary_key=True),
