@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from breakeven.gateway.accounting.record import CANDIDATE
 from breakeven.gateway.ledger.database import serialise
@@ -13,9 +13,8 @@ from breakeven.gateway.ledger.road import MAX_COMPARISONS, Event
 from breakeven.gateway.ledger.road_tables import candidates as table
 from breakeven.gateway.ledger.road_tables import road_events, road_states
 from breakeven.gateway.ledger.rows import SHADOW
-from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, requests
+from breakeven.gateway.ledger.schema import comparisons, outcomes
 from breakeven.gateway.ledger.tables import Tables
-from breakeven.router.policy import Reason
 
 # One candidate at a time.
 _NAME = "default"
@@ -119,22 +118,25 @@ class CandidateStore(Tables):
         wanted = select(func.count()).where(c.source == CANDIDATE, c.at >= since, c.student_version == candidate)
         return self._read(lambda one: one.scalar(wanted)) or 0
 
-    def asked(self, candidate: str, since: int) -> tuple[int, int]:
-        """How many requests this version of a candidate was asked for comparisons since then, and how many of them it
-        answered.
+    def answered(self, candidate: str, student: str, since: int) -> tuple[int, int]:
+        """How many requests were compared of this student since then, from the first on of which this candidate's
+        answer was as well; and of how many of them it was.
         """
-        a, r = attempts.c, requests.c
-        answered = func.max(case((a.outcome == "ok", 1), else_=0)).label("answered")
-        each = (
-            select(answered)
-            .join_from(requests, attempts, a.request == r.id)
-            .where(r.at >= since, r.reason == Reason.SHADOW.value, a.provider == CANDIDATE, a.version == candidate)
-            .group_by(a.request)
-            .subquery()
-        )
-        wanted = select(func.count(), func.coalesce(func.sum(each.c.answered), 0))
-        every, found = self._read(lambda one: one.execute(wanted.select_from(each)).one())
-        return every, found
+        c = comparisons.c
+        mine = and_(c.source == CANDIDATE, c.student_version == candidate, c.at >= since)
+        first = select(func.min(c.at)).where(mine)
+
+        def read(connection: Connection) -> tuple[int, int]:
+            begun = connection.scalar(first)
+            if begun is None:
+                return 0, 0
+            every = and_(c.source == SHADOW, c.student_version == student, c.at >= begun)
+            return (
+                connection.scalar(select(func.count()).where(every)) or 0,
+                connection.scalar(select(func.count()).where(mine)) or 0,
+            )
+
+        return self._read(read)
 
 
 def _document(connection: Connection) -> str | None:

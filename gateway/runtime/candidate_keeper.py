@@ -30,7 +30,7 @@ from breakeven.gateway.road.candidate import (
 from breakeven.gateway.road.gate import Verdict, judged
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.promise import error_of_look
-from breakeven.gateway.road.stages import State, is_of
+from breakeven.gateway.road.stages import is_of, read_state
 from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.promotion import change, in_force, known_experiment
 from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
@@ -41,11 +41,11 @@ from breakeven.gateway.runtime.trained_artifacts import TrainedArtifacts
 _log = logging.getLogger("breakeven.road")
 
 _CHECK_SECONDS = 60.0
-# Of this time, in microseconds, so many requests and no larger a share of them may be without an answer.
+# No larger a share of this time's requests, in microseconds, of at least so many, may be compared without it.
 _RECENT, _ENOUGH, _MISSING = 3_600_000_000, 20, 0.2
 FAILS = (
-    "many of its answers fail, so that the others may not be like all requests: see breakeven_upstream_failures_total, "
-    "and `breakeven check --live`"
+    "many requests are compared without an answer of it, so that the others may not be like all requests: see "
+    "breakeven_candidate_comparisons_total, breakeven_upstream_failures_total and `breakeven check --live`"
 )
 
 
@@ -113,8 +113,10 @@ class CandidateKeeper:
         store, now = services.ledger.candidates, _now()
         if time.monotonic() - self._checked >= _CHECK_SECONDS:
             self._checked = time.monotonic()
-            asked, answered = await asyncio.to_thread(store.asked, experiment.candidate, now - _RECENT)
-            failing = asked >= _ENOUGH and asked - answered > _MISSING * asked
+            every, answered = await asyncio.to_thread(
+                store.answered, experiment.candidate, experiment.student, now - _RECENT
+            )
+            failing = every >= _ENOUGH and every - answered > _MISSING * every
             self._counted = None
             await self._change(lambda one: held(one, FAILS if failing else "") if _same(one, experiment) else one)
         count = await asyncio.to_thread(store.count, experiment.candidate, experiment.begun)
@@ -132,7 +134,7 @@ class CandidateKeeper:
         """
         services = self._services()
         experiment, settings = services.state.experiment, settings_of(services.config)
-        state = msgspec.json.decode(document, type=State)
+        state = read_state(workload, document)
         road = experiment.roads.get(workload) or new_road(experiment, state, _now())
         rows = await asyncio.to_thread(
             services.ledger.road.comparisons, workload, road.measured_since, experiment.candidate
@@ -194,7 +196,9 @@ def _verdict(services: Services, experiment: Experiment) -> Verdict | None:
 
 
 def _same(one: Experiment, other: Experiment) -> bool:
-    """Whether both are of one candidate, beside one student."""
+    """Whether the first goes on, and both are of one candidate, beside one student."""
+    if one.phase in (Phase.PROMOTED, Phase.DROPPED):
+        return False
     return (one.candidate, one.student, one.begun) == (other.candidate, other.student, other.begun)
 
 

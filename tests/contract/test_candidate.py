@@ -213,18 +213,19 @@ def test_router_threshold_and_student_are_switched_and_rolled_back_as_one(
 def test_one_that_fails_decides_nothing_and_leaves_the_student_compared(
     tmp_path: Path, third: ScriptedUpstream
 ) -> None:
-    third.default(*error_answer(500))
+    third.default(*answer(completion("Paris")))
     with experiment(tmp_path, third) as gateway:
-        ask(gateway, 20)
-        eventually(lambda: gateway.metric("candidate_comparisons_total", result="failed") >= 20)
-        assert gateway.metric("comparisons_total", result="compared") >= 20
-        assert standing(gateway)["phase"] is None
         # What it does answer says nothing of what it does not.
-        third.default(*answer(completion("Paris")))
+        third.on("France? 2", *error_answer(500))
+        third.on("France? 1", *error_answer(500))
         ask(gateway, 30)
-        found = eventually(lambda: one if (one := standing(gateway))["waits"] else None, seconds=60)
-        assert found["waits"].startswith("many of its answers fail")
-        assert (found["phase"], found["difference"]) == ("comparing", None)
+        eventually(lambda: gateway.metric("candidate_comparisons_total", result="failed") >= 20)
+        assert gateway.metric("comparisons_total", result="compared") >= 28
+        gateway.stop()  # what keeps it back is looked for once a minute, and at the start
+        gateway.start()
+        found = eventually(lambda: one if (one := standing(gateway))["waits"] else None, seconds=90)
+        assert found["waits"].startswith("many requests are compared without an answer of it")
+        assert found["phase"] == "comparing"
 
 
 def test_one_that_is_as_good_waits_and_goes_by_the_operators_word(tmp_path: Path, third: ScriptedUpstream) -> None:

@@ -94,3 +94,21 @@ def test_both_answers_of_one_request_are_read_together(url: str, tmp_path: Path)
     finally:
         engine.dispose()
         ledger.close()
+
+
+def test_requests_that_were_compared_without_the_candidate_are_counted_from_its_first_one_on(
+    url: str, tmp_path: Path
+) -> None:
+    ledger = Ledger.open(url, journal=tmp_path / "journal")
+    engine = open_engine(url)
+    try:
+        enter_into(engine, 30, student="v1")
+        assert ledger.candidates.answered("v2", "v1", 0) == (0, 0)
+        enter_into(engine, 20, student="v1", candidate="v2")
+        enter_into(engine, 10, student="v1")
+        enter_into(engine, 5, student="v0", candidate="v2")
+        assert ledger.candidates.answered("v2", "v1", 0) == (30, 25)
+        assert ledger.candidates.count("v2", 0) == 25
+    finally:
+        engine.dispose()
+        ledger.close()
