@@ -65,12 +65,25 @@ def test_the_better_of_two_adapters_is_found(
             }  # fmt: skip
             answer = httpx2.post(f"{gateway.base_url}/chat/completions", json=body, timeout=120.0)
             assert (answer.status_code, answer.headers["x-breakeven-route"]) == (200, "teacher")
+            # One after the other: a vLLM on a CPU was seen to mix up adapters that answer at once.
+            _compared(tmp_path / "breakeven.db", number + 1)
         found = _reached(gateway, phase)
     named = {name: f"{name} ({folder / name} on student)" for name in (student, candidate)}
     assert (found["candidate"], found["student"]) == (named[candidate], named[student])
     with contextlib.closing(sqlite3.connect(tmp_path / "breakeven.db")) as connection:
         versions = connection.execute("SELECT DISTINCT provider, version FROM attempts WHERE upstream = 'student'")
         assert set(versions) == {("", named[student]), ("candidate", named[candidate])}
+
+
+def _compared(path: Path, count: int) -> None:
+    """Wait until so many comparisons have ended."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            if connection.execute("SELECT count(*) FROM requests WHERE reason = 'shadow'").fetchone()[0] >= count:
+                return
+        time.sleep(0.2)
+    raise AssertionError("a comparison did not end")
 
 
 def _reached(gateway: processes.Gateway, phase: str) -> dict[str, Any]:
