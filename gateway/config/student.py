@@ -51,6 +51,11 @@ class Student(Upstream):
         description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
         "a request that offers others goes to the teacher.",
     )
+    chat_template_kwargs: dict[str, bool | int | float | str] = Field(
+        {},
+        description="Variables of the student's chat template, sent with chat completions that do not set them, as "
+        "enable_thinking. A student of `breakeven distill train` needs none: its template has those of its training.",
+    )
     background: bool = Field(
         False,
         description="Whether the student's server takes `background: true` at /v1/responses and stores the answer, as "

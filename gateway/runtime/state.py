@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from breakeven.gateway.accounting.estimates import TokenRatios
-from breakeven.gateway.ledger.conversations import Conversation
+from breakeven.gateway.ledger.keeping import Prompt, Waiting
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.road.candidate import Experiment
@@ -17,6 +17,7 @@ from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
 from breakeven.gateway.runtime.units import Units
+from breakeven.gateway.runtime.unknown_workloads import UnknownWorkloads
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.sticky import Assessments, Conversations
 
@@ -31,9 +32,10 @@ class State:
     # Those of the config in force, which the metrics export.
     policies: Policies
     quotas: Quotas
-    # What waits to be stored: (request, microseconds since the epoch, text), and compared conversations.
-    prompts: TextQueue[tuple[str, int, str]]
-    kept: TextQueue[Conversation]
+    # What waits to be stored: (request, microseconds since the epoch, text), and conversations with answers to them.
+    prompts: TextQueue[Prompt]
+    kept: TextQueue[Waiting]
+    unknown_workloads: UnknownWorkloads
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
