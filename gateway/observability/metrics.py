@@ -47,6 +47,7 @@ class Metrics:
         """
         self._flush_promptly = flush_promptly
         self._flushing = False
+        self._register_candidate(registry)
         self._register_counters(registry)
         self._register_histograms(registry)
         self._register_gauges(registry)
@@ -155,6 +156,16 @@ class Metrics:
         """Count what became of a request of whose comparison the candidate was to be part."""
         self._candidate_comparisons.labels(result).inc()
 
+    def _register_candidate(self, registry: CollectorRegistry) -> None:
+        self._candidate_comparisons = Counter(
+            "breakeven_candidate_comparisons_total",
+            "Compared requests that the candidate was to answer as well, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ComparisonResult:
+            self._candidate_comparisons.labels(result)
+
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "breakeven_requests_total",
@@ -189,12 +200,6 @@ class Metrics:
             ["workload", "direction", "result"],
             registry=registry,
         )
-        self._candidate_comparisons = Counter(
-            "breakeven_candidate_comparisons_total",
-            "Compared requests that the candidate was to answer as well, by result.",
-            ["result"],
-            registry=registry,
-        )
         self.unknown_workload = Counter(
             "breakeven_unknown_workload_total",
             "Requests that named a workload which the config does not have, and were counted in another one. The log "
@@ -207,8 +212,6 @@ class Metrics:
             ["route"],
             registry=registry,
         )
-        for result in ComparisonResult:
-            self._candidate_comparisons.labels(result)
         for direction, result in itertools.product(Direction, ComparisonResult):
             self._comparisons.labels(DEFAULT_WORKLOAD, direction, result)
         for route in ROUTED:
