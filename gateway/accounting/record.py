@@ -86,7 +86,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     it does not say.
 
     `provider` is the config's name of the upstream where the route has several; "" for the first of them. Of a further
-    model it is always the name.
+    model it is always the name. `version` says which model was asked; see `Upstream.version`.
     """
 
     upstream: Route
@@ -102,6 +102,11 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: Cause | None = None
     upstream_request_id: str | None = None
     provider: str = ""
+    version: str = ""
+
+
+# What the ledger, the log and metrics call the candidate among the student's upstreams.
+CANDIDATE = "candidate"
 
 
 class Verdicts(msgspec.Struct, frozen=True):
@@ -164,6 +169,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     the time that the start of the student's answer was held back for the escalation check, None where there was
     none. `hold` is what made the reason sticky, and `hold_until` when that ends, in seconds since the Unix epoch;
     None otherwise. `trace_id` is 32 hex digits, left out where traces are off. The ledger does not store these three.
+    `candidate` is that of `pair` for the candidate's answer, left out without one.
     """
 
     id: str
@@ -194,3 +200,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     hold: str | None = None
     hold_until: int | None = None
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
+    candidate: Pair | msgspec.UnsetType = msgspec.UNSET

@@ -109,6 +109,11 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     scored_since: int = 0
 
 
+def is_of(version: str, named: str) -> bool:
+    """Whether a version is of the model that the config has `named`, with its revision."""
+    return version == named or version.startswith(f"{named} (")
+
+
 def write_state(state: State) -> str:
     """The state as the ledger has it; see `read_state`."""
     return msgspec.json.encode(state).decode()
