@@ -65,7 +65,7 @@ def record(out: Path, student: Path, python: str, wanted: Sequence[HeldOut]) -> 
     student, StudentError where it cannot be served, httpx2.HTTPError and OSError.
     """
     partial = out.with_name(f"{out.name}.partial")
-    known = {row.id: row for row in _begun(partial, _fingerprint(student))}
+    known = {row.id: row for row in _begun(partial, fingerprint(student))}
     missing = [one for one in wanted if one.id not in known or known[one.id].prompt != one.case.prompt]
     if missing:
         port = free_port()
@@ -130,7 +130,7 @@ def _begun(partial: Path, student: str) -> list[Recorded]:
     return [decoder.decode(line) for line in whole[len(header) :].splitlines()]
 
 
-def _fingerprint(student: Path) -> str:
+def fingerprint(student: Path) -> str:
     """A hash of the student's weights. Raises DistillError for a directory without."""
     files = sorted(student.glob("*.safetensors"))
     if not files:
