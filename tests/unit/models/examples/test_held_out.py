@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
-from breakeven.models.examples.held_out import TRAINED_ON, TRAINING_SEED, held_out
+from breakeven.models.examples.held_out import SURFACE, TRAINED_ON, TRAINING_SEED, held_out, surface_auroc
 from breakeven.models.examples.new_kinds import NEW_KINDS
-from breakeven.models.examples.support import COMMON, UNUSUAL, cases, is_common, reference_of
+from breakeven.models.examples.support import COMMON, UNUSUAL, Case, cases, is_common, reference_of
 from breakeven.models.scoring import checkers
 
 CASES = held_out()
@@ -18,35 +17,20 @@ CASES = held_out()
 _VALUES = re.compile(r"\S+@\S+|\d[\d.]*")
 
 
-def auroc(positive: list[float], negative: list[float]) -> float:
-    """The probability that one of the first is larger than one of the second; ties count half."""
-    pairs = [(a > b) + (a == b) / 2 for a in positive for b in negative]
-    return sum(pairs) / len(pairs)
-
-
-@pytest.mark.parametrize(
-    "measure",
-    [
-        len,
-        lambda text: len(text.split()),
-        lambda text: len(re.findall(r"\d+", text)),
-        lambda text: len(re.findall(r"EUR|%|2026|\d+ \w+day", text)),
-        lambda text: text.count("?"),
-        lambda text: len(re.findall(r"[.?!] ", text)),
-    ],
-    ids=["characters", "words", "numbers", "prices and dates", "questions", "sentences"],
-)
-def test_the_surface_does_not_give_the_class_away(measure: Callable[[str], float]) -> None:
-    unusual = [float(measure(one.case.prompt)) for one in CASES if not is_common(one.case.kind)]
-    common = [float(measure(one.case.prompt)) for one in CASES if is_common(one.case.kind)]
-    assert 0.25 <= auroc(unusual, common) <= 0.75
+@pytest.mark.parametrize("measure", SURFACE)
+def test_the_surface_does_not_give_the_class_away(measure: str) -> None:
+    assert 0.25 <= surface_auroc(measure, [one.case for one in CASES]) <= 0.75
 
 
 def test_length_does_give_the_class_away_among_the_requests_of_the_training() -> None:
     """The check above can fail: it does for the requests that the student is trained on."""
-    known = cases(TRAINED_ON, TRAINING_SEED)
-    unusual = [float(len(one.prompt)) for one in known if not is_common(one.kind)]
-    assert auroc(unusual, [float(len(one.prompt)) for one in known if is_common(one.kind)]) > 0.9
+    assert surface_auroc("characters", cases(TRAINED_ON, TRAINING_SEED)) > 0.9
+
+
+def test_the_measure_of_separation_is_right() -> None:
+    short, long = Case("status", "a", ""), Case("refund", "abc", "")
+    assert surface_auroc("characters", [short, long]) == 1.0
+    assert surface_auroc("characters", [short, long, Case("status", "abc", "")]) == 0.75
 
 
 def test_no_request_was_in_training_and_most_have_wordings_that_were_not() -> None:
