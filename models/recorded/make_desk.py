@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=COUNT, help="record only the first ones")
     options = parser.parse_args(arguments)
     try:
-        rows = record(options.out, options.student, options.vllm_python, held_out(options.cases))
+        # vLLM runs in a folder of its own.
+        student = options.student.resolve()
+        rows = record(options.out, student, options.vllm_python, held_out(options.cases))
     except (DistillError, StudentError, OSError, httpx2.HTTPError) as error:
         print(f"make_desk: {error}", file=sys.stderr)
         return 2
