@@ -110,6 +110,10 @@ class Untranslatable(RequestError):
     """The API that an upstream speaks cannot express the request; another upstream's API may."""
 
 
+class TooLong(ValueError):
+    """An answer, or one event of it, has more bytes than the config of its upstream allows."""
+
+
 def too_slow(seconds: float) -> RequestError:
     """The 408 for a request body that did not arrive within `seconds`. OpenAI's SDKs retry it."""
     return RequestError(
@@ -117,6 +121,17 @@ def too_slow(seconds: float) -> RequestError:
         f"The body did not arrive within {seconds:g} seconds; send it faster, or raise server.read_seconds.",
         code="request_timeout",
         headers={"connection": "close"},
+    )
+
+
+def bodies_full() -> RequestError:
+    """The 503 for a request body that arrives while others take all the memory that bodies may have."""
+    return RequestError(
+        503,
+        "The bodies of running requests take all the memory that server.max_bodies_bytes allows; try again.",
+        type="server_error",
+        code="bodies_full",
+        headers={"connection": "close", "retry-after": "1"},
     )
 
 

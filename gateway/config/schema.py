@@ -85,6 +85,11 @@ class Student(Upstream):
 class FurtherModel(ModelSettings, Upstream):
     """An upstream whose model clients name, and that is never routed to."""
 
+    # Embeddings and images have long ones.
+    max_answer_bytes: int = Field(
+        33_554_432, ge=1024, description="Longest answer in JSON, decompressed; a longer one is a failure."
+    )
+
 
 class Escalation(Section):
     probe_tokens: int = Field(24, ge=1, description="First tokens of the student's answer that are checked.")

@@ -15,6 +15,18 @@ class Server(Section):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0: any free port.")
     workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
     max_body_bytes: int = Field(33_554_432, ge=1024, description="Largest request body in bytes; larger ones get 413.")
+    max_body_values: int = Field(
+        200_000,
+        ge=1000,
+        description="How many values the arrays and objects of a JSON body may have together; more get 400. Ten times "
+        "as many at the paths of further models, whose bodies are passed on unread.",
+    )
+    max_bodies_bytes: int = Field(
+        268_435_456,
+        ge=1024,
+        description="How many bytes the bodies of all running requests of a process may have together; while they have "
+        "more, a body that has not wholly arrived gets 503.",
+    )
     read_seconds: Seconds = Field(
         60.0, description="Read timeout for the request headers, and again for the body; after it: 408."
     )

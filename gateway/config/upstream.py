@@ -53,6 +53,12 @@ class Upstream(Outbound):
         "earlier comparisons are set aside. null: the name says it.",
     )
     max_concurrency: int = Field(256, ge=1, description="Maximum number of concurrent requests to this upstream.")
+    max_answer_bytes: int = Field(
+        8_388_608, ge=1024, description="Longest answer that is no stream, decompressed; a longer one is a failure."
+    )
+    max_event_bytes: int = Field(
+        8_388_608, ge=1024, description="Longest event of a stream, decompressed; a longer one breaks the stream off."
+    )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         None,
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",

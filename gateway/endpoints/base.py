@@ -13,7 +13,7 @@ from breakeven.gateway.accounting.usage import Usage, read_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import Message, flattened
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation
@@ -220,7 +220,7 @@ def answer_usage(answer: bytes) -> Usage | None:
     """The usage at the top level of a response's JSON, with the service tier beside it; None if there is none."""
     try:
         found = read(_ANSWER, answer)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return read_usage(found.usage, found.service_tier)
 

@@ -13,7 +13,7 @@ from breakeven.gateway.endpoints.foreign import messages_without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import Message, flattened
-from breakeven.gateway.wire.lenient_json import read, read_again, read_object
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat, read_prompt
@@ -99,7 +99,7 @@ class Completions(Adapter):
             return without_json(data)
         try:
             chunk = _CHUNK.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             again = read_again(_CHUNK, data)
             if again is None:
                 return CONTENT
@@ -124,7 +124,7 @@ class Completions(Adapter):
         data = event.data or b""
         try:
             choices = read(_CHOICES, data).choices
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return False
         return any(map(_answers, choices or ()))
 

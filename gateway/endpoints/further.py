@@ -15,7 +15,7 @@ from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, without_json
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.text import Conversation
 
@@ -58,7 +58,7 @@ class Further(Adapter):
         """As OpenAI, Cohere, Jina and vLLM report it; None where none is reported, or the answer is no JSON object."""
         try:
             found = read(_READ, answer)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return usage_of({"usage": found.usage, "meta": found.meta, "service_tier": found.service_tier})
 

@@ -22,7 +22,7 @@ from breakeven.gateway.translation.errors import error_body, with_status
 from breakeven.gateway.translation.request import answer_schema, chat_request, wants_thinking
 from breakeven.gateway.translation.stream import MessageStream
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.lenient_json import read, read_object
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation
@@ -120,7 +120,7 @@ class Messages(Adapter):
             return _NOTHING
         try:
             typed = read(_TYPED, event.data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return CONTENT
         kind = typed.type
         if kind == "error" or typed.error is not None:

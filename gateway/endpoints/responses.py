@@ -19,7 +19,7 @@ from breakeven.gateway.endpoints.base import (
 from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body, as_boolean
-from breakeven.gateway.wire.lenient_json import read, read_again, read_object
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat
@@ -117,7 +117,7 @@ class Responses(Adapter):
             return without_json(data)
         try:
             typed = _TYPED.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             again = read_again(_TYPED, data)
             if again is None:
                 return CONTENT
@@ -163,7 +163,7 @@ def _response(answer: bytes) -> _Response:
     """The fields of a response that are read; empty ones for what is no JSON object."""
     try:
         return read(_RESPONSE, answer)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _Response()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,11 @@ from breakeven.gateway.proxy.session import session_id
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.form import MULTIPART, Form
+from breakeven.gateway.wire.json_values import has_more_values
 
 _NO_VERSIONS: Mapping[str, str] = {}
+# How many times as many values a body may have that is passed on unread.
+_OPAQUE_TIMES = 10
 _OFF = frozenset({"false", "0", "off", "no"})
 
 
@@ -42,7 +46,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     if services.state.draining:
         raise shutting_down()
     server = services.config.server
-    body = _read(adapter, client, await client.read_body(server.max_body_bytes, server.read_seconds))
+    raw = await client.read_body(server.max_body_bytes, server.read_seconds)
+    body = await _read(adapter, client, raw, server.max_body_values)
     client.watch()
     if client.deployment is not None:
         body.set("model", client.deployment)
@@ -78,10 +83,22 @@ def _versions(adapter: Adapter, client: Client) -> Mapping[str, str]:
     return {name: client.headers[name] for name in adapter.version_headers if name in client.headers}
 
 
-def _read(adapter: Adapter, client: Client, raw: bytes) -> Body:
-    """The body as JSON, or at a path that only further models have as a form, if content-type says so."""
+async def _read(adapter: Adapter, client: Client, raw: bytes, most: int) -> Body:
+    """The body as JSON of at most `most` values, or at a path that only further models have as a form, if content-type
+    says so.
+    """
     kind = client.headers.get("content-type", "") if adapter.opaque else ""
-    return Form(raw, kind) if kind.lower().startswith(MULTIPART) else Body(raw)
+    if kind.lower().startswith(MULTIPART):
+        return Form(raw, kind)
+    most *= _OPAQUE_TIMES if adapter.opaque else 1
+    # Shorter ones cannot have as many. In a thread, since all streams wait for the event loop.
+    if len(raw) >= 2 * most and await asyncio.to_thread(has_more_values, raw, most):
+        raise RequestError(
+            400,
+            f"The body has more than {most} values; send less in one request, or raise server.max_body_values.",
+            code="too_many_values",
+        )
+    return Body(raw)
 
 
 def workload(services: Services, caller: ClientKey | None, headers: Mapping[str, str]) -> str:

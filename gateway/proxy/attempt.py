@@ -23,7 +23,7 @@ from breakeven.gateway.upstreams.failures import (
     response_failure,
     unbilled,
 )
-from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.response import UpstreamResponse, Whole
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
@@ -136,12 +136,12 @@ async def _read_whole(
     or an error object with a success status, or nothing that can be translated.
     """
     upstream, adapter, translation = attempt.upstream, sent.adapter, sent.translation
-    parts = []
+    whole = Whole(upstream.config.max_answer_bytes)
     while (segment := await response.segment()) is not None:
         attempt.first_event()
-        parts.append(segment)
+        whole.add(segment)
         deadline.within(upstream.config.timeouts.idle_seconds)
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    body = whole.body()
     usage = adapter.usage(body)
     if usage is None and not response.streams:
         value = read_object(body)

@@ -19,6 +19,7 @@ from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 
 HEADER = "x-breakeven-token-count"
 _SECONDS = 10.0
@@ -60,7 +61,10 @@ async def _native(exchange: Exchange, client: Client, upstream: Upstream) -> int
         with translated_errors(upstream.route, deadline):
             if response.status != 200:
                 raise await response_failure(upstream, response)
-            return _COUNT.decode(await response.read(_ANSWER_BYTES)).input_tokens
+            answer = await response.read(_ANSWER_BYTES)
+        return read(_COUNT, answer).input_tokens
+    except UNREADABLE:
+        return None
     except UpstreamFailure as failure:
         if failure.upstream_status in _INVALID:
             raise

@@ -15,7 +15,7 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.config.schema import Escalation
 from breakeven.gateway.wire.body import Body, as_boolean
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.logprobs import logprobs_in
 from breakeven.router.deferral import confidence
 
@@ -97,7 +97,7 @@ class Probe:
         try:
             top = read(_TOP, data)
             choices = _CHOICES.decode(top["choices"])
-        except (msgspec.DecodeError, KeyError, RecursionError):
+        except (*UNREADABLE, KeyError):
             return data
         if choices and all(self._only_logprobs(choice) for choice in choices):
             return b""

@@ -26,6 +26,9 @@ from breakeven.router.policy import Decision, Reason, Route
 from breakeven.router.sticky import Session
 from breakeven.router.text import Conversation
 
+# Characters of the longest id of a response; those of providers have at most some hundred.
+_MAX_ID = 512
+
 
 class ClientRequest(msgspec.Struct, frozen=True):
     """What the client requested, read from a checked body.
@@ -174,10 +177,10 @@ class Exchange:
 
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id. None is ignored, and so
-        is what a further model stores: only requests with its name go there.
+        is an id that is too long to be one, and what a further model stores: only requests with its name go there.
         """
         last = self.attempts[-1]
-        if response_id is not None and last.route is not Route.MODEL:
+        if response_id is not None and len(response_id) <= _MAX_ID and last.route is not Route.MODEL:
             self.response_id = response_id
             self.services.state.responses.put(response_id, last.route, last.provider)
 

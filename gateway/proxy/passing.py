@@ -13,7 +13,7 @@ from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import invalid_answer
-from breakeven.gateway.upstreams.response import UpstreamResponse
+from breakeven.gateway.upstreams.response import UpstreamResponse, Whole
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.lenient_json import readable
 from breakeven.gateway.wire.sse import Scanner
@@ -41,7 +41,7 @@ class Passing:
         try:
             if kind.endswith("json"):
                 return Reply(self._response.status, headers, await self._whole())
-            last = await self._parts(headers, Scanner() if kind == "text/event-stream" else None)
+            last = await self._parts(headers, self._scanner() if kind == "text/event-stream" else None)
         except UPSTREAM_ERRORS:
             try:
                 with translated_errors(self._attempt.route, self._deadline):
@@ -53,12 +53,15 @@ class Passing:
         self._attempt.outcome = Outcome.OK
         return Reply(self._response.status, headers, last)
 
+    def _scanner(self) -> Scanner:
+        return Scanner(self._upstream.config.max_event_bytes)
+
     async def _whole(self) -> bytes:
         """The JSON that was answered, of whatever shape. Raises UpstreamFailure for something else."""
-        parts = []
+        whole = Whole(self._upstream.config.max_answer_bytes)
         while (segment := await self._next()) is not None:
-            parts.append(segment)
-        body = b"".join(parts)
+            whole.add(segment)
+        body = whole.body()
         usage = self._adapter.usage(body)
         if usage is None and not readable(body):
             raise invalid_answer(self._upstream)

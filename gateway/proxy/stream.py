@@ -6,23 +6,20 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-import msgspec
-import msgspec.structs
-
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import continued
 from breakeven.gateway.endpoints.base import Adapter, EventInfo, Translation
 from breakeven.gateway.errors import Cause, UpstreamFailure
-from breakeven.gateway.proxy.attempt_state import MAX_KEPT_BYTES, Attempt
+from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Probe
+from breakeven.gateway.proxy.event_source import EventSource
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import event_failure
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
-from breakeven.gateway.wire.lenient_json import readable
-from breakeven.gateway.wire.sse import Event, Scanner
+from breakeven.gateway.wire.sse import Event
 
 _DONE = b"data: [DONE]\n\n"
 # Events before the first one with content, such as comments, are held back up to this size.
@@ -52,14 +49,13 @@ class StreamRelay:
         self._adapter: Adapter = exchange.adapter if translation is None else translation.reader
         self._translated = None if translation is None else translation.stream()
         self._attempt = attempt
-        self._response = response
         self._client = client
         self._deadline = deadline
         request, _ = exchange.admitted
         self._choices = request.choices
         self._wants_usage = request.wants_usage
-        self._scanner = Scanner()
         self._upstream = attempt.upstream
+        self._source = EventSource(attempt, response)
         self._idle = self._upstream.config.timeouts.idle_seconds
         self._content = False
         self._held_since: float | None = None
@@ -71,8 +67,6 @@ class StreamRelay:
         self._error_seen = False
         self._probe = exchange.probe(attempt.route)
         self._relays_raw = self._probe is None and self._translated is None
-        self._keep = attempt.segments.append
-        self._room = MAX_KEPT_BYTES
 
     async def run(self, headers: Mapping[str, str]) -> Reply:
         """Relay to the end of the stream; returns the last bytes, with `headers` in case nothing was sent yet.
@@ -91,43 +85,27 @@ class StreamRelay:
         return Reply(200, headers, self._final_bytes(failure))
 
     async def _relay_events(self, headers: Mapping[str, str]) -> None:
-        scanner = self._scanner
-        idle = self._idle
         while not self._done:
-            segment: bytes | None = b""
+            events: list[Event] | None = []
             try:
                 if self._client.started and self._probe is None:
-                    await self._response.read_into(self._on_segment)
+                    await self._source.push(self._take)
                 if not (self._buffer and self._client.started) and not self._done:
-                    segment = await self._response.segment()
+                    events = await self._source.events()
             except UPSTREAM_ERRORS:
                 with translated_errors(self._attempt.route, self._deadline):
                     raise
-            if segment is None:
-                last = scanner.flush()
-                if last is not None and _is_complete(last):
-                    whole = msgspec.structs.replace(last, raw=last.raw.rstrip(b"\r\n") + b"\n\n")
-                    await self._process([whole], headers)
+            if events is None:
                 return
-            await self._process(self._scan(segment), headers)
+            await self._process(events, headers)
             if self._client.started:
-                self._deadline.within(idle)
+                self._deadline.within(self._idle)
             else:
-                self._deadline.extend(idle)
+                self._deadline.extend(self._idle)
 
-    def _scan(self, segment: bytes) -> list[Event]:
-        if self._room > 0:
-            # A reference, not a copy: the text is read only where the stream is cut off, or the answer compared.
-            self._room -= len(segment)
-            if self._room > 0:
-                self._keep(segment)
-            else:
-                self._attempt.kept_events = self._attempt.events
-        return self._scanner.feed(segment)
-
-    def _on_segment(self, segment: bytes) -> bool:
-        """Relay a segment from the read callback, without a task switch; False if `_relay_events` must take over."""
-        self._collect(self._scan(segment))
+    def _take(self, events: list[Event]) -> bool:
+        """Relay events from the read callback, without a task switch; False if `_relay_events` must take over."""
+        self._collect(events)
         if self._buffer:
             if not self._client.try_write(bytes(self._buffer)):
                 return False
@@ -273,10 +251,3 @@ class StreamRelay:
 
     def _end_marker(self) -> bytes:
         return _DONE if self._adapter.stream_options else b""
-
-
-def _is_complete(event: Event) -> bool:
-    """Whether a last event without its empty line has all its data; one that was cut off is not relayed."""
-    if event.data is None or event.data.strip() == b"[DONE]":
-        return True
-    return readable(event.data)

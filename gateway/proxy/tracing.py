@@ -14,7 +14,7 @@ from breakeven.gateway.observability.tracing import TracedAttempt, TracedRequest
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Scanner
 from breakeven.gateway.wire.trace_context import Trace
 
@@ -113,7 +113,7 @@ def _answering_model(segments: list[bytes]) -> str | None:
 def _named(data: bytes) -> str | None:
     try:
         answer = read(_ANSWER, data)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     model = answer.response.get("model") if isinstance(answer.response, dict) else answer.model
     return model if isinstance(model, str) else None

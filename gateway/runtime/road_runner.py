@@ -39,7 +39,7 @@ from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.road")
 
-_FOLLOW_SECONDS = 1.0
+_FOLLOW_SECONDS = 2.0
 _WORK_SECONDS = 2.0
 _PACE_SECONDS = 60.0
 _AGAIN_SECONDS = 60.0

@@ -19,6 +19,7 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.proxy.downstream import Receive, Scope, Send
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.services import State
+from breakeven.gateway.server.direct_client import BodyBytes
 from breakeven.gateway.server.protocol import RelayProtocol, SignalFreeServer
 
 _POLL_SECONDS = 0.05
@@ -45,9 +46,10 @@ def bind(config: Config) -> socket.socket:
 class _Dispatcher:
     """The app as `RelayProtocol` needs it: it looks up `relays` by path itself; everything else goes through ASGI."""
 
-    def __init__(self, app: FastAPI, read_seconds: float) -> None:
+    def __init__(self, app: FastAPI, read_seconds: float, max_bodies_bytes: int) -> None:
         self._app = app
         self.read_seconds = read_seconds
+        self.bodies = BodyBytes(max_bodies_bytes)
         relays: Mapping[str, Relay] = app.state.relays
         self.relays = {path.encode(): relay for path, relay in relays.items()}
 
@@ -84,7 +86,7 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
     """
     server = SignalFreeServer(
         uvicorn.Config(
-            _Dispatcher(app, config.server.read_seconds),
+            _Dispatcher(app, config.server.read_seconds, config.server.max_bodies_bytes),
             http=RelayProtocol,
             ws="none",
             loop="auto",

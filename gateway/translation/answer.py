@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STOPS = {
@@ -80,7 +80,7 @@ def message(data: bytes, *, thinking: bool) -> bytes | None:
     """The message in JSON; None for what is no chat completion. `thinking`: the client asked to see it."""
     try:
         found = read(ANSWER, data)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     choice = found.choices[0] if found.choices else None
     if choice is None or choice.message is None:
@@ -132,7 +132,7 @@ def complete(arguments: str) -> bool:
     """Whether the arguments of a call are a whole JSON object."""
     try:
         _OBJECT.decode(arguments)
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+    except (*UNREADABLE, UnicodeEncodeError):
         return False
     return True
 

@@ -8,6 +8,7 @@ import msgspec
 
 from breakeven.gateway.errors import RequestError, Untranslatable
 from breakeven.gateway.wire.body import Body
+from breakeven.gateway.wire.lenient_json import UNREADABLE
 
 # Claude Code begins its system prompt with such a block, whose text differs in every request and is not for the model.
 _BILLING = "x-anthropic-billing-header"
@@ -77,7 +78,7 @@ def field(body: Body, name: str, kind: Any) -> Any:
         return None
     try:
         return _DECODERS[kind].decode(body.get(name, msgspec.Raw, "valid") or b"null")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RequestError(400, f"'{name}' is not valid: {error}", param=name, code="invalid_type") from None
 
 

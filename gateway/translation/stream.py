@@ -12,7 +12,7 @@ import msgspec
 
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.translation.answer import ANSWER, Answer, Call, Choice, begun, complete, counts, stopped, text
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 
 _EMPTY: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ class MessageStream:
             return event.raw if event.raw.startswith(b":") else b""
         try:
             answer = read(ANSWER, event.data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return b""
         if not answer.choices:
             return b""

@@ -16,8 +16,12 @@ import httptools
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.upstreams.causes import lost_cause
 
-# Longest response head; OpenAI-compatible servers stay far below it.
+# Longest response head, and the most bytes between two parts of a body that are no content, such as extensions of
+# chunks and trailers; OpenAI-compatible servers stay far below it.
 MAX_HEAD_BYTES = 1 << 16
+# After this many bytes at once other connections get their turn: the loop would read from this one for as long as there
+# is anything.
+_TURN_BYTES = 1 << 16
 # Above this many unread bytes, reading from the socket is paused (back-pressure).
 _HIGH_WATER_BYTES = 1 << 18
 # Larger bodies are given to the transport separately instead of being copied behind the head.
@@ -60,6 +64,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: Headers = []
         self._head_bytes = 0
+        self._without_content = 0
         self._head_complete = False
         self._parts: list[bytes] = []
         self.waiting_bytes = 0
@@ -105,9 +110,7 @@ class Connection(asyncio.Protocol):
                 data = parts[0] if len(parts) == 1 else b"".join(parts)
                 self._parts = []
                 self.waiting_bytes = 0
-                if self._paused:
-                    self._paused = False
-                    self._transport.resume_reading()
+                self._resume()
                 return data
             if self._ended:
                 return None
@@ -182,6 +185,16 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused and self.waiting_bytes <= _HIGH_WATER_BYTES and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -202,16 +215,24 @@ class Connection(asyncio.Protocol):
         if not self._head_complete:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES + len(data):
-                self._fail("the response head is too long", Cause.PROTOCOL)
-                self._transport.abort()
+                self._abort("the response head is too long")
                 return
+        self._without_content += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("the response is not HTTP", Cause.PROTOCOL)
-            self._transport.abort()
+            self._abort("the response is not HTTP")
+        if self._head_complete and not self._ended and self._without_content > MAX_HEAD_BYTES + len(data):
+            self._abort("the response has too many bytes that are no content")
+        if len(data) >= _TURN_BYTES:
+            self._pause()
+            self._loop.call_soon(self._resume)
         if self._sink is not None and self._parts:
             self._push(self._sink)
+
+    def _abort(self, what: str) -> None:
+        self._fail(what, Cause.PROTOCOL)
+        self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -232,11 +253,11 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._ended:
             # A response without a request must not be taken for the response to the next request.
-            self._fail("unsolicited response", Cause.PROTOCOL)
-            self._transport.abort()
+            self._abort("unsolicited response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._ended:
+        # What comes behind a body is a trailer, which nothing here reads.
+        if not self._head_complete:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -251,6 +272,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def on_body(self, body: bytes) -> None:
+        self._without_content = 0
         if self._ended:
             return
         if self._lingering is not None:
@@ -259,9 +281,8 @@ class Connection(asyncio.Protocol):
             return
         self._parts.append(body)
         self.waiting_bytes += len(body)
-        if self.waiting_bytes > _HIGH_WATER_BYTES and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if self.waiting_bytes > _HIGH_WATER_BYTES:
+            self._pause()
         if self._sink is None:
             self._wake()
 

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
+from breakeven.gateway.errors import TooLong
 from breakeven.gateway.upstreams.transports.interface import Received
 from breakeven.gateway.wire import content_encoding
 from breakeven.gateway.wire.sse import starts_events
@@ -27,6 +28,28 @@ _REQUEST_IDS = {
     b"cf-ray": 7,
 }
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+# How many bytes may come before it is known whether a body is a stream of events.
+_UNDECIDED_BYTES = 4096
+
+
+class Whole:
+    """The body of an answer that is no stream, of at most `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, segment: bytes) -> None:
+        """Append a part. Raises TooLong."""
+        self._parts.append(segment)
+        self._size += len(segment)
+        if self._size > self._most:
+            raise TooLong(f"the answer has more than {self._most} bytes")
+
+    def body(self) -> bytes:
+        """All of it; a single part, the common case, is not copied."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class UpstreamResponse:
@@ -73,6 +96,8 @@ class UpstreamResponse:
         while found is None and (segment := await self.segment()) is not None:
             begun += segment
             found = starts_events(begun)
+            if found is None and len(begun) > _UNDECIDED_BYTES:
+                break
         self._pieces = itertools.chain((begun,), self._pieces or ())
         return bool(found)
 

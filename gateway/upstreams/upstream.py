@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from breakeven.gateway.accounting.record import upstream_label
 from breakeven.gateway.config.upstream import Upstream as UpstreamConfig
-from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import Cause, StaleConnection, TooLong, UpstreamFailure
 from breakeven.gateway.upstreams.circuit_breaker import Breaker
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.health import Health
@@ -263,6 +263,16 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
             down=True,
             cause=Cause.PROTOCOL,
             code="upstream_encoding",
+        ) from None
+    except TooLong as error:
+        raise UpstreamFailure(
+            502,
+            f"The answer of the {route} is longer than its max_answer_bytes or max_event_bytes allows.",
+            retryable=True,
+            down=False,
+            cause=Cause.INVALID_ANSWER,
+            detail=str(error),
+            code="answer_too_long",
         ) from None
     except (OSError, ValueError) as error:
         raise UpstreamFailure(

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.wire.lenient_json import UNREADABLE
 from breakeven.gateway.wire.sse import Scanner
 
 # Events of /v1/responses whose `delta` is a piece of text that the model wrote.
@@ -79,7 +80,7 @@ def _read(data: bytes, parts: list[str]) -> None:
     """Append the text of one JSON object; nothing for one that cannot be read."""
     try:
         answer = _ANSWER.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return
     for choice in answer.choices or ():
         _add(parts, choice.text)

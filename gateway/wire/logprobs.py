@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from breakeven.gateway.wire.lenient_json import read
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Scanner
 
 
@@ -30,7 +30,7 @@ def logprobs_in(data: bytes | None) -> list[float]:
             values = [item.get("logprob") for item in logprobs["content"]]
         else:
             values = list(logprobs.get("token_logprobs") or [])
-    except (msgspec.DecodeError, RecursionError, AttributeError, TypeError):
+    except (*UNREADABLE, AttributeError, TypeError):
         return []
     return [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
 

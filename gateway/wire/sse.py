@@ -11,9 +11,11 @@ import re
 
 import msgspec
 
+from breakeven.gateway.errors import TooLong
+
 # Atomic groups: the CR and the LF of one CRLF must never count as two line ends.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-_ONLY_LINE_ENDS = re.compile(rb"[\r\n]+")
+_CONTENT = re.compile(rb"[^\r\n]")
 _BOM = b"\xef\xbb\xbf"
 # Of the fields and of a comment.
 _FIRST_BYTES = (b"d", b"e", b"i", b"r", b":")
@@ -30,15 +32,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Scanner:
-    """Returns each event as soon as its empty line has been fed."""
+    """Returns each event as soon as its empty line has been fed. Takes time linear in what it is fed."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """`most`: how many bytes an event may have before its empty line; None: any number."""
+        self._most = most
         self._buffer = bytearray()
         self._searched = 0
         self._started = False
 
     def feed(self, segment: bytes) -> list[Event]:
-        """Append a segment of any size; returns the events that it completes."""
+        """Append a segment of any size; returns the events that it completes. Raises TooLong."""
         buffer = self._buffer
         # Fast path: nearly every segment of a model server is one whole event.
         if not buffer and self._started and b"\r" not in segment and segment.find(b"\n\n") == len(segment) - 2 >= 1:
@@ -54,27 +58,33 @@ class Scanner:
                 buffer += segment[end:]
                 self._searched = max(0, len(buffer) - 3)
                 return [_parse(raw, raw) for raw in [part + b"\n\n" for part in segment[: end - 2].split(b"\n\n")]]
+        return self._scan(segment)
+
+    def _scan(self, segment: bytes) -> list[Event]:
+        """`feed`, of any line ends and segmentation."""
+        buffer = self._buffer
         buffer += segment
         events: list[Event] = []
-        start = 0
-        position = self._searched
+        start, position = 0, self._searched
         while True:
-            match = _BLANK_LINE.search(buffer, position)
-            if match is None:
-                break
+            # Line ends at the very start of an event are empty lines, or the LF of a CRLF whose CR ended the event
+            # before; they do not end an event with content in it, and belong to the next one.
+            content = _CONTENT.search(buffer, start)
+            match = _BLANK_LINE.search(buffer, start if content is None else max(position, content.start()))
             # In a CRLF stream the LF of the empty line may come with the next segment.
-            if match.end() == len(buffer) and match.group() == b"\r\n\r":
+            if match is None or (match.end() == len(buffer) and match.group() == b"\r\n\r"):
                 break
-            raw = bytes(buffer[start : match.end()])
-            # A line end at the very start of an event is either an empty line or the LF of a CRLF whose CR
-            # ended the event before; neither ends an event with content in it.
-            if _ONLY_LINE_ENDS.fullmatch(raw) and match.end() < len(buffer):
-                position = match.end()
-                continue
-            events.append(self._event(raw))
+            if content is None:
+                # Passed on as it came: a server may keep the connection alive with it.
+                events.append(Event(bytes(buffer[start:]), None, None))
+                start = len(buffer)
+                break
+            events.append(self._event(bytes(buffer[start : match.end()])))
             start = position = match.end()
         if start:
             del buffer[:start]
+        if self._most is not None and len(buffer) > self._most:
+            raise TooLong(f"an event has more than {self._most} bytes")
         self._searched = max(0, len(buffer) - 3)
         return events
 

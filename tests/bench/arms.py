@@ -165,7 +165,10 @@ def breakeven(
     keys: int = 1,
     program: Sequence[str] = BREAKEVEN,
 ) -> Arm:
-    """Breakeven with all features on, started by `program`, and this many client `keys`, of which the last is used."""
+    """Breakeven, started by `program`, with this many client `keys`, of which the last is used.
+
+    All features are on but comparisons, which would send requests that no other arm sends.
+    """
     port = free_port()
     config = folder / f"{name.replace(' ', '-')}.yaml"
     url = f"http://127.0.0.1:{upstream}/v1"
@@ -178,6 +181,9 @@ def breakeven(
         "  usd_per_million: {input: 15, output: 60}}\n"
         f"ledger: {{url: 'sqlite:///{config.stem}.db'}}\n"
         f"auth: {json.dumps({'keys': [*others, bench]})}\n"
+        "routing: {threshold: 0.5}\n"
+        # Other versions have no such section.
+        f"{'road: {sample: 0}' if tuple(program) == BREAKEVEN else ''}\n"
     )
     command = [*program, "serve", "--config", str(config)]
     does = "authenticates, decides with the trained classifier and novelty, accounts to SQLite, exports, logs"

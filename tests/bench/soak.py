@@ -118,7 +118,9 @@ class Gateway:
             "server": {"port": 0},
             "student": {"base_url": student_url, "model": "small", "hosting_usd_per_hour": 1, **common},
             "teacher": {"base_url": teacher_url, "model": "big", "usd_per_million": PRICES, **common},
-            "routing": {"novelty_threshold": 1.0, "sticky": False},
+            "routing": {"threshold": 0.5, "novelty_threshold": 1.0, "sticky": False},
+            # A comparison would ask an upstream twice for a request that was sent once.
+            "road": {"sample": 0},
             "ledger": {"url": "sqlite:///ledger.db"},
         }
         path = folder / "breakeven.yaml"

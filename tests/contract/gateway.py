@@ -20,6 +20,7 @@ import yaml
 
 from tests.contract.client import RawClient, Response, ask, eventually
 from tests.contract.scripted import ScriptedUpstream
+from tests.support.forked import Forked
 from tests.support.processes import CHECKOUT
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ class Gateway:
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         log_level: str = "debug",
-        command: tuple[str, ...] = ("-m", "breakeven.gateway.cli", "serve"),
+        command: tuple[str, ...] | None = None,
     ) -> None:
         self.folder = folder
         self.student, self.teacher = student, teacher
@@ -77,8 +78,9 @@ class Gateway:
             **os.environ, "T_STUDENT_KEY": STUDENT_KEY, "T_TEACHER_KEY": TEACHER_KEY, "OMP_NUM_THREADS": "1",
             "PYTHONPATH": CHECKOUT, **(environment or {}),
         }  # fmt: skip
-        self._command = [sys.executable, *command, "--config", str(self.path), "--log-level", log_level, *arguments]
-        self.process: subprocess.Popen[bytes] | None = None
+        self._command = command
+        self._arguments = ["--config", str(self.path), "--log-level", log_level, *arguments]
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.port = 0
 
     def write_config(self, changes: dict[str, Any] | None = None) -> None:
@@ -90,11 +92,9 @@ class Gateway:
 
     def start(self) -> Gateway:
         self.write_config()
-        with self.log.open("ab") as log:
-            start = log.tell()
-            self.process = subprocess.Popen(
-                self._command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=log
-            )
+        self.log.touch()
+        start = self.log.stat().st_size
+        self.process = self._run()
         # Many processes that start at once take long; one that fails ends by itself.
         end = time.monotonic() + 120
         while time.monotonic() < end:
@@ -108,6 +108,14 @@ class Gateway:
                 break
             time.sleep(0.02)
         raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
+
+    def _run(self) -> subprocess.Popen[bytes] | Forked:
+        several = "workers" in self.config["server"] or "--workers" in self._arguments
+        if self._command is None and not several and self.environment["PYTHONPATH"] == CHECKOUT:
+            return Forked(["serve", *self._arguments], ROOT, self.environment, self.log)
+        command = [sys.executable, *(self._command or ("-m", "breakeven.gateway.cli", "serve")), *self._arguments]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=log)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -129,10 +137,19 @@ class Gateway:
             self.process.wait(5)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Response:
-        return ask(self.port, path, headers=headers, method="GET")
+        return self._ask(path, None, headers, "GET")
 
     def post(self, body: object, headers: dict[str, str] | None = None, path: str = "/v1/chat/completions") -> Response:
-        return ask(self.port, path, body, headers)
+        return self._ask(path, body, headers, "POST")
+
+    def _ask(self, path: str, body: object, headers: dict[str, str] | None, method: str) -> Response:
+        try:
+            return ask(self.port, path, body, headers, method)
+        except EOFError as error:
+            time.sleep(0.5)
+            code = None if self.process is None else self.process.poll()
+            error.add_note(f"exit code {code}; the end of the log:\n{self.log.read_text()[-3000:]}")
+            raise
 
     def connect(self, **options: Any) -> RawClient:
         return RawClient(self.port, **options)

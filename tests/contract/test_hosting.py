@@ -113,11 +113,18 @@ def test_the_price_at_full_load_of_an_observed_period(tmp_path: Path, replicas: 
         ((since,),) = gateway.rows("SELECT since FROM hosting_observed ORDER BY hour LIMIT 1")
         assert gateway.post(chat()).status == 200
         time.sleep(4.0)
-        found = report(gateway, "--json", "--since", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since / 1e6 + 1)))
+        begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since / 1e6 + 1))
+
+        def observed() -> dict[str, Any] | None:
+            # A busy machine misses an observation, which is a large part of four seconds.
+            found = report(gateway, "--json", "--since", begun)
+            return found if found["hosting_observed"]["replicas"] is not None else None
+
+        found = eventually(observed, 40.0)
         seen = found["hosting_observed"]
         assert (seen["share"], seen["replicas"], seen["idle_share"]) == (1.0, 1.0, 0.0)
         assert seen["full_load_usd_per_million_tokens"] == found["student_usd_per_million_tokens"]
-        assert Decimal(1) < Decimal(found["hosting_usd"]) < 10
+        assert Decimal(1) < Decimal(found["hosting_usd"]) < 100
 
 
 def test_one_of_several_workers_observes_and_a_reload_starts_it(tmp_path: Path, replicas: list[MetricsServer]) -> None:
