@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from breakeven.models import recorded
+from breakeven.models.examples import record_desk
 from breakeven.models.examples.held_out import held_out
-from breakeven.models.recorded import make_desk
 from tests.support import real
 from tests.support.processes import CHECKOUT
 
@@ -25,7 +25,7 @@ def test_answers_are_recorded_with_their_tokens_and_what_is_there_is_kept(tmp_pa
     student, out = real.smollm2(), tmp_path / "desk.jsonl.gz"
     # A run that was ended in its second answer; the first one is not what the model says.
     wanted = held_out(4)
-    prompt = make_desk.prompt_of(wanted[0])
+    prompt = record_desk.prompt_of(wanted[0])
     kept = recorded.Recorded(
         id=wanted[0].id,
         category=prompt.category,
@@ -41,9 +41,9 @@ def test_answers_are_recorded_with_their_tokens_and_what_is_there_is_kept(tmp_pa
         teacher_prompt_tokens=20,
         teacher_tokens=7,
     )
-    header = msgspec.json.encode({"student": make_desk.fingerprint(student)})
+    header = msgspec.json.encode({"student": record_desk.fingerprint(student)})
     (tmp_path / "desk.jsonl.gz.partial").write_bytes(header + b"\n" + msgspec.json.encode(kept) + b'\n{"id": "de')
-    line = [sys.executable, "-m", "breakeven.models.recorded.make_desk", str(out), "--student", str(student)]
+    line = [sys.executable, "-m", "breakeven.models.examples.record_desk", str(out), "--student", str(student)]
     line += ["--vllm-python", str(real.vllm_python()), "--cases", "4"]
     env = {**os.environ, "PYTHONPATH": CHECKOUT}
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=_SECONDS, check=False)

@@ -10,9 +10,9 @@ import pytest
 
 from breakeven.models import recorded
 from breakeven.models.errors import DistillError
+from breakeven.models.examples import record_desk
 from breakeven.models.examples.held_out import HeldOut, held_out
-from breakeven.models.recorded import make_desk
-from breakeven.models.recorded.make_desk import prompt_of, record, summary
+from breakeven.models.examples.record_desk import prompt_of, record, summary
 
 WANTED = held_out(5)
 
@@ -53,7 +53,7 @@ def student(tmp_path: Path) -> Path:
 
 def begun(out: Path, student: Path, rows: list[recorded.Recorded]) -> Path:
     partial = out.with_name(f"{out.name}.partial")
-    header = msgspec.json.encode({"student": make_desk.fingerprint(student)})
+    header = msgspec.json.encode({"student": record_desk.fingerprint(student)})
     partial.write_bytes(b"\n".join([header, *map(msgspec.json.encode, rows)]) + b"\n")
     return partial
 
@@ -77,9 +77,9 @@ def test_a_recording_of_another_student_is_refused(tmp_path: Path, student: Path
 
 
 def test_a_folder_without_weights_is_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make_desk.main([str(tmp_path / "out.gz"), "--student", str(tmp_path)]) == 2
+    assert record_desk.main([str(tmp_path / "out.gz"), "--student", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("make_desk: ")
+    assert said.startswith("record_desk: ")
     assert "no *.safetensors" in said
     assert said.count("\n") == 1
 

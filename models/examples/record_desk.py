@@ -1,6 +1,6 @@
 """Records the support desk's set: serves the distilled student on a real vLLM and asks it every held-out request.
 
-`python -m breakeven.models.recorded.make_desk OUT.jsonl.gz --student OUT/model --vllm-python PYTHON`, where OUT/model
+`python -m breakeven.models.examples.record_desk OUT.jsonl.gz --student OUT/model --vllm-python PYTHON`, where OUT/model
 is the student that `models.examples.run_support` has trained. A run that was interrupted goes on where it was: what was
 recorded lies in OUT.jsonl.gz.partial until all is there.
 """
@@ -43,7 +43,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; prints the share of right answers and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m breakeven.models.recorded.make_desk", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m breakeven.models.examples.record_desk", description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, a gzip of JSON lines")
     parser.add_argument("--student", type=Path, required=True, help="directory of the distilled student")
     parser.add_argument("--vllm-python", default=sys.executable, help="Python interpreter with vLLM")
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         student = options.student.resolve()
         rows = record(options.out, student, options.vllm_python, held_out(options.cases))
     except (DistillError, StudentError, OSError, httpx2.HTTPError) as error:
-        print(f"make_desk: {error}", file=sys.stderr)
+        print(f"record_desk: {error}", file=sys.stderr)
         return 2
     print(summary(rows))
     return 0
