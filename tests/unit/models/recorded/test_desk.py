@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from breakeven.models import recorded
 from breakeven.models.examples.held_out import held_out
-from breakeven.models.recorded.make_desk import prompt_of, summary
+from breakeven.models.examples.record_desk import prompt_of, summary
 from breakeven.models.scoring.checkers import score
 
 ROWS = recorded.load_desk()
