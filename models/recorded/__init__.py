@@ -1,8 +1,13 @@
-"""The recorded set of the demo: our own prompts, a small student's real answers, and reference answers."""
+"""Recorded answers of real students to our own prompts, with reference answers.
+
+`load` gives a general set of a small student that was not distilled; `load_desk` the held-out requests of the support
+desk of `models.examples` with the answers of the student that was distilled for it.
+"""
 
 from __future__ import annotations
 
 import functools
+import gzip
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -47,6 +52,11 @@ def load() -> list[Recorded]:
     return parse(files().joinpath("answers.jsonl").read_bytes())
 
 
+def load_desk() -> list[Recorded]:
+    """All rows of the support desk's set in the order of `models.examples.held_out`, a fixed shuffle over the kinds."""
+    return parse(gzip.decompress(files().joinpath("desk.jsonl.gz").read_bytes()))
+
+
 def parse(lines: bytes) -> list[Recorded]:
     """The rows of a file with a JSON object a line. Raises msgspec.DecodeError."""
     decoder = msgspec.json.Decoder(Recorded)
@@ -72,4 +82,4 @@ def score(answer: str, reference: str, row: Mapping[str, Any]) -> float:
 
 @functools.cache
 def _by_prompt() -> dict[str, Recorded]:
-    return {row.prompt: row for row in load()}
+    return {row.prompt: row for row in (*load(), *load_desk())}
