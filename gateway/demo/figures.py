@@ -23,7 +23,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import Books, read
 from breakeven.gateway.reports.report import books_to_dict
 from breakeven.router.policy import Route
-from breakeven.router.statistics import ratio_of_means
+from breakeven.router.statistics import proportion, ratio_of_means
 
 # Scores, in [0, 1], an answer that was not recorded, such as one of a real upstream.
 Checker = Callable[[DemoRow, str], float]
@@ -101,7 +101,11 @@ def _score(one: Result, check: Checker | None, *, live: bool) -> float:
 def _interval(name: str, kept: Array, teacher: Array) -> dict[str, float | None]:
     if not teacher.mean():
         return {}
-    found = ratio_of_means(kept, teacher, resamples=_RESAMPLES, seed=_SEED)
+    if (teacher == 1.0).all() and np.isin(kept, (0.0, 1.0)).all():
+        # The bootstrap knows no error where all are right.
+        found = proportion(int(kept.sum()), len(kept))
+    else:
+        found = ratio_of_means(kept, teacher, resamples=_RESAMPLES, seed=_SEED)
     values = dict(zip(("", "_lower", "_upper"), found, strict=True))
     return {name + end: value if math.isfinite(value) else None for end, value in values.items()}
 

@@ -1,7 +1,7 @@
 """Recorded answers of real students to our own prompts, with reference answers.
 
 `load` gives a general set of a small student that was not distilled; `load_desk` the held-out requests of the support
-desk of `models.examples` with the answers of the student that was distilled for it. `breakeven demo` plays the latter.
+desk of `models.examples` with the answers of the student that was distilled for it, which `breakeven demo` plays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.support_desk`: from an empty folder to a watched router, by 800 requests of a support desk.
+"""`python -m tests.bench.support_desk`: from an empty folder to a watched router, by 500 requests of a support desk.
 
 The real gateway stands before two replay servers. The student's answers, tokens and log-probabilities were recorded
 from the student that was distilled for this desk; the teacher's answers are right. Answers are compared by a checker.
@@ -24,8 +24,8 @@ from breakeven.models import recorded
 from breakeven.models.recorded import Recorded
 from tests.support import processes
 
-REQUESTS = 800
-FRESH = 400
+REQUESTS = 500
+FRESH = 244
 FLOOR = 0.95
 SEED = 20261128
 _ADMIN_KEY = "the-admin-key"
