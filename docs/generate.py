@@ -181,7 +181,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.observability.money import families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
-    from breakeven.gateway.observability.road import RoadCollector
+    from breakeven.gateway.observability.road import RoadCollector, Routing
     from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
     from breakeven.gateway.road.stages import Stage
     from breakeven.router.policy import Policy, Route
@@ -206,7 +206,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     unmeasured = Books(msgspec.structs.replace(measured, savings=None), [], None)
     for family in registry.collect():
         yield family, labels.get(family.name, [])
-    stages = RoadCollector(lambda: {"default": (Stage.WATCH, 0.01)})
+    stages = RoadCollector(lambda: {"default": Routing(Stage.WATCH, 0.5, 0.01)})
     read = (
         *UpstreamCollector({}).collect(),
         *PolicyCollector(lambda: Policy(0.5, 1.0)).collect(),

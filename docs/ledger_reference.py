@@ -28,8 +28,8 @@ TABLES = {
     "outcomes": "Comparisons of student and teacher, and users' feedback.",
     "comparisons": "What the two answers of each compared pair cost; the baseline is estimated from it.",
     "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
-    "conversations": "The conversation of each comparison, as the judge reads it, and both answers, only with "
-    "`ledger.store_conversations`. Removed after `keep_prompts_days`.",
+    "conversations": "Conversations of routed requests with the answer to them, and of comparisons with both answers, "
+    "only with `ledger.store_conversations`. Removed after `keep_prompts_days`.",
     "audits": "What people said of compared pairs in `breakeven road audit`. Without any text.",
     "hosting_rates": "What the student's machines cost by the hour, from when on.",
     "hosting_observed": "What was observed of the student's replicas, one row for each hour. Several gateways add to "
@@ -111,7 +111,8 @@ COLUMNS = {
     "comparisons.student_version": "the student that was compared: name, `@revision`, what its server loaded",
     "comparisons.teacher_version": "the teacher, in the same way; empty in rows of older versions",
     "comparisons.logprob": "mean log-probability of the first tokens of the student's answer; null: not known",
-    "conversations.kind": "what the document holds; `comparison`: roles and texts, and text and calls of both answers",
+    "conversations.kind": "what the document holds: `comparison` roles and texts, and text and calls of both answers; "
+    "`teacher` and `student` the request in the form of a chat completion with the answer of that model",
     "conversations.document": "the conversation, as JSON",
     "audits.verdict": "the better answer: `student`, `teacher`; `tie`: they are as good",
     "road_states.version": "grows with each change",

@@ -45,6 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "examples",
         "cli",
         "recorded",
+        "harvest",
         "generate",
         "evaluate",
         "scoring",
@@ -69,10 +70,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "parts",
         "plots",
         "statistics",
+        "functions",
         "files",
     ),
 }
-SHARED = ("router.files", "router.plots", "router.statistics")
+SHARED = ("router.files", "router.functions", "router.plots", "router.statistics")
 # Rooms to the packages, rooms or modules of other packages that they may import.
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),
@@ -81,7 +83,13 @@ ACROSS: dict[str, tuple[str, ...]] = {
     "gateway.comparing": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
     # What is not worth a package of its own and not worth writing twice.
-    "models": ("gateway.accounting.money", "gateway.accounting.prices", "gateway.accounting.usage", *SHARED),
+    "models": (
+        "gateway.accounting.money",
+        "gateway.accounting.prices",
+        "gateway.accounting.usage",
+        "gateway.wire.refusals",
+        *SHARED,
+    ),
 }
 
 

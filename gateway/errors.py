@@ -5,6 +5,7 @@ BreakevenError
 ├── LedgerError               the ledger cannot be opened, read or written
 ├── NotObserved               the student's replicas cannot be counted now
 ├── LearningFailed            a router could not be learned from comparisons
+├── VerdictCutOff             a judge had too few tokens for a verdict
 └── RequestError              one request fails with an OpenAI error body
     ├── Untranslatable        the API that an upstream speaks cannot express the request
     └── UpstreamFailure       an attempt failed before the first byte reached the client
@@ -168,3 +169,10 @@ class UpstreamFailure(RequestError):
 
 class StaleConnection(UpstreamFailure):
     """A reused connection was closed before any byte of a response arrived: retry on a new connection."""
+
+
+class VerdictCutOff(BreakevenError):
+    """The limit of the output ended a judge's verdict, so that there is none. No client waits for it."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the judge's verdict was cut off at {limit} tokens; give a higher road.judge_max_tokens")

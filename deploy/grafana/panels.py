@@ -86,8 +86,8 @@ def lines(
     """A time series panel.
 
     `stack` is `normal` or `percent`; `low` and `high` bound the axis; `colors`, `dashed`, `dots` and `band` go by
-    legend: `dots` are drawn as points, `band` are the lower and the upper series of an interval, with the area between
-    them filled. `width` is in 24ths of the dashboard.
+    legend, `dashed` also by a regular expression between slashes: `dots` are drawn as points, `band` are the lower and
+    the upper series of an interval, with the area between them filled. `width` is in 24ths of the dashboard.
     """
     panel = (
         timeseries.Panel()
@@ -117,7 +117,8 @@ def lines(
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, [_value("color", {"mode": "fixed", "fixedColor": color})])
     for name in dashed:
-        panel = panel.override_by_name(name, [_value("custom.lineStyle", {"fill": "dash", "dash": [10, 6]})])
+        override = panel.override_by_regexp if name.startswith("/") else panel.override_by_name
+        panel = override(name, [_value("custom.lineStyle", {"fill": "dash", "dash": [10, 6]})])
     for name in dots:
         points = [_value("custom.drawStyle", "points"), _value("custom.pointSize", 12)]
         panel = panel.override_by_name(name, points)

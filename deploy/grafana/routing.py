@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
-from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, figure, heat, job, lines, row, start, states
+from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, Target, figure, heat, job, lines, row, start, states
 
 ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
 ANSWERED = job('route=~"student|teacher"')
@@ -26,13 +26,15 @@ def share_panel(title: str, description: str, matcher: str) -> Builder[models.Pa
     return figure(title, description, share(matcher), "percentunit", decimals=1)
 
 
-def threshold_panel(title: str, description: str, metric: str, limit: str) -> Builder[models.Panel]:
-    """Three quantiles of a histogram of values in [0, 1] over time, with the gauge `limit`, their threshold."""
+def threshold_panel(title: str, description: str, metric: str, limit: Target) -> Builder[models.Panel]:
+    """Three quantiles of a histogram of values in [0, 1] over time, with `limit`, the query of its threshold with a
+    legend that begins with "threshold".
+    """
     buckets = f"sum by (le) (rate({metric}_bucket{JOB}[$__rate_interval]))"
     targets = [(f"histogram_quantile({q}, {buckets})", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
-    targets.append((f"max({limit}{JOB})", "threshold"))
+    targets.append(limit)
     colors = {"threshold": RED}
-    return lines(title, description, targets, "percentunit", colors=colors, low=0, high=1, dashed=["threshold"])
+    return lines(title, description, targets, "percentunit", colors=colors, low=0, high=1, dashed=["/^threshold/"])
 
 
 def stage() -> str:
@@ -178,9 +180,9 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             threshold_panel(
                 "Score and threshold",
-                "Quantiles of the scores. Requests at or above the threshold go to the teacher.",
+                "Quantiles of the scores of all workloads. Requests at or above the threshold of their workload go to the teacher; without one all of them do.",
                 "breakeven_score",
-                "breakeven_threshold",
+                (f"max by (workload) (breakeven_threshold{JOB})", "threshold of {{workload}}"),
             )
         )
         .with_panel(
@@ -195,7 +197,7 @@ def build() -> dashboard.Dashboard:
                 "Novelty and threshold",
                 "Quantiles of the novelty. More than a few percent of requests at the threshold indicate that the prompts have drifted.",
                 "breakeven_novelty",
-                "breakeven_novelty_threshold",
+                (f"max(breakeven_novelty_threshold{JOB})", "threshold"),
             )
         )
         .with_panel(

@@ -21,7 +21,7 @@ from breakeven.gateway.api.admin_schemas import (
     WhatIf,
 )
 from breakeven.gateway.api.decisions import difficulty, recorded
-from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.errors import documented, ledger_unavailable
 from breakeven.gateway.api.openapi import relayed_body
 from breakeven.gateway.api.report_schemas import Report
 from breakeven.gateway.api.route import ApiRoute, Now
@@ -277,6 +277,4 @@ async def _from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
     except ValueError as error:  # a period that the ledger cannot cut
         raise RequestError(400, str(error), code="invalid_period") from None
     except LedgerError:
-        raise RequestError(
-            503, "The ledger cannot be read now; try again.", type="server_error", code="ledger_unavailable"
-        ) from None
+        raise ledger_unavailable() from None

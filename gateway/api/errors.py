@@ -78,6 +78,17 @@ def invalid(error: RequestValidationError, body_code: str) -> RequestError:
     return RequestError(400, f"{name}: {fault['msg']}", param=name, code=code)
 
 
+def ledger_unavailable(verb: str = "read") -> RequestError:
+    """The 503 where the ledger cannot be `read`, or written."""
+    return RequestError(
+        503,
+        f"The ledger cannot be {verb} now; try again.",
+        type="server_error",
+        code="ledger_unavailable",
+        headers={"retry-after": "5"},
+    )
+
+
 async def _request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     return Response(error.body(), error.status, {"content-type": "application/json", **error.headers})

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.errors import documented, ledger_unavailable
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import OPTIONAL, client_key
@@ -62,9 +62,7 @@ async def send_feedback(
     try:
         answer = await asyncio.to_thread(store)
     except LedgerError:
-        raise RequestError(
-            503, "The ledger cannot be written now; try again.", type="server_error", code="ledger_unavailable"
-        ) from None
+        raise ledger_unavailable("written") from None
     if answer is None:
         raise RequestError(
             404,

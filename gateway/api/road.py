@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.errors import documented, ledger_unavailable
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema, Share
 from breakeven.gateway.api.security import admin_key
@@ -46,7 +46,12 @@ class Promise(Schema):
     """What goes live as one unit, and what was measured of it."""
 
     artifact: str = Field(description="Hash of the router artifact, 12 hex digits.")
-    threshold: float = Field(description="A score at or above it goes to the teacher.")
+    threshold: float = Field(
+        description="A score at or above it goes to the teacher; each artifact has a scale of its own, see `share`."
+    )
+    share: Share | None = Field(
+        description="Share of the measured requests with a score below the threshold; null: it was not kept then."
+    )
     limit: float | None = Field(
         description="The student's answer is discarded where the mean log-probability of its first tokens is below it; "
         "null: no escalation."
@@ -103,7 +108,9 @@ class HappenedEvent(Schema):
 
     at: Microseconds
     workload: str = Field(description="Its workload.")
-    stage: str = Field(description="The stage after it.")
+    stage: str = Field(
+        description="The stage after it; unknown: clients name a workload that the config does not have."
+    )
     text: str = Field(description="What happened, for people.")
 
 
@@ -133,7 +140,7 @@ async def get_road(
     try:
         return await asyncio.to_thread(read)
     except LedgerError:
-        raise _unavailable() from None
+        raise ledger_unavailable() from None
 
 
 @router.post("/{workload}/apply", responses=documented(401, 404, 409, 503))
@@ -163,23 +170,13 @@ async def _say(now: Services, workload: str, word: Word) -> WorkloadState:
     try:
         return _state(await asyncio.to_thread(change))
     except LedgerError:
-        raise _unavailable() from None
+        raise ledger_unavailable() from None
     except BreakevenError as error:
         raise RequestError(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", code="nothing_to_change") from None
 
 
 def _state(one: Position) -> WorkloadState:
     return WorkloadState.model_validate(one.to_dict(), strict=False)
-
-
-def _unavailable() -> RequestError:
-    return RequestError(
-        503,
-        "The ledger cannot be read; try again.",
-        type="server_error",
-        code="ledger_unavailable",
-        headers={"retry-after": "5"},
-    )
 
 
 def _now() -> int:

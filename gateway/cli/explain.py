@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.config.schema import Config
-from breakeven.gateway.errors import BreakevenError
+from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.opening import read_ledger
 from breakeven.gateway.policy.capabilities import declared
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.reports import explained
 from breakeven.gateway.road.machine import IN_FORCE
-from breakeven.gateway.road.share import NEWEST_SCORES, share_threshold
+from breakeven.gateway.road.share import NEWEST_SCORES
 from breakeven.gateway.runtime.road_follower import RoadFollower
+from breakeven.gateway.runtime.share_thresholds import share_thresholds
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
 from breakeven.gateway.runtime.units import Units
 from breakeven.router.model.artifact import Artifact, load
@@ -52,18 +54,29 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
         # Scored even where a rule ahead of the score made the decision, to show what the score would have been.
         seen = rule.artifact.assess(conversation.text)
         why = explained.explain(ledger, rule.artifact, DEFAULT_WORKLOAD, conversation.text, seen.score)
+        threshold_said = _threshold(ledger, rule)
     alone = config is not None and config.student is None
     yield f"route      {Route.TEACHER if alone else decision.route}"
     yield f"reason     {Reason.NO_STUDENT if alone else decision.reason}"
     yield f"why        {why}"
     yield f"score      {seen.score:.6f}"
-    yield f"threshold  {f'{rule.threshold:g}' if rule.routes else 'none'} ({rule.said_by})"
+    yield f"threshold  {threshold_said}"
     yield f"novelty    {seen.novelty:.6f} (novel at {novelty_threshold:g} or above)"
     yield f"tokens     about {conversation.tokens}"
     yield f"router     {rule.artifact.hash}"
     yield "largest feature contributions (+ towards the teacher, - towards the student):"
     for push in rule.artifact.difficulty.explain(conversation.text):
         yield f"  {push.push:+.3f}  {push.feature}"
+
+
+def _threshold(ledger: Ledger | None, rule: _Rule) -> str:
+    if not rule.routes:
+        return f"none ({rule.said_by})"
+    traffic: list[tuple[float, float]] = []
+    if ledger is not None:
+        with contextlib.suppress(LedgerError):
+            traffic = ledger.road.newest_scores(DEFAULT_WORKLOAD, rule.artifact.hash, NEWEST_SCORES)
+    return explained.threshold_text(rule.artifact, rule.threshold, traffic, rule.said_by)
 
 
 def _rule(config: Config | None, ledger: Ledger | None, packaged: Artifact, threshold: float | None) -> _Rule:
@@ -83,10 +96,8 @@ def _unit(config: Config, ledger: Ledger | None, packaged: Artifact) -> Unit:
     if ledger is not None:
         assert config.ledger.journal is not None, "load_config resolves it"
         RoadFollower(ledger.road, artifacts_folder(Path(config.ledger.journal)), units).follow()
-        routing = config.routing
-        seen = ledger.road.newest_scores(DEFAULT_WORKLOAD, packaged.hash, NEWEST_SCORES)
-        own = share_threshold(seen, routing.novelty_threshold, routing.teacher_share)
-        units.share_thresholds = {} if own is None else {DEFAULT_WORKLOAD: own}
+        now = time.time_ns() // 1000
+        units.share_thresholds = share_thresholds(ledger, config.routing, [DEFAULT_WORKLOAD], packaged.hash, now)
     return units.unit(DEFAULT_WORKLOAD, config, packaged)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, money, pairs, plan, reconcile, road, router, serve, tune
+from breakeven.gateway.cli import demo, kept, money, pairs, plan, reconcile, road, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
+from breakeven.models.cli.ledger import LedgerAccess
 
 app = typer.Typer(
     name="breakeven",
@@ -55,8 +56,8 @@ app.command()(money.purge)
 
 def _with_ledger(context: typer.Context) -> None:
     """Distill a student model from a teacher's answers."""
-    # `models` must not import the ledger, so the function that records an investment is passed in.
-    context.obj = money.enter_investment
+    # `models` must not import the ledger, so the functions that use it are passed in.
+    context.obj = LedgerAccess(invest=money.enter_investment, kept=kept.kept_conversations)
 
 
 app.add_typer(distill.app, name="distill", callback=_with_ledger)

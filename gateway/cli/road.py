@@ -30,7 +30,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
     settings, now = load_config(config), time.time_ns() // 1000
     with read_ledger(settings) as ledger:
-        found = overview(ledger, now)
+        found = overview(ledger, settings, now)
         places = positions(ledger, settings, now, operator=operator_routes(settings, ledger))
     if as_json:
         typer.echo(json.dumps(found.to_dict() | {"workloads": [one.to_dict() for one in places]}, indent=1))

@@ -88,7 +88,10 @@ def check(
 def _effective(settings: Config) -> dict[str, Any]:
     """The config as it is in force: with the prices that were looked up, and not where."""
     looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
+    from breakeven.gateway.ledger.database import without_password
+
     found = settings.model_dump(mode="json")
+    found["ledger"]["url"] = without_password(settings.ledger.url)
     for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
         for key in looked_up:
             del section[key]
@@ -108,6 +111,13 @@ def student(
         str | None,
         typer.Option(envvar="BREAKEVEN_VLLM_PYTHON", help="Python interpreter with vLLM installed; default: this one."),
     ] = None,
+    enable_thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--enable-thinking/--no-enable-thinking",
+            help="What the chat template gets where a request does not say it; default: how the student was trained.",
+        ),
+    ] = None,
 ) -> None:
     """Start vLLM with the flags that the gateway needs, and print the `student` section for the config."""
     from breakeven.models.serving.vllm_server import run_student
@@ -121,5 +131,6 @@ def student(
         max_model_len=max_model_len,
         python=python,
         say=typer.echo,
+        enable_thinking=enable_thinking,
     )
     raise typer.Exit(code)

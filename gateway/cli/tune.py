@@ -99,7 +99,9 @@ def tune(
         console().print(tuned.table())
         typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
         if traffic.cost is None and not outcomes:
-            typer.echo("cost: answer length not measured yet; it takes comparisons (road.sample)")
+            typer.echo(
+                "cost: not measured yet; it takes requests that this router scored and comparisons (road.sample)"
+            )
         if compared is not None and compared.missing:
             typer.echo(f"quality: {not_measured(compared.missing)}")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
@@ -137,7 +139,20 @@ def _traffic(
         traffic = whatif.traffic(scored, novelty, ratios)
         span = whatif.months(scored, None, None)
         requests = requests or (len(scored) / span if span else None)
+    elif compared is not None and not compared.missing:
+        # In stage observe no request is scored when it comes, but those that were compared are now.
+        traffic = labels.traffic(compared)
     else:
-        raise ValueError(f"the ledger has no requests that the router {router.hash} scored; give files of outcome rows")
+        raise ValueError(_nothing_scored(router, compared))
     money = None if requests is None else tuning.Money(requests, hosting, investment)
     return traffic, money, compared
+
+
+def _nothing_scored(router: Artifact, compared: Labels | None) -> str:
+    from breakeven.gateway.reports.labels import not_measured
+
+    said = f"the ledger has no requests that the router {router.hash} scored"
+    if compared is None or not router.difficulty.ranks:
+        return f"{said}; give files of outcome rows"
+    needed = f"{not_measured(compared.missing)} with a stored prompt (road.sample, ledger.store_prompts)"
+    return f"{said}; {needed}, or give files of outcome rows"

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from breakeven.gateway.accounting.record import ComparisonResult, Outcome, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.comparing.call import call
+from breakeven.gateway.comparing.refused import send_accepted, verdict
 from breakeven.gateway.comparing.scoring import Question, Scoring, scores
-from breakeven.gateway.config.schema import Escalation
+from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.economics.breakeven import value
 from breakeven.gateway.economics.traffic import Value
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.errors import UpstreamFailure
-from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
+from breakeven.gateway.ledger.conversations import COMPARISON, pair_document
+from breakeven.gateway.ledger.keeping import Waiting
+from breakeven.gateway.ledger.kept import BY_TEACHER
 from breakeven.gateway.proxy.attempt_state import Attempt
+from breakeven.gateway.proxy.keeping import Answered, waiting
 from breakeven.gateway.proxy.providers import REFUSED
 from breakeven.gateway.proxy.upstream_request import Aside, Prepared, compared
 from breakeven.gateway.road.stages import Direction
@@ -34,8 +37,6 @@ from breakeven.router.policy import Reason, Route
 
 _CHAT = ChatCompletions()
 _NOTHING = Value(0, 0)
-# Characters of a conversation with both answers, as JSON, that are stored at most.
-_LONGEST = 1 << 18
 
 
 def judge_of(services: Services) -> Upstream:
@@ -52,6 +53,8 @@ class Comparison:
         self._drawn = drawn
         self._scoring = scoring
         self._attempts: list[Attempt] = []
+        # The one that the other answer came from.
+        self._asked: Attempt | None = None
         self._pair: Pair | None = None
         self._at = time.time_ns() // 1000
         self._started = time.perf_counter()
@@ -76,7 +79,7 @@ class Comparison:
             return ComparisonResult.UNREADABLE
         self._pair = self._paired(found, by_student[1], by_teacher[1], by_student[0])
         if self.services.config.ledger.store_conversations:
-            self._keep(question)
+            self._keep(question, by_teacher[0])
         return ComparisonResult.COMPARED
 
     def record(self) -> RequestRecord:
@@ -146,13 +149,17 @@ class Comparison:
             logprob=self._logprob(student_data),
         )
 
-    def _keep(self, question: Question) -> None:
-        """Have the conversation and both answers stored, unless they are too long for anybody to read."""
-        record = self._drawn.record
-        document = pair_document(question.messages, question.student, question.teacher)
-        if len(document) <= _LONGEST:
-            kept = Conversation(record.id, COMPARISON, record.at, record.workload, record.key or "", document)
-            self.services.state.kept.add(kept)
+    def _keep(self, question: Question, by_teacher: bytes) -> None:
+        """Have the pair stored, and the teacher's answer with the conversation as it was sent, if it was asked here."""
+        drawn, record, kept = self._drawn, self._drawn.record, self.services.state.kept
+        size = len(drawn.body) + len(drawn.answer) + len(by_teacher)
+        pair = functools.partial(pair_document, question.messages, question.student, question.teacher)
+        kept.add(Waiting(record.id, COMPARISON, record.at, record.workload, record.key or "", size, pair))
+        if drawn.direction is Direction.STUDENT_ANSWERED:
+            teacher = self.services.upstreams[Route.TEACHER]
+            assert self._asked is not None
+            paid = self._asked.record(self.services, len(drawn.body) // 4, learn=False)
+            kept.add(waiting(record, drawn.adapter, drawn.body, Answered(BY_TEACHER, by_teacher, teacher, paid)))
 
     def _logprob(self, student: bytes) -> float | None:
         """The mean log-probability of the first tokens of the student's answer, read as escalation reads it; None where
@@ -173,7 +180,8 @@ class Comparison:
         if discarded is not None and discarded.whole:
             return discarded.data, discarded.usage
         data = await self._ask(self.services.upstreams[self._drawn.asked])
-        return data, self._attempts[-1].usage
+        self._asked = self._attempts[-1]
+        return data, self._asked.usage
 
     async def _ask(self, upstream: Upstream) -> bytes:
         """Ask for an answer. A request that is refused is sent again without what may be the cause: the student's
@@ -206,11 +214,16 @@ class Comparison:
     async def _send(self, upstream: Upstream, sent: Prepared) -> bytes:
         usual = {**sent.adapter.version_headers, **self._drawn.versions} if sent.adapter.version_headers else {}
         versions = {name: given for name, given in usual.items() if given and name not in upstream.config.headers}
-        return await call(upstream, sent.adapter, sent.body, versions, self._attempts)
 
-    async def _ask_judge(self, messages: list[Message], limit: int, more: Mapping[str, Any]) -> str:
+        async def send(edited: Prepared) -> bytes:
+            return await call(upstream, sent.adapter, edited.body, versions, self._attempts)
+
+        return await send_accepted(upstream, sent, send)
+
+    async def _ask_judge(self, messages: list[Message], limit: int, least: int, more: Mapping[str, Any]) -> str:
         judge = judge_of(self.services)
-        field = judge.config.max_tokens_field or "max_tokens"
-        body = msgspec.json.encode({"model": judge.config.model, "messages": messages, field: limit, **more})
-        found = read_answer(await call(judge, _CHAT, body, {}, self._attempts))
-        return "" if found is None else found.text
+
+        async def send(body: bytes) -> bytes:
+            return await call(judge, _CHAT, body, {}, self._attempts)
+
+        return await verdict(judge, (messages, limit, more), least, send)

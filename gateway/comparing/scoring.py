@@ -6,21 +6,20 @@ Imports `breakeven.models`, which the gateway otherwise does not need: import th
 from __future__ import annotations
 
 import abc
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError, UpstreamFailure
-from breakeven.gateway.wire.answers import Answer, Call
+from breakeven.gateway.wire.answers import Answer
 from breakeven.gateway.wire.chat_text import Message
 from breakeven.models.errors import DistillError
 from breakeven.models.scoring import judge, scorers
-from breakeven.models.scoring.checkers import same
+from breakeven.models.scoring.tool_calls import agreement
 
-# (messages, limit of output tokens, further body fields) -> the judge's text, "" for an answer without text.
-# Raises UpstreamFailure.
-Ask = Callable[[list[Message], int, Mapping[str, Any]], Awaitable[str]]
+# (messages, limit of output tokens, the limit where that is too much for it, further body fields) -> the judge's text,
+# "" for an answer without text. Raises UpstreamFailure and VerdictCutOff.
+Ask = Callable[[list[Message], int, int, Mapping[str, Any]], Awaitable[str]]
 
 
 class Question(NamedTuple):
@@ -58,34 +57,14 @@ async def scores(scoring: Scoring, question: Question, ask: Ask) -> tuple[float,
     return await scoring.scores(question, ask)
 
 
-def agreement(student: tuple[Call, ...], teacher: tuple[Call, ...]) -> float:
-    """The share of calls, in [0, 1], that both made, in whatever order; twice those over all of both."""
-    missing = [(call.name, _value(call.arguments)) for call in teacher]
-    both = 0
-    for call in student:
-        given = _value(call.arguments)
-        found = next((one for one in missing if one[0] == call.name and same(one[1], given)), None)
-        if found is not None:
-            missing.remove(found)
-            both += 1
-    return 2.0 * both / (len(student) + len(teacher))
-
-
-def _value(arguments: str) -> Any:
-    """Arguments as JSON; as text where they are none. No arguments are an empty object."""
-    try:
-        return json.loads(arguments) if arguments.strip() else {}
-    except (ValueError, RecursionError):
-        return arguments.strip()
-
-
 class _Judge(Scoring):
     """A model as judge, asked with both orders of the answers; without structured output if its API rejects it."""
 
     paid = True
 
-    def __init__(self) -> None:
+    def __init__(self, max_tokens: int) -> None:
         self._structured = True
+        self._max_tokens = max_tokens
 
     async def scores(self, question: Question, ask: Ask) -> tuple[float, float] | None:
         pair = judge.Pair(question.messages, question.student.text, question.teacher.text)
@@ -99,9 +78,9 @@ class _Judge(Scoring):
         return both.student_score, both.teacher_score
 
     async def _ask_once(self, pair: judge.Pair, index: int, ask: Ask) -> str:
-        call = judge.calls(pair, structured=self._structured)[index]
+        call = judge.calls(pair, structured=self._structured, max_tokens=self._max_tokens)[index]
         try:
-            return await ask(call.messages, call.max_tokens, call.more)
+            return await ask(call.messages, call.max_tokens, call.least or call.max_tokens, call.more)
         except UpstreamFailure as failure:
             if not self._structured or failure.upstream_status not in (400, 422):
                 raise
@@ -136,7 +115,7 @@ def scoring(config: Config) -> Scoring:
     """The scoring that `road.scorer` names. Raises ConfigError if the function cannot be loaded."""
     name = config.road.scorer
     if name == "judge":
-        return _Judge()
+        return _Judge(config.road.judge_max_tokens)
     try:
         return _Checker(name)
     except DistillError as error:

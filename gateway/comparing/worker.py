@@ -16,7 +16,7 @@ from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
 from breakeven.gateway.comparing.comparison import Comparison, judge_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
-from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
+from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure, VerdictCutOff
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.statements import shadow_spend
 from breakeven.gateway.limits.monthly_spend import MonthlySpend
@@ -36,8 +36,8 @@ class Comparer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
-        # The scoring in use, with the `road.scorer` and `road.judge` that it was made for.
-        self._scoring: tuple[tuple[str, str | None], Scoring] | None = None
+        # The scoring in use, with the settings of `road` that it was made for.
+        self._scoring: tuple[tuple[str, str | None, int], Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
         """Process the queue until cancelled, `road.concurrency` requests at a time. `services`: those in force now."""
@@ -72,7 +72,8 @@ class Comparer:
         return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.road.monthly_budget_usd)
 
     def _scorer(self, services: Services) -> Scoring:
-        named = services.config.road.scorer, services.config.road.judge
+        road = services.config.road
+        named = road.scorer, road.judge, road.judge_max_tokens
         if self._scoring is None or self._scoring[0] != named:
             self._scoring = (named, scoring(services.config))
         return self._scoring[1]
@@ -87,6 +88,8 @@ class Comparer:
         except RequestError as error:
             cause = error.cause if isinstance(error, UpstreamFailure) else None
             _log.info("a comparison failed: %s", cause or error.code or type(error).__name__)
+        except VerdictCutOff as error:
+            _log.warning("a comparison failed: %s", error)
         except Exception as error:
             # The operator's own scorer may raise anything; later requests must still be compared.
             _log.error("a comparison failed with an internal error: %s", type(error).__name__, exc_info=error)

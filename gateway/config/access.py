@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +11,10 @@ from pydantic import Field, field_validator
 from breakeven.gateway.config.types import Section, Usd
 
 WORKLOAD = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+# A client that sends an empty key would have this one.
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 class ClientKey(Section):
@@ -39,6 +44,13 @@ class ClientKey(Section):
         pattern=WORKLOAD,
         description="Workload of requests that name none with `x-breakeven-workload`; null: `default`.",
     )
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_a_key(cls, value: str) -> str:
+        if value == _OF_NOTHING:
+            raise ValueError("is the SHA-256 of an empty key; hash the key itself")
+        return value
 
     @functools.cached_property
     def restricted(self) -> bool:

@@ -44,6 +44,11 @@ def load_config(path: Path) -> Config:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError([f"{path}: {where}not valid YAML ({getattr(error, 'problem', 'encoding')})"]) from None
+    except (ValueError, OverflowError) as error:
+        # Python's own, for a date or a number that it cannot hold.
+        raise ConfigError([f"{path}: a date or a number in it cannot be read ({_short(error)}); correct it"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: it is nested too deeply"]) from None
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
     try:
@@ -51,10 +56,16 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(priced)
     except ValidationError as error:
         raise ConfigError(list(lines(error))) from None
+    except (OverflowError, RecursionError) as error:
+        raise ConfigError([f"{path}: a value in it cannot be read ({_short(error)}); correct it"]) from None
     priced_sections: tuple[LookedUp, ...] = (config.teacher, *config.teacher.fallbacks, *config.models)
     for section, source in zip(priced_sections, sources, strict=True):
         section._prices_source = source
     return _resolved(config, path.resolve().parent)
+
+
+def _short(error: Exception) -> str:
+    return str(error).partition(";")[0][:100]
 
 
 def check_environment(config: Config) -> None:

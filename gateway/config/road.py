@@ -39,6 +39,12 @@ class Road(Section):
         "against the teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
     )
     judge: str | None = Field(None, description="Name of one of `models` as the judge; null: the teacher.")
+    judge_max_tokens: int = Field(
+        8192,
+        ge=64,
+        description="Maximum number of tokens of a verdict, with what a reasoning judge thinks first; a verdict that "
+        "this cuts off does not count.",
+    )
     sample: Fraction = Field(
         0.02,
         description="Share of the student's answers that are compared with the teacher's, which is paid for; of the "

@@ -18,15 +18,14 @@ from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.models import CHAT, ModelSettings, check_names
 from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.road import Road
+from breakeven.gateway.config.routing import Routing
 from breakeven.gateway.config.server import Server
 from breakeven.gateway.config.teacher import Teacher
 from breakeven.gateway.config.tracing import Tracing
 from breakeven.gateway.config.types import (
-    Fraction,
     Modality,
     Moment,
     Output,
-    Seconds,
     Section,
     TokenizerName,
     Usd,
@@ -65,6 +64,11 @@ class Student(Upstream):
         description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
         "a request that offers others goes to the teacher.",
     )
+    chat_template_kwargs: dict[str, bool | int | float | str] = Field(
+        {},
+        description="Variables of the student's chat template, sent with chat completions that do not set them, as "
+        "enable_thinking. A student of `breakeven distill train` needs none: its template has those of its training.",
+    )
     background: bool = Field(
         False,
         description="Whether the student's server takes `background: true` at /v1/responses and stores the answer, as "
@@ -91,43 +95,6 @@ class FurtherModel(ModelSettings, Upstream):
     )
 
 
-class Escalation(Section):
-    probe_tokens: int = Field(24, ge=1, description="First tokens of the student's answer that are checked.")
-    min_mean_logprob: float = Field(-1.2, le=0.0, description="The teacher answers below this mean log-probability.")
-    min_low_logprob: float | None = Field(
-        None, le=0.0, description="The teacher also answers below this 20% quantile of log-probabilities; null: off."
-    )
-    max_hold_seconds: Seconds = Field(
-        2.0, description="Longest time to hold a stream back after its first event; then the tokens so far are checked."
-    )
-
-
-class Routing(Section):
-    artifact: str | None = Field(None, description="Directory of the router artifact; null: the packaged one.")
-    start: Literal["observe", "share"] = Field(
-        "observe",
-        description="What holds without an artifact or a threshold of one's own: `observe` (the teacher answers, and "
-        "the student is measured beside it) or `share` (the most difficult requests go to the teacher).",
-    )
-    teacher_share: Fraction = Field(
-        0.2, description="With `start: share`, the share of requests that goes to the teacher, the most difficult ones."
-    )
-    threshold: Fraction | None = Field(
-        None,
-        description="Route at once, by this threshold: a score at or above it goes to the teacher. null: as `start` "
-        "and the stage of the workload say; with an artifact of one's own 0.5.",
-    )
-    novelty_threshold: Fraction = Field(1.0, description="A novelty at or above it goes to the teacher; 1.0: never.")
-    sticky: bool = Field(True, description="Session affinity: later turns of a conversation go to the same upstream.")
-    fallback: bool = Field(True, description="Try the other upstream if one fails before the first byte.")
-    escalation: Escalation | None = Field(None, description="Check the start of the student's answer; null: off.")
-    aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = Field(
-        {},
-        description="Further model names and what they mean, such as `{gpt-4o: auto}`: auto, auto@0.35, student, "
-        "teacher, an upstream's model, or the name of one of `models`. An upstream's own model name can be one.",
-    )
-
-
 class Economics(Section):
     investment_usd: Usd = Field(Decimal("0"), description="One-time cost of distilling the student, in USD.")
     hosting_since: Moment | None = Field(
@@ -147,8 +114,14 @@ class LedgerConfig(Section):
     )
     store_conversations: bool = Field(
         False,
-        description="Store the conversation of each comparison, as the judge reads it, and both answers, for "
-        "`breakeven road audit`.",
+        description="Store the conversations of routed requests with their answers, for `breakeven distill harvest`, "
+        "and both answers of each comparison, for `breakeven road audit`.",
+    )
+    redact: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="Your own function as `module:function`, which gets each text that is to be stored and returns it "
+        "without personal data; null: texts are stored as they came.",
     )
     keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts and conversations.")
     journal: str | None = Field(

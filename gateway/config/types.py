@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -35,9 +36,18 @@ _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 def http_url(value: str) -> str:
-    """The URL without slashes at its end. Raises ValueError for another scheme, a user, a query or a fragment."""
+    """The URL without slashes at its end. Raises ValueError for another scheme, a user, a query or a fragment, and for
+    a host or a port that is none.
+    """
     if not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+    try:
+        parsed = urlsplit(value)
+        usable = bool(parsed.hostname) and parsed.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must name a host, IPv6 addresses in [brackets], and a port from 1 to 65535 if any")
     return value.rstrip("/")
 
 

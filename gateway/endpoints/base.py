@@ -126,6 +126,13 @@ class Adapter(abc.ABC):
         """The conversation as roles and texts, for a judge of the answer."""
         return flattened(self.items(body))
 
+    def as_chat(self, body: Body) -> dict[str, Any] | None:  # noqa: ARG002
+        """What the model is given, in the form of chat completions: `messages`, and where the request has them `tools`,
+        `tool_choice`, `parallel_tool_calls` and `response_format`. None where that form cannot express it. Raises
+        RequestError 400 for what is no valid request.
+        """
+        return None
+
     def json_only(self, body: Body) -> bool:
         """Whether the request demands an answer in JSON."""
         asked = body.get("response_format", Any, "an object")

@@ -25,6 +25,8 @@ _UNFINISHED = (None, "", "null")
 _NO_CONTENT = frozenset(
     {"index", "role", "finish_reason", "content_filter_results", "content_filter_result", "content_filter_offsets"}
 )
+# What a model is given of a chat completion; the other fields say how it answers.
+GIVEN = ("messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
 _SELDOM = frozenset({"functions", "modalities", "audio", "web_search_options"})
 
 
@@ -83,6 +85,10 @@ class Completions(Adapter):
 
     def dialogue(self, body: Body) -> list[Message]:
         return [{"role": "user", "content": self.conversation(body).text}]
+
+    def as_chat(self, body: Body) -> dict[str, Any] | None:
+        prompt = body.get("prompt", Any, "a string or an array")
+        return {"messages": [{"role": "user", "content": prompt}]} if isinstance(prompt, str) else None
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.integer("max_tokens")
@@ -159,6 +165,9 @@ class ChatCompletions(Completions):
 
     def dialogue(self, body: Body) -> list[Message]:
         return flattened(self.items(body))
+
+    def as_chat(self, body: Body) -> dict[str, Any] | None:
+        return {name: value for name in GIVEN if (value := body.get(name, Any, "valid")) is not None}
 
     def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
         return body.edit("messages", messages_without_thoughts)

@@ -16,7 +16,7 @@ from breakeven.gateway.endpoints import messages_read
 from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, StreamTranslation, Translation, check_messages
 from breakeven.gateway.endpoints.chat import ChatCompletions
 from breakeven.gateway.endpoints.foreign import messages_without_thoughts, messages_without_unsigned
-from breakeven.gateway.errors import RequestError
+from breakeven.gateway.errors import RequestError, Untranslatable
 from breakeven.gateway.translation.answer import message
 from breakeven.gateway.translation.errors import error_body, with_status
 from breakeven.gateway.translation.request import answer_schema, chat_request, wants_thinking
@@ -88,6 +88,12 @@ class Messages(Adapter):
 
     def items(self, body: Body) -> list[Any]:
         return messages_read.items(body)
+
+    def as_chat(self, body: Body) -> dict[str, Any] | None:
+        try:
+            return _CHAT.as_chat(chat_request(body, top_k=False))
+        except Untranslatable:
+            return None
 
     def json_only(self, body: Body) -> bool:
         return answer_schema(body) is not None

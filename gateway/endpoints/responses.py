@@ -18,6 +18,7 @@ from breakeven.gateway.endpoints.base import (
 )
 from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.translation.items import chat_format, chat_messages, chat_tools
 from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read, read_again, read_object
 from breakeven.gateway.wire.sse import Event
@@ -80,6 +81,23 @@ class Responses(Adapter):
         items = [_plain(item) for item in self._items(body)]
         instructions = body.get("instructions", Any, _INPUT)
         return [{"role": "system", "content": instructions}, *items] if instructions else items
+
+    def as_chat(self, body: Body) -> dict[str, Any] | None:
+        messages = chat_messages(self.items(body))
+        tools = chat_tools(body.get("tools", Any, "an array"))
+        if messages is None or tools is None:
+            return None
+        asked = chat_format(body.get("text", Any, "an object"))
+        chosen = body.get("tool_choice", Any, "valid")
+        if isinstance(chosen, dict) and chosen.get("type") == "function":
+            chosen = {"type": "function", "function": {"name": chosen.get("name")}}
+        fields = {
+            "tools": tools or None,
+            "tool_choice": chosen if tools else None,
+            "parallel_tool_calls": body.get("parallel_tool_calls", Any, "a boolean") if tools else None,
+            "response_format": asked,
+        }
+        return {"messages": messages, **{name: value for name, value in fields.items() if value is not None}}
 
     def json_only(self, body: Body) -> bool:
         text = body.get("text", Any, "an object")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_, update
 
 from breakeven.gateway.ledger.conversation_tables import audits, conversations
+from breakeven.gateway.ledger.kept import Kept, kept
 from breakeven.gateway.ledger.rows import SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes
 from breakeven.gateway.ledger.tables import Tables
@@ -113,6 +113,10 @@ class ConversationStore(Tables):
         rows = self._read(lambda one: one.execute(wanted).all())
         return [Audited(student_score, teacher_score, Verdict(said)) for student_score, teacher_score, said in rows]
 
+    def kept(self, workload: str | None = None, since: int | None = None) -> list[Kept]:
+        """What requests left behind; see `kept.kept`."""
+        return self._read(lambda connection: list(kept(connection, workload, since)))
+
 
 def purge(connection: Connection, before: int | None = None) -> int:
     """Delete conversations, with `before` (microseconds since the epoch) only older ones; returns their number."""
@@ -122,14 +126,13 @@ def purge(connection: Connection, before: int | None = None) -> int:
     return connection.execute(statement).rowcount
 
 
-def pair_document(messages: Sequence[Message], student: Answer, teacher: Answer) -> str:
-    """The JSON of a Pair. What UTF-8 cannot hold is replaced by question marks."""
-    pair = {
+def pair_document(messages: Sequence[Message], student: Answer, teacher: Answer) -> dict[str, Any]:
+    """The document of a Pair."""
+    return {
         "messages": [{name: str(text) for name, text in message.items()} for message in messages],
         "student": _answer(student),
         "teacher": _answer(teacher),
     }
-    return json.dumps(pair, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def _answer(answer: Answer) -> dict[str, object]:

@@ -37,10 +37,17 @@ def open_engine(url: str) -> Engine:
         if parsed.get_backend_name() != "postgresql":
             raise LedgerError(f"{parsed.get_backend_name()} is not supported; use sqlite:/// or postgresql+psycopg://")
         return create_engine(url, pool_pre_ping=True, pool_size=4)
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise LedgerError("not a database URL; use one such as sqlite:///breakeven.db") from None
     except ModuleNotFoundError as error:
         raise LedgerError(f"the database driver {error.name} is not installed; install it, or use sqlite:///") from None
+
+
+def without_password(url: str) -> str:
+    """A valid SQLAlchemy URL to show, with `***` in the place of a password."""
+    parsed = make_url(url)
+    hidden = {name: "***" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def check_access(url: str) -> None:

@@ -19,6 +19,9 @@ from breakeven.router.policy import Reason
 
 # The newest comparisons that are read: enough for any router that is trained from them.
 MAX_COMPARISONS = 20_000
+# In the place of a stage: the event is about a workload that clients name and the config does not have.
+UNKNOWN = "unknown"
+_MOST_UNKNOWN = 64
 
 
 class Event(NamedTuple):
@@ -74,6 +77,26 @@ class RoadStore(Tables):
             wanted = wanted.where(events.c.workload == workload)
         rows = self._read(lambda one: one.execute(wanted.order_by(events.c.id.desc()).limit(limit)).all())
         return [Event(*row) for row in rows]
+
+    def put_unknown(self, named: list[Event]) -> None:
+        """Store events of stage UNKNOWN in the place of older ones of the same workloads, of 64 workloads at most."""
+        c = events.c
+
+        def put(connection: Connection) -> None:
+            serialise(connection)
+            for one in named:
+                connection.execute(delete(events).where(c.workload == one.workload, c.stage == UNKNOWN))
+                known = connection.scalar(select(func.count()).select_from(events).where(c.stage == UNKNOWN))
+                if (known or 0) < _MOST_UNKNOWN:
+                    connection.execute(insert(events), one._asdict())
+
+        self._write(put)
+
+    def unknown(self, since: int) -> list[Event]:
+        """What clients named since then that the config did not have, newest first."""
+        c = events.c
+        wanted = select(c.at, c.workload, c.stage, c.text).where(c.stage == UNKNOWN, c.at >= since)
+        return [Event(*row) for row in self._read(lambda one: one.execute(wanted.order_by(c.id.desc())).all())]
 
     def put_artifact(self, hash: str, at: int, data: bytes) -> None:
         """Store an artifact, unless it is there."""

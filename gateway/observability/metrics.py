@@ -185,6 +185,12 @@ class Metrics:
             ["workload", "direction", "result"],
             registry=registry,
         )
+        self.unknown_workload = Counter(
+            "breakeven_unknown_workload_total",
+            "Requests that named a workload which the config does not have, and were counted in another one. The log "
+            "and `breakeven status` have the names.",
+            registry=registry,
+        )
         self.feedback = Counter(
             "breakeven_feedback_total",
             "Feedback of users on answers, by the upstream that gave the answer.",

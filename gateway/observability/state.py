@@ -36,17 +36,14 @@ class UpstreamCollector(Collector):
 
 
 class PolicyCollector(Collector):
-    """The thresholds in force, read at each scrape."""
+    """The novelty threshold in force, read at each scrape; those of the scores are each workload's (`road`)."""
 
     def __init__(self, policy: Callable[[], Policy]) -> None:
         self._policy = policy
 
     def collect(self) -> Iterable[Metric]:
-        policy = self._policy()
-        threshold = GaugeMetricFamily("breakeven_threshold", "Requests with a score at or above it go to the teacher.")
-        threshold.add_metric([], policy.threshold)
         novelty = GaugeMetricFamily(
             "breakeven_novelty_threshold", "Requests with a novelty at or above it go to the teacher; 1: none."
         )
-        novelty.add_metric([], policy.novelty_threshold)
-        return (threshold, novelty)
+        novelty.add_metric([], self._policy().novelty_threshold)
+        return (novelty,)

@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.routing import Escalation
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.types import Fraction, Section
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.journal import beside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from breakeven.gateway.config.schema import Escalation
+from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Policy

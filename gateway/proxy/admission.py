@@ -61,7 +61,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     named = target(services, adapter, body, caller)
     if over_budget and named.model is not None:
         raise services.state.quotas.over_budget()
-    named_workload = workload(services, caller, client.headers)
+    named_workload = counted_workload(services, caller, client.headers)
     return ClientRequest(
         body=body,
         target=named,
@@ -107,6 +107,14 @@ def workload(services: Services, caller: ClientKey | None, headers: Mapping[str,
     if named in services.workloads:
         return named
     return (caller.workload if caller is not None else None) or DEFAULT_WORKLOAD
+
+
+def counted_workload(services: Services, caller: ClientKey | None, headers: Mapping[str, str]) -> str:
+    """The same; a name that the config does not have is said to the operator."""
+    named = headers.get("x-breakeven-workload", "")
+    if named and named not in services.workloads:
+        services.state.unknown_workloads.note(named)
+    return workload(services, caller, headers)
 
 
 def target(services: Services, adapter: Adapter, body: Body, caller: ClientKey | None = None) -> model_names.Target:

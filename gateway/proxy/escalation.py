@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
-from breakeven.gateway.config.schema import Escalation
+from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.wire.body import Body, as_boolean
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.logprobs import logprobs_in

@@ -14,6 +14,7 @@ from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.background import defer, waits
 from breakeven.gateway.proxy.counting import count, countable
 from breakeven.gateway.proxy.exchange import Exchange, Plan
+from breakeven.gateway.proxy.keeping import keep
 from breakeven.gateway.proxy.sampling import draw
 from breakeven.gateway.proxy.tracing import record_spans
 from breakeven.router.policy import Reason
@@ -68,6 +69,8 @@ def settle(exchange: Exchange) -> None:
             exchange.services.ledger.settle(record, encoded)
         if exchange.services.config.ledger.store_prompts and plan is not None:
             _store_prompt(exchange, plan, record)
+        if exchange.services.config.ledger.store_conversations:
+            keep(exchange, record)
     draw(exchange, record)
     log.settled(encoded)
     if exchange.trace is not None:

@@ -9,7 +9,7 @@ from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.stored_responses import DELETE, INPUT_ITEMS, Operation, StoredResponse
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
-from breakeven.gateway.proxy.admission import shutting_down, workload
+from breakeven.gateway.proxy.admission import counted_workload, shutting_down
 from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.background import account
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
@@ -56,7 +56,7 @@ class StoredRelay(Relay):
         client.watch()
         services.state.quotas.admit(exchange.caller, free=True)
         services.state.quotas.count(exchange.caller)
-        named = workload(services, exchange.caller, client.headers)
+        named = counted_workload(services, exchange.caller, client.headers)
         exchange.request = ClientRequest(
             body=Body(b"{}"),
             target=Target(None, None),

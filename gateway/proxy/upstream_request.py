@@ -18,6 +18,8 @@ from breakeven.gateway.wire.trace_context import TRACEPARENT, TRACESTATE, Trace
 from breakeven.router.policy import Route
 
 _TRUE = msgspec.Raw(b"true")
+# The field of vLLM and SGLang, and of the student's config, for variables of the chat template.
+_VARIABLES = "chat_template_kwargs"
 # Fields in which other gateways accept an address or a key from the client; removed, so that no upstream does.
 NOT_HONOURED = ("api_key", "api_base", "base_url")
 
@@ -116,6 +118,9 @@ def _addressed(
         body.remove(name)
     if adapter.renames_limit:
         one_output_limit(body, upstream.config.max_tokens_field)
+    variables = getattr(upstream.config, _VARIABLES, None)
+    if variables and adapter.endpoint is Endpoint.CHAT_COMPLETIONS:
+        body.set(_VARIABLES, variables | (body.get(_VARIABLES, dict[str, msgspec.Raw], "an object") or {}))
     return body, adapter
 
 

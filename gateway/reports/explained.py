@@ -67,6 +67,14 @@ def standing(artifact: Artifact, score: float, seen: list[tuple[float, float]]) 
     return Standing(score, "reference_prompts", None) if ranks else Standing(None, None, probability)
 
 
+def threshold_text(artifact: Artifact, threshold: float, seen: list[tuple[float, float]], said_by: str) -> str:
+    """A threshold as the share of the traffic that it is harder than, where that is known, and its value; `said_by`:
+    what set it.
+    """
+    found = standing(artifact, threshold, seen)._replace(probability=None)
+    return f"{found} ({threshold:g}; {said_by})" if str(found) else f"{threshold:g} ({said_by})"
+
+
 def explain(ledger: Ledger | None, artifact: Artifact, workload: str, text: str, score: float) -> Explained:
     """Explain a score in words. Without a ledger, or one that cannot be read, nothing is known of one's own traffic."""
     seen: list[tuple[float, float]] = []

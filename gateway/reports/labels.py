@@ -14,7 +14,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.promise import SHARES, Comparisons, missing
 from breakeven.gateway.road.promise import solve as certify
 from breakeven.gateway.road.stages import State
-from breakeven.router.evaluation.tune import TuneError
+from breakeven.router.evaluation.tune import Traffic, TuneError
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.statistics import Interval
 
@@ -95,6 +95,18 @@ def expected(labels: Labels, threshold: float, min_logprob: float | None = None)
     if up.all():
         return Interval(1.0, 1.0, 1.0)
     return retained(list(zip(routed.tolist(), labels.teacher.tolist(), labels.weight.tolist(), strict=True)))
+
+
+def traffic(labels: Labels) -> Traffic:
+    """The compared requests as traffic, for a ledger whose other requests were not scored: as many, each taken as often
+    as its weight says.
+    """
+    count = len(labels.score)
+    # In the order of what tells them apart, so that no pattern in the order of arrival decides which are taken.
+    order = np.lexsort((labels.score, labels.novel))
+    until = np.cumsum(labels.weight[order]) / labels.weight.sum()
+    taken = order[np.minimum(np.searchsorted(until, (np.arange(count) + 0.5) / count), count - 1)]
+    return Traffic(labels.score[taken], labels.novel[taken])
 
 
 def solve(labels: Labels, floor: float, confidence: float, *, escalation: bool) -> tuple[float, float | None]:

@@ -196,8 +196,17 @@ def _text(found: Promised) -> str:
     return (
         f"{found.answered:.0%} of the requests are answered by the student{limit}; of the teacher's quality "
         f"{found.retention:.1%} was kept, and at least {found.low:.1%} is; from {found.comparisons} comparisons, floor "
-        f"{found.floor:.1%}, router {found.artifact}, threshold {found.threshold:.4f}"
+        f"{found.floor:.1%}, router {found.artifact}, {_threshold(found)}"
     )
+
+
+def _threshold(found: Promised) -> str:
+    if found.share is None:
+        return f"threshold {found.threshold:.4f}"
+    hardest = 1.0 - found.share
+    if hardest <= 0.0:
+        return f"none of the measured traffic is too hard for the student (threshold {found.threshold:.4f})"
+    return f"the hardest {hardest:.0%} of the measured traffic to the teacher (threshold {found.threshold:.4f})"
 
 
 def _margin(state: State) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx2
 
-from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.routing import Escalation
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.reports.tuning import Tuned
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from breakeven.gateway.road.promise import next_look
+from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Direction, Promised, Rates, Stage, State
 from breakeven.gateway.road.task import Learned
 from breakeven.gateway.road.watch import FloorWatch, TrafficWatch
@@ -72,6 +73,7 @@ def after_look(state: State, learned: Learned, at: int, bill: float | None, sett
         missing=learned.missing,
         would_answer=learned.would_answer,
         held="",
+        unproven="",
     )
     if found is None:
         return _nothing_certified(state, learned, settings, now)
@@ -91,7 +93,14 @@ def applied(state: State, now: int) -> State:
         raise ValueError("there is no proposal")
     found = state.proposal
     state = msgspec.structs.replace(
-        state, promised=found, previous=state.promised, proposal=None, stopped=False, held="", **_new_watch(now)
+        state,
+        promised=found,
+        previous=state.promised,
+        proposal=None,
+        stopped=False,
+        held="",
+        unproven="",
+        **_new_watch(now),
     )
     return _at(state, Stage.ROUTE, f"in force: {promise_text(found)}", now)
 
@@ -130,7 +139,7 @@ def scorer_changed(state: State, scorer: str, now: int) -> State:
     if state.scorer in ("", scorer):
         return msgspec.structs.replace(state, scorer=scorer)
     text = f"answers are scored by {scorer} now, and were by {state.scorer}: comparisons of before are set aside"
-    return _returned(msgspec.structs.replace(state, scorer=scorer, scored_since=now, held=""), text, now)
+    return _returned(msgspec.structs.replace(state, scorer=scorer, scored_since=now), text, now)
 
 
 def watched(state: State, compared: Sequence[Seen], novelties: Sequence[tuple[int, float]], now: int) -> State:
@@ -180,8 +189,13 @@ def floor_changed(state: State, settings: Settings, now: int) -> State:
 
 
 def held(state: State, text: str) -> State:
-    """The state that waits, and says why."""
+    """The state that this holds in its stage; empty: nothing does."""
     return msgspec.structs.replace(state, held=text)
+
+
+def looked_in_vain(state: State, text: str) -> State:
+    """The state after a look that could not be made, or gave no proposal, and says why until the next one."""
+    return msgspec.structs.replace(state, unproven=text)
 
 
 def wanted_rates(state: State, base: Rates, settings: Settings) -> Rates:
@@ -192,7 +206,7 @@ def wanted_rates(state: State, base: Rates, settings: Settings) -> Rates:
         return base
     by_student = max(settings.sample, _OFTEN) if state.compared < _FIRST else settings.sample
     # What the student does with a request that it is not given decides whether it can be given more.
-    by_teacher = min(base.teacher_answered, 10.0 * settings.sample) if settings.judged else base.teacher_answered
+    by_teacher = min(base.teacher_answered, raised(settings.sample)) if settings.judged else base.teacher_answered
     return Rates(by_teacher, by_student)
 
 
@@ -220,6 +234,7 @@ def _promised(state: State, learned: Learned, at: int, bill: float | None, setti
         teacher=state.teacher,
         floor=settings.floor,
         bill=bill,
+        share=learned.share,
     )
 
 
@@ -232,7 +247,7 @@ def _nothing_certified(state: State, learned: Learned, settings: Settings, now: 
     state = msgspec.structs.replace(state, proposal=None)
     if state.stage is Stage.PROPOSE:
         return _at(state, Stage.OBSERVE, text, now)
-    return held(state, text)
+    return looked_in_vain(held(state, text), text)
 
 
 def _returned(state: State, text: str, now: int, *, keep: bool = False) -> State:
@@ -245,6 +260,7 @@ def _returned(state: State, text: str, now: int, *, keep: bool = False) -> State
         previous=None,
         proposal=None,
         held="",
+        unproven="",
         capitals=(),
         margin=None,
     )

@@ -26,6 +26,11 @@ _USUAL = 1.0 / (1.0 - _RARE_SHARE + _RARE_SHARE * STRATA_RATIO)
 _HASTE = 2.0
 
 
+def raised(sample: float) -> float:
+    """The rate of comparing for what tells most, or costs little: ten times road.sample, at most 1."""
+    return min(1.0, 10.0 * sample)
+
+
 class Flow(msgspec.Struct, frozen=True):
     """What was seen of one direction: requests per second that could be compared, and USD for each comparison."""
 

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 # Own scores from which a threshold is derived; before, the scores are taken as ranks among reference prompts.
 MIN_SCORES = 200
 # The newest own scores, which the threshold is a quantile of.
 NEWEST_SCORES = 2_000
+# So many decisions that nothing followed are assumed beside those seen, so that a few long conversations count little.
+_ASSUMED = 10
+
+
+class Turns(NamedTuple):
+    """Requests that one upstream got: those that were `decided` by what was asked, and the later turns that `followed`
+    in their conversations without a decision of their own.
+    """
+
+    decided: int = 0
+    followed: int = 0
+
+    @property
+    def length(self) -> float:
+        """Requests for each decision."""
+        return 1.0 + self.followed / (self.decided + _ASSUMED)
+
+
+def share_of_decisions(share: float, teacher: Turns, student: Turns) -> float:
+    """The share of the decisions that is to be for the teacher, so that of all requests `share` are, in [0, 1]: its
+    conversations stay there, while those on the student are decided at each turn.
+    """
+    to_teacher, to_student = share / teacher.length, (1.0 - share) / student.length
+    return to_teacher / (to_teacher + to_student)
 
 
 def share_threshold(seen: Sequence[tuple[float, float]], novelty_threshold: float, share: float) -> float | None:

@@ -45,7 +45,8 @@ class Promised(msgspec.Struct, frozen=True):
     requests that the student then answers; `retention` the share of the teacher's quality that is kept, and `low` what
     that is at least; both rest on `comparisons`, whose last one was at `at`, microseconds since the Unix epoch, with
     these versions of `student` and `teacher`, against `floor`. `bill` is the share of the teacher's bill for the same
-    requests that is then not paid, None where that is not known.
+    requests that is then not paid, and `share` that of the measured requests with a score below the threshold; None
+    where that is not known.
     """
 
     artifact: str
@@ -60,6 +61,7 @@ class Promised(msgspec.Struct, frozen=True):
     teacher: str
     floor: float
     bill: float | None = None
+    share: float | None = None
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,7 +72,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     or a model has changed. `looks` counts those since then, and `looked_at` is how many comparisons there were at
     the last one; `missing` is about how many more would let the student answer the share `would_answer`, None where
     that is not known. `student` and `teacher` are the versions that were compared. `why` says in words what made the
-    stage, and `held` what keeps it from going on; both are sentences for the operator, without text of prompts.
+    stage, `held` what keeps it from going on now (see `holding`), and `unproven` why the last look gave no proposal;
+    all are sentences for the operator, without text of prompts.
     `live`: when what is in force went live. `watched`: requests up to this time were given to the watch of the traffic,
     whose capitals are `capitals`. `margin`: the quality kept since then, as a share of the teacher's, less the floor;
     None before there are enough comparisons. `scorer`: what scored the answers, in words, and `scored_since` since when
@@ -95,6 +98,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     teacher: str = ""
     why: str = ""
     held: str = ""
+    unproven: str = ""
     live: int = 0
     watched: int = 0
     capitals: tuple[float, ...] = ()

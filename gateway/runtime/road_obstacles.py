@@ -7,10 +7,25 @@ from __future__ import annotations
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.audit import trust
+from breakeven.gateway.road.holding import Facts
 from breakeven.gateway.road.stages import State
+from breakeven.gateway.runtime.services import Services
 
 # The share of comparisons without a verdict, of at least so many, above which nothing is concluded from the others.
 _VERDICTS, _WITHOUT_VERDICT = 20, 0.2
+
+
+def facts(services: Services, state: State, *, due: bool, unjudged: str | None) -> Facts:
+    """What may hold a workload. An obstacle to training is only looked for where the next look is `due`; `unjudged` is
+    what `without_verdicts` said last. Raises LedgerError.
+    """
+    return Facts(
+        operator=services.operator_routes,
+        loaded=state.promised is None or state.promised.artifact in services.state.units.artifacts,
+        sampled=services.config.road.sample > 0.0,
+        unjudged=unjudged,
+        obstacle=obstacle(services.ledger, state, services.config) if due else None,
+    )
 
 
 def without_verdicts(ledger: Ledger, state: State, config: Config) -> str | None:

@@ -21,6 +21,7 @@ from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.road import machine
 from breakeven.gateway.road.audit import scorer_of
+from breakeven.gateway.road.holding import holding
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
@@ -29,7 +30,7 @@ from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
 from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
-from breakeven.gateway.runtime.road_obstacles import obstacle, without_verdicts
+from breakeven.gateway.runtime.road_obstacles import facts, without_verdicts
 from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.trained_artifacts import artifacts_folder
@@ -66,7 +67,9 @@ class RoadRunner:
         self._follower = RoadFollower(self._store, folder, services().state.units)
         self._renewed = -_RENEW_SECONDS
         self._paced = -_PACE_SECONDS
-        self._look_at = 0.0
+        # Of each workload: when the next look may be tried, and what is said of comparisons without a verdict.
+        self._look_at: dict[str, float] = {}
+        self._unjudged: dict[str, str | None] = {}
         self._fault = ""
 
     async def run(self) -> None:
@@ -155,21 +158,13 @@ class RoadRunner:
         _, state = self._follower.known(workload)
         if machine.in_force(state):
             await self._watch(state)
-            _, state = self._follower.known(workload)
-            if state.promised is not None and state.promised.artifact not in services.state.units.artifacts:
-                await self._hold(workload, "its router cannot be loaded, see the log: the teacher answers; roll back")
-        if config.road.sample == 0.0:
-            if machine.in_force(state):
-                await self._hold(workload, "road.sample is 0: nothing is compared, so that nobody watches the floor")
-            return
+        _, state = self._follower.known(workload)
         comparisons = await asyncio.to_thread(self._store.count, workload, state.measured_since, state.student)
-        if services.operator_routes or not machine.look_due(state, comparisons, settings):
-            return
-        found = await asyncio.to_thread(obstacle, services.ledger, state, config)
-        if found is not None:
-            await self._hold(workload, found)
-        elif time.monotonic() >= self._look_at:
-            await self._try_to_look(state, settings)
+        due = machine.look_due(state, comparisons, settings) and config.road.sample > 0.0
+        found = await asyncio.to_thread(facts, services, state, due=due, unjudged=self._unjudged.get(workload))
+        await self._change(workload, lambda one: machine.held(one, holding(one, found)))
+        if due and not found.operator and found.obstacle is None and time.monotonic() >= self._look_at.get(workload, 0):
+            await self._try_to_look(self._follower.known(workload)[1], settings)
 
     async def _try_to_look(self, state: State, settings: Settings) -> None:
         """Look; after a failure, which is said, the next try waits a minute."""
@@ -177,12 +172,12 @@ class RoadRunner:
             await asyncio.to_thread(self._follower.artifacts.prepare)
             await self._look(state, settings)
         except (BreakevenError, OSError, ArtifactError) as error:
-            self._look_at = time.monotonic() + _AGAIN_SECONDS
-            await self._hold(state.workload, f"a router cannot be trained: {error}")
+            self._look_at[state.workload] = time.monotonic() + _AGAIN_SECONDS
+            await self._looked_in_vain(state.workload, f"a router cannot be trained: {error}")
             raise
 
-    async def _hold(self, workload: str, text: str) -> None:
-        await self._change(workload, lambda one: machine.held(one, text))
+    async def _looked_in_vain(self, workload: str, text: str) -> None:
+        await self._change(workload, lambda one: machine.looked_in_vain(one, text))
 
     async def _pace(self) -> None:
         """Once a minute: how often requests of each workload are compared."""
@@ -196,10 +191,11 @@ class RoadRunner:
         for workload, rates in (await asyncio.to_thread(paced, services.ledger, config, wanted, _now())).items():
             if differ(states[workload].rates, rates):
                 await self._change(workload, functools.partial(_with_rates, rates=rates))
-        for workload in [name for name, one in states.items() if machine.in_force(one)]:
-            fault = await asyncio.to_thread(without_verdicts, services.ledger, states[workload], config)
-            if fault is not None:
-                await self._hold(workload, f"the floor may not be watched: {fault}")
+        self._unjudged = {
+            workload: await asyncio.to_thread(without_verdicts, services.ledger, state, config)
+            for workload, state in states.items()
+            if machine.in_force(state)
+        }
 
     async def _watch(self, state: State) -> None:
         """Give the watch what has come in."""
@@ -228,8 +224,9 @@ class RoadRunner:
         if len(known) < settings.labels:
             if rows and rows[-1].at > _now() - _STORED_MICROSECONDS:
                 return  # prompts are stored a little later than comparisons
-            text = f"{len(known)} of {len(rows)} comparisons have their prompt stored; {settings.labels} are needed"
-            await self._hold(state.workload, text)
+            # Without how many it are, so that each further comparison is not an event of its own.
+            text = f"fewer than {settings.labels} comparisons have their prompt stored, which a router is trained on"
+            await self._looked_in_vain(state.workload, text)
             return
         error = error_of_look(state.looks + 1, settings.confidence)
         out = self._follower.artifacts.folder / f".learning-{self._holder[:8]}"

@@ -20,8 +20,9 @@ from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import Conversation
+from breakeven.gateway.ledger.keeping import Keeper, Prompt, Waiting
 from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
+from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics
@@ -30,12 +31,14 @@ from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Rates, Stage
 from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
 from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
 from breakeven.gateway.runtime.units import Units
+from breakeven.gateway.runtime.unknown_workloads import UnknownWorkloads
 from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
@@ -48,7 +51,8 @@ if TYPE_CHECKING:
 
 _BOTH = frozenset(ROUTED)
 # How many wait at most to be stored.
-_PROMPTS, _CONVERSATIONS = 10_000, 256
+_PROMPTS, _CONVERSATIONS = 10_000, 4000
+_MOST_BYTES = 64 << 20
 
 
 @dataclass
@@ -58,9 +62,10 @@ class State:
     # Those of the config in force, which the metrics export.
     policies: Policies
     quotas: Quotas
-    # What waits to be stored: (request, microseconds since the epoch, text), and compared conversations.
-    prompts: TextQueue[tuple[str, int, str]]
-    kept: TextQueue[Conversation]
+    # What waits to be stored: (request, microseconds since the epoch, text), and conversations with answers to them.
+    prompts: TextQueue[Prompt]
+    kept: TextQueue[Waiting]
+    unknown_workloads: UnknownWorkloads
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
@@ -127,11 +132,13 @@ class Services:
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         journal = config.ledger.journal
+        keeper = Keeper(ledger.conversations, ledger.store_prompts, load_redact(config.ledger.redact))
         state = State(
             policies,
             Quotas(ledger),
-            TextQueue("prompts", ledger.store_prompts, _PROMPTS),
-            TextQueue("conversations", ledger.conversations.store, _CONVERSATIONS),
+            TextQueue("prompts", keeper.store_prompts, _PROMPTS, lambda one: len(one[2]), _MOST_BYTES),
+            TextQueue("conversations", keeper.store_conversations, _CONVERSATIONS, lambda one: one.size, _MOST_BYTES),
+            UnknownWorkloads(metrics, ledger.road.put_unknown),
             exported_upstreams=exported_upstreams,
             stored=StoredResponses(None if journal is None else Path(journal)),
             spans=open_spans(config.tracing),
@@ -227,23 +234,10 @@ class Services:
     def _config_routes(self) -> bool:
         return self.config.operator_routes
 
-    @property
-    def stages(self) -> dict[str, tuple[Stage, float | None]]:
-        """The stage of each workload, with the quality kept above the floor, None where that is not measured. Empty
-        without a student.
-        """
-        if self.config.student is None:
-            return {}
-        states = {} if self.operator_routes else self.state.units.states
-        return {
-            workload: (self.unit(workload).stage, states[workload].margin if workload in states else None)
-            for workload in sorted(self.workloads | states.keys())
-        }
-
     @functools.cached_property
     def _operator_rates(self) -> Rates:
         sample = self.config.road.sample if self.config.student is not None else 0.0
-        return Rates(min(1.0, 10.0 * sample), sample)
+        return Rates(raised(sample), sample)
 
     @property
     def student(self) -> Capabilities | None:

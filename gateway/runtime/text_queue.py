@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -24,17 +25,34 @@ _T = TypeVar("_T")
 class TextQueue(Generic[_T]):
     """Texts of one kind that wait to be stored."""
 
-    def __init__(self, kind: str, store: Callable[[list[_T]], None], longest: int) -> None:
+    def __init__(
+        self, kind: str, store: Callable[[list[_T]], None], longest: int, size: Callable[[_T], int], most: int
+    ) -> None:
         """`kind`: what they are, for the log. `store` writes some of them, and raises LedgerError. At most `longest`
-        wait.
+        wait, and of those at most `most` in the sum of what `size` says of each.
         """
         self._kind = kind
         self._store = store
-        self._queue: deque[_T] = deque(maxlen=longest)
+        self._longest = longest
+        self._size = size
+        self._most = most
+        self._queue: deque[_T] = deque()
+        self._waiting = self._dropped = 0
+        # Texts are added in the thread of the requests and taken in another one.
+        self._lock = threading.Lock()
 
     def add(self, one: _T) -> None:
-        """Queue one. Never waits."""
-        self._queue.append(one)
+        """Queue one, in place of the oldest where there is no room. Never waits for the database."""
+        size = self._size(one)
+        with self._lock:
+            if size > self._most:
+                self._dropped += 1
+                return
+            self._queue.append(one)
+            self._waiting += size
+            while len(self._queue) > self._longest or self._waiting > self._most:
+                self._waiting -= self._size(self._queue.popleft())
+                self._dropped += 1
 
     async def run(self) -> None:
         """Write the queue once a second until cancelled, and a last time then."""
@@ -48,11 +66,21 @@ class TextQueue(Generic[_T]):
 
     def flush(self) -> None:
         """Write all that wait. They stay queued where the ledger cannot be written; never raises."""
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+        while batch := self._take():
             try:
                 self._store(batch)
             except LedgerError as error:
                 _log.error("%s cannot be stored: %s", self._kind, error)
-                self._queue.extendleft(reversed(batch))
+                with self._lock:
+                    self._queue.extendleft(reversed(batch))
+                    self._waiting += sum(map(self._size, batch))
                 return
+
+    def _take(self) -> list[_T]:
+        with self._lock:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            self._waiting -= sum(map(self._size, batch))
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            _log.warning("%d %s were dropped: they came faster than they can be stored", dropped, self._kind)
+        return batch

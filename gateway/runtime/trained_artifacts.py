@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 import tempfile
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from breakeven.gateway.ledger.journal import beside
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
+
+_log = logging.getLogger("breakeven.road")
 
 # Longer than learning may take.
 _LEFT_SECONDS = 1200.0
@@ -36,15 +39,25 @@ class TrainedArtifacts:
         """The artifact; None where the ledger does not have it. Raises LedgerError, OSError, and ArtifactError for one
         that is damaged or of another version.
         """
-        folder = self.folder / hash
-        if written_hash(folder) != hash:
-            data = self._store.artifact(hash)
-            if data is None:
-                return None
-            self._unpack(data, folder)
+        folder, fault = self.folder / hash, None
+        if written_hash(folder) == hash:
+            try:
+                return load(folder)  # which checks that the content has the hash
+            except ArtifactError as error:
+                fault = error
+        data = self._store.artifact(hash)
+        if data is None:
+            return None
+        if fault is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._unpack(data, folder)
         found = load(folder)
         if found.hash != hash:
             raise ArtifactError(f"{folder} holds another artifact; delete it")
+        if fault is not None:
+            _log.warning(
+                "the copy of the artifact %s was damaged, and was taken from the ledger again: %s", hash, fault
+            )
         return found
 
     def add(self, made: Path, hash: str, at: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.routing import Escalation
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.machine import in_force
+from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Rates, Stage, State
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Policy
@@ -57,11 +59,10 @@ class Units:
 def first_rates(config: Config) -> Rates:
     """The probabilities of comparing before the ledger says others."""
     sample = config.road.sample
-    often = min(1.0, 10.0 * sample)
     if config.student is None or sample == 0:
         return Rates()
     if config.routing.start == "share":
-        return Rates(1.0, often)
+        return Rates(1.0, raised(sample))
     return Rates(1.0, sample)
 
 

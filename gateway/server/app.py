@@ -32,6 +32,7 @@ from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.stored import StoredRelay
 from breakeven.gateway.runtime.road_runner import RoadRunner
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.workload_routing import routing
 from breakeven.gateway.server import start_report
 from breakeven.gateway.server.further_paths import FurtherPaths
 from breakeven.gateway.server.learning import learn_capabilities
@@ -82,7 +83,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.current = current
-    current().registry.register(RoadCollector(lambda: current().stages))
+    current().registry.register(RoadCollector(lambda: routing(current())))
     relays = {
         f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
         for adapter in _ADAPTERS
@@ -148,6 +149,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         current().state.quotas.run(lambda: current().config.auth.keys),
         current().state.prompts.run(),
         current().state.kept.run(),
+        current().state.unknown_workloads.waiting.run(),
         background.run(current),
         follow_traffic(current),
         _compare_answers(current),

@@ -22,13 +22,15 @@ from breakeven.gateway.upstreams.failures import response_failure
 from breakeven.gateway.upstreams.listing import Listing, list_models
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
+from breakeven.gateway.wire.refusals import LIMITS, too_small
 from breakeven.router.policy import Route
 
 _SECONDS = 60.0
 _ANSWER_BYTES = 1 << 22
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
 CHAT = "/chat/completions"
-_LIMITS = ("max_tokens", "max_completion_tokens")
+# Reasoning models refuse to answer with fewer tokens than they think with, some APIs with fewer than 16.
+_TOKENS = (1, 16, 1024)
 _TOOL = {
     "type": "function",
     "function": {
@@ -75,11 +77,11 @@ async def _check(upstream: Upstream) -> list[Finding]:
         listing = await list_models(upstream, seconds_for(section))
         if listing.status is None:
             return [Finding(name, "FAIL", f"not reached at {section.base_url}; {listing.failure}")]
-        limit, answer = await one_token(upstream)
+        fields, answer = await one_token(upstream)
         findings = [Finding(name, "ok", f"reached at {section.base_url}"), *_about_answer(upstream, listing, answer)]
         if answer.failure is None:
-            findings += _about_limit(upstream, limit)
-            findings += await _about_tools(upstream, limit)
+            findings += _about_limit(upstream, fields)
+            findings += await _about_tools(upstream, fields)
         return findings + list(_about_window(upstream, listing))
     finally:
         await upstream.aclose()
@@ -90,15 +92,27 @@ def seconds_for(section: Section) -> float:
     return min(_SECONDS, section.timeouts.total_seconds)
 
 
-async def one_token(upstream: Upstream) -> tuple[str, Answer]:
-    """Ask for one token. Returns the field for the limit of output that was accepted, and the answer."""
-    given = upstream.config.max_tokens_field
-    for limit in (given,) if given is not None else _LIMITS:
-        answer = await _ask(upstream, {limit: 1})
-        refused = answer.failure is not None and answer.failure.cause is Cause.BAD_REQUEST
-        if not (refused and limit in f"{answer.failure} {getattr(answer.failure, 'param', '')}"):
-            break
-    return limit, answer
+async def one_token(upstream: Upstream) -> tuple[dict[str, Any], Answer]:
+    """Ask for one token, or for as many as the model writes at least. Returns the fields that were accepted, with the
+    limit of the output, and the answer.
+    """
+    wanted = upstream.config.max_tokens_field or LIMITS[0]
+    most = iter(_TOKENS)
+    fields: dict[str, Any] = {wanted: next(most)}
+    while True:
+        answer = await _ask(upstream, fields)
+        failure = answer.failure
+        if failure is None:
+            return fields, answer
+        status, words = failure.upstream_status, failure.message
+        limit = upstream.refusals.limit_field(wanted)
+        if upstream.config.max_tokens_field is None and upstream.refusals.learn(status, failure.param, words, fields):
+            fields = {upstream.refusals.limit_field(wanted): fields[limit]}
+        elif too_small(status, words) and (more := next(most, None)) is not None:
+            # A reasoning model is not done with thinking, or the API has a minimum.
+            fields = {limit: more}
+        else:
+            return fields, answer
 
 
 async def _ask(upstream: Upstream, fields: dict[str, Any]) -> Answer:
@@ -156,13 +170,14 @@ def _about_answer(upstream: Upstream, listing: Listing, answer: Answer) -> Itera
         )
 
 
-def _about_limit(upstream: Upstream, limit: str) -> Iterator[Finding]:
-    if upstream.config.max_tokens_field is None and limit != _LIMITS[0]:
+def _about_limit(upstream: Upstream, fields: dict[str, Any]) -> Iterator[Finding]:
+    limit = next(iter(fields))
+    if upstream.config.max_tokens_field is None and limit != LIMITS[0]:
         key = f"{section_of(upstream)}.max_tokens_field"
-        yield Finding(upstream.label, "note", f"it refuses {_LIMITS[0]}; set {key} to {limit}")
+        yield Finding(upstream.label, "note", f"it refuses {LIMITS[0]}; set {key} to {limit}")
 
 
-async def _about_tools(upstream: Upstream, limit: str) -> list[Finding]:
+async def _about_tools(upstream: Upstream, fields: dict[str, Any]) -> list[Finding]:
     """Whether a request with a tool is accepted. The student's config says whether it should be; the teacher gets all
     requests with tools that the student is not meant for, and its fallbacks those that they are meant for.
     """
@@ -170,7 +185,7 @@ async def _about_tools(upstream: Upstream, limit: str) -> list[Finding]:
     expected = getattr(upstream.config, "tools", None)
     if expected is False:
         return [Finding(name, "note", "tools: off in the config, so not asked")]
-    answer = await _ask(upstream, {limit: 1, "tools": [_TOOL]})
+    answer = await _ask(upstream, {**fields, "tools": [_TOOL]})
     if answer.failure is None:
         return [Finding(name, "ok", "it accepts tools")]
     words = said(answer.failure, " It says: ")

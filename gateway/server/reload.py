@@ -89,11 +89,10 @@ class Current:
             for upstream in added:
                 await upstream.start()
         except BreakevenError as error:
-            faults = error.faults if isinstance(error, ConfigError) else [str(error)]
-            old.state.config_faults = tuple(faults)
-            old.metrics.reload_successful.set(0)
-            _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
-            return False
+            return self._refuse(error.faults if isinstance(error, ConfigError) else [str(error)])
+        except Exception as error:  # the gateway serves, and the next file is read, whatever is wrong with this one
+            _log.exception("internal error: %s", type(error).__name__)
+            return self._refuse([f"internal error: {type(error).__name__}, see the log; correct the file"])
         self.services = new
         # In place and never empty: a scrape may be reading it.
         for label in set(new.state.exported_upstreams) - set(after):
@@ -112,6 +111,13 @@ class Current:
             if upstream is not after.get(label):
                 self._run(_close_when_idle(upstream))
         return True
+
+    def _refuse(self, faults: list[str]) -> bool:
+        services = self.services
+        services.state.config_faults = tuple(faults)
+        services.metrics.reload_successful.set(0)
+        _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
+        return False
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this beside the requests, until it ends or the app does."""
@@ -173,7 +179,7 @@ class Current:
             return False
         try:
             config = self._read()
-        except ConfigError:
+        except Exception:  # the reload says what is wrong
             return True
         path = config.routing.artifact
         replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash

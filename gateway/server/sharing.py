@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 
 from breakeven.gateway.errors import LedgerError
-from breakeven.gateway.road.share import NEWEST_SCORES, share_threshold
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.share_thresholds import share_thresholds
 from breakeven.gateway.server.reload import Current
 
 _log = logging.getLogger("breakeven.road")
@@ -42,10 +43,5 @@ async def follow_traffic(current: Current) -> None:
 
 def thresholds(services: Services) -> dict[str, float]:
     """The threshold of each workload that has enough scores by the artifact in use. Raises LedgerError."""
-    routing, found = services.config.routing, {}
-    for workload in sorted(services.workloads):
-        seen = services.ledger.road.newest_scores(workload, services.artifact.hash, NEWEST_SCORES)
-        threshold = share_threshold(seen, routing.novelty_threshold, routing.teacher_share)
-        if threshold is not None:
-            found[workload] = threshold
-    return found
+    now, routing = time.time_ns() // 1000, services.config.routing
+    return share_thresholds(services.ledger, routing, services.workloads, services.artifact.hash, now)

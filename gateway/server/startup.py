@@ -9,6 +9,7 @@ from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
 from breakeven.gateway.ledger.opening import config_errors_for
+from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.observability.tracing import check_tracing
 from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
@@ -38,8 +39,9 @@ def check_loadable(config: Config) -> None:
     """Load what the config names and running requests will use.
 
     Raises ConfigError where answers are compared and the function that `road.scorer` names cannot be loaded, for
-    a tokenizer that cannot, and where traces are on and their packages are missing.
+    a tokenizer or a `ledger.redact` that cannot, and where traces are on and their packages are missing.
     """
+    load_redact(config.ledger.redact)
     check_tracing(config.tracing)
     for section, upstream in config.sections.items():
         if upstream.tokenizer not in (None, AUTO, VLLM):

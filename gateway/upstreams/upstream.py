@@ -21,6 +21,7 @@ from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, LocalTokenizer, S
 from breakeven.gateway.upstreams.transports.choice import open_transport
 from breakeven.gateway.upstreams.transports.interface import TOKENIZE, Stale, Transport
 from breakeven.gateway.wire.content_encoding import BrokenEncoding, UnknownEncoding
+from breakeven.gateway.wire.refusals import Refusals
 from breakeven.router.policy import Route
 
 MESSAGES = "/messages"
@@ -40,7 +41,7 @@ class Upstream:
     `title` is what the log calls it. `reported` is what its server says about the model, None while that is not known.
     `tokenizer` counts what it did not report, None without. `has_messages`: whether its server was found to have
     /v1/messages, None while that is not known. `takes_logprobs`: false once it refused a request only since that asked
-    for log-probabilities.
+    for log-probabilities. `refusals`: what else its model refused of requests that the gateway itself made.
     """
 
     def __init__(self, route: Route, config: UpstreamConfig, provider: str = "") -> None:
@@ -57,6 +58,7 @@ class Upstream:
         self.learning = Learning()
         self.has_messages: bool | None = None
         self.takes_logprobs = True
+        self.refusals = Refusals()
         self.tokenizer = self._tokenizer(config)
         # Names of the client headers that are passed to this upstream, in order and as a set.
         self.passed_headers = config.passed_headers()

@@ -48,7 +48,11 @@ SENT = (
         "x-breakeven-fallback",
         "`false`: no fallback for this request, neither to the other upstream nor to another provider of the teacher.",
     ),
-    ("x-breakeven-workload", "A workload of the config, to be counted in; any other name: that of the client key."),
+    (
+        "x-breakeven-workload",
+        "A workload of the config, to be counted in; any other name counts as that of the client key or as `default`, "
+        "which the answer's header, the log, `breakeven status` and `breakeven_unknown_workload_total` say.",
+    ),
     ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),
     (
         "session_id, session-id, x-session-id, x-claude-code-session-id",

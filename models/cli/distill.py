@@ -1,7 +1,6 @@
 """The commands of `breakeven distill`, each a thin function over the package of its name.
 
-These modules do not know the ledger. The caller that mounts `app` may set the context's `obj` to a function that adds
-an investment to it: `(config path, name, USD as text) -> message to print`.
+These modules do not know the ledger. The caller that mounts `app` may set the context's `obj` to a LedgerAccess.
 """
 
 from __future__ import annotations
@@ -10,8 +9,11 @@ import typer
 
 from breakeven.models.cli.evaluate import evaluate
 from breakeven.models.cli.generate import generate
+from breakeven.models.cli.harvest import harvest
 from breakeven.models.cli.train import train
 
-app = typer.Typer(name="distill", help="Distill a student model: generate, train, evaluate.", no_args_is_help=True)
-for command in (train, generate, evaluate):
+app = typer.Typer(
+    name="distill", help="Distill a student model: generate, harvest, train, evaluate.", no_args_is_help=True
+)
+for command in (train, generate, harvest, evaluate):
     app.command()(command)

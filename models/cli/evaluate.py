@@ -39,6 +39,9 @@ JudgeUrl = Annotated[str | None, typer.Option(help="Base URL of the judge's API,
 JudgeModel = Annotated[str | None, typer.Option(help="Name of the judge model at that API.")]
 JudgeInputUsd = Annotated[str, typer.Option(help="Judge's price in USD per million prompt tokens.")]
 JudgeOutputUsd = Annotated[str, typer.Option(help="Judge's price in USD per million output tokens.")]
+JudgeMaxTokens = Annotated[
+    int, typer.Option(min=64, help="Maximum number of tokens of a verdict, with what a reasoning judge thinks first.")
+]
 Rubric = Annotated[Path | None, typer.Option(help="File with a rubric that replaces the judge's default one.")]
 MaxUsd = Annotated[str | None, typer.Option(help="Hard spending limit for teacher and judge over all runs, in USD.")]
 Temperature = Annotated[
@@ -67,6 +70,7 @@ def evaluate(
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_key_env: JudgeKeyEnv = None,
+    judge_max_tokens: JudgeMaxTokens = 8192,
     judge_input_usd: JudgeInputUsd = "0",
     judge_output_usd: JudgeOutputUsd = "0",
     rubric: Rubric = None,

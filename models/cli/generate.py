@@ -9,8 +9,10 @@ import typer
 from rich.console import Console
 
 from breakeven.gateway.accounting.money import amount
+from breakeven.gateway.wire.refusals import LIMITS
 from breakeven.models.cli.investment import enter_investment
 from breakeven.models.cli.options import INCOMPLETE, Concurrency, Config, MaxTokens, SkipBad
+from breakeven.models.errors import DistillError
 
 if TYPE_CHECKING:
     from breakeven.models.data.prompts import Prompts
@@ -49,7 +51,10 @@ Temperature = Annotated[
 System = Annotated[Path | None, typer.Option(help="File with a system message that is added to prompts without one.")]
 LimitField = Annotated[
     str,
-    typer.Option(help="Request field that limits the output; some models require max_completion_tokens."),
+    typer.Option(
+        help="Request field that limits the output, max_tokens or max_completion_tokens; where the model refuses it, "
+        "the other one is used."
+    ),
 ]
 KeepRefusals = Annotated[bool, typer.Option("--keep-refusals", help="Keep refused answers in the dataset.")]
 Batch = Annotated[bool, typer.Option("--batch", help="Use the API's batch endpoint: cheaper, answers within 24 hours.")]
@@ -121,6 +126,8 @@ def _settings(options: dict[str, Any]) -> Settings:
     from breakeven.models.client.session import api_key
     from breakeven.models.generate.run import Batching, Settings
 
+    if options["limit_field"] not in LIMITS:
+        raise DistillError(f"--limit-field {options['limit_field']}: must be {' or '.join(LIMITS)}")
     same = {name: value for name, value in options.items() if name in Settings._fields}
     batching = None
     if options["batch"]:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import typer
 
+from breakeven.models.cli.ledger import LedgerAccess
+
 
 def enter_investment(context: typer.Context, config: Path | None, name: str, usd: str) -> None:
     """Add an investment of `usd` (a decimal number) to the ledger of `config`, or print the command that does.
 
-    The function that adds it is the context's `obj` (see `cli.distill`).
+    The function that adds it is in the context's `obj`, a LedgerAccess.
     """
-    invest = context.obj
-    if config is not None and callable(invest):
-        typer.echo(invest(config, name, usd))
+    if config is not None and isinstance(context.obj, LedgerAccess):
+        typer.echo(context.obj.invest(config, name, usd))
     else:
         typer.echo(f"to count it as an investment: breakeven invest {name} {usd}")

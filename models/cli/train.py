@@ -32,6 +32,17 @@ FeatureLayers = Annotated[
 Patience = Annotated[
     int, typer.Option(min=0, help="Evaluations without improvement before early stopping; 0 disables it.")
 ]
+Reasoning = Annotated[
+    str, typer.Option(help="What a reasoning teacher thought before its answers: keep (train on it) or drop.")
+]
+EnableThinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable-thinking/--no-enable-thinking",
+        help="Whether the chat template has the student think, in training and by default in serving; default: only "
+        "with --reasoning keep.",
+    ),
+]
 Teacher = Annotated[Path | None, typer.Option(help="Directory of the teacher model, for white-box methods.")]
 
 
@@ -62,6 +73,8 @@ def train(
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
     quantize: Annotated[str, typer.Option(help="Also write a quantized model: w8a8 or w4a16.")] = "none",
     cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even if there is a GPU.")] = False,
+    reasoning: Reasoning = "drop",
+    enable_thinking: EnableThinking = None,
     skip_bad: SkipBad = False,
     usd_per_hour: Annotated[float, typer.Option(min=0.0, help="Price of the training machine in USD per hour.")] = 0.0,
     config: Config = None,

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from breakeven.gateway.wire.refusals import LIMITS, OMITTED
 from breakeven.models.client.chat import Call, CallFailed, Chat, Failure, Reply, read_reply
 
 # The final statuses of a batch.
@@ -38,6 +39,10 @@ class BatchApi:
         """A call as a line of the uploaded file."""
         row = {"custom_id": row_id(call.key), "method": "POST", "url": _ENDPOINT, "body": self._chat.body(call)}
         return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+    def learn(self, error: CallFailed) -> bool:
+        """Take note of what the model refused in a row; whether the row is worth sending again without it."""
+        return self._chat.learn(error, (*OMITTED, *LIMITS))
 
     async def upload(self, lines: Sequence[bytes]) -> str:
         """Upload a file with these lines and return its id. A file that no batch is created from costs nothing."""

@@ -51,6 +51,7 @@ class BatchPool(CallRunner):
         self._poll = poll_seconds
         self._changed = changed
         self._empty_batches = 0
+        self._learned = False
         self._max_open = sys.maxsize
         for batch in self._journal.batches.values():
             self._budget.hold(sum(batch.worst.values()))
@@ -184,6 +185,7 @@ class BatchPool(CallRunner):
         """Record the outcomes of a batch that has ended. Downloading them twice costs nothing."""
         names = {row_id(key): key for key in batch.worst}
         before = len(self._journal.replies)
+        self._learned = False
         complete = state.status == "completed"
         for file in state.files:
             for name, outcome in await self._with_retries(partial(self._api.rows, file)):
@@ -196,7 +198,8 @@ class BatchPool(CallRunner):
         for key in names.values():
             self._record(batch, key, none, attempt=complete)
         self._journal.ended(batch)
-        self._empty_batches = 0 if len(self._journal.replies) > before else self._empty_batches + 1
+        useful = self._learned or len(self._journal.replies) > before
+        self._empty_batches = 0 if useful else self._empty_batches + 1
         detail = f": {state.message}" if state.message else ""
         if state.status == "failed" and self._journal.batches:
             # Probably too many tokens are enqueued: submit the next batch once fewer are in progress.
@@ -217,7 +220,10 @@ class BatchPool(CallRunner):
             return
         self._failed(key, outcome, worst)
         self._attempts[key] += attempt
-        if outcome.kind is Failure.BAD or self._attempts[key] >= _ATTEMPTS:
+        # What a model refuses of one row it refuses of all: they are sent again without it.
+        again = outcome.kind is Failure.BAD and self._api.learn(outcome)
+        self._learned = self._learned or again
+        if (outcome.kind is Failure.BAD and not again) or self._attempts[key] >= _ATTEMPTS:
             self.given_up[key] = str(outcome)
 
     async def _with_retries(self, send: Callable[[], Awaitable[T]]) -> T:

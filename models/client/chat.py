@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import httpx2
 
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
+from breakeven.gateway.wire.refusals import LIMITS, Refusals, refusal, too_large
+from breakeven.models.client.thoughts import split_thought
 from breakeven.models.errors import DistillError
 
 Message = dict[str, Any]
@@ -21,26 +24,35 @@ _MAX_MESSAGE = 200
 # A token is at least one byte in every vocabulary in use; chat templates add some to each message and each call.
 _TOKENS_PER_MESSAGE = 64
 _TOKENS_PER_CALL = 256
+# Fields of a call that a server writes into the prompt.
+_IN_PROMPT = ("tools", "response_format")
+# How many fields a model may refuse, one after another.
+_MOST_REFUSALS = 8
 
 
 class Call(NamedTuple):
     """A request: `key` identifies it in the journal, `max_tokens` limits its output, `more` are further fields of the
-    body.
+    body. `least`: the limit that will do where the model cannot write as much as `max_tokens`; None: no other will.
     """
 
     key: str
     messages: list[Message]
     max_tokens: int
     more: Mapping[str, Any] = {}
+    least: int | None = None
 
     def prompt_bound(self) -> int:
-        """An upper bound on the prompt tokens of this call."""
-        size = sum(len(str(m.get("content") or "").encode("utf-8", "surrogatepass")) for m in self.messages)
+        """An upper bound on the prompt tokens of this call, with its tools."""
+        size = sum(_bytes(value) for m in self.messages for name, value in m.items() if name != "role")
+        size += sum(_bytes(self.more[name]) for name in _IN_PROMPT if name in self.more)
         return size + _TOKENS_PER_MESSAGE * len(self.messages) + _TOKENS_PER_CALL
 
 
 class Reply(NamedTuple):
-    """The answer to a call, after `seconds`. `logprobs`: the API's list of tokens with alternatives, if requested."""
+    """The answer to a call, after `seconds`, without what the model thought first, which is its `reasoning`.
+
+    `logprobs`: the API's list of tokens with alternatives, if requested; `tool_calls` as in the API.
+    """
 
     text: str
     refusal: str | None
@@ -49,6 +61,13 @@ class Reply(NamedTuple):
     seconds: float
     model: str | None
     logprobs: list[dict[str, Any]] | None
+    reasoning: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the limit of the output ended it."""
+        return self.finish_reason == "length"
 
 
 class Failure(StrEnum):
@@ -68,13 +87,24 @@ class Failure(StrEnum):
 class CallFailed(Exception):
     """A call failed.
 
-    `maybe_paid`: the API may have charged for it; `retry_after`: seconds, where the API named them.
+    `maybe_paid`: the API may have charged for it; `retry_after`: seconds, where the API named them. `status` is that of
+    the response, `param` and `said` what its error said; None and empty without one.
     """
 
-    def __init__(self, kind: Failure, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: Failure,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        refusal: tuple[str | None, str] = (None, ""),
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
+        self.status = status
+        self.param, self.said = refusal
         self.maybe_paid = kind in (Failure.LOST, Failure.INVALID)
 
 
@@ -82,8 +112,9 @@ class Chat:
     """A model behind an API. Use it as an async context manager.
 
     `base_url` ends in /v1; `timeout_seconds` limits the time without a byte from the API. `limit_field` is the field
-    that limits the output: `max_tokens` for most APIs, `max_completion_tokens` for OpenAI's reasoning models. Raises
-    DistillError where `base_url` is not an HTTP URL.
+    that limits the output: `max_tokens` for most APIs, `max_completion_tokens` for OpenAI's reasoning models; the other
+    one is used where the model refuses it. `refusals`: what the model is known to refuse, shared by all that call it.
+    Raises DistillError where `base_url` is not an HTTP URL.
     """
 
     def __init__(
@@ -93,7 +124,8 @@ class Chat:
         *,
         api_key: str | None = None,
         timeout_seconds: float = 120.0,
-        limit_field: str = "max_tokens",
+        limit_field: str = LIMITS[0],
+        refusals: Refusals | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise DistillError("the base URL must start with http:// or https://, such as https://api.example.com/v1")
@@ -101,6 +133,7 @@ class Chat:
         self.base_url = base_url.rstrip("/")
         self._key = api_key
         self._limit_field = limit_field
+        self.refusals = Refusals() if refusals is None else refusals
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx2.Timeout(timeout_seconds, connect=10.0, pool=None)
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
@@ -114,17 +147,32 @@ class Chat:
         await self._client.__aexit__(*error)
 
     async def complete(self, call: Call) -> Reply:
-        """Send a call, without retries. Raises CallFailed."""
+        """Send a call, and again without what the model refuses of it; else without retries. Raises CallFailed."""
         start = time.monotonic()
-        # An API that supports the header returns the same answer to a repeated request, and charges for it once.
-        response = await self.request(
-            "POST", "/chat/completions", json=self.body(call), headers={"idempotency-key": call.key}
-        )
-        return read_reply(_json(response), time.monotonic() - start)
+        tries = 0
+        while True:
+            body = self.body(call)
+            # An API that supports the header returns the same answer to a repeated request, and charges for it once.
+            headers = {"idempotency-key": call.key if tries == 0 else f"{call.key}-{tries}"}
+            try:
+                response = await self.request("POST", "/chat/completions", json=body, headers=headers)
+                return read_reply(_json(response), time.monotonic() - start)
+            except CallFailed as error:
+                if call.least is not None and call.least < call.max_tokens and too_large(error.status, error.said):
+                    call = call._replace(max_tokens=call.least)
+                elif tries >= _MOST_REFUSALS or not self.learn(error, body):
+                    raise
+            tries += 1
 
     def body(self, call: Call) -> dict[str, Any]:
-        """The JSON body of a call's request."""
-        return {"model": self.model, "messages": call.messages, self._limit_field: call.max_tokens, **call.more}
+        """The JSON body of a call's request, without what the model refused before."""
+        made = {"model": self.model, "messages": call.messages, self._limit_field: call.max_tokens, **call.more}
+        self.refusals.edit(made)
+        return made
+
+    def learn(self, error: CallFailed, sent: Collection[str]) -> bool:
+        """Take note of what the model refused of the fields `sent`; whether the call is worth sending again."""
+        return self.refusals.learn(error.status, error.param, error.said, sent)
 
     async def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send a request to a path below the base URL; `more` are arguments of httpx.
@@ -154,7 +202,7 @@ class Chat:
             return CallFailed(Failure.SERVER, message, retry_after=retry_after(headers))
         if status < 400:
             return CallFailed(Failure.INVALID, message)
-        return CallFailed(kinds.get(status, Failure.BAD), message)
+        return CallFailed(kinds.get(status, Failure.BAD), message, status=status, refusal=refusal(body))
 
     def error_message(self, body: Any) -> tuple[str, object]:
         """The message, shortened and without the API key, and the code in the body of an error."""
@@ -190,25 +238,33 @@ def read_reply(body: Any, seconds: float) -> Reply:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        text, refusal = message.get("content"), message.get("refusal")
+        text, declined = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise invalid from None
     if isinstance(text, list):
         text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
-    if not isinstance(text, str | None) or not isinstance(refusal, str | None):
+    if not isinstance(text, str | None) or not isinstance(declined, str | None):
         raise invalid
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    reason, model = choice.get("finish_reason"), body.get("model")
+    reason, model, calls = choice.get("finish_reason"), body.get("model"), message.get("tool_calls")
+    reasoning, text = split_thought(text or "", message.get("reasoning_content") or message.get("reasoning"))
     return Reply(
-        text or "",
-        refusal or None,
+        text,
+        declined or None,
         reason if isinstance(reason, str) else None,
         read_usage(body.get("usage")) or NO_USAGE,
         seconds,
         model if isinstance(model, str) else None,
         content if isinstance(content, list) else None,
+        reasoning or None,
+        [call for call in calls if isinstance(call, dict)] or None if isinstance(calls, list) else None,
     )
+
+
+def _bytes(value: object) -> int:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _json(response: httpx2.Response) -> Any:

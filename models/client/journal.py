@@ -162,7 +162,8 @@ class Journal:
         self._close(key, int(record["possible"]))
         if event == "reply":
             self.spent += int(record["cost"])
-            values = {name: record[name] for name in Reply._fields}
+            # Journals of earlier versions lack the fields that have a default.
+            values = {name: record[name] for name in Reply._fields if name in record}
             self.replies[key] = Reply(**values | {"usage": Usage(*record["usage"])})
 
     def _replay_batch(self, record: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def state_of(reply: Reply) -> State:
         return "truncated"
     text = reply.text.strip()
     if not text:
-        return "empty"
+        return "ok" if reply.tool_calls else "empty"
     return "refused" if _REFUSAL.match(text.replace("’", "'")) else "ok"
 
 
@@ -58,7 +58,8 @@ def write(
     """Write train.jsonl, eval.jsonl and rejected.jsonl to `folder`. `replies` are by prompt key; `eval_share` in [0, 1)
     is held out. Raises OSError.
 
-    A row is {"id", "messages": prompt and answer, "category"?, "reference"?, "checker"?, "synthetic"?,
+    A row is {"id", "messages": prompt and answer, which may have "tool_calls" and "reasoning_content", "tools"?,
+    "response_format"?, "category"?, "reference"?, "checker"?, "synthetic"?,
     "teacher_usage", "teacher_logprobs"?}; rejected rows have a `reason`.
     """
     rows: dict[str, list[str]] = {"train": [], "eval": [], "rejected": []}
@@ -127,8 +128,12 @@ def card(facts: Mapping[str, Any]) -> str:
 
 
 def _row(prompt: Prompt, reply: Reply) -> dict[str, Any]:
-    answer = {"role": "assistant", "content": reply.text}
-    row = {"id": prompt.id, "messages": [*prompt.messages, answer], **prompt.carried}
+    answer: dict[str, Any] = {"role": "assistant", "content": reply.text or (None if reply.tool_calls else "")}
+    if reply.tool_calls:
+        answer["tool_calls"] = reply.tool_calls
+    if reply.reasoning:
+        answer["reasoning_content"] = reply.reasoning
+    row = {"id": prompt.id, "messages": [*prompt.messages, answer], **prompt.asked, **prompt.carried}
     row["teacher_usage"] = {"prompt_tokens": reply.usage.prompt, "output_tokens": reply.usage.output}
     if reply.logprobs is not None:
         row["teacher_logprobs"] = [_token(entry) for entry in reply.logprobs if isinstance(entry, dict)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakeven.models.client.chat import Message
+from breakeven.models.data.messages import asked, fault_of_fields, fault_of_message, sent
 from breakeven.models.errors import BadRow, BadRows, DistillError
 
-_ROLES = ("system", "developer", "user", "assistant")
 # Fields of a prompt row that are copied to the dataset row: how to score the answer, and the kind of request.
 _CARRIED = ("category", "reference", "checker", "label", "synthetic")
 
@@ -20,13 +20,15 @@ class Prompt(NamedTuple):
     """A conversation to be answered.
 
     `key`: SHA-256 of its roles and texts, ignoring case and white space; prompts with the same key are duplicates.
-    `carried`: the row's category, reference, checker, label and synthetic fields, where present.
+    `carried`: the row's category, reference, checker, label and synthetic fields, where present. `asked`: what the
+    model is asked with beside the messages: tools, response format.
     """
 
     id: str
     key: str
     messages: list[Message]
     carried: dict[str, Any]
+    asked: Mapping[str, Any] = {}
 
     def text(self) -> str:
         """The text of the last user message."""
@@ -101,30 +103,37 @@ def fault_of(row: object) -> str | None:
     if prompt is None and messages is None:
         return "has neither prompt nor messages"
     if messages is None:
-        return None if isinstance(prompt, str) and prompt.strip() else "prompt: must be a text that is not empty"
+        if not isinstance(prompt, str) or not prompt.strip():
+            return "prompt: must be a text that is not empty"
+        return fault_of_fields(row)
     if not isinstance(messages, list) or not messages:
         return "messages: must be a list of at least one message"
-    for message in messages:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            return f"messages: each must be an object with a role of {', '.join(_ROLES)}"
-        if not isinstance(message.get("content"), str):
-            return "messages: content must be a text"
-    if messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
-        return "messages: the last must be the user's, and not empty"
-    return None
+    faults = (fault_of_message(message) for message in messages)
+    if (fault := next(filter(None, faults), None)) is not None:
+        return fault
+    last = messages[-1]
+    if last["role"] != "tool" and (last["role"] != "user" or not last["content"].strip()):
+        return "messages: the last must be the user's, and not empty, or the result of a tool"
+    return fault_of_fields(row)
 
 
 def prompt_of(row: dict[str, Any], default_id: str, system: str | None = None) -> Prompt:
     """The prompt in a row for which `fault_of` returns None; `system` as in `read`."""
     messages: list[Message] = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-    messages = [{"role": m["role"], "content": m["content"]} for m in messages]
+    messages = [sent(m) for m in messages]
     if system is not None and messages[0]["role"] not in ("system", "developer"):
         messages = [{"role": "system", "content": system}, *messages]
     carried = {name: row[name] for name in _CARRIED if row.get(name) is not None}
-    return Prompt(str(row.get("id") or default_id), key_of(messages), messages, carried)
+    more = asked(row)
+    return Prompt(str(row.get("id") or default_id), key_of(messages, more), messages, carried, more)
 
 
-def key_of(messages: Sequence[Message]) -> str:
-    """The SHA-256, in hex, of the messages' roles and texts, ignoring case and white space."""
-    plain = [[m["role"], " ".join(m["content"].casefold().split())] for m in messages]
-    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+def key_of(messages: Sequence[Message], more: Mapping[str, Any] | None = None) -> str:
+    """The SHA-256, in hex, of the messages' roles, texts and calls of tools, and of what the model is asked with beside
+    them (`more`); of texts it ignores case and white space.
+    """
+    plain: list[Any] = [[m["role"], " ".join((m["content"] or "").casefold().split())] for m in messages]
+    for one, message in zip(plain, messages, strict=True):
+        if "tool_calls" in message:
+            one.append(message["tool_calls"])
+    return hashlib.sha256(json.dumps([plain, more] if more else plain).encode()).hexdigest()

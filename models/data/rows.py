@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakeven.models.client.chat import Message
+from breakeven.models.client.thoughts import split_thought
+from breakeven.models.data.messages import asked, fault_of_message, sent, trained
 from breakeven.models.data.prompts import fault_of, lines
 from breakeven.models.errors import BadRow, BadRows, DistillError
 
 
 class Example(NamedTuple):
-    """A conversation and the teacher's answer to it. `record` is the row as read, with all its fields."""
+    """A conversation and the teacher's answer to it, which may be empty where it calls tools. `record` is the row as
+    read, with all its fields.
+    """
 
     id: str
     prompt: list[Message]
@@ -23,6 +27,33 @@ class Example(NamedTuple):
     def text(self) -> str:
         """The text of the last message of the prompt."""
         return str(self.prompt[-1]["content"])
+
+    def turns(self) -> list[Message]:
+        """The whole conversation as a chat template gets it, the answer last; see `messages.trained`."""
+        messages = self.record.get("messages")
+        if isinstance(messages, list):
+            return [trained(message) for message in messages]
+        answer = {**self.record, "role": "assistant", "content": self.answer, "tool_calls": None}
+        return [*map(trained, self.prompt), trained(answer)]
+
+    def weights(self) -> list[float]:
+        """The weight in training of each of `turns`: that of the row times that of the message; 0 unless it is an
+        assistant's.
+        """
+        messages = self.record.get("messages")
+        turns = messages if isinstance(messages, list) else [*self.prompt, {"role": "assistant"}]
+        row = float(self.record.get("weight", 1) or 0)
+        return [row * float(turn.get("weight", 1)) if turn["role"] == "assistant" else 0.0 for turn in turns]
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The answer's calls of tools, as in the API; mostly empty."""
+        messages = self.record.get("messages")
+        found = messages[-1].get("tool_calls") if isinstance(messages, list) else None
+        return found or []
+
+    def asked(self) -> dict[str, Any]:
+        """What the model is asked with beside the prompt: tools, response format."""
+        return asked(self.record)
 
 
 def read(paths: Sequence[Path], *, skip_bad: bool = False) -> list[Example]:
@@ -50,18 +81,28 @@ def read(paths: Sequence[Path], *, skip_bad: bool = False) -> list[Example]:
 def _example(row: Any, default_id: str) -> Example | str:
     """The example in a row, or a description of what is wrong with it."""
     messages, answer = (row.get("messages"), row.get("answer")) if isinstance(row, dict) else (None, None)
-    asked = row
+    question, calls = row, None
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
         if messages[-1].get("role") != "assistant":
             return "messages: the last must be the assistant's answer"
-        answer = messages[-1].get("content")
-        asked = {"messages": messages[:-1]}
-    fault = fault_of(asked)
+        last = messages[-1]
+        answer, calls = last.get("content"), last.get("tool_calls")
+        question = {**row, "messages": messages[:-1]}
+        if calls and (fault := fault_of_message(last)) is not None:
+            return fault
+    fault = fault_of(question)
     if fault is not None:
         return fault
-    if not isinstance(answer, str) or not answer.strip():
+    answer = split_thought(answer)[1] if isinstance(answer, str) else answer
+    if not calls and (not isinstance(answer, str) or not answer.strip()):
         return "the answer must be a text that is not empty"
-    turns = asked.get("messages") or [{"role": "user", "content": asked["prompt"]}]
-    prompt = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    turns = question.get("messages") or [{"role": "user", "content": question["prompt"]}]
     category = row.get("category")
-    return Example(str(row.get("id") or default_id), prompt, answer, None if category is None else str(category), row)
+    kind = None if category is None else str(category)
+    return Example(str(row.get("id") or default_id), [sent(turn) for turn in turns], answer or "", kind, row)
+
+
+def fault_in(row: Any) -> str | None:
+    """Why a decoded row is no example, or None."""
+    found = _example(row, "")
+    return found if isinstance(found, str) else None

@@ -17,16 +17,19 @@ from rich.console import Console
 
 from breakeven.gateway.accounting.money import PICODOLLARS, plain
 from breakeven.gateway.accounting.prices import Price
+from breakeven.gateway.wire.refusals import Refusals
 from breakeven.models.client import session
 from breakeven.models.client.budget import Budget
 from breakeven.models.client.call_runner import Account, Stop
-from breakeven.models.client.chat import Call, Chat, Message, Reply
+from breakeven.models.client.chat import Call, Chat
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.pool import Pool
 from breakeven.models.client.session import ProgressDisplay, stop_on_signals
 from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
 from breakeven.models.evaluate import report as evaluation
+from breakeven.models.evaluate.answered import Answered, by_calls, reference
+from breakeven.models.evaluate.answered import score as score_of
 from breakeven.models.scoring import judge as judging
 from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.router import outcomes
@@ -73,6 +76,7 @@ class Settings(NamedTuple):
     judge: Endpoint | None = None
     teacher_prices: Price = Price(0, 0, 0)
     rubric: str = judging.RUBRIC
+    judge_max_tokens: int = judging.MAX_TOKENS
     max_usd: Decimal | None = None
     max_tokens: int = 1024
     temperature: float = 0.0
@@ -81,18 +85,6 @@ class Settings(NamedTuple):
     worst: int = 10
     seed: int = 1
     hosting_usd_per_hour: float = 0.0
-
-
-class Answered(NamedTuple):
-    """An example with both answers; `teacher` is None if its answer is the row's."""
-
-    example: Example
-    student: Reply
-    teacher: Reply | None
-
-    def teacher_text(self) -> str:
-        """The text of the teacher's answer."""
-        return self.example.answer if self.teacher is None else self.teacher.text
 
 
 def evaluate(settings: Settings, examples: Sequence[Example], console: Console) -> tuple[dict[str, Any], Stop | None]:
@@ -123,20 +115,26 @@ async def _evaluate(
         answered = _answered(settings, examples, journals)
         if not answered:
             raise DistillError(stop.message if stop else "the student answered nothing")
-        scored: list[evaluation.Scored]
-        agreement = None
+        scored = [by_calls(one) for one in answered if any(one.calls())]
+        answered = [one for one in answered if not any(one.calls())]
         if score is not None:
-            scored = [_score(one, score) for one in answered]
+            scored += [score_of(one, score, settings.scorer) for one in answered]
         else:
             judged = await run.judge(answered, stop)
             stop = stop or judged.stop
-            scored = _of_judgements(answered, judged)
+            scored += _of_judgements(answered, judged)
             labels = [_label(one.example) for one in answered]
-            agreement = judging.agreement(judged.judgements, labels)
-            agreement_report = {} if agreement is None else agreement._asdict()
-            run.judge_report = {"unreadable": judged.unreadable, "agreement_with_labels": agreement_report or None}
+            found = judging.agreement(judged.judgements, labels)
+            agreement_report = {} if found is None else found._asdict()
+            run.judge_report = {
+                "unreadable": judged.unreadable,
+                "cut_off": judged.cut_off,
+                "agreement_with_labels": agreement_report or None,
+            }
         if not scored:
-            raise DistillError(stop.message if stop else "no row could be scored")
+            cut = run.judge_report is not None and run.judge_report["cut_off"]
+            why = ": the verdicts were cut off; give a higher --judge-max-tokens" if cut else ""
+            raise DistillError(stop.message if stop else f"no row could be scored{why}")
         report = evaluation.report(
             scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
         )
@@ -157,6 +155,8 @@ class _EvaluationRun:
         self._journals = journals
         self._budget = budget
         self._display = ProgressDisplay(console)
+        # One model may have several roles.
+        self._refusals: dict[tuple[str, str], Refusals] = {}
         self.judge_report: dict[str, Any] | None = None
 
     async def answers(self, role: str, endpoint: Endpoint, examples: Sequence[Example]) -> Stop | None:
@@ -164,7 +164,7 @@ class _EvaluationRun:
 
         Why it stopped early, or None.
         """
-        calls = [_call(self._settings, endpoint, one.prompt) for one in examples]
+        calls = [_call(self._settings, endpoint, one) for one in examples]
         journal = self._journals[role]
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
@@ -176,7 +176,7 @@ class _EvaluationRun:
         endpoint, journal = self._settings.judge, self._journals["judge"]
         assert endpoint is not None
         pairs = [
-            judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), _reference(one.example))
+            judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), reference(one.example))
             for one in answered
         ]
         if stop is not None:
@@ -185,11 +185,15 @@ class _EvaluationRun:
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
             with stop_on_signals(pool), self._display.tracking("judge", keys, journal, self._budget):
-                return await judging.judge(pool, journal, pairs, self._settings.rubric)
+                rubric, limit = self._settings.rubric, self._settings.judge_max_tokens
+                return await judging.judge(pool, journal, pairs, rubric, max_tokens=limit)
 
     def _chat(self, endpoint: Endpoint) -> Chat:
+        known = self._refusals.setdefault((endpoint.base_url, endpoint.model), Refusals())
         seconds = self._settings.timeout_seconds
-        return Chat(endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds)
+        return Chat(
+            endpoint.base_url, endpoint.model, api_key=endpoint.api_key, timeout_seconds=seconds, refusals=known
+        )
 
     def _pool(self, chat: Chat, journal: Journal, endpoint: Endpoint) -> Pool:
         changed: Callable[[], None] = lambda: self._display.update(journal, self._budget)  # noqa: E731
@@ -197,31 +201,22 @@ class _EvaluationRun:
         return Pool(chat, Account(journal, endpoint.prices, self._budget), concurrency=concurrency, changed=changed)
 
 
-def _call(settings: Settings, endpoint: Endpoint, messages: list[Message]) -> Call:
-    more = {"temperature": settings.temperature}
-    seen = json.dumps([endpoint.model, messages, settings.max_tokens, more])
-    return Call(hashlib.sha256(seen.encode()).hexdigest(), messages, settings.max_tokens, more)
+def _call(settings: Settings, endpoint: Endpoint, example: Example) -> Call:
+    more = {"temperature": settings.temperature, **example.asked()}
+    seen = json.dumps([endpoint.model, example.prompt, settings.max_tokens, more])
+    return Call(hashlib.sha256(seen.encode()).hexdigest(), example.prompt, settings.max_tokens, more)
 
 
 def _answered(settings: Settings, examples: Sequence[Example], journals: dict[str, Journal]) -> list[Answered]:
     found = []
     for one in examples:
-        student = journals["student"].replies.get(_call(settings, settings.student, one.prompt).key)
+        student = journals["student"].replies.get(_call(settings, settings.student, one).key)
         teacher = None
         if settings.teacher is not None:
-            teacher = journals["teacher"].replies.get(_call(settings, settings.teacher, one.prompt).key)
+            teacher = journals["teacher"].replies.get(_call(settings, settings.teacher, one).key)
         if student is not None and (settings.teacher is None or teacher is not None):
             found.append(Answered(one, student, teacher))
     return found
-
-
-def _score(one: Answered, score: Scorer) -> evaluation.Scored:
-    """Scores against the row's reference; without one, against the teacher's answer, which then scores 1."""
-    known = _reference(one.example)
-    reference = one.teacher_text() if known is None else known
-    student = score(one.student.text, reference, one.example.record)
-    teacher = 1.0 if known is None else score(one.teacher_text(), reference, one.example.record)
-    return evaluation.Scored(one.example, one.student, one.teacher, one.teacher_text(), student, teacher)
 
 
 def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list[evaluation.Scored]:
@@ -232,11 +227,6 @@ def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list
         for one, verdict in zip(answered, judged.judgements, strict=True)
         if verdict is not None
     ]
-
-
-def _reference(example: Example) -> str | None:
-    value = example.record.get("reference")
-    return None if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _label(example: Example) -> str | None:
@@ -270,4 +260,5 @@ def _outcome(one: evaluation.Scored) -> dict[str, Any]:
         row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
     if (tokens := one.teacher_tokens()) is not None:
         row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
-    return row | {"student_response": one.student.text, "teacher_response": one.teacher_text}
+    student, teacher = one.responses()
+    return row | {"student_response": student, "teacher_response": teacher}

@@ -10,6 +10,7 @@ from breakeven.gateway.accounting.prices import Price, cost
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.models.client.chat import Reply
 from breakeven.models.data.clusters import cluster
+from breakeven.models.data.messages import shown
 from breakeven.models.data.rows import Example
 from breakeven.models.evaluate.measures import percentiles, quality, weaknesses
 
@@ -27,6 +28,12 @@ class Scored(NamedTuple):
     teacher_text: str
     student_score: float
     teacher_score: float
+
+    def responses(self) -> tuple[str, str]:
+        """The student's and the teacher's answer for people, with their calls of tools as JSON."""
+        by_teacher = self.example.calls() if self.teacher is None else self.teacher.tool_calls
+        student = shown({"content": self.student.text, "tool_calls": self.student.tool_calls})
+        return student, shown({"content": self.teacher_text, "tool_calls": by_teacher})
 
     def teacher_tokens(self) -> tuple[int, int] | None:
         """The prompt and output tokens of the teacher's answer, or None where they are not known."""
@@ -92,6 +99,11 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
     if judge is not None:
         found = judge["agreement_with_labels"]
         yield f"\nThe judge gave {judge['unreadable']} verdicts that could not be read."
+        if judge["cut_off"]:
+            yield (
+                f"On {judge['cut_off']} pairs its verdict was cut off by its limit of tokens, and does not count: run "
+                "again with a higher --judge-max-tokens."
+            )
         if found is None:
             yield "No row has a label: the agreement of this judge with people is not known."
         else:
@@ -151,12 +163,13 @@ def _kinds(scored: Sequence[Scored], categories: list[str]) -> list[str]:
 
 
 def _shown(one: Scored) -> dict[str, Any]:
+    student, teacher = one.responses()
     return {
         "id": one.example.id,
         "category": one.example.category,
         "prompt": one.example.text()[:_SHOWN],
-        "student": one.student.text[:_SHOWN],
-        "teacher": one.teacher_text[:_SHOWN],
+        "student": student[:_SHOWN],
+        "teacher": teacher[:_SHOWN],
         "student_score": one.student_score,
         "teacher_score": one.teacher_score,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +17,10 @@ from breakeven.models.client.call_runner import Stop
 from breakeven.models.client.journal import Journal
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompts
-from breakeven.models.errors import DistillError
+from breakeven.models.data.terms import agreed
 from breakeven.models.generate.run import GenerationRun, Settings, best_limit, by_prompt, check_batches
 from breakeven.models.generate.synthesize import Synthesized, coverage
 from breakeven.router.files import write_atomically
-
-CONSENT = (
-    "many providers forbid training competing models on their outputs: check the teacher's terms, and give "
-    "--i-may-train-on-these-outputs once for this dataset"
-)
 
 
 class Generated(NamedTuple):
@@ -73,6 +67,9 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
         lines += [
             f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
         ]
+    if facts["teacher"]["refused"]:
+        refused = ", ".join(facts["teacher"]["refused"])
+        lines.append(f"{facts['teacher']['model']} leaves out {refused}: it refuses any value but its own")
     if facts["answers"].get("truncated"):
         lines.append("truncated answers are left out; run again with a higher --max-tokens to ask for those again")
     for reason, count in facts["given_up_in_last_run"].items():
@@ -91,25 +88,8 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
 
 def _terms(settings: Settings) -> dict[str, Any]:
     """The settings that all runs into a directory share, written by the first and checked by the others."""
-    path = settings.out / "settings.json"
     fixed = {"model": settings.model, "temperature": settings.temperature, "top_logprobs": settings.top_logprobs}
-    if path.exists():
-        try:
-            terms: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise DistillError(f"{path} is damaged; delete it and run again with the same options") from None
-        for name, value in fixed.items():
-            if terms.get(name) != value:
-                raise DistillError(
-                    f"{settings.out} holds answers with {name} {terms.get(name)!r}, not {value!r}; "
-                    "use the same value, or another --out"
-                )
-        return terms
-    if not settings.consent:
-        raise DistillError(CONSENT)
-    terms = {**fixed, "consent": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_atomically(path, json.dumps(terms, indent=1) + "\n")
-    return terms
+    return agreed(settings.out, fixed, consent=settings.consent)
 
 
 def _facts(
@@ -133,7 +113,12 @@ def _facts(
     if more.prompts:
         spread = coverage([one.text() for one in read.prompts], [one.text() for one in more.prompts])
     return {
-        "teacher": {"model": settings.model, "base_url": settings.base_url, "temperature": settings.temperature},
+        "teacher": {
+            "model": settings.model,
+            "base_url": settings.base_url,
+            "temperature": settings.temperature,
+            "refused": run.refused,
+        },
         "consent": terms["consent"],
         "prompts": {
             "rows": read.rows,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from breakeven.gateway.accounting.prices import Price
+from breakeven.gateway.wire.refusals import Refusals
 from breakeven.models.client.batch_pool import BatchPool
 from breakeven.models.client.budget import Budget, discounted
 from breakeven.models.client.call_runner import Account, Stop
@@ -91,7 +92,7 @@ def best_limit(answers: Mapping[int, Reply]) -> int | None:
 
 
 class GenerationRun:
-    """The calls of one run; `failures` and `given_up` as in `CallRunner`."""
+    """The calls of one run; `failures` and `given_up` as in `CallRunner`, and the fields that the teacher `refused`."""
 
     def __init__(self, settings: Settings, journal: Journal, budget: Budget, console: Console) -> None:
         self._settings = settings
@@ -100,6 +101,12 @@ class GenerationRun:
         self._display = ProgressDisplay(console)
         self.failures: Counter[str] = Counter()
         self.given_up: dict[str, str] = {}
+        self._refusals = Refusals()
+
+    @property
+    def refused(self) -> list[str]:
+        """The options that the teacher refused, and that its answers were made without."""
+        return self._refusals.omitted
 
     async def run(self, prompts: Sequence[Prompt]) -> tuple[Synthesized, Stop | None]:
         """Have new prompts written if the settings say so, then send all calls without an answer.
@@ -108,7 +115,12 @@ class GenerationRun:
         """
         s = self._settings
         async with Chat(
-            s.base_url, s.model, api_key=s.api_key, timeout_seconds=s.timeout_seconds, limit_field=s.limit_field
+            s.base_url,
+            s.model,
+            api_key=s.api_key,
+            timeout_seconds=s.timeout_seconds,
+            limit_field=s.limit_field,
+            refusals=self._refusals,
         ) as chat:
             if s.batch is None:
                 return await self._send_directly(chat, prompts)
@@ -193,5 +205,5 @@ class GenerationRun:
             limit = best_limit(known)
             if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
                 limit = s.max_tokens
-            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, more))
+            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, {**prompt.asked, **more}))
         return calls

@@ -138,9 +138,9 @@ def _call(seeds: Sequence[Prompt], number: int) -> Call:
 
 
 def _prompt(text: str, seed: Prompt, number: int) -> Prompt:
-    """A new prompt, with the system message and the category of the most similar `seed`."""
+    """A new prompt, with the system message, the tools and the category of the most similar `seed`."""
     system = [m for m in seed.messages[:1] if m["role"] in ("system", "developer")]
     messages = [*system, {"role": "user", "content": text}]
     category = seed.carried.get("category")
     carried = {"synthetic": True} | ({"category": category} if category is not None else {})
-    return Prompt(f"synthetic-{number + 1}", key_of(messages), messages, carried)
+    return Prompt(f"synthetic-{number + 1}", key_of(messages, seed.asked), messages, carried, seed.asked)

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from breakeven.models.client.call_runner import Stop
-from breakeven.models.client.chat import Call, Message
+from breakeven.models.client.chat import Call, Message, Reply
 from breakeven.models.client.journal import Journal
 from breakeven.models.client.json_in_text import json_values
 from breakeven.models.client.pool import Pool
+from breakeven.models.data.messages import shown as text_of
 
 Winner = Literal["student", "teacher", "tie"]
 
@@ -43,7 +44,10 @@ _SCHEMA = {
     "required": ["reason", "score_a", "score_b", "winner"],
     "additionalProperties": False,
 }
-_MAX_TOKENS = 512
+# A reasoning model thinks before its verdict, which takes thousands of tokens; most judges write less than a hundred.
+MAX_TOKENS = 8192
+# For a judge whose context window is too small for that.
+LEAST_TOKENS = 512
 _MAX_SCORE = 10.0
 
 
@@ -79,13 +83,14 @@ class Judgement(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A judgement for each pair, None without a readable answer; the number of pairs with an unreadable answer; and why
-    the run stopped early, or None.
+    """A judgement for each pair, None without a readable answer; the number of pairs with an unreadable answer; why the
+    run stopped early, or None; and the number of pairs with a verdict that the limit of the output cut off.
     """
 
     judgements: list[Judgement | None]
     unreadable: int
     stop: Stop | None
+    cut_off: int = 0
 
 
 class Agreement(NamedTuple):
@@ -100,27 +105,37 @@ class Agreement(NamedTuple):
     consistent: float
 
 
-async def judge(pool: Pool, journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC) -> Judged:
-    """Judge the pairs through the pool; calls with a reply in the journal are not sent again.
+async def judge(
+    pool: Pool, journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC, *, max_tokens: int = MAX_TOKENS
+) -> Judged:
+    """Judge the pairs through the pool; calls with a reply in the journal are not sent again, unless their verdict was
+    cut off and `max_tokens`, the limit of a verdict with its reasoning, is higher now.
 
     Requests structured output, and plain JSON where the API rejects that.
     """
+
+    def wanted(pair: Pair, *, structured: bool) -> list[Call]:
+        made = calls(pair, rubric, structured=structured, max_tokens=max_tokens)
+        return [call._replace(key=_open_key(journal, call.key, max_tokens)) for call in made]
+
     structured = True
     if pairs:
-        first = calls(pairs[0], rubric)
+        first = wanted(pairs[0], structured=True)
         stop = await pool.run(first)
         structured = not any(call.key in pool.given_up for call in first)
         if stop is not None:
             return judged(journal, pairs, rubric, stop)
-    stop = await pool.run([call for pair in pairs for call in calls(pair, rubric, structured=structured)])
+    stop = await pool.run([call for pair in pairs for call in wanted(pair, structured=structured)])
     return judged(journal, pairs, rubric, stop)
 
 
-def calls(pair: Pair, rubric: str = RUBRIC, *, structured: bool = True) -> tuple[Call, Call]:
+def calls(
+    pair: Pair, rubric: str = RUBRIC, *, structured: bool = True, max_tokens: int = MAX_TOKENS
+) -> tuple[Call, Call]:
     """The two calls that judge a pair: with the student's answer as A, and with the teacher's answer as A."""
     return (
-        _call(pair, pair.student, pair.teacher, rubric, structured=structured),
-        _call(pair, pair.teacher, pair.student, rubric, structured=structured),
+        _call(pair, pair.student, pair.teacher, rubric, structured, max_tokens),
+        _call(pair, pair.teacher, pair.student, rubric, structured, max_tokens),
     )
 
 
@@ -173,22 +188,49 @@ def agreement(judgements: Sequence[Judgement | None], labels: Sequence[str | Non
 def judged(journal: Journal, pairs: Sequence[Pair], rubric: str = RUBRIC, stop: Stop | None = None) -> Judged:
     """The judgements of the pairs from the replies in the journal; `stop` is passed on."""
     judgements: list[Judgement | None] = []
-    unreadable = 0
+    unreadable = cut_off = 0
     for pair in pairs:
-        replies = [journal.replies.get(call.key) for call in calls(pair, rubric)]
-        verdicts = [read_verdict(reply.text) for reply in replies if reply is not None]
+        replies = [_reply(journal, call.key) for call in calls(pair, rubric)]
+        whole = [reply for reply in replies if reply is not None and not reply.cut_off]
+        verdicts = [read_verdict(reply.text) for reply in whole]
         read = [verdict for verdict in verdicts if verdict is not None]
+        cut_off += any(reply is not None and reply.cut_off for reply in replies)
         unreadable += len(read) < len(verdicts)
         judgements.append(combine(read[0], read[1]) if len(read) == 2 else None)
-    return Judged(judgements, unreadable, stop)
+    return Judged(judgements, unreadable, stop, cut_off)
 
 
-def _call(pair: Pair, a: str, b: str, rubric: str, *, structured: bool) -> Call:
+def _reply(journal: Journal, key: str) -> Reply | None:
+    """The judge's answer to a call, one that is not cut off if there is one."""
+    found = [reply for _, reply in _answers(journal, key)]
+    return next((reply for reply in found if not reply.cut_off), found[0] if found else None)
+
+
+def _open_key(journal: Journal, key: str, limit: int) -> str:
+    """The key under which a call is still to be sent with this limit: another one if its earlier answers are cut off
+    below it, else that of an answer, so that it is not sent.
+    """
+    found = _answers(journal, key)
+    for name, reply in found:
+        if not reply.cut_off or not reply.usage.complete or reply.usage.output >= limit:
+            return name
+    return f"{key}@{len(found)}" if found else key
+
+
+def _answers(journal: Journal, key: str) -> list[tuple[str, Reply]]:
+    """The answers to a call so far: under its own key, and under `KEY@1`, `KEY@2` … those with ever higher limits."""
+    found: list[tuple[str, Reply]] = []
+    while (name := f"{key}@{len(found)}" if found else key) in journal.replies:
+        found.append((name, journal.replies[name]))
+    return found
+
+
+def _call(pair: Pair, a: str, b: str, rubric: str, structured: bool, max_tokens: int) -> Call:
     seen = json.dumps([rubric, pair.messages, a, b, pair.reference])
     digest = hashlib.sha256(seen.encode()).hexdigest()
     # An answer cannot contain the closing marker, since it does not know the digest.
     mark = digest[:8]
-    turns = "\n\n".join(f"{m['role']}: {m['content']}" for m in pair.messages)
+    turns = "\n\n".join(f"{m['role']}: {text_of(m)}" for m in pair.messages)
     parts = [("request", turns), ("answer A", a), ("answer B", b)]
     if pair.reference is not None:
         parts.insert(1, ("reference", pair.reference))
@@ -202,7 +244,7 @@ def _call(pair: Pair, a: str, b: str, rubric: str, *, structured: bool) -> Call:
     if structured:
         form = {"name": "verdict", "strict": True, "schema": _SCHEMA}
         more["response_format"] = {"type": "json_schema", "json_schema": form}
-    return Call(f"judge:{digest}", messages, _MAX_TOKENS, more)
+    return Call(f"judge:{digest}", messages, max_tokens, more, min(LEAST_TOKENS, max_tokens))
 
 
 def _verdict(value: object) -> Verdict | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from breakeven.models.errors import DistillError
 from breakeven.models.scoring import checkers
+from breakeven.router.functions import load_function
 
 # (answer, reference, the row) -> score.
 Scorer = Callable[[str, str, Mapping[str, Any]], float]
@@ -45,28 +42,11 @@ def _check(name: str, reference: str, answer: str) -> float:
         raise DistillError(f"scoring: {error}") from None
 
 
-def _module(name: str) -> ModuleType:
-    """The module of this name: a file in the working directory, or one that is installed. Raises ImportError.
-
-    The working directory is not added to the import path, so that no other file in it can shadow a library.
-    """
-    file = Path.cwd().joinpath(*name.split(".")).with_suffix(".py")
-    found = importlib.util.spec_from_file_location(name, file) if file.is_file() else None
-    if found is None or found.loader is None:
-        return importlib.import_module(name)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 def _function(name: str) -> Scorer:
-    module_name, _, attribute = name.partition(":")
     try:
-        function = getattr(_module(module_name), attribute)
-    except ImportError as error:
-        raise DistillError(f"--scorer {name}: cannot import {module_name}: {error}") from None
-    except AttributeError:
-        raise DistillError(f"--scorer {name}: {module_name} has no {attribute}") from None
+        function = load_function(name)
+    except ValueError as error:
+        raise DistillError(f"--scorer {name}: {error}") from None
 
     def call(answer: str, reference: str, row: Mapping[str, Any]) -> float:
         value = function(answer, reference, row)

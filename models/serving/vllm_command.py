@@ -32,20 +32,24 @@ def command(
     cpu: bool = False,
     max_model_len: int | None = None,
     tool_call_parser: str | None = "hermes",
+    enable_thinking: bool | None = None,
     extra: Sequence[str] = (),
     python: str | None = None,
 ) -> list[str]:
     """The command line that serves the model directory `model` under `name`.
 
     `max_model_len` is the context window in tokens, by default the model's; `tool_call_parser` is vLLM's, None to
-    disable tool calls; `extra` arguments come last and override others; `python` is an interpreter with vLLM, by
-    default this one.
+    disable tool calls; `enable_thinking` is what the chat template gets where a request does not say it, None for its
+    own default, which of a student that was trained here is how it was trained; `extra` arguments come last and
+    override others; `python` is an interpreter with vLLM, by default this one.
     """
     made = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     made += ["--model", str(model), "--served-model-name", name, "--host", host, "--port", str(port)]
     made += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]
     if tool_call_parser is not None:
         made += ["--enable-auto-tool-choice", "--tool-call-parser", tool_call_parser]
+    if enable_thinking is not None:
+        made += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": enable_thinking})]
     if max_model_len is not None:
         made += ["--max-model-len", str(max_model_len)]
     if cpu:
@@ -105,6 +109,26 @@ def config_section(
         "  modalities: [text]\n"
         f"  tools: {'true' if tools else 'false'}\n"
         f"  hosting_usd_per_hour: {hosting_usd_per_hour:.2f}  # what this machine costs, used or idle\n"
+    )
+
+
+def thinking_advice(model: Path, enable_thinking: bool | None) -> str | None:
+    """How a student that `distill train` wrote was trained to begin its answers, and which parser of reasoning that
+    needs; None for another model.
+    """
+    try:
+        facts = json.loads((model / "training.json").read_text(encoding="utf-8"))
+        trained = facts["thinking"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if enable_thinking is not None and enable_thinking is not trained:
+        was = "with" if trained else "without"
+        return f"note: this student was trained {was} thinking, and is now served otherwise"
+    if trained:
+        return "this student thinks before it answers: give vLLM the --reasoning-parser of the base model's family"
+    return (
+        "this student answers without thinking: give vLLM no --reasoning-parser, which would take its answers for "
+        "reasoning"
     )
 
 

@@ -29,6 +29,7 @@ from breakeven.models.serving.vllm_command import (
     config_section,
     environment,
     tail,
+    thinking_advice,
 )
 
 __all__ = ["Student", "StudentError", "check_python", "command", "config_section", "environment", "run_student"]
@@ -152,6 +153,7 @@ def run_student(
     max_model_len: int | None,
     python: str | None,
     say: Callable[[str], None],
+    enable_thinking: bool | None = None,
 ) -> int:
     """Serve the student in the foreground until SIGINT or SIGTERM. Returns the exit code.
 
@@ -164,7 +166,14 @@ def run_student(
     chosen = check_python(python or os.environ.get(PYTHON_ENV) or None)
     port = _free_port(host, port)
     argv = command(
-        model.resolve(), name=name, host=host, port=port, cpu=cpu, max_model_len=max_model_len, python=chosen
+        model.resolve(),
+        name=name,
+        host=host,
+        port=port,
+        cpu=cpu,
+        max_model_len=max_model_len,
+        enable_thinking=enable_thinking,
+        python=chosen,
     )
     student = Student(argv, environment(cpu), host=host, port=port)
     with _stop_signals() as stop:
@@ -178,6 +187,8 @@ def run_student(
         try:
             section = config_section(base_url=student.base_url, name=name, max_model_len=student.max_model_len)
             say(f"ready. For breakeven.yaml:\n\n{section}")
+            if (line := thinking_advice(model, enable_thinking)) is not None:
+                say(line)
             while not stop.received:
                 time.sleep(0.2)
                 if student.poll() is not None:

@@ -1,4 +1,4 @@
-"""Turning examples into batches of tokens: chat template, labels on the answer only, packing and padding."""
+"""Turning examples into batches of tokens: chat template, labels on the answers only, packing and padding."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from breakeven.models.data.rows import Example
 from breakeven.models.errors import DistillError
 from breakeven.models.train.losses import IGNORED
 from breakeven.models.train.soft_targets import SoftTargets
+from breakeven.models.train.targets import Part, sequences, turns_of
 
 # For base models without a chat template; it is saved with the model, so that serving uses it too.
 PLAIN_TEMPLATE = (
@@ -24,10 +25,11 @@ Row = dict[str, Any]
 
 
 class Encoded(NamedTuple):
-    """`rows` of {"input_ids", "labels"} and, with soft targets, {"soft_ids", "soft_logprobs"} with a list for each
-    token.
+    """`rows` of {"input_ids", "labels"}, with a list for each token; where examples have weights also "weights", and
+    with soft targets "soft_ids" and "soft_logprobs". Several of an example whose earlier turns the chat template
+    renders differently from how they are trained.
 
-    `too_long`: the number of examples left out because they do not fit: a truncated answer would teach to stop early.
+    `too_long`: the number of rows left out because they do not fit: a truncated answer would teach to stop early.
     `with_soft`: the number of rows whose stored soft targets match the student's tokens.
     """
 
@@ -36,28 +38,57 @@ class Encoded(NamedTuple):
     with_soft: int
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, soft: SoftTargets | None = None) -> Encoded:
-    """Encode examples with the tokenizer's chat template; the labels are the answer and its end token.
+def encode(
+    examples: Sequence[Example],
+    tokenizer: Any,
+    max_length: int,
+    soft: SoftTargets | None = None,
+    *,
+    reasoning: bool = False,
+) -> Encoded:
+    """Encode examples with the tokenizer's chat template; the labels are the answers of all turns with a weight, each
+    with its end token, and what was thought before them if `reasoning`.
 
     `max_length` is in tokens; `soft` adds stored soft targets. Raises DistillError where no example fits.
     """
     rows: list[Row] = []
     too_long = with_soft = 0
     for one in examples:
-        prompt, answer = _tokens(one, tokenizer)
-        if len(prompt) + len(answer) > max_length:
-            too_long += 1
-            continue
-        row: Row = {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
-        if soft is not None:
-            stored = soft.for_answer(one, answer)
-            with_soft += stored is not None
-            ids, logprobs = stored or ([[]] * len(answer), [[]] * len(answer))
-            row["soft_ids"], row["soft_logprobs"] = [[]] * len(prompt) + ids, [[]] * len(prompt) + logprobs
-        rows.append(row)
+        for parts in sequences(turns_of(one, reasoning=reasoning), tokenizer):
+            row, stored = _row(one, parts, tokenizer, soft)
+            if len(row["input_ids"]) > max_length:
+                too_long += 1
+                continue
+            with_soft += stored
+            rows.append(row)
+    if not rows and not too_long:
+        raise DistillError(f"all of {len(examples)} rows have the weight 0: there is nothing to train on")
     if not rows:
-        raise DistillError(f"none of {len(examples)} rows fits into --max-length {max_length}; give a higher one")
+        raise DistillError(f"none of {too_long} rows fits into --max-length {max_length}; give a higher one")
+    if all(weight == 1 for row in rows for weight in row["weights"]):
+        for row in rows:
+            del row["weights"]
     return Encoded(rows, too_long, with_soft)
+
+
+def _row(one: Example, parts: Sequence[Part], tokenizer: Any, soft: SoftTargets | None) -> tuple[Row, bool]:
+    """The tokens of a sequence, and whether it has stored soft targets, which are those of the row's last answer."""
+    row: Row = {"input_ids": [], "labels": [], "weights": []}
+    if soft is not None:
+        row |= {"soft_ids": [], "soft_logprobs": []}
+    found = False
+    for part in parts:
+        tokens: list[int] = tokenizer(part.text, add_special_tokens=False)["input_ids"]
+        row["input_ids"] += tokens
+        row["labels"] += tokens if part.weight else [IGNORED] * len(tokens)
+        row["weights"] += [part.weight or 1.0] * len(tokens)
+        if soft is not None:
+            stored = soft.for_answer(one, tokens) if part.last else None
+            found = found or stored is not None
+            ids, logprobs = stored or ([[]] * len(tokens), [[]] * len(tokens))
+            row["soft_ids"] += ids
+            row["soft_logprobs"] += logprobs
+    return row, found
 
 
 def pack(rows: Sequence[Row], max_length: int) -> list[Row]:
@@ -101,6 +132,8 @@ def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
         else:
             ones = [[1] * len(row["input_ids"]) for row in rows]
             batch["attention_mask"] = _padded(ones, longest, 0)
+        if "weights" in rows[0]:
+            batch["weights"] = _padded([row["weights"] for row in rows], longest, 1.0)
         if "soft_ids" in rows[0]:
             batch |= _soft(rows, longest)
         return batch
@@ -108,24 +141,7 @@ def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
     return collate
 
 
-def _tokens(one: Example, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens of the prompt, including the start of the assistant's turn, and those of the answer with its end
-    token.
-    """
-    prompt: list[int] = tokenizer.apply_chat_template(one.prompt, add_generation_prompt=True, return_dict=False)
-    turns = [*one.prompt, {"role": "assistant", "content": one.answer}]
-    whole: list[int] = tokenizer.apply_chat_template(turns, return_dict=False)
-    if whole[: len(prompt)] == prompt:
-        answer = whole[len(prompt) :]
-    else:  # The template renders a finished answer differently from the start of a new one.
-        answer = tokenizer(one.answer, add_special_tokens=False)["input_ids"]
-    eos = tokenizer.eos_token_id
-    if eos in answer:  # Text that the template adds after the end token is not trained on.
-        return prompt, answer[: len(answer) - answer[::-1].index(eos)]
-    return prompt, [*answer, eos]
-
-
-def _padded(rows: list[list[int]], length: int, value: int) -> torch.Tensor:
+def _padded(rows: list[list[Any]], length: int, value: float) -> torch.Tensor:
     return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
 
 

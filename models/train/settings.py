@@ -18,7 +18,8 @@ class Settings(NamedTuple):
     train all weights. `weight`: of the soft targets, with 1 - weight for the cross-entropy. `pairs`: the hidden states
     of student and teacher to match; empty for four evenly spaced ones. `patience`: evaluations without a better eval
     loss before early stopping. `quantize`: a scheme of `train.quantize`, which may be added to a finished run. `quiet`:
-    print lines instead of a progress bar.
+    print lines instead of a progress bar. `reasoning`: keep or drop what the teacher thought before its answers.
+    `enable_thinking`: how the chat template begins an answer, in training and in serving; None: as `reasoning` needs.
     """
 
     rows: tuple[Path, ...]
@@ -49,6 +50,13 @@ class Settings(NamedTuple):
     usd_per_hour: float = 0.0
     quiet: bool = True
     quantize: str = "none"
+    reasoning: str = "drop"
+    enable_thinking: bool | None = None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the student is to think before it answers, unless a request says otherwise."""
+        return self.reasoning == "keep" if self.enable_thinking is None else self.enable_thinking
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""

@@ -46,7 +46,12 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
         return facts
     from breakeven.models.train.encode import encode
 
-    known = encode(read(settings.rows, skip_bad=settings.skip_bad), _tokenizer(settings), settings.max_length)
+    known = encode(
+        read(settings.rows, skip_bad=settings.skip_bad),
+        _tokenizer(settings),
+        settings.max_length,
+        reasoning=settings.reasoning == "keep",
+    )
     made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
     return {**facts, "quantized": made}
 
@@ -97,6 +102,10 @@ def _check(settings: Settings) -> None:
     if missing:
         raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
     quantizing.check(settings.quantize)
+    if settings.reasoning not in ("keep", "drop"):
+        raise DistillError(f"--reasoning {settings.reasoning}: must be keep or drop")
+    if settings.reasoning == "keep" and not settings.thinking:
+        raise DistillError("--reasoning keep and --no-enable-thinking contradict each other; leave one out")
     if settings.method not in get_args(Method):
         raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
     if settings.method in ("feature", "progressive") and settings.teacher is None:
@@ -157,6 +166,7 @@ def _tokenizer(settings: Settings) -> Any:
 
     from breakeven.models.train.encode import PLAIN_TEMPLATE
     from breakeven.models.train.soft_targets import check_same_vocabulary
+    from breakeven.models.train.templates import state, with_thinking
 
     source = settings.student or settings.teacher
     tokenizer = AutoTokenizer.from_pretrained(str(source))
@@ -168,28 +178,37 @@ def _tokenizer(settings: Settings) -> Any:
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    with_thinking(tokenizer, thinking=settings.thinking)
+    if settings.reasoning == "keep" and state(tokenizer) == "closed":
+        raise DistillError(f"--reasoning keep: the chat template of {source} begins every answer without thinking")
     return tokenizer
 
 
 def _data(settings: Settings, tokenizer: Any) -> Data:
     """Read and encode the rows, with stored soft targets for `logit` without a teacher. Raises DistillError."""
-    from breakeven.models.train.encode import encode, pack
+    from breakeven.models.train.encode import Encoded, encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
 
     stored = settings.method == "logit" and settings.teacher is None
-    soft = SoftTargets(tokenizer) if stored else None
-    encoded = encode(read(settings.rows, skip_bad=settings.skip_bad), tokenizer, settings.max_length, soft)
+    soft, keep = SoftTargets(tokenizer) if stored else None, settings.reasoning == "keep"
+    examples = read(settings.rows, skip_bad=settings.skip_bad)
+    encoded = encode(examples, tokenizer, settings.max_length, soft, reasoning=keep)
     if stored:
         check_fit(encoded.with_soft, len(encoded.rows))
     held: list[Example] = read(settings.held_out, skip_bad=settings.skip_bad) if settings.held_out else []
-    held_out = encode(held, tokenizer, settings.max_length).rows if held else []
-    counts = {"train": len(encoded.rows), "held_out": len(held_out), "too_long": encoded.too_long}
-    counts["too_long"] += len(held) - len(held_out)
+    tested = encode(held, tokenizer, settings.max_length, reasoning=keep) if held else Encoded([], 0, 0)
+    counts = {"train": len(encoded.rows), "held_out": len(tested.rows)}
+    counts["too_long"] = encoded.too_long + tested.too_long
+    thought = sum(any("reasoning_content" in turn for turn in one.turns()) for one in examples)
+    if keep and not thought:
+        raise DistillError("--reasoning keep: no row has reasoning_content; leave it out, or ask a teacher that thinks")
+    if thought:
+        counts["with_reasoning" if keep else "reasoning_dropped"] = thought
     if stored:
         counts["with_soft_targets"] = encoded.with_soft
     rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
-    return Data(rows, held_out, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+    return Data(rows, tested.rows, counts | ({"packed_into": len(rows)} if settings.packing else {}))
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -226,6 +245,7 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
         "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
         "seconds": round(seconds, 1),
         "usd": f"{seconds / 3600 * settings.usd_per_hour:.4f}",
+        "thinking": settings.thinking,
         "settings": settings.fixed(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }

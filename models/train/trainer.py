@@ -17,7 +17,7 @@ from breakeven.models.train.encode import Row, collator
 from breakeven.router.files import write_atomically
 
 PROJECTIONS = "distill_projections"
-_OWN = ("labels", "soft_ids", "soft_logprobs")
+_OWN = ("labels", "weights", "soft_ids", "soft_logprobs")
 
 
 class Objective(NamedTuple):
@@ -79,7 +79,7 @@ class DistillTrainer(Trainer):
         positions = losses.label_positions(inputs["labels"])
         outputs = model(**seen, use_cache=False, output_hidden_states=features, logits_to_keep=positions)
         logits, labels, mask = losses.select(outputs.logits, inputs["labels"], positions)
-        loss = losses.cross_entropy(logits, labels)
+        loss = losses.cross_entropy(logits, labels, _weights(inputs))
         if model.training and self.objective.method != "sft":
             loss = self._distillation_loss(loss, logits, mask, inputs, {**seen, "logits_to_keep": positions}, outputs)
         return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
@@ -89,17 +89,18 @@ class DistillTrainer(Trainer):
     ) -> Any:
         """The loss with the KL term, and for `feature` the hidden-state distance, added to the cross-entropy `hard`."""
         goal = self.objective
-        labelled = inputs["labels"][:, 1:] != losses.IGNORED
+        labelled, weights = inputs["labels"][:, 1:] != losses.IGNORED, _weights(inputs)
         if self.teacher is None:
             ids, logprobs = (inputs[name][:, 1:][labelled] for name in ("soft_ids", "soft_logprobs"))
-            return losses.blend(hard, losses.topk_divergence(logits, ids, logprobs, goal.temperature), goal.weight)
+            soft = losses.topk_divergence(logits, ids, logprobs, goal.temperature, weights)
+            return losses.blend(hard, soft, goal.weight)
         features = goal.method == "feature"
         with torch.no_grad():
             taught = self.teacher(**seen, use_cache=False, output_hidden_states=features)
         wanted = taught.logits[mask]
         # Vocabularies may be padded to different sizes; beyond the smaller one there are no tokens.
         common = min(wanted.shape[-1], logits.shape[-1])
-        soft = losses.divergence(logits[:, :common], wanted[:, :common], goal.temperature)
+        soft = losses.divergence(logits[:, :common], wanted[:, :common], goal.temperature, weights)
         loss = losses.blend(hard, soft, goal.weight)
         if not features:
             return loss
@@ -108,10 +109,18 @@ class DistillTrainer(Trainer):
             losses.hidden_distance(
                 project(outputs.hidden_states[own][:, :-1][labelled].to(project.weight.dtype)),
                 taught.hidden_states[other][:, :-1][labelled],
+                weights,
             )
             for project, (own, other) in zip(projections, goal.pairs, strict=True)
         ]
         return loss + goal.feature_weight * torch.stack(distances).mean()
+
+
+def _weights(inputs: dict[str, Any]) -> Any:
+    """The weights (m,) of the labelled positions of a batch, in the order of `losses.select`; None if all are 1."""
+    if "weights" not in inputs:
+        return None
+    return inputs["weights"][:, 1:][inputs["labels"][:, 1:] != losses.IGNORED]
 
 
 class TrainingClock(TrainerCallback):

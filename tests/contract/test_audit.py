@@ -37,7 +37,7 @@ def keeping(tmp_path: Path) -> Iterator[Gateway]:
 
 
 def kept(gateway: Gateway) -> list[tuple[Any, ...]]:
-    return gateway.rows(f"{SELECT} FROM conversations ORDER BY at")
+    return gateway.rows(f"{SELECT} FROM conversations WHERE kind = 'comparison' ORDER BY at")
 
 
 def compare(gateway: Gateway, count: int) -> None:
@@ -113,7 +113,7 @@ def test_conversations_are_stored_only_by_consent(tmp_path: Path, consent: bool)
         gateway.metrics()
         gateway.stop()
         with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
-            found = connection.execute(f"{SELECT} FROM conversations").fetchall()
+            found = connection.execute(f"{SELECT} FROM conversations WHERE kind = 'comparison'").fetchall()
         with_it = [path.name for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
         assert (tmp_path / "gateway.log").stat().st_size > 1000
     if not consent:
@@ -192,7 +192,8 @@ def test_purge_removes_conversations_and_keeps_verdicts(keeping: Gateway) -> Non
         terminal.type("t")
         terminal.type("q")
     assert "0 conversations" in breakeven(keeping, "purge", "--before", "2020-01-01").stdout
-    assert "removed 0 prompts and 2 conversations" in breakeven(keeping, "purge").stdout
+    # Of each request the student's answer with the conversation, and the teacher's, and the pair of both.
+    assert "removed 0 prompts and 6 conversations" in breakeven(keeping, "purge").stdout
     assert kept(keeping) == []
     assert keeping.rows("SELECT count(*) FROM audits") == [(1,)]
     assert "on 1 pair the scorer exact" in breakeven(keeping, "road").stdout

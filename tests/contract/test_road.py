@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import sqlite3
 import subprocess
 import time
@@ -59,6 +60,19 @@ def routes(gateway: Gateway, *, hard: bool, count: int = 20, **headers: str) -> 
     return sum(answer.headers["x-breakeven-route"] == "student" for answer in answers) / count
 
 
+def explained(gateway: Gateway) -> str:
+    """What `breakeven route` says of a prompt."""
+    done = breakeven(gateway, "route", "tell me of soup")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def thresholds(gateway: Gateway) -> dict[str, float]:
+    """The exported thresholds of those workloads whose requests do not all go to the teacher."""
+    found = {name: value for name, value in gateway.metrics().items() if name.startswith("breakeven_threshold")}
+    return {name.split('"')[1]: value for name, value in found.items()}
+
+
 @pytest.fixture
 def observing(tmp_path: Path) -> Iterator[Gateway]:
     with running(tmp_path, CONFIG, environment=ADMIN) as gateway:
@@ -84,6 +98,12 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     # The cheap prompts are the ones that the student can do.
     assert 0.2 < found["proposal"]["bill"] < found["proposal"]["answered"] - 0.1
     assert routes(observing, hard=False) == 0.0
+    assert thresholds(observing) == {}
+    # What a threshold means is said before its value, which is on a scale of the router's own.
+    share, value = found["proposal"]["share"], found["proposal"]["threshold"]
+    assert share == pytest.approx(found["proposal"]["answered"], abs=0.02)
+    said = f"the hardest {1 - share:.0%} of the measured traffic to the teacher (threshold {value:.4f})"
+    assert said in breakeven(observing, "road").stdout
 
     done = breakeven(observing, "apply")
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,6 +115,12 @@ def test_what_is_proposed_goes_live_by_the_operators_word_and_is_rolled_back(obs
     assert (live["x-breakeven-router"], float(live["x-breakeven-threshold"])) == (
         found["proposal"]["artifact"], pytest.approx(found["proposal"]["threshold"], rel=1e-4),
     )  # fmt: skip
+    assert thresholds(observing) == {"default": pytest.approx(value)}
+    assert f"\nthreshold  {value:g} (stage " in explained(observing)
+    routes(observing, hard=False, count=180)
+    harder = re.search(rf"\nthreshold  harder than (\d+)% of your traffic \({value:g}; stage ", explained(observing))
+    assert harder is not None
+    assert 60 < int(harder[1]) < 100
 
     done = breakeven(observing, "rollback")
     assert "stage propose; rolled back by the operator" in done.stdout
@@ -117,6 +143,11 @@ def test_comparisons_without_a_prompt_are_looked_at_once(observing: Gateway) -> 
         (document,) = connection.execute("SELECT document FROM road_states WHERE workload = 'default'").fetchone()
     found = json.loads(document)
     assert (found["looks"], found["looked_at"]) == (1, 420)
+
+
+def test_an_operators_threshold_is_that_of_every_workload(tmp_path: Path) -> None:
+    with running(tmp_path, merged(CONFIG, {"routing": {"threshold": 0.4}})) as gateway:
+        assert thresholds(gateway) == {"coding": 0.4, "default": 0.4}
 
 
 def test_nothing_to_apply_is_said(observing: Gateway) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,34 @@ def test_a_fifth_of_each_workload_goes_to_the_teacher_once_its_scores_are_known(
         assert share == pytest.approx(SHARE, abs=0.06)
         assert {answer.headers["x-breakeven-reason"] for answer in answers} == {"easy", "difficult"}
     assert found["proofs"] > found["default"]
+
+
+def test_a_fifth_of_all_turns_of_conversations_goes_to_the_teacher(tmp_path: Path) -> None:
+    """A conversation that was put on the teacher stays there, without a score; one on the student is scored again."""
+    config = {"routing": {"threshold": None, "start": "share", "teacher_share": SHARE, "sticky": True}}
+    rng = random.Random(21)
+    texts, names = prompts(rng, 0.1), itertools.count()
+    with running(tmp_path, config, log_level="warning") as gateway:
+
+        def talk(conversations: int) -> float:
+            """The share of the teacher among their turns, four of each."""
+            answers = []
+            for _ in range(conversations):
+                first, *later = next(texts), "thanks", "and then?", "ok, bye"
+                said = [{"role": "user", "content": first}]
+                headers = {"x-breakeven-conversation": str(next(names))}
+                for text in (*later, None):
+                    answers.append(gateway.post({"model": "auto", "messages": said}, headers))
+                    reply = answers[-1].json["choices"][0]["message"]
+                    said = [*said, reply, {"role": "user", "content": text}]
+            return sum(one.headers["x-breakeven-route"] == "teacher" for one in answers) / len(answers)
+
+        for count in (120, 150):
+            before = threshold(gateway, "default")
+            talk(count)
+            eventually(lambda old=before: threshold(gateway, "default") != old, seconds=12.0)
+        # A fifth of the decisions would be nearly two fifths of the turns.
+        assert talk(300) == pytest.approx(SHARE, abs=0.08)
 
 
 def test_a_threshold_of_the_clients_own_holds(gateway: Gateway) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, chat, running
 from tests.contract.scripted import answer, completion
+from tests.contract.test_road import breakeven
 
 ADMIN = "the-admin-key"
 KEYS = {"team-a": "key-a", "team-b": "key-b"}
@@ -66,6 +67,38 @@ def test_a_request_is_counted_in_the_workload_that_the_answer_names(
     assert response.headers["x-breakeven-workload"] == counted
     assert gateway.record(response)["workload"] == counted
     assert "x-breakeven-workload" not in gateway.student.last.headers
+
+
+def test_a_name_that_the_config_does_not_have_is_counted_and_said_once(tmp_path: Path) -> None:
+    config = configured(**{"team-b": {"workload": "support"}})
+    with running(tmp_path, config, log_level="info") as fresh:
+        for header in ("suport", "suport", "two words", "search"):
+            fresh.post(chat(), authorized("team-a", **{"x-breakeven-workload": header}))
+        fresh.post(chat(), authorized("team-a"))
+        assert fresh.metric("unknown_workload_total") == 3
+        said = [line for line in fresh.log.read_text().splitlines() if "which the config does not have" in line]
+        assert len(said) == 2
+        assert "workload suport: clients name this workload" in said[0]
+        assert "two words" not in fresh.log.read_text()
+
+        def hint() -> str | None:
+            lines = breakeven(fresh, "status").stdout.splitlines()
+            return next((line for line in lines if line.startswith("unknown workloads:")), None)
+
+        assert "clients name (not a name), suport, which" in eventually(hint, seconds=30.0)
+        fresh.write_config({"workloads": ["search", "suport"]})
+        assert "clients name (not a name), which" in (hint() or "")
+        assert json.loads(breakeven(fresh, "status", "--json").stdout)["unknown_workloads"] == ["(not a name)"]
+
+
+def test_of_many_unknown_names_only_some_are_said(tmp_path: Path) -> None:
+    with running(tmp_path, log_level="info") as fresh:
+        for number in range(40):
+            fresh.post(chat(), {"x-breakeven-workload": f"w{number}"})
+        assert fresh.metric("unknown_workload_total") == 40
+        assert fresh.log.read_text().count("which the config does not have") == 20
+        stored = "SELECT count(*) FROM road_events WHERE stage = 'unknown'"
+        eventually(lambda: fresh.rows(stored) == [(20,)], seconds=10.0)
 
 
 def test_savings_by_workload_and_key_add_up_to_the_headline(tmp_path: Path) -> None:

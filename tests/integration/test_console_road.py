@@ -82,6 +82,11 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     assert promise in proposal
     assert f"at least {100 * found['proposal']['low']:.1f} %" in proposal
     assert "what it saves is not measured yet" in proposal
+    share, value = found["proposal"]["share"], found["proposal"]["threshold"]
+    assert (
+        f"the hardest {100 * (1 - share):.0f} % of the measured traffic to the teacher (threshold {value:.4f})"
+        in proposal
+    )
     assert "propose: " in page.locator("#road-events li").first.inner_text()
     # Nothing was measured of the other workload, and nothing can be done with it.
     other = state(staged, "coding")

@@ -1,4 +1,4 @@
-"""Runs `distill_with_vllm.py`, training and a real vLLM, in an interpreter that has torch."""
+"""Runs training and a real vLLM together, in an interpreter that has torch."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ _SECONDS = 1500
 
 
 @pytest.mark.timeout(_SECONDS + 60)
-def test_training_and_vllm_together() -> None:
-    training.run("tests/integration/distill_with_vllm.py", _SECONDS)
+@pytest.mark.parametrize("name", ["distill", "reasoning"])
+def test_training_and_vllm_together(name: str) -> None:
+    training.run(f"tests/integration/{name}_with_vllm.py", _SECONDS)

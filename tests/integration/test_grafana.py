@@ -243,6 +243,8 @@ def test_the_workload_panels_have_data_from_a_gateway_that_watches(tmp_path: Pat
             }
     # The place of the stage in the mapping of the panel: watch and observe.
     assert found["Stage"] == {"default": 3.0, "coding": 0.0}
+    # Of a workload whose requests all go to the teacher there is no threshold.
+    assert found["Score and threshold"] == {"default": pytest.approx(live["threshold"], abs=1e-9)}
     assert found["Margin over the floor"] == {"default": pytest.approx(margin, abs=1e-9)}
 
 

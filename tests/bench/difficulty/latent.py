@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +25,11 @@ _ROUNDS = 50
 # The variance of difficulties and abilities in log-odds, as ridge: keeps questions that all models solve finite.
 _RIDGE = 0.5
 _SEED = 20261127
+# A benchmark whose rules forbid training on it. It puts instructions around the questions that it took from other sets,
+# so that a question is recognised by how it begins; a shorter one would be found in others by chance.
+FORBIDDEN = "routerarena_sub10"
+_BEGINNING = 80
+_SHORTEST = 40
 
 
 class Question(NamedTuple):
@@ -52,8 +59,11 @@ def rasch(correct: np.ndarray) -> np.ndarray:
 
 
 def questions(folder: Path) -> list[Question]:
-    """The train questions of SOURCES in `folder`, at most _MOST of each; none where the folder has no such file."""
+    """The train questions of SOURCES in `folder`, at most _MOST of each, without those of FORBIDDEN; none where the
+    folder has no such file.
+    """
     found: list[Question] = []
+    forbidden = _forbidden(folder)
     for name, (level, width) in SOURCES.items():
         path = folder / f"{name}.jsonl.gz"
         if not path.exists():
@@ -63,8 +73,31 @@ def questions(folder: Path) -> list[Question]:
         # Centred within its source: which models a file has says nothing about its questions.
         standard = np.clip((latent - latent.mean()) / latent.std(), -2.0, 2.0)
         picked = np.sort(np.random.default_rng(_SEED).permutation(len(rows))[:_MOST]).tolist()
-        found += [Question(name, level + width * float(standard[index]), rows[index].text) for index in picked]
+        found += [
+            Question(name, level + width * float(standard[index]), rows[index].text)
+            for index in picked
+            if not begins_in(rows[index].text, forbidden)
+        ]
     return found
+
+
+def begins_in(text: str, prompts: str) -> bool:
+    """Whether one of these normalised prompts has the beginning of a text, whatever its case and spaces."""
+    beginning = normalised(text)[:_BEGINNING]
+    return len(beginning) >= _SHORTEST and beginning in prompts
+
+
+def normalised(text: str) -> str:
+    """A text without what differs between copies of it: case, and how words are separated."""
+    return " ".join(text.casefold().split())
+
+
+def _forbidden(folder: Path) -> str:
+    path = folder / f"{FORBIDDEN}.jsonl.gz"
+    if not path.exists():
+        return ""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return "\n".join(normalised(json.loads(line)["prompt"]) for line in file)
 
 
 def _outcomes(record: dict[str, Any]) -> list[float]:

@@ -5,7 +5,6 @@ Not by an author of the training's, and not chosen by what the artifact says of 
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ import pytest
 
 from breakeven.router.model.artifact import Artifact, load
 from breakeven.router.outcomes import read, texts
-from tests.bench.difficulty import build, latent
 from tests.bench.difficulty.build import everyday
-from tests.bench.difficulty.latent import questions
+from tests.bench.difficulty.latent import begins_in, normalised, questions
 from tests.bench.difficulty.prompts import training
 
 NOVEL = 0.99
@@ -129,10 +127,23 @@ def test_false_alarms_on_everyday_prompts_that_are_not_in_the_reference(shipped:
 
 
 def test_no_row_of_routerarena_is_trained_on(data: Path) -> None:
-    """That benchmark forbids it. Some of its questions are from MMLU-Pro, whose own train split is trained on."""
-    arena = set(texts(read([data / "routerarena_sub10.jsonl.gz"])))
-    trained = [p.text for p in training()] + [q.text for q in questions(data)]
-    trained += [row["prompt"] for row in everyday(data, held_out=False)]
-    assert len(trained) > 10_000
-    assert not arena & set(trained)
-    assert "routerarena" not in (inspect.getsource(build) + inspect.getsource(latent)).lower()
+    """That benchmark forbids it. It has questions of the sets that are trained on, which are left out."""
+    arena = read([data / "routerarena_sub10.jsonl.gz"])
+    prompts = "\n".join(normalised(row.text) for row in arena)
+    trained = [p.text for p in training()] + [row["prompt"] for row in everyday(data, held_out=False)]
+    asked = [q.text for q in questions(data)]
+    assert len(trained) + len(asked) > 10_000
+    assert not set(texts(arena)) & {*trained, *asked}
+    assert [text for text in asked if begins_in(text, prompts)] == []
+    # There are some in the files, so that this could fail.
+    rows = read([data / "mmlu_pro.jsonl.gz"], "train")
+    assert len([row for row in rows if begins_in(row.text, prompts)]) > 20
+
+
+def test_a_copy_is_recognised_by_its_beginning() -> None:
+    question = "A state  built a racetrack that was specially designed\nfor thoroughbred horse racing. Who owns it?"
+    copy = normalised(f"Please answer.\n\nQuestion: {question.upper()}\nA. the state")
+    assert begins_in(question, copy)
+    assert begins_in(question + " Give reasons, please.", copy), "only the beginning counts"
+    assert not begins_in(question.replace("racetrack", "stadium"), copy)
+    assert not begins_in("Please answer.", copy), "too short to be a copy"

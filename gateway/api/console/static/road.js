@@ -21,7 +21,15 @@ const promised = (one) =>
 
 // What a promise rests on.
 const basis = (one) =>
-  `from ${count(one.comparisons)} comparisons, for a floor of ${percent(one.floor)}; router ${one.artifact}, threshold ${one.threshold.toFixed(4)}`;
+  `from ${count(one.comparisons)} comparisons, for a floor of ${percent(one.floor)}; router ${one.artifact}, ${hardest(one)}`;
+
+// What the threshold means, and its value, which is on a scale of the router's own.
+function hardest(one) {
+  const value = `threshold ${one.threshold.toFixed(4)}`;
+  if (one.share === null) return value;
+  if (one.share >= 1) return `none of the measured traffic is too hard for the student (${value})`;
+  return `the hardest ${share(1 - one.share)} of the measured traffic to the teacher (${value})`;
+}
 
 const saves = (row) =>
   row.proposal_saves_usd_per_month === null

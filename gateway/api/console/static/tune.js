@@ -86,9 +86,12 @@ export class Tuning {
   }
 
   show(chosen) {
-    $("threshold-value").textContent = chosen.threshold.toFixed(2);
+    // Of no traffic there is no share.
+    const meaning = chosen.requests ? `: ${percent(chosen.teacher_share)} to the teacher` : "";
+    $("threshold-value").textContent = `${chosen.threshold.toFixed(2)}${meaning}`;
     $("threshold").setAttribute("aria-valuetext", `${chosen.threshold.toFixed(2)}: teacher ${percent(chosen.teacher_share)}`);
-    const shown = [["threshold", (p) => p.threshold.toFixed(2)], ...ROWS, ["break-even at this threshold", (p) => this.breakEven(p)]];
+    const [first, ...others] = ROWS;
+    const shown = [first, ["threshold", (p) => p.threshold.toFixed(2)], ...others, ["break-even at this threshold", (p) => this.breakEven(p)]];
     const rows = shown.map(([name, value]) => {
       const row = document.createElement("tr");
       const head = document.createElement("th");

@@ -1,5 +1,5 @@
-"""What the commands do in an interpreter without matplotlib, which is optional, or without scikit-learn, which the
-serving image leaves out.
+"""What the commands do in an interpreter without matplotlib or datasketch, which are optional, or without
+scikit-learn, which the serving image leaves out.
 """
 
 from __future__ import annotations
@@ -92,6 +92,13 @@ def test_a_plot_asked_for_is_refused_before_any_work(folder: Path, command: tupl
     done = run(folder, *BREAKEVEN, *command)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"breakeven: {command[-2]}: {NEEDED}\n"
+
+
+def test_a_harvest_without_datasketch_is_refused_before_any_work(folder: Path) -> None:
+    (folder / "site" / "sitecustomize.py").write_text(WITHOUT.format(absent=("datasketch",)))
+    done = run(folder, *BREAKEVEN, "distill", "harvest", "--config", "nothing.yaml", "--out", "data")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "breakeven: near-duplicates need datasketch: pip install 'breakeven[harvest]'\n"
 
 
 def test_training_without_scikit_learn_says_what_is_missing(folder: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.comparing.scoring import Question, agreement, scores, scoring
+from breakeven.gateway.comparing.scoring import Question, scores, scoring
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.wire.answers import Answer, Call
+from breakeven.models.scoring.tool_calls import agreement
 
 CONFIG: dict[str, Any] = {
     "teacher": {"base_url": "http://h/v1", "model": "big", "usd_per_million": {"input": 1, "output": 1}},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, KeptAnswer, KeptCall, pair_document
+from breakeven.gateway.ledger.keeping import encoded
 from breakeven.gateway.road.audit import Audited, Verdict
 from breakeven.gateway.wire.answers import Answer, Call
 from tests.contract.road_rows import enter
@@ -14,7 +15,7 @@ SAID = [{"role": "user", "content": "hi \ud800 there \x00"}]
 
 
 def keep(ledger: Ledger, rows: list[tuple[str, int]], text: str = "yes") -> None:
-    document = pair_document(SAID, Answer(text, (Call("find", '{"q": 1}'),)), Answer("no"))
+    document = encoded(pair_document(SAID, Answer(text, (Call("find", '{"q": 1}'),)), Answer("no")))
     ledger.conversations.store([Conversation(id, COMPARISON, at, "default", "", document) for id, at in rows])
 
 

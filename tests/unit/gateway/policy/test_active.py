@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from breakeven.gateway.config.schema import Config, Escalation
+from breakeven.gateway.config.routing import Escalation
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.policy.active import Policies, PolicyUpdate

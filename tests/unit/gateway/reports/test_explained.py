@@ -9,7 +9,7 @@ import pytest
 
 from breakeven.gateway.accounting.record import Pair
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.reports.explained import Explained, Standing, explain, standing
+from breakeven.gateway.reports.explained import Explained, Standing, explain, standing, threshold_text
 from breakeven.router.model.artifact import Artifact, load
 from breakeven.router.policy import Reason
 from tests.unit.gateway.ledger.records import record
@@ -38,6 +38,25 @@ def artifact() -> Artifact:
 )
 def test_a_standing_in_words(found: Standing, said: str) -> None:
     assert str(found) == said
+
+
+def test_a_threshold_is_said_in_traffic_first(artifact: Artifact) -> None:
+    few, many = [(0.5, 0.0)] * 10, [(number / 300, 0.0) for number in range(300)]
+    assert (
+        threshold_text(artifact, 0.8, few, "start: share")
+        == "harder than 80% of the reference prompts (0.8; start: share)"
+    )
+    assert threshold_text(artifact, 0.007, many, "stage watch") == "harder than 1% of your traffic (0.007; stage watch)"
+    artifact.difficulty.ranks = False
+    try:
+        # Nor is it a probability of anything, and of no traffic nothing is said.
+        assert (
+            threshold_text(artifact, 0.007, many, "stage watch")
+            == "harder than 1% of your traffic (0.007; stage watch)"
+        )
+        assert threshold_text(artifact, 0.007, few, "config") == "0.007 (config)"
+    finally:
+        artifact.difficulty.ranks = True
 
 
 def test_a_rank_is_never_a_probability(artifact: Artifact) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from breakeven.gateway.accounting.record import Pair
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.reports.labels import LEAST, Labels, expected, not_measured, read, solve
+from breakeven.gateway.reports.labels import LEAST, Labels, expected, not_measured, read, solve, traffic
 from breakeven.gateway.road.stages import Stage, State
 from breakeven.router.evaluation.tune import TuneError
 from breakeven.router.model.artifact import Artifact, load
@@ -128,3 +128,14 @@ def test_the_escalation_limit_needs_log_probabilities() -> None:
 def test_the_sentence_counts() -> None:
     assert not_measured(1) == "not measured yet: 1 more comparison"
     assert not_measured(30) == "not measured yet: 30 more comparisons"
+
+
+def test_compared_requests_stand_for_the_traffic_as_their_weights_say() -> None:
+    rare = np.arange(100) % 5 == 0
+    score, weight = np.where(rare, 0.9, 0.1), np.where(rare, 1.0, 4.0)
+    found = traffic(Labels(score, rare, np.ones(100), np.ones(100), weight))
+    # 20 of weight 1 and 80 of weight 4.
+    assert (found.score == 0.9).mean() == pytest.approx(20 / 340, abs=0.01)
+    assert (found.novel == (found.score == 0.9)).all()
+    alike = traffic(Labels(score, rare, np.ones(100), np.ones(100), np.full(100, 7.0)))
+    assert sorted(alike.score) == sorted(score)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from breakeven.gateway.road.share import MIN_SCORES, harder_than, share_threshold
+from breakeven.gateway.road.share import MIN_SCORES, Turns, harder_than, share_of_decisions, share_threshold
 
 
 def realised(seen: list[tuple[float, float]], threshold: float, novel: float = 1.0) -> float:
@@ -74,3 +74,20 @@ def test_harder_than_counts_lower_scores_and_half_of_the_same() -> None:
     assert harder_than(0.05, seen) == 0.0
     assert harder_than(0.95, seen) == 1.0
     assert harder_than(0.5, seen[1:]) is None
+
+
+@pytest.mark.parametrize(("on_teacher", "on_student"), [(1, 1), (4, 1), (4, 3), (1, 6)])
+def test_of_conversations_the_turns_that_follow_are_counted(on_teacher: int, on_student: int) -> None:
+    """`on_teacher` and `on_student` requests for each decision."""
+    decided = 20_000
+    teacher = Turns(decided, decided * (on_teacher - 1))
+    student = Turns(decided, decided * (on_student - 1))
+    share = share_of_decisions(0.2, teacher, student)
+    of_teacher, of_student = share * on_teacher, (1 - share) * on_student
+    assert of_teacher / (of_teacher + of_student) == pytest.approx(0.2, abs=0.001)
+
+
+def test_a_few_long_conversations_change_little() -> None:
+    assert share_of_decisions(0.2, Turns(), Turns()) == pytest.approx(0.2)
+    assert share_of_decisions(0.2, Turns(1, 9), Turns(1, 0)) > 0.1
+    assert [share_of_decisions(one, Turns(100, 300), Turns(100, 0)) for one in (0.0, 1.0)] == [0.0, 1.0]

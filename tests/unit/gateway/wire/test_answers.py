@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.wire.answers import Answer, Call, read_answer, without_thought
+from breakeven.gateway.wire.answers import Answer, Call, Whole, read_answer, read_whole, without_thought
 from breakeven.gateway.wire.chat_text import flattened
 from breakeven.gateway.wire.logprobs import first_logprobs
 from tests.contract.compared import CALLS, ENDPOINTS, WITH_TOOLS
@@ -23,6 +23,59 @@ def test_the_text_is_read_whole_and_streamed_without_reasoning(name: str) -> Non
     api = ENDPOINTS[name]
     assert read_answer(json.dumps(api.whole("Paris", ())).encode()) == Answer("Paris")
     assert read_answer(b"".join(api.streamed("Paris", ()))) == Answer("Paris")
+
+
+@pytest.mark.parametrize("name", WITH_TOOLS)
+def test_the_reasoning_and_the_end_are_read_as_well(name: str) -> None:
+    api = WITH_TOOLS[name]
+    whole = read_whole(json.dumps(api.whole("Paris", ())).encode())
+    assert whole is not None
+    assert whole.answer == Answer("Paris")
+    assert whole.reasoning in ("hm", "thinking about it")
+    streamed = read_whole(b"".join(api.streamed("Paris", ())))
+    assert streamed is not None
+    assert streamed.finish == "stop"
+
+
+@pytest.mark.parametrize(
+    ("value", "reasoning", "finish"),
+    [
+        ({"choices": [{"message": {"content": "x"}, "finish_reason": "length"}]}, "", "length"),
+        ({"choices": [{"message": {"content": "<think>hm</think>\n\nx"}, "finish_reason": "stop"}]}, "hm", "stop"),
+        ({"choices": [{"message": {"content": "hm</think>x", "reasoning": None}}]}, "hm", ""),
+        ({"choices": [{"message": {"content": "x", "reasoning": "hm"}}]}, "hm", ""),
+        ({"type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": "max_tokens"}, "", "length"),
+        (
+            {"type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": "refusal"},
+            "",
+            "content_filter",
+        ),
+        (
+            {
+                "output": [{"type": "message", "content": [{"type": "output_text", "text": "x"}]}],
+                "status": "incomplete",
+                "incomplete_details": {"reason": "max_output_tokens"},
+            },
+            "",
+            "length",
+        ),
+        (
+            {
+                "output": [
+                    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}], "content": None},
+                    {"type": "message", "content": [{"type": "output_text", "text": "x"}]},
+                ],
+                "status": "completed",
+            },
+            "hm",
+            "stop",
+        ),
+    ],
+)
+def test_why_an_answer_ended_is_said_in_the_words_of_chat_completions(
+    value: dict[str, object], reasoning: str, finish: str
+) -> None:
+    assert read_whole(json.dumps(value).encode()) == Whole(Answer("x"), reasoning, finish)
 
 
 @pytest.mark.parametrize("name", WITH_TOOLS)

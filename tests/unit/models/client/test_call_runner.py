@@ -65,7 +65,7 @@ def test_429_and_5xx_are_retried(tmp_path: Path) -> None:
         (lambda: error(404, "no such model"), "check --base-url"),
         (lambda: error(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
         (lambda: error(429, "slow down", retry_after="30"), "429: slow down; no answer for 1 s"),
-        (lambda: error(400, "Unsupported parameter: max_tokens"), "400: Unsupported parameter.*20 times"),
+        (lambda: error(400, "Unsupported parameter: messages"), "400: Unsupported parameter.*20 times"),
         (lambda: PlainTextResponse("<html>login</html>"), "but not with a chat completion; 5 times"),
         (lambda: JSONResponse({"choices": []}), "but not with a chat completion"),
     ],
@@ -92,7 +92,7 @@ def test_a_permanent_failure_stops_the_run_and_keeps_paid_answers(tmp_path: Path
 
 
 def test_an_api_that_rejects_every_request_stops_the_run_early(tmp_path: Path) -> None:
-    with serve(lambda body: error(400, "Unsupported parameter: max_tokens")) as teacher:
+    with serve(lambda body: error(400, "Unsupported parameter: messages")) as teacher:
         done = run(teacher, prompts(tmp_path, 30), tmp_path / "data")
         assert done.returncode == 3
         assert "5 times" in done.stderr

@@ -46,3 +46,13 @@ def test_a_damaged_line_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = write(tmp_path / "journal.jsonl", "nonsense")
     with pytest.raises(DistillError, match="line 1 is damaged"):
         Journal(path)
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.replied("a", REPLY, cost=7, possible=0)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write(path, *({k: v for k, v in row.items() if k not in ("reasoning", "tool_calls")} for row in rows))
+    with Journal(path) as journal:
+        assert journal.replies == {"a": REPLY}
