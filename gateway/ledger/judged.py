@@ -25,6 +25,9 @@ from breakeven.gateway.road.stages import read_state
 # The newest comparisons that are read.
 MAX_PAIRS = 20_000
 _NEVER = 2**62
+# Built at import: where two threads use a type of msgspec for the first time at once, it crashes the process.
+_PAIR = msgspec.json.Decoder(Pair)
+_VERDICTS = msgspec.json.Decoder(Verdicts)
 _verdicts = conversations.alias("verdicts")
 _chosen = conversations.alias("chosen")
 _stored = conversations.alias("stored")
@@ -76,7 +79,7 @@ class JudgedStore(Tables):
         c = conversations.c
         wanted = select(c.document).where(c.request == request, c.kind == COMPARISON)
         document = self._read(lambda one: one.scalar(wanted))
-        return None if document is None else Asked(request, msgspec.json.decode(document, type=Pair))
+        return None if document is None else Asked(request, _PAIR.decode(document))
 
     def put_chosen(self, workload: str, at: int, chosen: Mapping[str, float]) -> None:
         """Store with which probability a person was to be asked about each of these requests, for what is known of it.
@@ -105,7 +108,7 @@ def verdicts(connection: Connection, since: int, workload: str | None = None) ->
     if workload is not None:
         wanted = wanted.where(c.workload == workload)
     rows = connection.execute(wanted.order_by(c.at.desc()).limit(MAX_PAIRS)).all()
-    return [(at, msgspec.json.decode(document, type=Verdicts)) for at, document in rows]
+    return [(at, _VERDICTS.decode(document)) for at, document in rows]
 
 
 def measured_since(connection: Connection, since: int) -> int:
@@ -150,7 +153,7 @@ def _pair(
     verdict: str | None,
     chosen: str | None,
 ) -> ComparedPair:
-    found = None if judged is None else msgspec.json.decode(judged, type=Verdicts)
+    found = None if judged is None else _VERDICTS.decode(judged)
     said = None if verdict is None else Verdict(verdict)
     return ComparedPair(request, student, teacher, weight, found, stored is not None, said, _probability(chosen))
 

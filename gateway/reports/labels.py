@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +12,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.judges import measures
 from breakeven.gateway.road.promise import SHARES, Comparisons, missing
 from breakeven.gateway.road.promise import solve as certify
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import read_state
 from breakeven.router.evaluation.tune import Traffic, TuneError
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.statistics import Interval, retained
@@ -76,7 +75,7 @@ def read(ledger: Ledger, artifact: Artifact, novelty_threshold: float, workload:
 
 def _measured_since(ledger: Ledger) -> Mapping[str, int]:
     states = {name: document for name, (_, document) in ledger.road.states().items()}
-    return {name: msgspec.json.decode(text, type=State).measured_since for name, text in states.items()}
+    return {name: read_state(name, text).measured_since for name, text in states.items()}
 
 
 def _silent(ledger: Ledger, since: Mapping[str, int]) -> set[str]:

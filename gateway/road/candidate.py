@@ -66,6 +66,10 @@ class Experiment(msgspec.Struct, frozen=True, omit_defaults=True):
         return {unit.artifact for unit in units if unit is not None}
 
 
+# Built at import: where two threads use a type of msgspec for the first time at once, it crashes the process.
+_EXPERIMENT = msgspec.json.Decoder(Experiment)
+
+
 def compared(
     experiment: Experiment, versions: tuple[str, str, str], named: tuple[str, str], scorer: str, now: int
 ) -> Experiment:
@@ -175,7 +179,7 @@ def write_experiment(experiment: Experiment) -> str:
 def read_experiment(document: str) -> Experiment:
     """The experiment, as the ledger has it. Raises BreakevenError for one that cannot be read."""
     try:
-        return msgspec.json.decode(document, type=Experiment)
+        return _EXPERIMENT.decode(document)
     except msgspec.MsgspecError:
         raise BreakevenError(
             "the row of the ledger's table candidates cannot be read; delete it to begin the experiment anew"
