@@ -54,7 +54,8 @@ ADVICE: dict[str, str] = {
     "insufficient_quota": "`Retry-After` ends with the month (UTC). The operator sets `monthly_budget_usd`.",
     "invalid_api_key": "The operator lists the SHA-256 of valid keys under `auth.keys`.",
     "ledger_unavailable": "Retry. The operator looks at `breakeven_ledger_write_failures_total`.",
-    "nothing_to_change": "`breakeven road` says whether there is a proposal, and what was in force before.",
+    "nothing_to_change": "`breakeven road` says whether there is a proposal, and what was in force before; "
+    "`breakeven candidate status` where the candidate stands.",
     "routed_by_operator": "Remove `routing.artifact` and `routing.threshold`, and DELETE /admin/policy.",
     "model_not_allowed": "The operator lists the key's names under `auth.keys[].models`.",
     "path_not_supported": "Use a path of the message. The operator lists the model's paths under `models[].paths`.",

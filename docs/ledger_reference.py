@@ -29,8 +29,11 @@ TABLES = {
     "comparisons": "What the two answers of each compared pair cost; the baseline is estimated from it.",
     "prompts": "The text that the router read, only with `ledger.store_prompts`. Removed after `keep_prompts_days`.",
     "conversations": "Conversations of routed requests with the answer to them, and of comparisons with both answers, "
-    "only with `ledger.store_conversations`. Removed after `keep_prompts_days`.",
-    "audits": "What people said of compared pairs in `breakeven road audit`. Without any text.",
+    "only with `ledger.store_conversations`; removed after `keep_prompts_days`. And what is known of judging a "
+    "comparison, without any text of it, always and for ever.",
+    "audits": "What people said of compared pairs in `breakeven road audit` and `breakeven label`. Without any text.",
+    "candidates": "What became of the candidate for the next student, with its states of the workloads. Without text "
+    "of prompts.",
     "hosting_rates": "What the student's machines cost by the hour, from when on.",
     "hosting_observed": "What was observed of the student's replicas, one row for each hour. Several gateways add to "
     "one row, each only what is not covered yet: time at or after `until`. Kept for ever.",
@@ -77,7 +80,8 @@ COLUMNS = {
     "number": "1 for the first attempt",
     "last": "whether it is the last attempt; in `hourly` that one carries the request's own counts",
     "upstream": "`student` or `teacher`: the upstream that was called",
-    "provider": "name in the config of the upstream that was called, where the route has several; empty for the first",
+    "provider": "name in the config of the upstream that was called, where the route has several; empty for the first; "
+    "`candidate` for that",
     "prompt_tokens": "prompt tokens, cached ones included",
     "cached_tokens": "cached prompt tokens",
     "cache_write_tokens": "prompt tokens that were written to a cache",
@@ -106,14 +110,22 @@ COLUMNS = {
     "attempts.usage_missing": "whether the attempt reached the upstream and has no complete usage",
     "input_tokens": "uncached prompt tokens",
     "cached_input_tokens": "cached prompt tokens",
-    "source": "`shadow` or `feedback`",
+    "source": "`shadow`, `candidate` (of its answer to the same request) or `feedback`",
     "comparisons.direction": "who answered the client: `teacher_answered` or `student_answered`",
     "comparisons.student_version": "the student that was compared: name, `@revision`, what its server loaded",
     "comparisons.teacher_version": "the teacher, in the same way; empty in rows of older versions",
     "comparisons.logprob": "mean log-probability of the first tokens of the student's answer; null: not known",
-    "conversations.kind": "what the document holds: `comparison` roles and texts, and text and calls of both answers; "
-    "`teacher` and `student` the request in the form of a chat completion with the answer of that model",
-    "conversations.document": "the conversation, as JSON",
+    "conversations.kind": "what the document holds; `comparison`: roles and texts, and text and calls of both answers; "
+    "`teacher` and `student`: the request in the form of a chat completion with the answer of that model; "
+    "`verdicts`: of each judge by name the better answer in both orders (A, B, T for a tie; the student's answer is A "
+    "in the first one; `!`: its scores contradict that), and the lengths of both; `chosen`: the probability with which "
+    "a person was to be asked",
+    "conversations.document": "what `kind` says, as JSON",
+    "attempts.version": "the model that was asked: name, `@revision`, in brackets what its server loaded",
+    "outcomes.version": "the student that was compared; of feedback the model that answered; empty: not known",
+    "candidates.name": "`default`",
+    "candidates.version": "grows with each change",
+    "candidates.document": "the state, as JSON",
     "audits.verdict": "the better answer: `student`, `teacher`; `tie`: they are as good",
     "road_states.version": "grows with each change",
     "road_states.document": "the state, as JSON",
@@ -125,7 +137,8 @@ COLUMNS = {
     "leases.name": "what it is for: `road`, moving the stages",
     "leases.holder": "the gateway's id",
     "leases.until": "when it ends, unless it is renewed",
-    "comparisons.source": "`shadow`: drawn from live traffic; `rows`: entered from outcome rows",
+    "comparisons.source": "`shadow`: drawn from live traffic; `candidate`: the candidate's answer to the same request; "
+    "`rows`: entered from outcome rows",
     "student_score": "score of the student's answer, in [0, 1]",
     "teacher_score": "score of the teacher's answer, in [0, 1]",
     "student_tokens": "output tokens of the student",

@@ -69,12 +69,21 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "text",
         "parts",
         "plots",
+        "corrected",
+        "judging",
         "statistics",
         "functions",
         "files",
     ),
 }
-SHARED = ("router.files", "router.functions", "router.plots", "router.statistics")
+SHARED = (
+    "router.corrected",
+    "router.files",
+    "router.functions",
+    "router.judging",
+    "router.plots",
+    "router.statistics",
+)
 # Rooms to the packages, rooms or modules of other packages that they may import.
 ACROSS: dict[str, tuple[str, ...]] = {
     "gateway": ("router",),

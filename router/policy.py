@@ -152,9 +152,9 @@ def decide(
 
     if pin is not None:
         return to(pin, Reason.PINNED)
-    lacking = _lacking(conversation, student, max_output_tokens)
-    if lacking is not None:
-        return to(Route.TEACHER, lacking)
+    missing = lacking(conversation, student, max_output_tokens)
+    if missing is not None:
+        return to(Route.TEACHER, missing)
     state = _state(conversation, student, held)
     if state is not None:
         return to(Route.TEACHER, Reason.STICKY, hold=state)
@@ -189,7 +189,7 @@ def _state(conversation: Conversation, student: Capabilities, held: Hold | None)
     return Hold(Route.TEACHER, TOOL_CALL) if conversation.made and not made_by_student else None
 
 
-def _lacking(conversation: Conversation, student: Capabilities, max_output_tokens: int | None) -> Reason | None:
+def lacking(conversation: Conversation, student: Capabilities, max_output_tokens: int | None) -> Reason | None:
     """Why the student cannot take the request; None if it can."""
     if not (conversation.modalities <= student.modalities and conversation.outputs <= student.outputs):
         return Reason.MODALITY

@@ -1,9 +1,11 @@
-"""Confidence intervals: of a proportion, and by the percentile bootstrap over rows (Efron and Tibshirani, An
-Introduction to the Bootstrap, 1993, chapter 13).
+"""Confidence intervals: of a proportion, of a ratio of means with few pairs, and by the percentile bootstrap over rows
+(Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_Z = 1.959964  # normal quantile of a two-sided 95% interval
 
 
 class Interval(NamedTuple):
@@ -43,12 +46,38 @@ def ratio_of_means(numerator: Array, denominator: Array, *, resamples: int, seed
     return percentile_interval(float(numerator.mean() / whole) if whole else 0.0, ratios)
 
 
-def proportion(count: int, of: int) -> Interval:
-    """The share `count` of `of` (at least 1), with Wilson's score interval (Journal of the American Statistical
-    Association 22, 1927).
+def proportion(count: float, of: float) -> Interval:
+    """The share `count` of `of`, at least 1 and also an effective number, with Wilson's score interval (Journal of the
+    American Statistical Association 22, 1927).
     """
     z = NormalDist().inv_cdf(0.975)
     share, more = count / of, z * z / of
     middle = (share + more / 2) / (1 + more)
     half = z / (1 + more) * (share * (1 - share) / of + more / (4 * of)) ** 0.5
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def retained(scored: Sequence[tuple[float, float, float]]) -> Interval | None:
+    """The share of the teacher's quality that answers keep, with its 95% interval; None where the teacher's scores are
+    all 0, and without any.
+
+    Each is the score of the answer, the score of the teacher's answer, and a weight. The interval is that of a
+    linearised ratio (Cochran, Sampling Techniques, 1977, section 6.4) with two pairs added, one tied and one lost
+    completely: without them, a few pairs without a loss would give an interval of zero width (Agresti and Coull, 1998,
+    do the same for a proportion).
+    """
+    if not scored:
+        return None
+    weights = math.fsum(weight for _, _, weight in scored)
+    student_sum = math.fsum(weight * student for student, _, weight in scored)
+    teacher_sum = math.fsum(weight * teacher for _, teacher, weight in scored)
+    if teacher_sum <= 0:
+        return None
+    mean = weights / len(scored)
+    padded = [*scored, (1.0, 1.0, mean), (0.0, 1.0, mean)]
+    total = math.fsum(weight * teacher for _, teacher, weight in padded)
+    centre = math.fsum(weight * student for student, _, weight in padded) / total
+    squares = math.fsum((weight * (student - centre * teacher)) ** 2 for student, teacher, weight in padded)
+    half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1)) / total
+    estimate = student_sum / teacher_sum
+    return Interval(estimate, min(estimate, max(0.0, centre - half)), max(estimate, centre + half))

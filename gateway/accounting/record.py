@@ -86,7 +86,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     it does not say.
 
     `provider` is the config's name of the upstream where the route has several; "" for the first of them. Of a further
-    model it is always the name.
+    model it is always the name. `version` says which model was asked; see `Upstream.version`.
     """
 
     upstream: Route
@@ -102,6 +102,22 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: Cause | None = None
     upstream_request_id: str | None = None
     provider: str = ""
+    version: str = ""
+
+
+# What the ledger, the log and metrics call the candidate among the student's upstreams.
+CANDIDATE = "candidate"
+
+
+class Verdicts(msgspec.Struct, frozen=True):
+    """What the judges said of a pair. `judges`: by name the better answer as it was shown, A, B or T (a tie), in the
+    order with the student's answer as A, then in the other one, such as "AB"; with an exclamation mark where its
+    scores contradict that. The lengths of the two answers are in characters.
+    """
+
+    judges: dict[str, str]
+    student_length: int
+    teacher_length: int
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -113,7 +129,8 @@ class Pair(msgspec.Struct, frozen=True):
     for the prompt (cached or not) and for the answer. `key` is the name of the client's key, "" without one.
     `workload` is that of the request. `direction` says who had answered the client, as of `road.stages.Direction`; the
     versions are those of the two models. `logprob` is the mean log-probability of the first tokens of the student's
-    answer, None where that is not known.
+    answer, None where that is not known. `verdicts` are
+    those of the judges, None where none was asked.
     """
 
     request: str
@@ -136,6 +153,7 @@ class Pair(msgspec.Struct, frozen=True):
     student_version: str = ""
     teacher_version: str = ""
     logprob: float | None = None
+    verdicts: Verdicts | None = None
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
@@ -151,6 +169,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     the time that the start of the student's answer was held back for the escalation check, None where there was
     none. `hold` is what made the reason sticky, and `hold_until` when that ends, in seconds since the Unix epoch;
     None otherwise. `trace_id` is 32 hex digits, left out where traces are off. The ledger does not store these three.
+    `candidate` is that of `pair` for the candidate's answer, left out without one.
     """
 
     id: str
@@ -181,3 +200,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     hold: str | None = None
     hold_until: int | None = None
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
+    candidate: Pair | msgspec.UnsetType = msgspec.UNSET

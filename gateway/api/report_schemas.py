@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from breakeven.gateway.api.judge_schemas import JudgeState
 from breakeven.gateway.api.schema import Schema, Timestamp, Usd
 
 
@@ -211,6 +212,9 @@ class Report(Schema):
     unrouted_quality_retention: RoutedInterval | None = Field(
         description="Share of the teacher's quality that the student's answers keep on requests that the teacher "
         "answered, such as all at stage observe; null: none was compared."
+    )
+    judges: list[JudgeState] = Field(
+        description="The judges of the comparisons. What was compared while one measured nothing is in no quality."
     )
     by_provider: list[ProviderSpend] = Field(
         description="The teacher's spend by provider, those that were called in the period."

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Security
 from pydantic import Field
 
 from breakeven.gateway.api.errors import documented, ledger_unavailable
+from breakeven.gateway.api.judge_schemas import Estimate, JudgeState
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema, Share
 from breakeven.gateway.api.security import admin_key
@@ -22,14 +23,6 @@ from breakeven.gateway.runtime.services import Services
 Microseconds = Annotated[int, Field(description="Microseconds since the Unix epoch.")]
 
 
-class Estimate(Schema):
-    """A share with its 95% interval."""
-
-    value: float = Field(description="The estimate.")
-    low: float = Field(description="Lower end.")
-    high: float = Field(description="Upper end.")
-
-
 class Confirmation(Schema):
     """What pairs that people judged say of the scorer of answers."""
 
@@ -40,6 +33,12 @@ class Confirmation(Schema):
     confirmed: bool | None = Field(
         description="Whether people confirm it for the floor; false: the stage does not advance; null: too few pairs."
     )
+
+
+class CorrectedEstimate(Estimate):
+    """A share that people's verdicts corrected."""
+
+    verdicts: int = Field(description="Verdicts of people that it rests on.")
 
 
 class Promise(Schema):
@@ -89,8 +88,12 @@ class WorkloadState(Schema):
     would_answer: Share | None = Field(description="A larger share of the requests.")
     retention: Estimate | None = Field(
         description="Quality of the student's answers to all these requests, as a share of the teacher's; null: not "
-        "measured yet."
+        "measured."
     )
+    corrected: CorrectedEstimate | None = Field(
+        description="That quality as people's verdicts correct it; null: fewer than 20 verdicts."
+    )
+    judges: list[JudgeState] = Field(description="The judges that scored; empty where a checker does.")
     margin: float | None = Field(
         description="The quality kept since it went live, less the floor; null: not measured yet."
     )

@@ -79,7 +79,7 @@ async def list_upstreams(now: Now) -> UpstreamStates:
 def _state(upstream: Upstream, student: Capabilities | None) -> UpstreamState:
     health = upstream.health
     window = upstream.reported.context_window if upstream.reported is not None else None
-    if upstream.route is Route.STUDENT and student is not None:
+    if upstream.route is Route.STUDENT and not upstream.provider and student is not None:
         window = student.context_window
     return UpstreamState(
         upstream=upstream.route,

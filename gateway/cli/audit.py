@@ -1,4 +1,6 @@
-"""`breakeven road audit`: a person judges stored pairs of answers, which says how far to trust the scorer."""
+"""`breakeven road audit` and `breakeven label`: a person judges stored pairs of answers, which says how far to trust
+the scorer, and corrects what it measured.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ import typer
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import Asked, KeptAnswer, Pair
+from breakeven.gateway.ledger.conversations import KeptAnswer, Pair
 from breakeven.gateway.ledger.opening import read_ledger
+from breakeven.gateway.reports.labelling import by_people, candidates, corrected_text
 from breakeven.gateway.road.audit import Verdict, scorer_of, trust
+from breakeven.gateway.road.choosing import Session
 from breakeven.gateway.road.stages import State, read_state
 
 # Classes of characters that turn the direction of text around.
@@ -21,19 +25,25 @@ _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI
 _HELP = "a: A is better, b: B is better, t: they are as good, s: skip, q: quit"
 
 
-def audit(settings: Config, workload: str, count: int) -> None:
-    """Ask in the terminal about up to `count` pairs of a workload. Raises BreakevenError where none is stored."""
+def judge_pairs(settings: Config, workload: str, count: int, *, by_lot: bool) -> None:
+    """Ask in the terminal about up to `count` pairs of a workload, drawn by lot or those whose labels narrow the
+    corrected interval most. Raises BreakevenError where none is stored.
+    """
     with read_ledger(settings) as ledger:
         student, since = _measured(ledger, workload)
-        asked = ledger.conversations.unaudited(workload, since, student, count)
-        if not asked:
+        pairs = ledger.judged_pairs.pairs(workload, since, student)
+        session = Session(candidates(pairs, by_judge=settings.road.scorer == "judge", by_lot=by_lot), count)
+        if not session.asked:
             raise BreakevenError(_nothing(settings, workload))
-        said = _ask_all(ledger, asked)
+        said = _ask_all(ledger, session, workload)
         found = trust(ledger.conversations.audited(workload, since, student))
+        pairs = ledger.judged_pairs.pairs(workload, since, student)
     typer.echo(f"{said} verdict{'' if said == 1 else 's'} stored")
     if found is not None:
-        text = found.text(scorer_of(settings), settings.road.floor)
-        typer.echo(text[:1].upper() + text[1:])
+        verdicts = sum(one.verdict is not None for one in pairs)
+        told = found.text(scorer_of(settings), settings.road.floor)
+        for text in (told, corrected_text(by_people(pairs), verdicts, settings.road.floor)):
+            typer.echo(text[:1].upper() + text[1:])
 
 
 def _measured(ledger: Ledger, workload: str) -> tuple[str, int]:
@@ -50,27 +60,48 @@ def _nothing(config: Config, workload: str) -> str:
     return f"workload {workload}: no stored pair is left that nobody has judged; wait for more comparisons"
 
 
-def _ask_all(ledger: Ledger, asked: list[Asked]) -> int:
-    """Ask about each pair, and store each verdict at once; returns their number."""
+def _ask_all(ledger: Ledger, session: Session, workload: str) -> int:
+    """Ask about each pair, and store each verdict at once; returns their number. What was not reached when the person
+    went away was not asked about.
+    """
     typer.echo(_HELP)
-    said = 0
+    judged: list[str] = []
+    passed = 0
+
+    def known(of: list[str]) -> None:
+        ledger.judged_pairs.put_chosen(workload, _now(), session.probabilities(passed, of))
+
     try:
-        for number, one in enumerate(asked, 1):
-            typer.echo(f"\npair {number} of {len(asked)}")
-            first, second = (Verdict.STUDENT, Verdict.TEACHER)
-            if random.random() < 0.5:
-                first, second = second, first
-            _show(one.pair, first)
-            answer = _answer()
+        for number, request in enumerate(session.asked, 1):
+            asked = ledger.judged_pairs.asked(request)
+            typer.echo(f"\npair {number} of {len(session.asked)}")
+            answer = "s" if asked is None else _shown_and_answered(asked.pair)
             if answer == "q":
                 break
+            passed = number
             if answer != "s":
-                verdict = {"a": first, "b": second, "t": Verdict.TIE}[answer]
-                ledger.conversations.put_verdict(one.request, time.time_ns() // 1000, verdict)
-                said += 1
+                ledger.conversations.put_verdict(request, _now(), Verdict(answer))
+                judged.append(request)
+                known([request])
     except (EOFError, KeyboardInterrupt):
         typer.echo("")
-    return said
+    finally:
+        known([*session.before, *judged])
+    return len(judged)
+
+
+def _shown_and_answered(pair: Pair) -> str:
+    """Show a pair in random order; returns the verdict's value, `s` or `q`."""
+    first, second = (Verdict.STUDENT, Verdict.TEACHER)
+    if random.random() < 0.5:
+        first, second = second, first
+    _show(pair, first)
+    answer = _answer()
+    return {"a": first.value, "b": second.value, "t": Verdict.TIE.value}.get(answer, answer)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
 
 
 def _answer() -> str:

@@ -16,12 +16,22 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gateway; 
 Outcomes = Annotated[
     Path | None,
     typer.Option(
-        help="Outcome file with the prompts to send; rows need both models' responses. Default: the recorded set."
+        help="Outcome file with the prompts to send; rows need both models' responses. Default: the support desk."
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="Use only rows with this split; default: test, if any row has it.")]
 Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Routing threshold; replaces --teacher-share.")]
-TeacherShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of prompts to send to the teacher (0-1).")]
+TeacherShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Route at once, with this share of prompts to the teacher. Default: begin at stage observe, and 0.25 with "
+        "--outcomes, --artifact or --live.",
+        show_default=False,
+    ),
+]
+Floor = Annotated[float, typer.Option(min=0.01, max=0.999, help="Quality to promise, as a share of the teacher's.")]
 Artifact = Annotated[Path | None, typer.Option(help="Directory of the router artifact; default: the shipped one.")]
 Live = Annotated[bool, typer.Option("--live", help="Use real upstreams, given by --student-url and --teacher-url.")]
 StudentUrl = Annotated[str | None, typer.Option(help="Base URL of a real student, including /v1.")]
@@ -41,7 +51,8 @@ def demo(
     outcomes: Outcomes = None,
     split: Split = None,
     threshold: Threshold = None,
-    teacher_share: TeacherShare = 0.25,
+    teacher_share: TeacherShare = None,
+    floor: Floor = 0.95,
     artifact: Artifact = None,
     live: Live = False,
     student_url: StudentUrl = None,
@@ -51,22 +62,27 @@ def demo(
     teacher_key_env: TeacherKey = None,
     as_json: Json = False,
 ) -> None:
-    """Run a gateway between two replayed models, send it recorded prompts, and print what routing saves."""
+    """Run a gateway between two replayed models, send it recorded prompts, and print what it keeps and saves."""
     from breakeven.gateway.demo import DemoRow, Setup, from_outcomes, from_recorded, run
+    from breakeven.gateway.demo.settings import TEACHER_SHARE
     from breakeven.models import recorded
     from breakeven.models.replay.server import estimate_tokens
     from breakeven.models.scoring import checkers
 
     if live != bool(student_url or teacher_url):
         raise ValueError("--live needs --student-url, --teacher-url or both, and they need --live")
-    recordings = recorded.load()
+    # Real models answer general questions; only its own student knows the commands of the support desk.
+    recordings = recorded.load() if live else recorded.load_desk()
+    at_once = live or any(given is not None for given in (outcomes, threshold, teacher_share, artifact))
     rows = from_outcomes(outcomes, split, estimate_tokens) if outcomes is not None else from_recorded(recordings)
     teacher: dict[str, object] = {"base_url": teacher_url, "model": teacher_model, "api_key_env": teacher_key_env}
     setup = Setup(
         port=port,
         once=once,
+        stages=not at_once,
+        floor=floor,
         threshold=threshold,
-        teacher_share=teacher_share,
+        teacher_share=TEACHER_SHARE if teacher_share is None else teacher_share,
         artifact=artifact,
         student={"base_url": student_url, "model": student_model} if student_url else None,
         teacher=teacher if teacher_url else None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import demo, kept, money, pairs, plan, reconcile, road, router, serve, tune
+from breakeven.gateway.cli import candidate, demo, kept, money, pairs, plan, reconcile, road, router, serve, tune
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 from breakeven.models.cli.ledger import LedgerAccess
@@ -42,6 +42,7 @@ app.command()(serve.check)
 app.command()(road.status)
 app.command()(road.apply)
 app.command()(road.rollback)
+app.command()(road.label)
 app.command()(router.route)
 app.command()(router.train)
 app.command()(router.evaluate)
@@ -65,6 +66,7 @@ _road = typer.Typer(invoke_without_command=True)
 _road.callback()(road.road)
 _road.command()(road.audit)
 app.add_typer(_road, name="road")
+app.add_typer(candidate.app, name="candidate")
 app.command()(demo.demo)
 app.command()(serve.student)
 

@@ -100,4 +100,11 @@ def audit(
     given = context.get_parameter_source("config")
     if context.parent is not None and (given is None or given.name != "COMMANDLINE"):
         config = context.parent.params["config"]  # `breakeven road --config … audit`
-    session.audit(load_config(config), workload, count)
+    session.judge_pairs(load_config(config), workload, count, by_lot=True)
+
+
+def label(config: ConfigPath = DEFAULT_CONFIG, workload: Workload = DEFAULT_WORKLOAD, count: Count = 100) -> None:
+    """Ask for a verdict on the compared pairs that tell most of the student's quality, and correct it by them."""
+    from breakeven.gateway.cli import audit as session
+
+    session.judge_pairs(load_config(config), workload, count, by_lot=False)

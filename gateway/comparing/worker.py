@@ -14,7 +14,7 @@ import msgspec
 
 from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
-from breakeven.gateway.comparing.comparison import Comparison, judge_of
+from breakeven.gateway.comparing.comparison import Comparison, judges_of
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure, VerdictCutOff
 from breakeven.gateway.ledger import Ledger
@@ -37,7 +37,7 @@ class Comparer:
     def __init__(self, ledger: Ledger) -> None:
         self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
         # The scoring in use, with the settings of `road` that it was made for.
-        self._scoring: tuple[tuple[str, str | None, int], Scoring] | None = None
+        self._scoring: tuple[tuple[str, tuple[str, ...], str, int], Scoring] | None = None
 
     async def run(self, services: Callable[[], Services]) -> None:
         """Process the queue until cancelled, `road.concurrency` requests at a time. `services`: those in force now."""
@@ -64,7 +64,8 @@ class Comparer:
             self._count(services, drawn, ComparisonResult.DROPPED_BUDGET)
         else:
             await _know(services.upstreams[Route.STUDENT])
-            await self._compare(Comparison(services, drawn, scoring), drawn)
+            candidate = await _candidate(services, answered=drawn.by_candidate)
+            await self._compare(Comparison(services, drawn, scoring, candidate), drawn)
 
     async def _within_budget(self, services: Services) -> bool:
         """Whether the monthly budget is not spent yet. False while the ledger cannot be read: the spend is unknown."""
@@ -73,7 +74,7 @@ class Comparer:
 
     def _scorer(self, services: Services) -> Scoring:
         road = services.config.road
-        named = road.scorer, road.judge, road.judge_max_tokens
+        named = road.scorer, road.judges, road.panel, road.judge_max_tokens
         if self._scoring is None or self._scoring[0] != named:
             self._scoring = (named, scoring(services.config))
         return self._scoring[1]
@@ -95,6 +96,8 @@ class Comparer:
             _log.error("a comparison failed with an internal error: %s", type(error).__name__, exc_info=error)
         finally:
             self._count(services, drawn, result)
+            if comparison.of_candidate is not None:
+                services.metrics.candidate_compared(comparison.of_candidate)
             record = comparison.record()
             if record.attempts or record.pair is not None:
                 self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
@@ -112,12 +115,27 @@ def _needed(services: Services, drawn: Drawn, scoring: Scoring) -> list[Upstream
     """The upstreams that may be called: the one to be asked, unless its answer is known, and the judge."""
     known = drawn.discarded is not None and drawn.discarded.whole
     asked = [] if known else [services.upstreams[drawn.asked]]
-    return [*asked, judge_of(services)] if scoring.paid else asked
+    if drawn.by_candidate:
+        asked.append(services.upstreams[Route.STUDENT])
+    return [*asked, *judges_of(services)] if scoring.paid else asked
 
 
 def _busy(upstream: Upstream) -> bool:
     """Whether an upstream is to be left to clients: half of its concurrency is reserved for them."""
     return not upstream.available or upstream.in_flight * 2 >= upstream.config.max_concurrency
+
+
+async def _candidate(services: Services, *, answered: bool) -> Upstream | None:
+    """The candidate that is to be asked, too; None without one, and where it is busy or down. `answered`: it has."""
+    candidate = services.asked_candidate
+    if candidate is None:
+        return None
+    if not answered and _busy(candidate):
+        services.metrics.candidate_compared(ComparisonResult.DROPPED_BUSY)
+        return None
+    await _know(candidate)
+    # It may be one that was dropped under its whole name.
+    return services.asked_candidate
 
 
 async def _know(student: Upstream) -> None:

@@ -121,6 +121,8 @@ def _resolved(config: Config, folder: Path) -> Config:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
     for section, upstream in config.upstreams.items():
         changes[section.value] = _with_paths(upstream, folder)
+    if config.candidate is not None:
+        changes["candidate"] = _with_paths(config.candidate, folder)
     fallbacks = [_with_paths(one, folder) for one in config.teacher.fallbacks]
     changes["teacher"] = changes["teacher"].model_copy(update={"fallbacks": fallbacks})
     changes["models"] = [_with_paths(one, folder) for one in config.models]

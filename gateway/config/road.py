@@ -38,7 +38,12 @@ class Road(Section):
         description="How the two answers are scored: by `judge` (a model, with both orders of answers), a checker "
         "against the teacher's answer (`exact`, `numeric`, `json`, `contains`, `choice`), or your `module:function`.",
     )
-    judge: str | None = Field(None, description="Name of one of `models` as the judge; null: the teacher.")
+    judge: str | list[str] | None = Field(
+        None, description="Name of one of `models` as the judge, or several names: a panel; null: the teacher."
+    )
+    panel: Literal["mean", "majority"] = Field(
+        "mean", description="How several judges judge: the mean of their scores, or what more than half of them say."
+    )
     judge_max_tokens: int = Field(
         8192,
         ge=64,
@@ -54,3 +59,8 @@ class Road(Section):
     max_queue: int = Field(64, ge=1, description="Maximum number of requests that wait to be compared; more are not.")
     concurrency: int = Field(2, ge=1, le=64, description="Maximum number of concurrent comparisons.")
     window_days: int = Field(28, ge=1, description="Days over which quality_retention is measured.")
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of the judges among `models`; none where the teacher judges."""
+        return () if self.judge is None else (self.judge,) if isinstance(self.judge, str) else tuple(self.judge)

@@ -9,81 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
 from breakeven.gateway.config.models import CHAT, ModelSettings, check_names
-from breakeven.gateway.config.outbound import PASSED
 from breakeven.gateway.config.road import Road
 from breakeven.gateway.config.routing import Routing
 from breakeven.gateway.config.server import Server
+from breakeven.gateway.config.student import Candidate, Student
 from breakeven.gateway.config.teacher import Teacher
 from breakeven.gateway.config.tracing import Tracing
-from breakeven.gateway.config.types import (
-    Modality,
-    Moment,
-    Output,
-    Section,
-    TokenizerName,
-    Usd,
-    chronological,
-)
-from breakeven.gateway.config.upstream import MESSAGES, TOKENIZER, Upstream
+from breakeven.gateway.config.types import Moment, Section, Usd
+from breakeven.gateway.config.upstream import Upstream
 from breakeven.router.policy import Route
-
-
-class HostingChange(Section):
-    since: Moment = Field(description="Time from which the change applies.")
-    usd_per_hour: Usd = Field(description="Cost of one replica per hour from then on, in USD.")
-    replicas: int = Field(1, ge=0, description="Number of replicas from then on.")
-
-
-class Student(Upstream):
-    # The student is one's own: a router before its replicas may see sessions, and choose the replica by them.
-    pass_headers: list[str] = Field(
-        [*PASSED, "baggage", "x-session-id", "x-data-parallel-rank"],
-        description="Client headers that are passed to the student; all others are not. Replaces the default.",
-    )
-    tokenizer: TokenizerName | None = Field("auto", description=TOKENIZER)
-    messages: Literal["native", "translate", "auto"] = Field("auto", description=MESSAGES)
-    context_window: int | None = Field(
-        None,
-        ge=1,
-        description="Maximum tokens of prompt and answer together; null: max_model_len from the upstream's /v1/models.",
-    )
-    modalities: list[Modality] = Field(["text"], min_length=1, description="Kinds of input that the student supports.")
-    output_modalities: list[Output] = Field(
-        ["text"], min_length=1, description="Kinds of output that the student makes; a request for others: the teacher."
-    )
-    tools: bool = Field(True, description="Whether the student supports tool calls.")
-    tool_types: list[str] = Field(
-        ["function", "custom", "local_shell", "shell", "apply_patch"],
-        description="Types of tools that the student's server passes to the model, such as mcp if it runs it; "
-        "a request that offers others goes to the teacher.",
-    )
-    chat_template_kwargs: dict[str, bool | int | float | str] = Field(
-        {},
-        description="Variables of the student's chat template, sent with chat completions that do not set them, as "
-        "enable_thinking. A student of `breakeven distill train` needs none: its template has those of its training.",
-    )
-    background: bool = Field(
-        False,
-        description="Whether the student's server takes `background: true` at /v1/responses and stores the answer, as "
-        "a vLLM with VLLM_ENABLE_RESPONSES_API_STORE=1 does; else such requests go to the teacher.",
-    )
-    hosting_usd_per_hour: Usd = Field(
-        Decimal("0"), description="Cost of one replica of the student per hour, used or idle, in USD."
-    )
-    hosting_replicas: int = Field(1, ge=0, description="Number of replicas of the student, each paid for by the hour.")
-    hosting_changes: list[HostingChange] = Field([], description="Dated changes of rate or replicas, in order.")
-    hosting_observed: HostingObserved | None = Field(
-        None, description="Pay for the replicas that are seen running, where they are seen; null: by the schedule only."
-    )
-
-    _in_order = field_validator("hosting_changes")(chronological)
 
 
 class FurtherModel(ModelSettings, Upstream):
@@ -139,6 +80,11 @@ class Config(Section):
         description="The self-hosted distilled model on vLLM; without it everything goes to the teacher, and is "
         "recorded and accounted.",
     )
+    candidate: Candidate | None = Field(
+        None,
+        description="What may become the next student, with the keys of `student`: compared with it on the same "
+        "requests, and promoted or dropped by what that shows.",
+    )
     teacher: Teacher = Field(description="The API that the student was distilled from.")
     models: list[FurtherModel] = Field(
         [],
@@ -159,6 +105,8 @@ class Config(Section):
     )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
+    # In whose place a promoted candidate is the student; clients may still ask for it by its name.
+    _former_student: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _hosting_begins_before_it_changes(self) -> Config:
@@ -177,8 +125,26 @@ class Config(Section):
             raise ValueError("student.model and teacher.model are the same; rename one, so that clients can select it")
         student = self.student
         for path, section in self.sections.items():
-            if student is not None and section is not student and section.reaches_the_same(student):
+            if section is student or section is self.candidate:
+                continue
+            if student is not None and section.reaches_the_same(student):
                 raise ValueError(f"{path}: this is the student; name another provider")
+        return self
+
+    @model_validator(mode="after")
+    def _candidate_is_another(self) -> Config:
+        candidate, student = self.candidate, self.student
+        if candidate is None:
+            return self
+        if student is None:
+            raise ValueError("candidate: needs a student to be compared with; name this section student")
+        if candidate.named == student.named:
+            raise ValueError(
+                "candidate: the same model and revision as the student, so that nothing could tell their answers "
+                "apart; give it another model, or a revision of its own"
+            )
+        if candidate.model == self.teacher.model or candidate.model in {"auto", "student", "teacher"}:
+            raise ValueError(f"candidate.model: {candidate.model!r} is reserved here; rename the model at the upstream")
         return self
 
     @model_validator(mode="after")
@@ -219,14 +185,27 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _judge_is_there(self) -> Config:
-        if self.road.judge is None:
-            return self
-        judge = next((one for one in self.models if one.name == self.road.judge), None)
-        if judge is None:
-            raise ValueError(f"road.judge: {self.road.judge!r} is none of `models`; add it there, or remove this key")
-        if CHAT not in judge.paths:
-            raise ValueError(f"road.judge: {self.road.judge!r} has no {CHAT} in its paths; add it there")
+        for name in self.road.judges:
+            judge = next((one for one in self.models if one.name == name), None)
+            if judge is None:
+                raise ValueError(f"road.judge: {name!r} is none of `models`; add it there, or remove this key")
+            if CHAT not in judge.paths:
+                raise ValueError(f"road.judge: {name!r} has no {CHAT} in its paths; add it there")
+        if self.road.judge == [] or len(set(self.road.judges)) < len(self.road.judges):
+            raise ValueError("road.judge: must name different models, at least one; null: the teacher judges")
         return self
+
+    def with_candidate_as_student(self, candidate: Candidate) -> Config:
+        """This config with a candidate in the student's place."""
+        found = self.model_copy(update={"student": candidate.as_student(), "candidate": None})
+        found._former_student = None if self.student is None else self.student.model
+        return found
+
+    @property
+    def student_names(self) -> tuple[str, ...]:
+        """The names that models of the student have for clients."""
+        known = (None if self.student is None else self.student.model, self._former_student)
+        return tuple(name for name in known if name is not None)
 
     @property
     def operator_routes(self) -> bool:
@@ -263,4 +242,6 @@ class Config(Section):
         """All sections of upstreams that are configured, by their paths in the file, in order."""
         fallbacks = {f"teacher.fallbacks[{index}]": one for index, one in enumerate(self.teacher.fallbacks)}
         further = {f"models[{index}]": section for index, section in enumerate(self.models)}
-        return {**{str(route): section for route, section in self.upstreams.items()}, **fallbacks, **further}
+        candidate = {} if self.candidate is None else {"candidate": self.candidate}
+        routed = {str(route): section for route, section in self.upstreams.items()}
+        return {**routed, **candidate, **fallbacks, **further}

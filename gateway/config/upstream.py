@@ -68,6 +68,11 @@ class Upstream(Outbound):
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")
     breaker: Breaker = Field(Breaker(), description="Circuit breaker: when no requests are sent after failures.")
 
+    @property
+    def named(self) -> str:
+        """Which model is meant: its name, after an @ the revision."""
+        return self.model if self.revision is None else f"{self.model}@{self.revision}"
+
     def reaches_the_same(self, other: Upstream) -> bool:
         """Whether requests to both get to one model with one account, so that one cannot stand in for the other."""
         names = ("base_url", "model", "api_key_env", "headers", "query")

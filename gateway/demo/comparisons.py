@@ -9,6 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 # Enough for an interval that is narrow beside the savings; fewer than 50 give no figure at all.
 _WANTED_PAIRS = 120
+# Of the student's answers once it routes; most of the teacher's work is done by then.
+_SAMPLE = 0.25
+_SCORER = "breakeven.models.recorded:score"
+_CONCURRENCY = 16
 _POLL_SECONDS = 0.2
 _QUIET_POLLS = 5
 _LIMIT_SECONDS = 120.0
@@ -18,10 +22,19 @@ def section(prompts: int, to_student: int) -> dict[str, object]:
     """The config section `road` for a run of `prompts`, of which the student will answer `to_student`."""
     return {
         "sample": min(1.0, _WANTED_PAIRS / to_student) if to_student else 0.0,
-        "scorer": "breakeven.models.recorded:score",
-        "max_queue": prompts,
-        "concurrency": 16,
+        **_section(prompts),
     }
+
+
+def section_from_observe(prompts: int, floor: float) -> dict[str, object]:
+    """The config section `road` for a run of `prompts` that begins at stage `observe`, and routes without asking once
+    the `floor` can be promised.
+    """
+    return {"advance": "auto", "floor": floor, "sample": _SAMPLE, **_section(prompts)}
+
+
+def _section(prompts: int) -> dict[str, object]:
+    return {"scorer": _SCORER, "max_queue": prompts, "concurrency": _CONCURRENCY}
 
 
 def wait(url: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx2
@@ -25,10 +26,15 @@ class DemoError(BreakevenError):
 
 
 @contextlib.contextmanager
-def child(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a child process during the block, its output in the file `log`; then terminate it, after 15 s kill it."""
+def child(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a child process during the block, its output in the file `log`; then terminate it, after 15 s kill it. `env`
+    is added to the environment.
+    """
+    variables = {**os.environ, **(env or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables
+        )
     try:
         yield process
     finally:
@@ -58,6 +64,8 @@ def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Itera
                     "answer": recorded.answer,
                     "prompt_tokens": recorded.prompt_tokens,
                     "output_tokens": recorded.output_tokens,
+                    "tokens": recorded.tokens,
+                    "logprobs": recorded.logprobs,
                 }
             )
         )
@@ -73,8 +81,10 @@ def replay(name: str, side: str, rows: Sequence[DemoRow], folder: Path) -> Itera
 
 
 @contextlib.contextmanager
-def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
-    """Run the gateway on `port` until the end of the block; yields its URL once it is ready. Raises DemoError."""
+def gateway(config: Path, port: int, folder: Path, env: Mapping[str, str]) -> Iterator[str]:
+    """Run the gateway on `port`, with `env` added to its environment, until the end of the block; yields its URL once
+    it is ready. Raises DemoError.
+    """
     log = folder / "gateway.log"
     command = [
         sys.executable,
@@ -87,7 +97,7 @@ def gateway(config: Path, port: int, folder: Path) -> Iterator[str]:
         "--port",
         str(port),
     ]
-    with child(command, log) as process:
+    with child(command, log, env) as process:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + _START_SECONDS
         while True:

@@ -12,12 +12,17 @@ from breakeven.router import outcomes
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A recorded answer with the token counts of its call and its score in [0, 1]."""
+    """A recorded answer with the token counts of its call and its score in [0, 1].
+
+    `tokens` are those of the answer with the log-probabilities `logprobs`; both empty where they were not recorded.
+    """
 
     answer: str
     prompt_tokens: int
     output_tokens: int
     score: float
+    tokens: tuple[str, ...] = ()
+    logprobs: tuple[float, ...] = ()
 
 
 class DemoRow(msgspec.Struct, frozen=True):
@@ -58,7 +63,7 @@ def from_outcomes(path: Path, split: str | None, estimate_tokens: Callable[[str]
 
 
 class _Recording(Protocol):
-    """A row of the recorded set in `breakeven.models.recorded`."""
+    """A row of a recorded set in `breakeven.models.recorded`."""
 
     @property
     def id(self) -> str: ...
@@ -75,6 +80,10 @@ class _Recording(Protocol):
     @property
     def student_tokens(self) -> int: ...
     @property
+    def tokens(self) -> tuple[str, ...]: ...
+    @property
+    def logprobs(self) -> tuple[float, ...]: ...
+    @property
     def teacher(self) -> str: ...
     @property
     def teacher_score(self) -> float: ...
@@ -85,13 +94,13 @@ class _Recording(Protocol):
 
 
 def from_recorded(recordings: Iterable[_Recording]) -> list[DemoRow]:
-    """The rows of the shipped recorded set, each prompt once."""
+    """The rows of a shipped recorded set, each prompt once."""
     return once_each(
         DemoRow(
             r.id,
             r.category,
             r.prompt,
-            Recorded(r.student, r.student_prompt_tokens, r.student_tokens, r.student_score),
+            Recorded(r.student, r.student_prompt_tokens, r.student_tokens, r.student_score, r.tokens, r.logprobs),
             Recorded(r.teacher, r.teacher_prompt_tokens, r.teacher_tokens, r.teacher_score),
         )
         for r in recordings

@@ -4,23 +4,16 @@ Pairs are sampled from the answers of either model, each with a known probabilit
 its probability makes the ratio of weighted means (Hajek's estimator) an estimate for all of them, also where the
 sampling rate changed. Answers by the teacher lose nothing, so routed traffic as a whole retains one minus the
 student's share of traffic times the student's loss.
-
-The interval is that of a linearised ratio (Cochran, Sampling Techniques, 1977, section 6.4) with two pairs added,
-one tied and one lost completely by the student: without them, a few pairs without a loss would give an interval of
-zero width (Agresti and Coull, 1998, do the same for a proportion).
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from breakeven.router.statistics import Interval
-
-_Z = 1.959964  # normal quantile of a two-sided 95% interval
+from breakeven.router.statistics import Interval, retained
 
 
 class Compared(NamedTuple):
@@ -80,26 +73,3 @@ def output_ratio(pairs: Sequence[Compared]) -> Fraction | None:
         for counts in (students, teachers)
     )
     return teacher / student if student else None
-
-
-def retained(scored: Sequence[tuple[float, float, float]]) -> Interval | None:
-    """The share of the teacher's quality that answers keep, with its 95% interval; None where the teacher's scores are
-    all 0, and without any.
-
-    Each is the score of the answer, the score of the teacher's answer, and a weight.
-    """
-    if not scored:
-        return None
-    weights = math.fsum(weight for _, _, weight in scored)
-    student_sum = math.fsum(weight * student for student, _, weight in scored)
-    teacher_sum = math.fsum(weight * teacher for _, teacher, weight in scored)
-    if teacher_sum <= 0:
-        return None
-    mean = weights / len(scored)
-    padded = [*scored, (1.0, 1.0, mean), (0.0, 1.0, mean)]
-    total = math.fsum(weight * teacher for _, teacher, weight in padded)
-    centre = math.fsum(weight * student for student, _, weight in padded) / total
-    squares = math.fsum((weight * (student - centre * teacher)) ** 2 for student, teacher, weight in padded)
-    half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1)) / total
-    estimate = student_sum / teacher_sum
-    return Interval(estimate, min(estimate, max(0.0, centre - half)), max(estimate, centre + half))

@@ -7,6 +7,13 @@ from sqlalchemy import BigInteger, Column, Index, String, Table, Text
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.ledger.schema import metadata
 
+# The kind of a conversation that was compared; its document is a conversations.Pair.
+COMPARISON = "comparison"
+# Kinds of documents without any text: a judge's verdicts on a pair (record.Verdicts), and the probability with which a
+# person was to be asked about it. They are stored without consent, and are not removed with the conversations.
+VERDICTS, CHOSEN = "verdicts", "chosen"
+TEXTLESS = (VERDICTS, CHOSEN)
+
 # Conversations with their answers, stored only with ledger.store_conversations; `kind` says what the document holds.
 conversations = Table(
     "conversations",

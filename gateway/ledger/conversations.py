@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, insert, select, tuple_, update
 
-from breakeven.gateway.ledger.conversation_tables import audits, conversations
+from breakeven.gateway.ledger.conversation_tables import CHOSEN, TEXTLESS, audits, conversations
 from breakeven.gateway.ledger.kept import Kept, kept
 from breakeven.gateway.ledger.rows import SHADOW
 from breakeven.gateway.ledger.schema import comparisons, outcomes
@@ -16,9 +16,6 @@ from breakeven.gateway.ledger.tables import Tables
 from breakeven.gateway.road.audit import Audited, Verdict
 from breakeven.gateway.wire.answers import Answer
 from breakeven.gateway.wire.chat_text import Message
-
-# The kind of a conversation that was compared; its document is a Pair.
-COMPARISON = "comparison"
 
 
 class Conversation(NamedTuple):
@@ -84,17 +81,6 @@ class ConversationStore(Tables):
         """Delete conversations, with `before` (microseconds since the epoch) only older ones; returns their number."""
         return self._write(lambda connection: purge(connection, before))
 
-    def unaudited(self, workload: str, since: int, student: str, limit: int) -> list[Asked]:
-        """At most `limit` stored pairs of a workload from `since` on with this version of the student, drawn at random
-        among those that nobody was asked about.
-        """
-        c = conversations.c
-        wanted = _scored(select(c.request, c.document), workload, since, student)
-        wanted = wanted.join(conversations, and_(c.request == comparisons.c.request, c.kind == COMPARISON))
-        wanted = wanted.outerjoin(audits, audits.c.request == c.request).where(audits.c.request.is_(None))
-        rows = self._read(lambda one: one.execute(wanted.order_by(func.random()).limit(limit)).all())
-        return [Asked(request, msgspec.json.decode(document, type=Pair)) for request, document in rows]
-
     def put_verdict(self, request: str, at: int, verdict: Verdict) -> None:
         """Store what a person said of a pair, in place of what was said before."""
 
@@ -107,11 +93,16 @@ class ConversationStore(Tables):
 
     def audited(self, workload: str, since: int, student: str) -> list[Audited]:
         """What people said of pairs of a workload from `since` on with this version of the student, and the scores."""
-        o = outcomes.c
-        wanted = _scored(select(o.student_score, o.teacher_score, audits.c.verdict), workload, since, student)
+        o, c = outcomes.c, conversations.c
+        scores = (o.student_score, o.teacher_score, audits.c.verdict, c.document)
+        wanted = _scored(select(*scores), workload, since, student)
         wanted = wanted.join(audits, audits.c.request == comparisons.c.request)
+        wanted = wanted.outerjoin(conversations, and_(c.request == comparisons.c.request, c.kind == CHOSEN))
         rows = self._read(lambda one: one.execute(wanted).all())
-        return [Audited(student_score, teacher_score, Verdict(said)) for student_score, teacher_score, said in rows]
+        return [
+            Audited(by_student, by_teacher, Verdict(said), 1.0 if chosen is None else float(chosen))
+            for by_student, by_teacher, said, chosen in rows
+        ]
 
     def kept(self, workload: str | None = None, since: int | None = None) -> list[Kept]:
         """What requests left behind; see `kept.kept`."""
@@ -120,7 +111,7 @@ class ConversationStore(Tables):
 
 def purge(connection: Connection, before: int | None = None) -> int:
     """Delete conversations, with `before` (microseconds since the epoch) only older ones; returns their number."""
-    statement = delete(conversations)
+    statement = delete(conversations).where(conversations.c.kind.not_in(TEXTLESS))
     if before is not None:
         statement = statement.where(conversations.c.at < before)
     return connection.execute(statement).rowcount

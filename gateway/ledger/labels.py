@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from breakeven.gateway.ledger.rows import SHADOW
+from breakeven.gateway.ledger.rows import COMPARED
 from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts
+from breakeven.gateway.ledger.versions import InForce
 
 # The newest comparisons that are read.
 MAX_LABELS = 20_000
@@ -34,8 +35,8 @@ class Label(NamedTuple):
 
 
 def labels(connection: Connection, artifact: str, workload: str | None = None) -> list[Label]:
-    """The newest MAX_LABELS comparisons, newest first, of one workload or all, as far as they are of the student that
-    was compared last in the workload: an earlier version says nothing of it.
+    """The newest MAX_LABELS comparisons, newest first, of one workload or all, as far as they are of the student in
+    force in the workload: another version says nothing of it.
 
     `artifact` is the hash of the one whose scores are wanted.
     """
@@ -53,15 +54,15 @@ def labels(connection: Connection, artifact: str, workload: str | None = None) -
         o.teacher_score,
     )
     statement = (
-        select(*wanted, c.weight, c.logprob)
-        .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == SHADOW))
+        select(*wanted, c.weight, c.logprob, c.source)
+        .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == c.source))
         .outerjoin(prompts, prompts.c.request == c.request)
-        .where(c.source == SHADOW, o.student_score.is_not(None), o.teacher_score.is_not(None))
+        .where(c.source.in_(COMPARED), o.student_score.is_not(None), o.teacher_score.is_not(None))
         .order_by(c.at.desc(), c.request)
         .limit(MAX_LABELS)
     )
     if workload is not None:
         statement = statement.where(c.workload == workload)
-    found = [Label._make(row) for row in connection.execute(statement)]
-    newest: dict[str, str] = {}
-    return [one for one in found if newest.setdefault(one.workload, one.version) == one.version]
+    now = InForce(connection)
+    rows = [(Label._make(row[:-1]), row[-1]) for row in connection.execute(statement)]
+    return [one for one, source in rows if now.of(one.workload, one.version, source)]

@@ -23,10 +23,12 @@ from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
+from breakeven.gateway.ledger.candidates import CandidateStore
 from breakeven.gateway.ledger.conversations import ConversationStore, purge
 from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
+from breakeven.gateway.ledger.judged import JudgedStore
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
@@ -65,7 +67,9 @@ class Ledger(Tables):
         self.id = uuid.uuid4().hex
         # The tables of stages, and of what they rest on.
         self.road = RoadStore(engine)
+        self.candidates = CandidateStore(engine)
         self.conversations = ConversationStore(engine)
+        self.judged_pairs = JudgedStore(engine)
         self._config: Config | None = None
         self._contradicted = False
         self._prune_at = 0

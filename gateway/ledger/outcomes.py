@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 
+from breakeven.gateway.accounting.record import CANDIDATE, DEFAULT_WORKLOAD
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.quality import Compared
-from breakeven.gateway.ledger.rows import FEEDBACK, SHADOW
-from breakeven.gateway.ledger.schema import comparisons, outcomes, prompts, requests
+from breakeven.gateway.ledger.judged import measured_since
+from breakeven.gateway.ledger.rows import COMPARED, FEEDBACK
+from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, prompts, requests
+from breakeven.gateway.ledger.versions import InForce
 from breakeven.gateway.road.stages import Direction
 from breakeven.router.policy import ROUTED, Reason, Route
 
@@ -42,7 +45,9 @@ class Judged(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The stored request that feedback refers to. `at`: microseconds since the epoch."""
+    """The stored request that feedback refers to. `at`: microseconds since the epoch; `version`: the model that
+    answered, empty where that is not known.
+    """
 
     id: str
     at: int
@@ -50,25 +55,26 @@ class Answered(NamedTuple):
     score: float | None
     novelty: float | None
     artifact: str | None
+    version: str
 
 
 def compared(connection: Connection, since: int) -> list[Compared]:
     """The newest MAX_PAIRS comparisons since `since`, microseconds since the epoch, as far as they are of the student
-    that was compared last in their workload.
+    in force in their workload, and newer than those of a judge whose verdicts measure nothing.
     """
     c, made = outcomes.c, comparisons.c
     by_student = func.coalesce(made.direction, _STUDENT_ANSWERED) == _STUDENT_ANSWERED
     statement = (
         select(c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens, c.weight, by_student)
-        .add_columns(made.workload, made.student_version)
-        .outerjoin_from(outcomes, comparisons, made.request == c.request)
-        .where(c.source == SHADOW, c.at >= since)
+        .add_columns(made.workload, made.student_version, c.source)
+        .outerjoin_from(outcomes, comparisons, and_(made.request == c.request, made.source == c.source))
+        .where(c.source.in_(COMPARED), c.at >= measured_since(connection, since))
         .order_by(c.at.desc(), c.request)
         .limit(MAX_PAIRS)
     )
-    newest: dict[str | None, str | None] = {}
-    rows = [(Compared(*row[:6]), row[6], row[7]) for row in connection.execute(statement)]
-    return [pair for pair, workload, version in rows if newest.setdefault(workload, version) == version]
+    now = InForce(connection)
+    rows = connection.execute(statement).all()
+    return [Compared(*row[:6]) for row in rows if now.of(row[6] or DEFAULT_WORKLOAD, row[7] or "", row[8])]
 
 
 def priced_pairs(connection: Connection, until: int | None = None) -> list[PricedPair]:
@@ -77,7 +83,7 @@ def priced_pairs(connection: Connection, until: int | None = None) -> list[Price
     values = (c.student_input_value, c.student_output_value, c.teacher_input_cost, c.teacher_output_cost)
     served = c.direction == Direction.STUDENT_ANSWERED.value
     wanted = (c.key, *values, c.weight, c.workload, c.size, served)
-    statement = select(*wanted).order_by(c.at.desc()).limit(MAX_PAIRS)
+    statement = select(*wanted).where(c.source != CANDIDATE).order_by(c.at.desc()).limit(MAX_PAIRS)
     if until is not None:
         statement = statement.where(c.at < until)
     return [PricedPair(*row) for row in connection.execute(statement)]
@@ -122,7 +128,8 @@ def answered(connection: Connection, request_id: str, key: str) -> Answered | No
     """The newest answered request of this client key with this id, the client's or the gateway's own; else None."""
     c = requests.c
     statement = (
-        select(c.id, c.at, c.route, c.score, c.novelty, c.artifact)
+        select(c.id, c.at, c.route, c.score, c.novelty, c.artifact, func.coalesce(attempts.c.version, ""))
+        .outerjoin_from(requests, attempts, and_(attempts.c.request == c.id, attempts.c.last))
         .where(or_(c.request_id == request_id, c.id == request_id), c.key == key)
         .where(c.route.in_([route.value for route in ROUTED]), c.reason != Reason.SHADOW.value)
         .order_by(c.at.desc())
@@ -147,6 +154,7 @@ def put_feedback(connection: Connection, about: Answered, score: float) -> None:
         "student_score": score if by_student else None,
         "teacher_score": None if by_student else score,
         "weight": 1.0,
+        "version": about.version,
     }
     connection.execute(insert(outcomes), row)
 
@@ -187,17 +195,33 @@ def stored_prompts(connection: Connection, since: int, until: int, limit: int) -
 
 
 def judged(connection: Connection) -> list[Judged]:
-    """The newest outcomes whose prompt is stored, at most 200,000, oldest first."""
-    c = outcomes.c
+    """The newest outcomes whose prompt is stored, at most 200,000, oldest first, as far as they are of the student in
+    force. Feedback on its answers from before versions were stored is among them, and all that on the teacher's.
+    """
+    c, made = outcomes.c, comparisons.c
     wanted = (c.request, c.at, c.source, prompts.c.text, c.artifact, c.score)
     scores = (c.student_score, c.teacher_score, c.student_tokens, c.teacher_tokens)
-    statement = select(*wanted, *scores).join_from(outcomes, prompts, and_(c.request == prompts.c.request))
+    of = and_(made.request == c.request, made.source == c.source)
+    statement = (
+        select(*wanted, *scores, made.workload, c.version)
+        .join_from(outcomes, prompts, c.request == prompts.c.request)
+        .outerjoin(comparisons, of)
+    )
     rows = connection.execute(statement.order_by(c.at.desc(), c.request, c.source).limit(_MAX_ROWS)).all()
-    return [Judged(*row) for row in reversed(rows)]
+    now = InForce(connection)
+    kept = [row for row in rows if row.source == FEEDBACK or now.of(row.workload or "", row.version, row.source)]
+    rated = (row.version for row in rows if row.source == FEEDBACK and row.student_score is not None and row.version)
+    students = now.students or {next(rated, "")}
+    return [
+        Judged(*row[:10])
+        for row in reversed(kept)
+        if row.source != FEEDBACK or row.student_score is None or row.version in ("", *students)
+    ]
 
 
 def count(connection: Connection) -> tuple[int, int]:
     """The number of outcomes, and of those whose prompt is stored."""
-    every = connection.scalar(select(func.count()).select_from(outcomes)) or 0
-    kept = select(func.count()).select_from(outcomes.join(prompts, outcomes.c.request == prompts.c.request))
+    own = outcomes.c.source != CANDIDATE
+    every = connection.scalar(select(func.count()).select_from(outcomes).where(own)) or 0
+    kept = select(func.count()).select_from(outcomes.join(prompts, outcomes.c.request == prompts.c.request)).where(own)
     return every, connection.scalar(kept) or 0

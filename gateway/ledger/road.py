@@ -7,18 +7,20 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, or_, select, update
 
+from breakeven.gateway.accounting.record import CANDIDATE
 from breakeven.gateway.ledger.database import serialise
 from breakeven.gateway.ledger.labels import Label, labels
 from breakeven.gateway.ledger.road_tables import artifacts, leases
 from breakeven.gateway.ledger.road_tables import road_events as events
 from breakeven.gateway.ledger.road_tables import road_states as states
-from breakeven.gateway.ledger.rows import SHADOW
+from breakeven.gateway.ledger.rows import COMPARED, SHADOW
 from breakeven.gateway.ledger.schema import attempts, comparisons, outcomes, prompts, requests
 from breakeven.gateway.ledger.tables import Tables
 from breakeven.router.policy import Reason
 
 # The newest comparisons that are read: enough for any router that is trained from them.
 MAX_COMPARISONS = 20_000
+_MANY = 1 << 30
 # In the place of a stage: the event is about a workload that clients name and the config does not have.
 UNKNOWN = "unknown"
 _MOST_UNKNOWN = 64
@@ -141,7 +143,9 @@ class RoadStore(Tables):
         self._write(lambda one: one.execute(delete(leases).where(c.name == name, c.holder == holder)))
 
     def count(self, workload: str, since: int, student: str) -> int:
-        """The number of comparisons of a workload from `since` on with this version of the student."""
+        """The number of comparisons of a workload from `since` on with this version of the student, those of when it
+        was a candidate among them.
+        """
         wanted = select(func.count()).select_from(comparisons).where(_of(workload, since, student))
         return self._read(lambda one: one.scalar(wanted)) or 0
 
@@ -159,14 +163,14 @@ class RoadStore(Tables):
 
     def comparisons(self, workload: str, since: int, student: str) -> list[Comparison]:
         """The newest MAX_COMPARISONS comparisons of a workload from `since` on with this version of the student, oldest
-        first.
+        first; those of when it was a candidate among them.
         """
         c, o = comparisons.c, outcomes.c
         scores = (o.student_score, o.teacher_score, c.weight, c.direction, c.logprob, o.score, o.artifact)
         cost = c.teacher_input_cost + c.teacher_output_cost
         wanted = (
             select(c.request, c.at, prompts.c.text, *scores, cost)
-            .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == SHADOW))
+            .join_from(comparisons, outcomes, and_(o.request == c.request, o.source == c.source))
             .outerjoin(prompts, prompts.c.request == c.request)
             .where(_of(workload, since, student))
             .where(o.student_score.is_not(None), o.teacher_score.is_not(None))
@@ -229,10 +233,14 @@ class RoadStore(Tables):
         judge: equal answers, for which one call was enough.
         """
         c, r, a = comparisons.c, requests.c, attempts.c
-        calls = select(func.count()).where(a.request == r.id).scalar_subquery()
-        of_student = select(a.request).where(a.request == r.id, a.upstream == "student")
+        # A candidate is asked once all that is compared without it has been asked.
+        other = attempts.alias().c
+        of_candidate = select(func.min(other.number)).where(other.request == r.id, other.provider == CANDIDATE)
+        before = a.number < func.coalesce(of_candidate.scalar_subquery(), _MANY)
+        calls = select(func.count()).where(a.request == r.id, before).scalar_subquery()
+        of_student = select(a.request).where(a.request == r.id, a.upstream == "student", a.provider == "")
         answered = or_(~of_student.exists(), of_student.where(a.outcome == "ok").exists())
-        asked = requests.outerjoin(comparisons, c.request == r.request_id)
+        asked = requests.outerjoin(comparisons, and_(c.request == r.request_id, c.source == SHADOW))
         wanted = select(func.count(c.request), func.count()).select_from(asked)
         wanted = wanted.where(r.reason == Reason.SHADOW.value, r.workload == workload, r.at >= since, answered)
         if judged:
@@ -243,7 +251,7 @@ class RoadStore(Tables):
 
 def _of(workload: str, since: int, student: str) -> ColumnElement[bool]:
     c = comparisons.c
-    return and_(c.workload == workload, c.at >= since, c.source == SHADOW, c.student_version == student)
+    return and_(c.workload == workload, c.at >= since, c.source.in_(COMPARED), c.student_version == student)
 
 
 def _put_state(workload: str, version: int, document: str, happened: Event | None, connection: Connection) -> bool:

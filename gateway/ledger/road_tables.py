@@ -36,6 +36,15 @@ artifacts = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+# What became of the candidate for the next student, as JSON; a version that grows with each change.
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 # What only one gateway at a time may do; `holder` is its id, until `until`.
 leases = Table(
     "leases",

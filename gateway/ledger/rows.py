@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD, AttemptRecord, Pair, RequestRecord
+from breakeven.gateway.accounting.record import CANDIDATE, DEFAULT_WORKLOAD, AttemptRecord, Pair, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.economics.breakeven import answer_size
 from breakeven.gateway.economics.periods import HOUR
@@ -16,6 +16,8 @@ from breakeven.router.policy import Reason
 KEYS = ("hour", "upstream", "pinned", "endpoint", "route", "reason", "key", "workload", "size", "provider")
 # Sources of outcomes.
 SHADOW, FEEDBACK = "shadow", "feedback"
+# Comparisons of live traffic, of the student in force and of a candidate.
+COMPARED = (SHADOW, CANDIDATE)
 
 Row = dict[str, Any]
 HourlySums = dict[tuple[object, ...], list[int]]
@@ -105,6 +107,7 @@ def _attempt_row(record: RequestRecord, number: int, attempt: AttemptRecord) -> 
         "cost_output": cost.output,
         "first_event_seconds": attempt.first_event_seconds,
         "seconds": attempt.seconds,
+        "version": attempt.version,
     }
 
 
@@ -209,13 +212,26 @@ _COMPARISON = (
 
 def outcome_rows(records: Sequence[RequestRecord]) -> list[Row]:
     """One row for each compared pair: its scores and lengths."""
-    return [{**_of(record.pair, _OUTCOME), "source": SHADOW} for record in records if record.pair is not None]
+    return [
+        {**_of(pair, _OUTCOME), "version": pair.student_version, "source": source} for source, pair in _pairs(records)
+    ]
 
 
 def comparison_rows(records: Sequence[RequestRecord]) -> list[Row]:
     """One row for each compared pair: what its two answers cost."""
-    pairs = [record.pair for record in records if record.pair is not None]
-    return [{**_of(pair, _COMPARISON), "size": size_of(pair.student_tokens)} for pair in pairs]
+    return [
+        {**_of(pair, _COMPARISON), "size": size_of(pair.student_tokens), "source": source}
+        for source, pair in _pairs(records)
+    ]
+
+
+def _pairs(records: Sequence[RequestRecord]) -> Iterator[tuple[str, Pair]]:
+    """All compared pairs, each with its source."""
+    for record in records:
+        if record.pair is not None:
+            yield SHADOW, record.pair
+        if isinstance(record.candidate, Pair):
+            yield CANDIDATE, record.candidate
 
 
 def _of(pair: Pair, names: Sequence[str]) -> Row:

@@ -103,6 +103,8 @@ attempts = Table(
     # The name in the config of the upstream that was paid, where a route has several; empty for the first of them. Of a
     # further model always its name.
     Column("provider", String(64), nullable=False, server_default=""),
+    # Which model was asked: served name, revision, what its server loaded.
+    Column("version", String(200), nullable=False, server_default=""),
 )
 
 # Sums per hour, written in the same transaction as the rows: long periods are cheap to read, and the sums are kept when
@@ -156,6 +158,8 @@ outcomes = Table(
     Column("student_tokens", BigInteger),
     Column("teacher_tokens", BigInteger),
     Column("weight", Float, nullable=False),
+    # Of the student that was compared; of feedback: of the model that answered. Empty: not known.
+    Column("version", String(200), nullable=False, server_default=""),
     Index("outcomes_at", "at"),
 )
 
@@ -174,8 +178,9 @@ comparisons = Table(
     Column("weight", Float, nullable=False),
     Column("workload", String(64), nullable=False, server_default=DEFAULT_WORKLOAD),
     Column("size", Integer, nullable=False, server_default="0"),
-    # shadow: drawn from live traffic; rows: entered from outcome rows, whose prompts somebody chose.
-    Column("source", String(16), nullable=False, server_default="shadow"),
+    # shadow: drawn from live traffic; candidate: the candidate's answer to the same request; rows: entered from outcome
+    # rows, whose prompts somebody chose.
+    Column("source", String(16), primary_key=True, server_default="shadow"),
     # Which of the two answers the client got, and the versions of the models that made them; empty: not known.
     Column("direction", String(24), nullable=False, server_default="student_answered"),
     Column("student_version", String(200), nullable=False, server_default=""),
@@ -184,6 +189,7 @@ comparisons = Table(
     Column("logprob", Float),
     Index("comparisons_at", "at"),
     Index("comparisons_workload", "workload", "at"),
+    Index("comparisons_source", "source", "at"),
 )
 
 # The text that the router read, stored only with ledger.store_prompts.

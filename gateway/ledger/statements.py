@@ -16,6 +16,7 @@ from breakeven.gateway.economics.quality import Retention, output_ratio, retenti
 from breakeven.gateway.economics.statement import BY, Comparisons, Statement, add_traffic, compare, state
 from breakeven.gateway.economics.totals import STRATA, Hour, Sum, add, traffic_of
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.road.judges import Judge, judges
 from breakeven.router.policy import Reason, Route
 from breakeven.router.statistics import Interval
 
@@ -28,11 +29,13 @@ class Quality(NamedTuple):
     """Results of comparisons: quality retention and output tokens of teacher per student; None without pairs.
 
     `unrouted`: the number of compared requests that the teacher answered, and what the student's answers to them keep.
+    Without the pairs that one of the `judges` scored whose verdicts measure nothing.
     """
 
     retention: Retention | None
     output_ratio: Fraction | None
     unrouted: tuple[int, Interval] | None = None
+    judges: Sequence[Judge] = ()
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -71,11 +74,12 @@ def quality(ledger: Ledger, now: int) -> Quality:
     """Results of comparisons in the last `road.window_days` before `now`. Raises LedgerError."""
     since = (now - ledger.window) // HOUR * HOUR
     pairs = ledger.compared(since)
+    found = judges(ledger.judged_pairs.verdicts(since))
     if not pairs:
-        return Quality(None, None)
+        return Quality(None, None, judges=found)
     routed = {str(one.group[0]): one.requests for one in ledger.sums(BY[:2], since) if not one.group[1]}
     share = routed.get(Route.STUDENT, 0) / max(1, sum(routed.values()))
-    return Quality(retention(pairs, share), output_ratio(pairs), unrouted(pairs))
+    return Quality(retention(pairs, share), output_ratio(pairs), unrouted(pairs), found)
 
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:

@@ -11,7 +11,9 @@ from sqlalchemy.dialects import sqlite
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.economics.totals import COUNTS, MONEY
+from breakeven.gateway.ledger.conversation_tables import conversations
 from breakeven.gateway.ledger.database import transaction
+from breakeven.gateway.ledger.judged import verdict_rows
 from breakeven.gateway.ledger.pruning import raw_since
 from breakeven.gateway.ledger.rows import (
     KEYS,
@@ -64,6 +66,9 @@ def store(
         if pairs:
             connection.execute(insert(outcomes), pairs)
             connection.execute(insert(comparisons), comparison_rows(fresh))
+            judged = verdict_rows(fresh)
+            if judged:
+                connection.execute(insert(conversations), judged)
         if sums:
             connection.execute(_upsert(engine.dialect.name), hourly_rows(sums))
     return late

@@ -47,6 +47,7 @@ class Metrics:
         """
         self._flush_promptly = flush_promptly
         self._flushing = False
+        self._register_candidate(registry)
         self._register_counters(registry)
         self._register_histograms(registry)
         self._register_gauges(registry)
@@ -150,6 +151,20 @@ class Metrics:
     def compared(self, workload: str, direction: Direction, result: ComparisonResult) -> None:
         """Count what became of a request that was drawn to be compared."""
         self._comparisons.labels(workload, direction, result).inc()
+
+    def candidate_compared(self, result: ComparisonResult) -> None:
+        """Count what became of a request of whose comparison the candidate was to be part."""
+        self._candidate_comparisons.labels(result).inc()
+
+    def _register_candidate(self, registry: CollectorRegistry) -> None:
+        self._candidate_comparisons = Counter(
+            "breakeven_candidate_comparisons_total",
+            "Compared requests that the candidate was to answer as well, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ComparisonResult:
+            self._candidate_comparisons.labels(result)
 
     def _register_counters(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(

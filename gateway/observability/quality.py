@@ -20,7 +20,7 @@ def quality_families(books: Books) -> Iterator[Metric]:
     )
     spent.add_metric([], float(usd(books.statement.shadow_spend)))
     yield spent
-    kept, ratio, _ = books.quality
+    kept, ratio = books.quality[:2]
     if kept is not None:
         yield gauge(
             "breakeven_shadow_pairs", "Comparisons of the student's answers behind the quality metrics.", kept.pairs

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 
-from breakeven.gateway.config.schema import Student
+from breakeven.gateway.config.student import Student
 from breakeven.gateway.config.teacher import Fallback
 from breakeven.gateway.upstreams.reported import Reported
 from breakeven.router.policy import Capabilities

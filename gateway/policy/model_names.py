@@ -61,7 +61,7 @@ def _target(name: str, config: Config) -> Target:
         return Target(None, _threshold(name))
     if name in (Route.TEACHER, config.teacher.model):
         return Target(Route.TEACHER, None)
-    if config.student is not None and name in (Route.STUDENT, config.student.model):
+    if config.student is not None and name in (Route.STUDENT, *config.student_names):
         return Target(Route.STUDENT, None)
     if any(name == one.name for one in config.models):
         return Target(Route.MODEL, None, name)

@@ -123,6 +123,7 @@ class Attempt:
             cause=self.cause,
             upstream_request_id=self.upstream_request_id,
             provider=self.provider,
+            version=self.upstream.version,
         )
 
     def _cost(self, services: Services) -> Cost:

@@ -11,6 +11,7 @@ from breakeven.gateway.errors import RequestError
 from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.admission import target
+from breakeven.gateway.proxy.candidate import of_candidate
 from breakeven.gateway.proxy.escalation import ENDPOINTS as ESCALATED_ENDPOINTS
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
@@ -59,6 +60,7 @@ def plan(exchange: Exchange, request: ClientRequest) -> Plan:
         conversation=routing.conversation,
         router_seconds=router_seconds,
         probe=_probe(services, adapter, request, decision),
+        by_candidate=routing.by_candidate(decision),
     )
     request.body.clear_cache()
     return made
@@ -182,6 +184,15 @@ class _Routing:
         """The upstream that made the last answer of the conversation; None if that is not known."""
         hold = self._turn.hold if self._turn is not None else None
         return hold.answered if hold is not None else None
+
+    def by_candidate(self, decision: Decision) -> bool:
+        """Whether the candidate answers in the student's place."""
+        if self._services.candidate is None:
+            return False
+        hold = self._turn.hold if self._turn is not None else None
+        return of_candidate(
+            self._services, self._adapter, self._request, self._caller, self.conversation, decision, hold
+        )
 
     def may_be_elsewhere(self, decision: Decision) -> bool:
         """Whether the other upstream may know what this one may refuse: a stored response, an item, a type of tool."""

@@ -68,7 +68,8 @@ class Plan(msgspec.Struct, frozen=True):
     known. `session` is the conversation for session affinity, None where nothing is to be remembered. `conversation` is
     what the router read, None if no decision was needed. `router_seconds` is the wall-clock time of the decision.
     `probe` judges the student's answer for escalation. `providers` are those of the teacher that the request may be
-    sent to, None where the teacher has only one. The defaults are those of a request that no rule decides for.
+    sent to, None where the teacher has only one. `by_candidate`: the candidate answers in the student's place. The
+    defaults are those of a request that no rule decides for.
     """
 
     decision: Decision
@@ -80,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True):
     router_seconds: float = 0.0
     probe: Probe | None = None
     providers: Providers | None = None
+    by_candidate: bool = False
 
 
 class Exchange:

@@ -174,10 +174,26 @@ def _ask(exchange: Exchange, client: Client, route: Route) -> Coroutine[Any, Any
     """Call the upstream of a route; of several providers one after the other until one answers. Raises as
     `call_upstream` does.
     """
-    providers = exchange.admitted[1].providers
+    plan = exchange.admitted[1]
+    providers, candidate = plan.providers, exchange.services.candidate
+    if route is Route.STUDENT and plan.by_candidate and candidate is not None and not exchange.attempts:
+        return _ask_candidate(exchange, client, candidate)
     if providers is None or route is Route.STUDENT:
         return _call(exchange, client, exchange.services.upstreams[route])
     return in_order(providers, lambda upstream: _call(exchange, client, upstream))
+
+
+async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream) -> Reply:
+    """Call the candidate, and the student in its place where it fails before the first byte. Raises as `call_upstream`
+    does.
+    """
+    student = exchange.services.upstreams[Route.STUDENT]
+    try:
+        return await _call(exchange, client, candidate)
+    except (UpstreamFailure, Untranslatable):
+        if not student.available:
+            raise
+    return await _call(exchange, client, student)
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:

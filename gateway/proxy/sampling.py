@@ -89,8 +89,8 @@ def _drawn_with(exchange: Exchange, request: ClientRequest, plan: Plan, base: fl
 
 
 def _discarded(exchange: Exchange) -> Discarded | None:
-    """The student's answer that was discarded for the teacher's; None if none was."""
+    """The student's answer that was discarded for the teacher's; None if none was, or the candidate's."""
     for attempt in exchange.attempts:
-        if attempt.escalated:
+        if attempt.escalated and not attempt.provider:
             return Discarded(b"".join(attempt.segments), attempt.outcome is Outcome.OK, attempt.usage)
     return None

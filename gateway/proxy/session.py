@@ -121,7 +121,7 @@ class Turn:
         route, _ = lasting(decision, self.hold)
         needed = route is Route.TEACHER or self._begins or conversations.traced(mark)
         # Which of the upstreams answered matters to calls, and to what a model thought.
-        needed = needed or conversation.tools or conversation.thoughts
+        needed = needed or conversation.tools or conversation.thoughts or self._services.candidate_share > 0.0
         if not needed and len(self._body) > _SHORT_BYTES:
             return None
         key = conversations.prefix_key(self._caller, items, conversation.asked)

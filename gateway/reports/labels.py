@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from breakeven.gateway.economics.quality import retained
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.road.judges import measures
 from breakeven.gateway.road.promise import SHARES, Comparisons, missing
 from breakeven.gateway.road.promise import solve as certify
-from breakeven.gateway.road.stages import State
+from breakeven.gateway.road.stages import read_state
 from breakeven.router.evaluation.tune import Traffic, TuneError
 from breakeven.router.model.artifact import Artifact
-from breakeven.router.statistics import Interval
+from breakeven.router.statistics import Interval, retained
 
 # With fewer comparisons nothing is said of the quality.
 LEAST = 30
@@ -47,14 +46,16 @@ class Labels(NamedTuple):
 
 
 def read(ledger: Ledger, artifact: Artifact, novelty_threshold: float, workload: str | None = None) -> Labels:
-    """The comparisons of a workload, or of all, that count now: those set aside when traffic or a model changed do not.
+    """The comparisons of a workload, or of all, that count now: those set aside when traffic or a model changed do
+    not, nor those of a judge whose verdicts measure nothing.
 
     An artifact that was not trained on outcomes scores stored prompts that it did not score then. Raises LedgerError.
     """
     since = _measured_since(ledger)
+    silent = _silent(ledger, since)
     found, now = [], _SCORED_NOW if artifact.difficulty.ranks else 0
     for one in ledger.road.labels(artifact.hash, workload):
-        if one.at < since.get(one.workload, 0):
+        if one.at < since.get(one.workload, 0) or one.workload in silent:
             continue
         if one.score is not None:
             found.append(one)
@@ -74,7 +75,13 @@ def read(ledger: Ledger, artifact: Artifact, novelty_threshold: float, workload:
 
 def _measured_since(ledger: Ledger) -> Mapping[str, int]:
     states = {name: document for name, (_, document) in ledger.road.states().items()}
-    return {name: msgspec.json.decode(text, type=State).measured_since for name, text in states.items()}
+    return {name: read_state(name, text).measured_since for name, text in states.items()}
+
+
+def _silent(ledger: Ledger, since: Mapping[str, int]) -> set[str]:
+    """The workloads with a judge whose verdicts measure nothing."""
+    names = ledger.road.workloads()
+    return {name for name in names if not measures(ledger.judged_pairs.verdicts(since.get(name, 0), name))}
 
 
 def not_measured(count: int) -> str:

@@ -181,15 +181,17 @@ def providers_to_rows(found: Sequence[Sum]) -> list[dict[str, Any]]:
 def quality_to_dict(books: Books) -> dict[str, Any]:
     """The cost and results of comparisons as JSON values.
 
-    Quality is a share of the teacher's with its 95% interval. Results are null where no pairs were compared.
+    Quality is a share of the teacher's with its 95% interval. Results are null where no pairs were compared. Pairs that
+    a judge scored whose verdicts measure nothing are left out.
     """
-    kept, ratio, unrouted = books.quality
+    kept, ratio, unrouted, judges = books.quality
     return {
         "shadow_spend_usd": exact(books.statement.shadow_spend),
         "output_token_ratio": None if ratio is None else float(ratio),
         "quality_retention": None if kept is None else _bounds(kept.routed) | {"pairs": kept.pairs},
         "student_quality_retention": None if kept is None else _bounds(kept.student),
         "unrouted_quality_retention": None if unrouted is None else _bounds(unrouted[1]) | {"pairs": unrouted[0]},
+        "judges": [one.to_dict() for one in judges],
     }
 
 

@@ -168,7 +168,7 @@ def describe_reported(reported: Reported) -> str:
 
 def describe_quality(books: Books) -> list[str]:
     """Sentences on the cost and results of comparisons with the current student, or how many it takes to have them."""
-    kept, ratio, unrouted = books.quality
+    kept, ratio, unrouted, judges = books.quality
     spent = books.statement.shadow_spend
     found = [f"comparisons cost {dollars(spent)}, included in the spend"] if spent else []
     if ratio is not None:
@@ -187,6 +187,7 @@ def describe_quality(books: Books) -> list[str]:
         )
     if kept is None and unrouted is None and books.statement.traffic.student:
         found.append(f"quality: {not_measured(LEAST)}")
+    found += [line for one in judges for line in one.lines()]
     return found
 
 

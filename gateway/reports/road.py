@@ -5,6 +5,7 @@ Money is what the teacher was paid for the workload's requests, over the time th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,11 +16,14 @@ from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.economics.quality import Compared, retention
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.road import Comparison, Event
+from breakeven.gateway.reports.labelling import by_people, corrected_text
 from breakeven.gateway.road.audit import Trust, scorer_of, trust
+from breakeven.gateway.road.judges import Judge, judges
 from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.promise import next_look
 from breakeven.gateway.road.stages import Promised, State, read_state
 from breakeven.gateway.wire.moments import moment
+from breakeven.router.corrected import Corrected
 from breakeven.router.policy import Reason, Route
 from breakeven.router.statistics import Interval
 
@@ -35,7 +39,9 @@ class Position(NamedTuple):
     to all of these requests as a share of the teacher's, with a 95% interval, None before there is any. `monthly_usd`
     is what the teacher is paid for its requests in a month, from so many `hours` of traffic; None where these are too
     few. `operator`: the config or the admin API says what routes, and no stage does. `trust` says how far the `scorer`
-    can be trusted for a `floor`, None before a person judged pairs.
+    can be trusted for a `floor`, None before a person judged pairs. `corrected` is the retention as people's verdicts
+    correct it, None with too few of them, of which there are `verdicts`. `judges` are those that scored; where the
+    verdicts of one measure nothing, there is no retention.
     """
 
     state: State
@@ -48,6 +54,9 @@ class Position(NamedTuple):
     trust: Trust | None
     scorer: str
     floor: float
+    corrected: Corrected | None
+    verdicts: int
+    judges: Sequence[Judge]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -66,6 +75,10 @@ class Position(NamedTuple):
             "missing": state.missing,
             "would_answer": state.would_answer,
             "retention": None if self.retention is None else self.retention._asdict(),
+            "corrected": None
+            if self.corrected is None
+            else self.corrected.retained._asdict() | {"verdicts": self.corrected.labels},
+            "judges": [one.to_dict() for one in self.judges],
             "margin": state.margin,
             "trust": self._trust(),
             "in_force": _as_json(state.promised),
@@ -88,6 +101,11 @@ class Position(NamedTuple):
             return None
         return self.monthly_usd * (proposal.bill - already) / (1.0 - already)
 
+    @property
+    def silent(self) -> str:
+        """The judges whose verdicts measure nothing, in words; empty without any."""
+        return ", ".join(one.name for one in self.judges if not one.consistency.reads)
+
     def lines(self) -> list[str]:
         """For people."""
         state = self.state
@@ -99,6 +117,9 @@ class Position(NamedTuple):
         if state.held:
             lines.append(f"  waits: {state.held}")
         lines.append(f"  {self._measured()}")
+        lines += [f"  {line}" for one in self.judges for line in one.lines()]
+        if self.verdicts:
+            lines.append(f"  {corrected_text(self.corrected, self.verdicts, self.floor)}")
         if self.trust is not None:
             lines.append(f"  {self.trust.text(self.scorer, self.floor)}")
         if state.promised is not None and in_force(state):
@@ -119,6 +140,8 @@ class Position(NamedTuple):
         return {"scorer": self.scorer, "pairs": found.pairs, **intervals, "confirmed": found.confirmed(self.floor)}
 
     def _measured(self) -> str:
+        if self.retention is None and self.silent:
+            return f"the student's quality: not measured: the verdicts of {self.silent} measure nothing"
         if self.retention is None:
             return f"the student's quality: not measured yet; a router is trained at {self.next_look} comparisons"
         low, high = self.retention.low, self.retention.high
@@ -145,18 +168,23 @@ def positions(ledger: Ledger, config: Config, now: int, *, operator: bool) -> li
 def position(ledger: Ledger, config: Config, state: State, now: int, *, operator: bool) -> Position:
     """Where a workload with this state is. Raises LedgerError."""
     compared = ledger.road.comparisons(state.workload, state.measured_since, state.student)
+    pairs = ledger.judged_pairs.pairs(state.workload, state.measured_since, state.student)
+    found = judges([one.judged for one in pairs if one.judged is not None])
     paid, hours = _monthly(ledger, state.workload, now)
     return Position(
         state,
         len(compared),
         next_look(state.looked_at, config.road.labels),
-        _retention(compared),
+        _retention(compared) if all(one.consistency.reads for one in found) else None,
         paid,
         hours,
         operator,
         trust(ledger.conversations.audited(state.workload, state.scored_since, state.student)),
         scorer_of(config),
         config.road.floor,
+        by_people(pairs),
+        sum(one.verdict is not None for one in pairs),
+        found,
     )
 
 

@@ -8,7 +8,7 @@ Bias is how much kinder to the student the scorer is than people, in its own sco
 same, else the difference between the scores (student's less teacher's) and what the person's verdict is worth, the mean
 difference of the scorer's where it finds one. The interval has two pairs added, one that the scorer is too kind in by
 so much and one that it is too hard in: without them a few pairs without a contradiction would give one of zero width
-(as in economics/quality.py).
+(as in router/statistics.py). A pair that was chosen for its size (road/choosing.py) counts one over its probability.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from breakeven.gateway.config.schema import Config
+from breakeven.router.corrected import agrees
 from breakeven.router.statistics import Interval, proportion
 
 # Pairs from which on people can hold a stage.
@@ -40,11 +41,14 @@ _SIGNS = {Verdict.STUDENT: 1.0, Verdict.TIE: 0.0, Verdict.TEACHER: -1.0}
 
 
 class Audited(NamedTuple):
-    """A pair with the scorer's scores in [0, 1] and a person's verdict."""
+    """A pair with the scorer's scores in [0, 1] and a person's verdict. `chosen`: the probability with which the person
+    was to be asked about it, up to a factor that is the same for all.
+    """
 
     student_score: float
     teacher_score: float
     verdict: Verdict
+    chosen: float = 1.0
 
     @property
     def difference(self) -> float:
@@ -54,10 +58,7 @@ class Audited(NamedTuple):
     @property
     def agrees(self) -> bool:
         """Whether the scores say what the person says."""
-        if self.student_score == self.teacher_score:
-            full = self.teacher_score >= 1.0
-            return self.verdict is Verdict.TIE or (full and self.verdict is Verdict.STUDENT)
-        return self.verdict is (Verdict.STUDENT if self.difference > 0.0 else Verdict.TEACHER)
+        return agrees(self.student_score, self.teacher_score, self.verdict)
 
 
 class Trust(NamedTuple):
@@ -99,7 +100,10 @@ class Trust(NamedTuple):
 def scorer_of(config: Config) -> str:
     """What scores the answers, in words."""
     road = config.road
-    return f"the scorer {road.scorer}" if road.scorer != "judge" else f"the judge {road.judge or config.teacher.model}"
+    if road.scorer != "judge":
+        return f"the scorer {road.scorer}"
+    names = road.judges or (config.teacher.model,)
+    return f"the judge {names[0]}" if len(names) == 1 else f"the {road.panel} of the judges {', '.join(names)}"
 
 
 def trust(audited: Sequence[Audited]) -> Trust | None:
@@ -110,10 +114,23 @@ def trust(audited: Sequence[Audited]) -> Trust | None:
     found = [abs(one.difference) for one in audited if one.difference != 0.0]
     worth = math.fsum(found) / len(found) if found else 1.0
     too_kind = [0.0 if one.agrees else one.difference - worth * _SIGNS[one.verdict] for one in audited]
-    mean = math.fsum(too_kind) / count
-    padded = [*too_kind, worth, -worth]
-    centre = math.fsum(padded) / len(padded)
-    squares = math.fsum((one - centre) ** 2 for one in padded)
-    half = _Z * math.sqrt(squares / (len(padded) - 1) / len(padded))
+    shares = _normalised([1.0 / one.chosen for one in audited])
+    mean = _sum_of_products(shares, too_kind)
+    padded, parts = [*too_kind, worth, -worth], _normalised([*shares, 1.0 / count, 1.0 / count])
+    centre = _sum_of_products(parts, padded)
+    squares = math.fsum((part * (one - centre)) ** 2 for one, part in zip(padded, parts, strict=True))
+    half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1))
     bias = Interval(mean, min(mean, centre - half), max(mean, centre + half))
-    return Trust(count, proportion(sum(one.agrees for one in audited), count), bias)
+    # As many pairs of equal weight would say as much (Kish, Survey Sampling, 1965).
+    effective = 1.0 / math.fsum(share * share for share in shares)
+    agreeing = math.fsum(share for share, one in zip(shares, audited, strict=True) if one.agrees)
+    return Trust(count, proportion(min(1.0, agreeing) * effective, effective), bias)
+
+
+def _normalised(values: Sequence[float]) -> list[float]:
+    whole = math.fsum(values)
+    return [value / whole for value in values]
+
+
+def _sum_of_products(one: Sequence[float], other: Sequence[float]) -> float:
+    return math.fsum(left * right for left, right in zip(one, other, strict=True))

@@ -15,6 +15,8 @@ from breakeven.gateway.road.learning_job import Done, Failed
 from breakeven.gateway.road.task import Learned, Task
 
 _JOB = "breakeven.gateway.road.learning_job"
+# Built at import: where two threads use a type of msgspec for the first time at once, it crashes the process.
+_RESULT: msgspec.json.Decoder[Done | Failed] = msgspec.json.Decoder(Done | Failed)
 _LIMIT_SECONDS = 600.0
 # One thread each: with more, the small matrices of training take longer, and requests wait.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -47,7 +49,7 @@ async def learn_apart(task: Task, out: Path, limit_seconds: float = _LIMIT_SECON
 
 def _learned(output: bytes, code: int | None) -> Learned:
     try:
-        result = msgspec.json.decode(output, type=Done | Failed)
+        result = _RESULT.decode(output)
     except msgspec.MsgspecError:
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with code {code}"
         raise LearningFailed(f"the process that learns from comparisons {how} without a result") from None

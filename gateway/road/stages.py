@@ -109,6 +109,15 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     scored_since: int = 0
 
 
+# Built at import: where two threads use a type of msgspec for the first time at once, it crashes the process.
+_STATE = msgspec.json.Decoder(State)
+
+
+def is_of(version: str, named: str) -> bool:
+    """Whether a version is of the model that the config has `named`, with its revision."""
+    return version == named or version.startswith(f"{named} (")
+
+
 def write_state(state: State) -> str:
     """The state as the ledger has it; see `read_state`."""
     return msgspec.json.encode(state).decode()
@@ -117,7 +126,7 @@ def write_state(state: State) -> str:
 def read_state(workload: str, document: str) -> State:
     """The state of a workload, as the ledger has it. Raises BreakevenError for one that cannot be read."""
     try:
-        return msgspec.json.decode(document, type=State)
+        return _STATE.decode(document)
     except msgspec.MsgspecError:
         raise BreakevenError(
             f"workload {workload}: its row in the ledger's table road_states cannot be read; a gateway that runs "

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.accounting.record import CANDIDATE, RequestRecord
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.road.stages import Direction
@@ -51,6 +51,12 @@ class Drawn(NamedTuple):
     def asked(self) -> Route:
         """The upstream that has not answered the client."""
         return Route.STUDENT if self.direction is Direction.TEACHER_ANSWERED else Route.TEACHER
+
+    @property
+    def by_candidate(self) -> bool:
+        """Whether the candidate answered the client, in the student's place."""
+        last = self.record.attempts[-1]
+        return last.upstream is Route.STUDENT and last.provider == CANDIDATE
 
 
 class ComparisonQueue:

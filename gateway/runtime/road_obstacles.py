@@ -1,5 +1,5 @@
-"""What keeps a workload from going on, said to the operator: no consent, a judge without verdicts, or one that people
-contradict.
+"""What keeps a workload from going on, said to the operator: no consent, a judge without verdicts or one that does not
+read the answers, or one that people contradict.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.audit import trust
 from breakeven.gateway.road.holding import Facts
+from breakeven.gateway.road.judges import judges
 from breakeven.gateway.road.stages import State
 from breakeven.gateway.runtime.services import Services
 
@@ -29,8 +30,17 @@ def facts(services: Services, state: State, *, due: bool, unjudged: str | None) 
 
 
 def without_verdicts(ledger: Ledger, state: State, config: Config) -> str | None:
-    """What is to be said where too many comparisons end without a verdict; None for nothing. Raises LedgerError."""
+    """What is to be said where too many comparisons end without a verdict, or a judge's verdicts measure nothing; None
+    for nothing. Raises LedgerError.
+    """
     since = max(state.measured_since, state.live)
+    pairs = ledger.judged_pairs.pairs(state.workload, since, state.student)
+    silent = [one.name for one in judges([one.judged for one in pairs if one.judged]) if not one.consistency.reads]
+    if silent:
+        return (
+            f"the verdicts of {', '.join(silent)} depend on the order of the answers, as `breakeven road` shows, and "
+            "measure nothing: choose another road.judge"
+        )
     scored, without = ledger.road.verdicts(state.workload, since, judged=config.road.scorer == "judge")
     if scored + without < _VERDICTS or without <= _WITHOUT_VERDICT * (scored + without):
         return None

@@ -25,8 +25,9 @@ from breakeven.gateway.road.holding import holding
 from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
-from breakeven.gateway.road.stages import Rates, State, write_state
+from breakeven.gateway.road.stages import Rates, State, is_of, write_state
 from breakeven.gateway.road.task import Task
+from breakeven.gateway.runtime.candidate_keeper import CandidateKeeper
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
 from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
@@ -56,8 +57,8 @@ _STORED_MICROSECONDS = 10_000_000
 class RoadRunner:
     """Follows the stages, and runs them while it holds the lease."""
 
-    def __init__(self, services: Callable[[], Services]) -> None:
-        """`services`: those in force now."""
+    def __init__(self, services: Callable[[], Services], reload: Callable[[], None]) -> None:
+        """`services`: those in force now; `reload` has the config put in force anew."""
         self._services = services
         ledger, config = services().ledger, services().config
         assert config.ledger.journal is not None, "load_config resolves it"
@@ -65,6 +66,7 @@ class RoadRunner:
         self._store = ledger.road
         self._holder = ledger.id
         self._follower = RoadFollower(self._store, folder, services().state.units)
+        self._candidate = CandidateKeeper(services, self._follower.artifacts, reload)
         self._renewed = -_RENEW_SECONDS
         self._paced = -_PACE_SECONDS
         # Of each workload: when the next look may be tried, and what is said of comparisons without a verdict.
@@ -95,6 +97,7 @@ class RoadRunner:
         """Follow what the ledger says; the one that holds the lease logs what has happened."""
         before = {name: self._follower.known(name)[1] for name in self._follower.workloads()}
         try:
+            await asyncio.to_thread(self._candidate.follow)
             await asyncio.to_thread(self._follower.follow)
         except Exception as error:  # the gateway serves, whatever fails here
             self._say(f"internal error: {type(error).__name__}", error)
@@ -134,6 +137,7 @@ class RoadRunner:
         try:
             for workload in await asyncio.to_thread(self._workloads):
                 await self._advance(workload)
+            await self._candidate.advance()
             self._fault = ""
         except Exception as error:  # the gateway serves, whatever fails here
             said = isinstance(error, BreakevenError | OSError | ArtifactError)
@@ -149,6 +153,10 @@ class RoadRunner:
         _, state = self._follower.known(workload)
         student, teacher = _student_version(services, state), services.upstreams[Route.TEACHER].version
         if (state.student, state.teacher) != (student, teacher):
+            # With a promotion the states change at once, and the config in force a moment later.
+            await asyncio.to_thread(self._candidate.follow)
+            if not self._candidate.settled:
+                return
             await self._change(workload, lambda one: machine.versions_changed(one, student, teacher, _now()))
             return
         scorer = scorer_of(config)
@@ -247,7 +255,7 @@ class RoadRunner:
 
     def _forget_artifacts(self) -> None:
         """Delete the artifacts that no state names."""
-        named: set[str] = set()
+        named = set(self._services().state.experiment.artifacts)
         for workload in self._follower.workloads():
             _, state = self._follower.known(workload)
             named |= {one.artifact for one in (state.promised, state.previous, state.proposal) if one is not None}
@@ -272,8 +280,8 @@ def _with_rates(state: State, rates: Rates) -> State:
 def _student_version(services: Services, state: State) -> str:
     """The version of the student. What its server loaded is not known until it was asked, and is then as it was."""
     student = services.upstreams[Route.STUDENT]
-    known = student.reported is not None or not state.student.startswith(f"{student.version} (")
-    return student.version if known else state.student
+    unknown = student.reported is None and is_of(state.student, student.version)
+    return state.student if unknown else student.version
 
 
 def _now() -> int:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from breakeven.gateway.accounting.estimates import TokenRatios
 from breakeven.gateway.accounting.prices import FREE, Cost, Price, cost
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.accounting.usage import Usage
 from breakeven.gateway.config.access import ClientKey
 from breakeven.gateway.config.schema import Config, FurtherModel
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.keeping import Keeper, Prompt, Waiting
+from breakeven.gateway.ledger.keeping import Keeper
 from breakeven.gateway.ledger.rates import in_force, model_price_schedule, price_schedule
 from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.limits.rate_limits import Quotas
@@ -31,69 +27,22 @@ from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.policy.capabilities import declared, limited
 from breakeven.gateway.policy.unit import Unit
+from breakeven.gateway.road.candidate import Phase
 from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Rates, Stage
-from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
-from breakeven.gateway.runtime.response_affinity import ResponseAffinity
+from breakeven.gateway.runtime.state import State
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
-from breakeven.gateway.runtime.units import Units
 from breakeven.gateway.runtime.unknown_workloads import UnknownWorkloads
-from breakeven.gateway.upstreams.chain import by_label, fallback, further, kept
+from breakeven.gateway.upstreams.chain import by_label, candidate, fallback, further, kept
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import ROUTED, Capabilities, Policy, Route
-from breakeven.router.sticky import Assessments, Conversations
-
-if TYPE_CHECKING:
-    from breakeven.gateway.observability.spans import Spans
-
 
 _BOTH = frozenset(ROUTED)
 # How many wait at most to be stored.
 _PROMPTS, _CONVERSATIONS = 10_000, 4000
 _MOST_BYTES = 64 << 20
-
-
-@dataclass
-class State:
-    """State that is kept across config reloads."""
-
-    # Those of the config in force, which the metrics export.
-    policies: Policies
-    quotas: Quotas
-    # What waits to be stored: (request, microseconds since the epoch, text), and conversations with answers to them.
-    prompts: TextQueue[Prompt]
-    kept: TextQueue[Waiting]
-    unknown_workloads: UnknownWorkloads
-    draining: bool = False
-    # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
-    aborting: bool = False
-    running: set[asyncio.Task[None]] = field(default_factory=set)
-    # Requests whose clients are served, and whose unreported tokens are being counted.
-    counting: set[asyncio.Task[None]] = field(default_factory=set)
-    config_faults: tuple[str, ...] = ()
-    conversations: Conversations = field(default_factory=Conversations)
-    assessments: Assessments = field(default_factory=Assessments)
-    # The upstreams of the config in force by label, whose state the metrics export.
-    exported_upstreams: dict[str, Upstream] = field(default_factory=dict)
-    responses: ResponseAffinity = field(default_factory=ResponseAffinity)
-    # Who made which of them, and what waits for the usage of those that are made in the background.
-    stored: StoredResponses = field(default_factory=StoredResponses)
-    # What records the spans of requests; None where traces are off.
-    spans: Spans | None = None
-    # Tokens per event and per counted token at each upstream, by label, to estimate those that it does not report.
-    token_ratios: defaultdict[str, TokenRatios] = field(default_factory=lambda: defaultdict(TokenRatios))
-    # The stage of each workload, and what decides its requests then.
-    units: Units = field(default_factory=Units)
-    # Requests whose answers are to be compared with the other upstream's.
-    drawn: ComparisonQueue = field(default_factory=ComparisonQueue)
-
-    def abort(self) -> None:
-        """Cancel all running requests; each answers its client with 503, or ends its stream with an error event."""
-        self.aborting = True
-        for task in self.running:
-            task.cancel()
 
 
 @dataclass
@@ -115,8 +64,12 @@ class Services:
     publisher: Publisher | None = None
     # The teacher's other providers, in order.
     fallbacks: tuple[Upstream, ...] = ()
+    # What may become the next student.
+    candidate: Upstream | None = None
     models: Mapping[str, Upstream] = field(default_factory=dict)
     model: FurtherModel | None = None
+    # The config as its file has it, where a promoted candidate is the student in `config`.
+    file_config: Config | None = None
 
     @classmethod
     def build(cls, config: Config, artifact: Artifact, ledger: Ledger) -> Services:
@@ -125,7 +78,8 @@ class Services:
         upstreams = {route: Upstream(route, section) for route, section in config.upstreams.items()}
         fallbacks = tuple(fallback(section) for section in config.teacher.fallbacks)
         models = {one.name: further(one) for one in config.models}
-        exported_upstreams = by_label((*upstreams.values(), *fallbacks, *models.values()))
+        beside = None if config.candidate is None else candidate(config.candidate)
+        exported_upstreams = _by_label(upstreams, beside, fallbacks, models)
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
         metrics.expect(exported_upstreams.values())
         publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
@@ -156,33 +110,57 @@ class Services:
             state=state,
             fallbacks=fallbacks,
             models=models,
+            candidate=beside,
         )
 
-    def with_config(self, config: Config, artifact: Artifact) -> Services:
-        """These services with another config and artifact, and the same state.
+    @property
+    def given(self) -> Config:
+        """The config as its file has it: without a promotion of the candidate."""
+        return self.file_config or self.config
+
+    def with_config(self, config: Config, artifact: Artifact, given: Config | None = None) -> Services:
+        """These services with another config and artifact, and the same state; `given`: the config as its file has it.
 
         An upstream whose config section is unchanged is kept with its connections; others are new and not started.
         """
         upstreams = {}
         for route, section in config.upstreams.items():
             upstreams[route] = kept(self.upstreams.get(route), section) or Upstream(route, section)
+        wanted = config.candidate
+        beside = None if wanted is None else kept(self.candidate, wanted) or candidate(wanted)
         known = {one.provider: one for one in self.fallbacks}
         fallbacks = (kept(known.get(one.name), one) or fallback(one) for one in config.teacher.fallbacks)
         models = {one.name: kept(self.models.get(one.name), one) or further(one) for one in config.models}
         return replace(
             self,
             config=config,
+            file_config=given,
             artifact=artifact,
             upstreams=upstreams,
             fallbacks=tuple(fallbacks),
             models=models,
+            candidate=beside,
             policies=Policies.beside_ledger(config, artifact.hash, self.ledger if self.ledger.shared else None),
         )
 
     @property
     def every_upstream(self) -> dict[str, Upstream]:
-        """All upstreams by label: the first of each role, the teacher's other providers, the further models."""
-        return by_label((*self.upstreams.values(), *self.fallbacks, *self.models.values()))
+        """All upstreams by label: of each role, the candidate, the teacher's other providers, the further models."""
+        return _by_label(self.upstreams, self.candidate, self.fallbacks, self.models)
+
+    @property
+    def asked_candidate(self) -> Upstream | None:
+        """The candidate, if there is one that was not dropped in this version."""
+        candidate, experiment = self.candidate, self.state.experiment
+        if candidate is None or (experiment.phase is Phase.DROPPED and experiment.candidate == candidate.version):
+            return None
+        return candidate
+
+    @property
+    def candidate_share(self) -> float:
+        """The share of the student's conversations that the candidate answers, in [0, 1]."""
+        section = self.config.candidate
+        return 0.0 if section is None or section.share == 0.0 or self.asked_candidate is None else section.share
 
     def for_model(self, name: str) -> Services:
         """The services of a request to this further model."""
@@ -286,3 +264,12 @@ class Services:
     def counts_tokens(self) -> bool:
         """Whether an answer costs by its tokens: not that of a further model without prices for these."""
         return self.model is None or self.model.usd_per_million is not None
+
+
+def _by_label(
+    first: Mapping[Route, Upstream],
+    beside: Upstream | None,
+    fallbacks: tuple[Upstream, ...],
+    models: Mapping[str, Upstream],
+) -> dict[str, Upstream]:
+    return by_label((*first.values(), *(() if beside is None else (beside,)), *fallbacks, *models.values()))

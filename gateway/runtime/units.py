@@ -9,7 +9,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.machine import in_force
 from breakeven.gateway.road.sampling import raised
-from breakeven.gateway.road.stages import Rates, Stage, State
+from breakeven.gateway.road.stages import Rates, Stage, State, is_of
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.policy import Policy
 
@@ -46,6 +46,8 @@ class Units:
         stage = Stage.OBSERVE if state is None else state.stage
         rates = (None if state is None else state.rates) or first_rates(config)
         promised = state.promised if state is not None and in_force(state) else None
+        if promised is not None and config.student is not None and not is_of(promised.student, config.student.named):
+            promised = None  # it says nothing of this student
         own = None if promised is None else self._artifacts.get(promised.artifact)
         if promised is not None and own is not None:
             rule = escalation(config, promised.limit)

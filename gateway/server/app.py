@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path as File
 from typing import Any
 
@@ -12,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api import admin, feedback, road, status, upstreams
+from breakeven.gateway.api import admin, candidate, feedback, road, status, upstreams
 from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
@@ -30,6 +32,8 @@ from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.count_tokens import CountRelay
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.stored import StoredRelay
+from breakeven.gateway.road.candidate import Experiment
+from breakeven.gateway.runtime.promotion import with_promotion
 from breakeven.gateway.runtime.road_runner import RoadRunner
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.workload_routing import routing
@@ -69,7 +73,7 @@ def create_app(
 
     With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called.
     """
-    current = Current(Services.build(config, artifact, ledger), read, path)
+    current = Current(_services(config, artifact, ledger), read, path)
     app = _Gateway(
         title="Breakeven",
         version="1",
@@ -92,7 +96,7 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    own = (status.router, admin.router, road.router, upstreams.router, feedback.router)
+    own = (status.router, admin.router, road.router, candidate.router, upstreams.router, feedback.router)
     for router in (*own, console_router(), docs_router()):
         app.include_router(router)
     app.router.routes.append(FurtherPaths(current))
@@ -109,6 +113,15 @@ def create_app(
         ClientPaths, relayed=[adapter.path for adapter in _ADAPTERS], further=lambda: current().model_paths
     )
     return app
+
+
+def _services(config: Config, artifact: Artifact, ledger: Ledger) -> Services:
+    """The services of a config, with the candidate as the student where it was promoted."""
+    found = with_promotion(config, ledger, Experiment())
+    if found is not config:
+        # The ledger was opened with the file's, whose student costs something else.
+        ledger.enter(found, now=time.time_ns() // 1000)
+    return replace(Services.build(found, artifact, ledger), file_config=config)
 
 
 def _stored_relays(current: Current) -> dict[str, StoredRelay]:
@@ -154,7 +167,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
         follow_traffic(current),
         _compare_answers(current),
         _observe_hosting(current),
-        RoadRunner(current).run(),
+        RoadRunner(current, current.request_reload).run(),
         _report_start(current),
     ]
     publisher = current().publisher

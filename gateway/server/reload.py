@@ -15,6 +15,7 @@ from typing import Any
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
 from breakeven.gateway.observability.tracing import open_spans
+from breakeven.gateway.runtime.promotion import with_promotion
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.start_report import report_reached
 from breakeven.gateway.server.startup import check_loadable, open_artifact
@@ -82,8 +83,8 @@ class Current:
             return False
         old = self.services
         try:
-            config, artifact = await asyncio.to_thread(self._load, self._read, old)
-            new = old.with_config(config, artifact)
+            given, config, artifact = await asyncio.to_thread(self._load, self._read, old)
+            new = old.with_config(config, artifact, given)
             before, after = old.every_upstream, new.every_upstream
             added = [upstream for label, upstream in after.items() if upstream is not before.get(label)]
             for upstream in added:
@@ -146,8 +147,9 @@ class Current:
             await upstream.aclose()
 
     @staticmethod
-    def _load(read: Callable[[], Config], old: Services) -> tuple[Config, Artifact]:
-        config = read()
+    def _load(read: Callable[[], Config], old: Services) -> tuple[Config, Config, Artifact]:
+        given = read()
+        config = with_promotion(given, old.ledger, old.state.experiment)
         faults = [
             f"{name}: cannot change while the gateway runs; restart it"
             for name, before, after in (
@@ -167,7 +169,7 @@ class Current:
             old.ledger.enter(config, now=time.time_ns() // 1000)
         except LedgerError as error:
             raise ConfigError([f"ledger.url: {error}"]) from None
-        return config, artifact
+        return given, config, artifact
 
     def _outdated(self) -> bool:
         """Whether the config on disk is invalid or differs from the one in force, or its router artifact does."""
@@ -179,7 +181,7 @@ class Current:
             return True
         path = config.routing.artifact
         replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash
-        return replaced or config != self.services.config
+        return replaced or config != self.services.given
 
     def _file_state(self) -> tuple[tuple[int, int, int] | None, ...]:
         """`_stat` of the config file and of the router artifact's metadata; empty where no file is watched."""

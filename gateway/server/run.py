@@ -18,7 +18,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.proxy.downstream import Receive, Scope, Send
 from breakeven.gateway.proxy.handler import Relay
-from breakeven.gateway.runtime.services import State
+from breakeven.gateway.runtime.state import State
 from breakeven.gateway.server.direct_client import BodyBytes
 from breakeven.gateway.server.protocol import RelayProtocol, SignalFreeServer
 

@@ -110,6 +110,8 @@ def divide_limits(config: Config, workers: int) -> Config:
         return section.model_copy(update={"max_concurrency": math.ceil(section.max_concurrency / workers)})
 
     parts: dict[str, Any] = {str(route): part(section) for route, section in config.upstreams.items()}
+    if config.candidate is not None:
+        parts["candidate"] = part(config.candidate)
     fallbacks = [part(section) for section in config.teacher.fallbacks]
     parts["teacher"] = parts["teacher"].model_copy(update={"fallbacks": fallbacks})
     return config.model_copy(update={**parts, "models": [part(section) for section in config.models]})

@@ -74,12 +74,13 @@ class Upstream:
     @property
     def version(self) -> str:
         """Which model answers, in at most 200 characters: its name, after an @ the config's revision; of the student in
-        brackets what its server loaded, if that is called otherwise.
+        brackets what its server loaded, if that is called otherwise, and of an adapter the model that it is for.
         """
-        model, revision = self.config.model, self.config.revision
-        named = model if revision is None else f"{model}@{revision}"
-        root = self.reported.root if self.reported is not None and self.route is Route.STUDENT else None
-        return (f"{named} ({root})" if root not in (None, "", model) else named)[:_VERSION_CHARACTERS]
+        named, said = self.config.named, self.reported
+        if said is None or self.route is not Route.STUDENT or said.root in (None, "", self.config.model):
+            return named[:_VERSION_CHARACTERS]
+        loaded = said.root if said.parent in (None, "", said.root) else f"{said.root} on {said.parent}"
+        return f"{named} ({loaded})"[:_VERSION_CHARACTERS]
 
     def without_secrets(self, text: str) -> str:
         """The text with the upstream's key and other secrets, URL and host replaced by "[removed]"."""

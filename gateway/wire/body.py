@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,7 @@ _FLAGS = {
     **dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True),
     **dict.fromkeys(("0", "off", "f", "false", "n", "no"), False),
 }
+_building = threading.Lock()
 _WHITESPACE = re.compile(rb"[ \t\r\n]*")
 # Of a Raw in bytes; its type does not declare it.
 _length = cast(Callable[[msgspec.Raw], int], len)
@@ -235,7 +237,9 @@ def as_boolean(value: object) -> bool | None:
 @functools.cache
 def _decoder(type: Any) -> msgspec.json.Decoder[Any]:
     # Building a decoder costs more than decoding a small field. The number of types is bounded by the callers.
-    return msgspec.json.Decoder(type, strict=True)
+    # Where two threads use a type of msgspec for the first time at once, it crashes the process.
+    with _building:
+        return msgspec.json.Decoder(type, strict=True)
 
 
 def _key(name: str) -> bytes:

@@ -30,7 +30,10 @@ HEADERS = (
     ),
     ("x-breakeven-workload", "The workload that the request is counted in."),
     ("x-breakeven-stage", "The stage of that workload: `observe`, `propose`, `route` or `watch`."),
-    ("x-breakeven-provider", "The fallback of the teacher that answered, by its name; absent: the first one."),
+    (
+        "x-breakeven-provider",
+        "The fallback of the teacher that answered, by its name; `candidate`: that did; absent: none of them.",
+    ),
     (
         "x-breakeven-upstream-request-id",
         "What the last upstream calls the request, for its support: its `x-request-id`, `request-id`, "

@@ -14,7 +14,7 @@ from breakeven.models.cli.investment import enter_investment
 from breakeven.models.cli.options import INCOMPLETE, Concurrency, Config, MaxTokens, SkipBad
 
 if TYPE_CHECKING:
-    from breakeven.models.evaluate.evaluate import Settings
+    from breakeven.models.evaluate.evaluate import Endpoint, Settings
 
 Rows = Annotated[
     list[Path], typer.Argument(help="Held-out rows with answers, such as eval.jsonl; files, folders, names on the hub.")
@@ -40,6 +40,11 @@ OutputUsd = Annotated[str, typer.Option(help="Teacher's price in USD per million
 HostingUsd = Annotated[float, typer.Option(min=0.0, help="Price of the student's machine in USD per hour.")]
 JudgeUrl = Annotated[str | None, typer.Option(help="Base URL of the judge's API, ending in /v1.")]
 JudgeModel = Annotated[str | None, typer.Option(help="Name of the judge model at that API.")]
+PanelModel = Annotated[
+    list[str] | None,
+    typer.Option(help="A further judge at the same API and prices, or MODEL@URL at another one; may be repeated."),
+]
+PanelRule = Annotated[str, typer.Option(help="How a panel judges: mean (of the scores) or majority (of the verdicts).")]
 JudgeInputUsd = Annotated[str, typer.Option(help="Judge's price in USD per million prompt tokens.")]
 JudgeOutputUsd = Annotated[str, typer.Option(help="Judge's price in USD per million output tokens.")]
 JudgeMaxTokens = Annotated[
@@ -74,6 +79,8 @@ def evaluate(
     judge_model: JudgeModel = None,
     judge_key_env: JudgeKeyEnv = None,
     judge_max_tokens: JudgeMaxTokens = 8192,
+    panel_model: PanelModel = None,
+    panel_rule: PanelRule = "mean",
     judge_input_usd: JudgeInputUsd = "0",
     judge_output_usd: JudgeOutputUsd = "0",
     rubric: Rubric = None,
@@ -95,11 +102,15 @@ def evaluate(
         settings, read(rows, skip_bad=skip_bad, skipped=partial(typer.echo, err=True)), Console(stderr=True)
     )
     typer.echo((out / "report.md").read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"\noutcome rows: {out / 'outcomes.jsonl'}; next: breakeven train {out / 'outcomes.jsonl'} --out ROUTER")
+    if report["fault"] is None:
+        rows_path = out / "outcomes.jsonl"
+        typer.echo(f"\noutcome rows: {rows_path}; next: breakeven train {rows_path} --out ROUTER")
     enter_investment(context, config, f"evaluation:{out.name}", report["cost"]["usd"])
     if stop is not None:
         typer.echo(f"breakeven: stopped: {stop.message}", err=True)
         raise typer.Exit(INCOMPLETE)
+    if report["fault"] is not None:
+        raise ValueError(report["fault"])
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -111,15 +122,36 @@ def _settings(options: dict[str, Any]) -> Settings:
     teacher_prices = prices(options["input_usd"], options["output_usd"])
     judge_prices = prices(options["judge_input_usd"], options["judge_output_usd"])
     keys = {role: api_key(options[f"{role}_key_env"]) for role in ("student", "teacher", "judge")}
+    judge = endpoint("judge", options["judge_url"], options["judge_model"], keys["judge"], judge_prices)
     same = {name: value for name, value in options.items() if name in Settings._fields}
     made = same | {
         "student": Endpoint(options["student_url"], options["student_model"], keys["student"], prices("0", "0")),
         "teacher": endpoint(
             "teacher", options["teacher_url"], options["teacher_model"], keys["teacher"], teacher_prices
         ),
-        "judge": endpoint("judge", options["judge_url"], options["judge_model"], keys["judge"], judge_prices),
+        "judge": judge,
+        "panel": _panel(judge, options["panel_model"] or []),
         "teacher_prices": teacher_prices,
         "max_usd": None if options["max_usd"] is None else amount("--max-usd", options["max_usd"]),
     }
+    if options["panel_rule"] not in ("mean", "majority"):
+        raise ValueError(f"--panel-rule {options['panel_rule']}: must be mean or majority")
     rubric = made.pop("rubric")
     return Settings(**made | ({"rubric": read_text("--rubric", rubric)} if rubric else {}))
+
+
+def _panel(judge: Endpoint | None, named: list[str]) -> tuple[Endpoint, ...]:
+    """The further judges, each with the first one's API, key and prices, or `MODEL@URL`. Raises ValueError."""
+    if judge is None:
+        if named:
+            raise ValueError("--panel-model needs --judge-url and --judge-model, the first judge")
+        return ()
+    found = [judge]
+    for one in named:
+        model, at, url = one.rpartition("@")
+        if not at or "://" not in url:
+            model, url = one, judge.base_url
+        if any((other.model, other.base_url) == (model, url) for other in found):
+            raise ValueError(f"--panel-model {one}: this judge is there twice")
+        found.append(judge._replace(model=model, base_url=url))
+    return tuple(found[1:])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from breakeven.models.client.chat import Reply
 from breakeven.models.data.rows import Example
 from breakeven.models.evaluate import report as evaluation
+from breakeven.models.evaluate.judges import JudgedPair
 from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.models.scoring.tool_calls import NamedCall, agreement, named
 
@@ -30,6 +31,10 @@ class Answered(NamedTuple):
         """The calls of tools that the student and the teacher made."""
         by_teacher = self.example.calls() if self.teacher is None else self.teacher.tool_calls
         return named(self.student.tool_calls), named(by_teacher)
+
+    def judged_pair(self) -> JudgedPair:
+        """What a report on the judges needs of it. Raises DistillError for a label that is none."""
+        return JudgedPair(len(self.student.text), len(self.teacher_text()), evaluation.label(self.example))
 
 
 def by_calls(one: Answered) -> evaluation.Scored:

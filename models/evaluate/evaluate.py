@@ -30,13 +30,13 @@ from breakeven.models.errors import DistillError
 from breakeven.models.evaluate import report as evaluation
 from breakeven.models.evaluate.answered import Answered, by_calls, reference
 from breakeven.models.evaluate.answered import score as score_of
+from breakeven.models.evaluate.judges import panel
+from breakeven.models.evaluate.rows import outcome_row
 from breakeven.models.scoring import judge as judging
+from breakeven.models.scoring.panel import Rule
 from breakeven.models.scoring.scorers import Scorer, scorer
 from breakeven.router import outcomes
 from breakeven.router.files import write_atomically
-
-# The test and dev splits of the outcome rows, by hash; the rest is for training the router.
-_TEST_BELOW, _DEV_BELOW = 0.2, 0.4
 
 
 class Endpoint(NamedTuple):
@@ -64,9 +64,10 @@ class Settings(NamedTuple):
     """What to measure and how.
 
     `out`: the output directory. `scorer`: a name that `scorers.scorer` knows, or `judge`, which needs the `judge`
-    endpoint. Without a `teacher` endpoint the rows' answers are the teacher's; `teacher_prices` give their cost.
-    `max_usd` limits the cost of teacher and judge over all runs into `out`; `hosting_usd_per_hour` is the price of the
-    student's machine; `worst`: how many of the worst answers the report shows.
+    endpoint, and may have a `panel` of further ones, put together by `panel_rule`. Without a `teacher` endpoint the
+    rows' answers are the teacher's; `teacher_prices` give their cost. `max_usd` limits the cost of teacher and judges
+    over all runs into `out`; `hosting_usd_per_hour` is the price of the student's machine; `worst`: how many of the
+    worst answers the report shows.
     """
 
     student: Endpoint
@@ -74,6 +75,8 @@ class Settings(NamedTuple):
     scorer: str
     teacher: Endpoint | None = None
     judge: Endpoint | None = None
+    panel: tuple[Endpoint, ...] = ()
+    panel_rule: Rule = "mean"
     teacher_prices: Price = Price(0, 0, 0)
     rubric: str = judging.RUBRIC
     judge_max_tokens: int = judging.MAX_TOKENS
@@ -83,18 +86,25 @@ class Settings(NamedTuple):
     concurrency: int = 8
     timeout_seconds: float = 120.0
     worst: int = 10
-    seed: int = 1
     hosting_usd_per_hour: float = 0.0
+
+    @property
+    def judges(self) -> tuple[Endpoint, ...]:
+        """All judges."""
+        return () if self.judge is None else (self.judge, *self.panel)
 
 
 def evaluate(settings: Settings, examples: Sequence[Example], console: Console) -> tuple[dict[str, Any], Stop | None]:
     """Run the comparison and write outcomes.jsonl, report.json and report.md to the output directory.
 
     Returns the report, and why the run stopped early, or None. Raises DistillError where no row could be scored.
+    Where the judges' verdicts measure nothing, the report's `fault` says so, and there is no outcomes.jsonl.
     """
     score = None if settings.scorer == "judge" else scorer(settings.scorer)
     if score is None and settings.judge is None:
         raise DistillError("--scorer judge needs --judge-url and --judge-model")
+    for one in examples:
+        evaluation.label(one)  # before anything is paid for
     settings.out.mkdir(parents=True, exist_ok=True)
     return session.run(_evaluate(settings, examples, score, console))
 
@@ -103,7 +113,7 @@ async def _evaluate(
     settings: Settings, examples: Sequence[Example], score: Scorer | None, console: Console
 ) -> tuple[dict[str, Any], Stop | None]:
     with contextlib.ExitStack() as stack:
-        roles = ("student", "teacher", "judge")
+        roles = ("student", "teacher", *map(_judge_role, settings.judges))
         journals = {role: stack.enter_context(Journal(settings.out / f"{role}.journal.jsonl")) for role in roles}
         limit = None if settings.max_usd is None else int(settings.max_usd * PICODOLLARS)
         spent, possible = (sum(getattr(one, name) for one in journals.values()) for name in ("spent", "possible"))
@@ -117,32 +127,28 @@ async def _evaluate(
             raise DistillError(stop.message if stop else "the student answered nothing")
         scored = [by_calls(one) for one in answered if any(one.calls())]
         answered = [one for one in answered if not any(one.calls())]
+        fault = None
         if score is not None:
             scored += [score_of(one, score, settings.scorer) for one in answered]
         else:
-            judged = await run.judge(answered, stop)
-            stop = stop or judged.stop
-            scored += _of_judgements(answered, judged)
-            labels = [_label(one.example) for one in answered]
-            found = judging.agreement(judged.judgements, labels)
-            agreement_report = {} if found is None else found._asdict()
-            run.judge_report = {
-                "unreadable": judged.unreadable,
-                "cut_off": judged.cut_off,
-                "agreement_with_labels": agreement_report or None,
-            }
+            of_judges = [await run.judge(endpoint, answered, stop) for endpoint in settings.judges]
+            stop = stop or next((one.stop for one in of_judges if one.stop is not None), None)
+            names = [endpoint.model for endpoint in settings.judges]
+            pairs = [one.judged_pair() for one in answered]
+            judgements, run.judge_report, fault = panel(names, of_judges, pairs, settings.panel_rule)
+            scored += _of_judgements(answered, judgements)
         if not scored:
             cut = run.judge_report is not None and run.judge_report["cut_off"]
             why = ": the verdicts were cut off; give a higher --judge-max-tokens" if cut else ""
             raise DistillError(stop.message if stop else f"no row could be scored{why}")
         report = evaluation.report(
-            scored, worst=settings.worst, seed=settings.seed, teacher_prices=settings.teacher_prices
+            scored, worst=settings.worst, teacher_prices=settings.teacher_prices, measured=fault is None
         )
         report |= {"scorer": settings.scorer, "rows_without_score": len(examples) - len(scored)}
         # The machine's time is shared by the concurrent calls.
         hours = sum(one.student.seconds for one in scored) / settings.concurrency / 3600
         report["student"]["usd"] = f"{hours * settings.hosting_usd_per_hour:.6f}"
-        report |= {"judge": run.judge_report, "cost": _cost(journals)}
+        report |= {"judge": run.judge_report, "fault": fault, "cost": _cost(journals)}
         _write(settings, scored, report)
         return report, stop
 
@@ -171,10 +177,9 @@ class _EvaluationRun:
             with stop_on_signals(pool), self._display.tracking(role, {c.key for c in calls}, journal, self._budget):
                 return await pool.run(calls)
 
-    async def judge(self, answered: Sequence[Answered], stop: Stop | None) -> judging.Judged:
-        """Judge the answers; if the run has stopped already (`stop`), only from the replies in the journal."""
-        endpoint, journal = self._settings.judge, self._journals["judge"]
-        assert endpoint is not None
+    async def judge(self, endpoint: Endpoint, answered: Sequence[Answered], stop: Stop | None) -> judging.Judged:
+        """Have a judge judge the answers; if the run has stopped (`stop`), only from the replies in the journal."""
+        journal = self._journals[_judge_role(endpoint)]
         pairs = [
             judging.Pair(one.example.prompt, one.student.text, one.teacher_text(), reference(one.example))
             for one in answered
@@ -184,7 +189,7 @@ class _EvaluationRun:
         keys = {call.key for pair in pairs for call in judging.calls(pair, self._settings.rubric)}
         async with self._chat(endpoint) as chat:
             pool = self._pool(chat, journal, endpoint)
-            with stop_on_signals(pool), self._display.tracking("judge", keys, journal, self._budget):
+            with stop_on_signals(pool), self._display.tracking(f"judge {endpoint.model}", keys, journal, self._budget):
                 rubric, limit = self._settings.rubric, self._settings.judge_max_tokens
                 return await judging.judge(pool, journal, pairs, rubric, max_tokens=limit)
 
@@ -219,46 +224,37 @@ def _answered(settings: Settings, examples: Sequence[Example], journals: dict[st
     return found
 
 
-def _of_judgements(answered: Sequence[Answered], judged: judging.Judged) -> list[evaluation.Scored]:
+def _judge_role(endpoint: Endpoint) -> str:
+    """The name of a judge's journal: another model's verdicts must not pass for its own."""
+    return f"judge-{hashlib.sha256(f'{endpoint.base_url} {endpoint.model}'.encode()).hexdigest()[:8]}"
+
+
+def _of_judgements(
+    answered: Sequence[Answered], judgements: Sequence[judging.Judgement | None]
+) -> list[evaluation.Scored]:
     return [
         evaluation.Scored(
             one.example, one.student, one.teacher, one.teacher_text(), verdict.student_score, verdict.teacher_score
         )
-        for one, verdict in zip(answered, judged.judgements, strict=True)
+        for one, verdict in zip(answered, judgements, strict=True)
         if verdict is not None
     ]
 
 
-def _label(example: Example) -> str | None:
-    label = example.record.get("label")
-    if label is not None and label not in ("student", "teacher", "tie"):
-        raise DistillError(f"row {example.id}: label must be student, teacher or tie")
-    return None if label is None else str(label)
-
-
 def _cost(journals: dict[str, Journal]) -> dict[str, Any]:
-    parts = {f"{role}_usd": plain(journal.spent) for role, journal in journals.items()}
+    spent = {"student": 0, "teacher": 0, "judge": 0}
+    for role, journal in journals.items():
+        spent[role.partition("-")[0]] += journal.spent
+    parts = {f"{role}_usd": plain(one) for role, one in spent.items()}
     total = sum(journal.spent for journal in journals.values())
     return {**parts, "usd": plain(total), "possibly_usd": plain(sum(journal.possible for journal in journals.values()))}
 
 
 def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict[str, Any]) -> None:
-    outcomes.write(settings.out / "outcomes.jsonl", [_outcome(one, settings.student.model) for one in scored])
+    rows = settings.out / "outcomes.jsonl"
+    if report["fault"] is None:
+        outcomes.write(rows, [outcome_row(one, settings.student.model) for one in scored])
+    else:
+        rows.unlink(missing_ok=True)
     write_atomically(settings.out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_atomically(settings.out / "report.md", evaluation.markdown(report))
-
-
-def _outcome(one: evaluation.Scored, student: str) -> dict[str, Any]:
-    """An outcome row of this student; its split is a hash of the prompt, so that one prompt is always in one split."""
-    part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
-    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt, "student_model": student}
-    row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
-    row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"
-    if one.example.category is not None:
-        row["category"] = one.example.category
-    if one.student.usage.complete:
-        row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
-    if (tokens := one.teacher_tokens()) is not None:
-        row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
-    student, teacher = one.responses()
-    return row | {"student_response": student, "teacher_response": teacher}

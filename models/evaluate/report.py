@@ -12,7 +12,10 @@ from breakeven.models.client.chat import Reply
 from breakeven.models.data.clusters import cluster
 from breakeven.models.data.messages import shown
 from breakeven.models.data.rows import Example
+from breakeven.models.errors import DistillError
+from breakeven.models.evaluate import judges
 from breakeven.models.evaluate.measures import percentiles, quality, weaknesses
+from breakeven.router.corrected import Case, corrected
 
 _SHOWN = 400
 # The report suggests how to distribute this many new rows over the kinds of prompts.
@@ -35,6 +38,11 @@ class Scored(NamedTuple):
         student = shown({"content": self.student.text, "tool_calls": self.student.tool_calls})
         return student, shown({"content": self.teacher_text, "tool_calls": by_teacher})
 
+    def case(self) -> Case:
+        """The pair as people's labels correct it: the row's `label`, chosen with its `label_probability`, or by lot."""
+        chosen = self.example.record.get("label_probability", 1.0)
+        return Case(self.student_score, self.teacher_score, 1.0, label(self.example), float(chosen))
+
     def teacher_tokens(self) -> tuple[int, int] | None:
         """The prompt and output tokens of the teacher's answer, or None where they are not known."""
         if self.teacher is not None:
@@ -46,18 +54,38 @@ class Scored(NamedTuple):
         return (whole[0], whole[1]) if len(whole) == 2 else None
 
 
-def report(scored: Sequence[Scored], *, worst: int, seed: int, teacher_prices: Price) -> dict[str, Any]:
-    """All figures as a dict for JSON. `worst`: how many of the worst answers to include; `seed`: of the bootstrap.
+def label(example: Example) -> str | None:
+    """What a person found better in this row: student, teacher or tie; None without a label.
 
-    Raises ValueError as `measures.quality` does.
+    Raises DistillError for another label, and for a `label_probability` that is none.
+    """
+    found, chosen = example.record.get("label"), example.record.get("label_probability", 1.0)
+    if found is None:
+        return None
+    if found not in ("student", "teacher", "tie"):
+        raise DistillError(f"row {example.id}: label must be student, teacher or tie")
+    if isinstance(chosen, bool) or not isinstance(chosen, int | float) or not 0.0 < chosen <= 1.0:
+        raise DistillError(f"row {example.id}: label_probability must be above 0 and at most 1")
+    return str(found)
+
+
+def report(scored: Sequence[Scored], *, worst: int, teacher_prices: Price, measured: bool = True) -> dict[str, Any]:
+    """All figures as a dict for JSON. `worst`: how many of the worst answers to include; `measured`: whether the scores
+    measure anything; without, no share of the teacher's quality is told.
+
+    Raises ValueError as `measures.quality` does, and DistillError as `label` does.
     """
     student, teacher = [one.student_score for one in scored], [one.teacher_score for one in scored]
     kinds = [one.example.category or "none" for one in scored]
-    made: dict[str, Any] = {"rows": len(scored), "overall": _quality(scored, seed), "categories": {}}
+    made: dict[str, Any] = {"rows": len(scored), "overall": _quality(scored, measured=measured), "categories": {}}
+    by_people = corrected([one.case() for one in scored])
+    made["overall"]["corrected"] = (
+        None if by_people is None else by_people._asdict() | {"retained": by_people.retained._asdict()}
+    )
     for kind in sorted(set(kinds)):
         here = [one for one in scored if (one.example.category or "none") == kind]
         if any(one.teacher_score for one in here):
-            made["categories"][kind] = _quality(here, seed)
+            made["categories"][kind] = _quality(here, measured=measured)
     made["student"] = _latency_and_tokens([one.student for one in scored])
     made["teacher"] = _latency_and_tokens([one.teacher for one in scored if one.teacher is not None]) | _tokens(
         scored, teacher_prices
@@ -83,6 +111,12 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
         f"On {made['rows']} held-out prompts, scored by `{made['scorer']}`, the student retains "
         f"**{_percent(overall['retained'])}** of the teacher's quality.\n"
     )
+    found = overall["corrected"]
+    if found is not None:
+        yield (
+            f"Corrected by {found['labels']} labels of people: **{_percent(found['retained'])}**, also where the "
+            "scorer errs to one side.\n"
+        )
     if made["rows_without_score"]:
         yield f"{made['rows_without_score']} rows have no score and are left out.\n"
     yield "| | rows | student | teacher | retained, 95% interval | better | equal | worse |"
@@ -97,20 +131,7 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {name} | {_cell(made['student'].get(name))} | {_cell(made['teacher'].get(name))} |"
     judge = made["judge"]
     if judge is not None:
-        found = judge["agreement_with_labels"]
-        yield f"\nThe judge gave {judge['unreadable']} verdicts that could not be read."
-        if judge["cut_off"]:
-            yield (
-                f"On {judge['cut_off']} pairs its verdict was cut off by its limit of tokens, and does not count: run "
-                "again with a higher --judge-max-tokens."
-            )
-        if found is None:
-            yield "No row has a label: the agreement of this judge with people is not known."
-        else:
-            yield (
-                f"It agrees with {found['agreed']:.1%} of {found['labelled']} labels (kappa {_cell(found['kappa'])}); "
-                f"both orders agree on {found['consistent']:.1%}."
-            )
+        yield from judges.lines(judge)
     yield f"\nThis evaluation cost {made['cost']['usd']} USD.\n"
     yield "## What to add next\n"
     for one in made["next"] or ():
@@ -125,9 +146,9 @@ def _lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"- `{one['id']}`: {one['student_score']:.2f} against {one['teacher_score']:.2f}"
 
 
-def _quality(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
-    found = quality([one.student_score for one in scored], [one.teacher_score for one in scored], seed=seed)
-    return found._asdict() | {"retained": found.retained._asdict()}
+def _quality(scored: Sequence[Scored], *, measured: bool) -> dict[str, Any]:
+    found = quality([one.student_score for one in scored], [one.teacher_score for one in scored])
+    return found._asdict() | {"retained": found.retained._asdict() if measured else None}
 
 
 def _latency_and_tokens(replies: Sequence[Reply]) -> dict[str, Any]:
@@ -175,7 +196,9 @@ def _shown(one: Scored) -> dict[str, Any]:
     }
 
 
-def _percent(interval: Mapping[str, float]) -> str:
+def _percent(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return "not measured"
     return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from breakeven.models.examples.processes import alive, free_port, process, replay
-from breakeven.models.examples.support import Case, cases, is_common
+from breakeven.models.examples.support import SYSTEM, Case, cases, is_common, reference_of
 from breakeven.models.scoring import checkers
 from breakeven.models.serving.vllm_server import Student, command, environment
 
@@ -28,8 +28,6 @@ _INPUT_USD, _OUTPUT_USD = 15.0, 60.0
 _PRICES = ("--input-usd", str(_INPUT_USD), "--output-usd", str(_OUTPUT_USD))
 _TEACHER_SHARE = 0.25
 _HOSTING_USD_PER_HOUR = 0.1
-# A short system prompt; without one SmolLM2's chat template adds a longer one.
-_SYSTEM = "Support desk."
 
 
 def main() -> None:
@@ -126,7 +124,7 @@ def table(result: dict[str, Any]) -> str:
 
 def _write_inputs(out: Path, known: Sequence[Case]) -> None:
     prompts = [
-        {"id": f"case-{i}", "prompt": c.prompt, "category": c.kind, "checker": c.checker, "reference": _reference(c)}
+        {"id": f"case-{i}", "prompt": c.prompt, "category": c.kind, "checker": c.checker, "reference": reference_of(c)}
         for i, c in enumerate(known, 1)
     ]
     answers = []
@@ -136,22 +134,18 @@ def _write_inputs(out: Path, known: Sequence[Case]) -> None:
     for name, rows in (("prompts", prompts), ("answers", answers)):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    (out / "system.txt").write_text(_SYSTEM, encoding="utf-8")
+    (out / "system.txt").write_text(SYSTEM, encoding="utf-8")
 
 
 def _tokens(case: Case) -> tuple[int, int]:
     """Of the teacher's prompt and answer: four characters each."""
-    return -(-(len(_SYSTEM) + len(case.prompt)) // 4), -(-len(case.answer) // 4)
+    return -(-(len(SYSTEM) + len(case.prompt)) // 4), -(-len(case.answer) // 4)
 
 
 def _bill(case: Case) -> float:
     """What the teacher charges for this case, USD."""
     prompt, output = _tokens(case)
     return (_INPUT_USD * prompt + _OUTPUT_USD * output) / 1e6
-
-
-def _reference(case: Case) -> str:
-    return case.answer.split()[-2] if case.checker == "number" else case.answer
 
 
 def _grouped(outcomes: Path) -> dict[str, dict[str, float]]:
@@ -179,7 +173,7 @@ def _routed(out: Path, config: Path, outcomes: Path, known: Sequence[Case]) -> d
         for row in rows:
             case = by_prompt[row["messages"][-1]["content"]]
             answer, route = _ask(f"http://127.0.0.1:{port}/v1", row["messages"])
-            scored.append((case, checkers.score(case.checker, _reference(case), answer), route))
+            scored.append((case, checkers.score(case.checker, reference_of(case), answer), route))
     report = json.loads(_breakeven("report", "--json", "--config", config))
     # Nothing was compared, but the teacher is a program: what it would have charged for these prompts is known.
     bills = [_bill(case) for case, _, _ in scored]

@@ -11,9 +11,13 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-COMMON_SHARE = 0.8
+from breakeven.models.scoring.checkers import Checker
 
-_ITEMS = [
+COMMON_SHARE = 0.8
+# A short system prompt; without one SmolLM2's chat template adds a longer one.
+SYSTEM = "Support desk."
+
+ITEMS = [
     "kettle",
     "lamp",
     "chair",
@@ -29,8 +33,8 @@ _ITEMS = [
     "scarf",
     "printer",
 ]
-_COLOURS = ["blue", "red", "green", "black", "white", "yellow", "grey", "silver"]
-_NAMES = [
+COLOURS = ["blue", "red", "green", "black", "white", "yellow", "grey", "silver"]
+NAMES = [
     "anna",
     "ben",
     "clara",
@@ -48,7 +52,7 @@ _NAMES = [
     "olga",
     "paul",
 ]
-_SHIPPING = {"Spain": "7.90", "Norway": "12.50", "Italy": "6.40", "Poland": "5.20", "Ireland": "8.80", "Greece": "9.60"}
+SHIPPING = {"Spain": "7.90", "Norway": "12.50", "Italy": "6.40", "Poland": "5.20", "Ireland": "8.80", "Greece": "9.60"}
 
 
 class Case(NamedTuple):
@@ -57,7 +61,7 @@ class Case(NamedTuple):
     kind: str
     prompt: str
     answer: str
-    checker: str = "exact"
+    checker: Checker = "exact"
 
 
 def cases(count: int, seed: int) -> list[Case]:
@@ -68,8 +72,18 @@ def cases(count: int, seed: int) -> list[Case]:
         kinds = COMMON if rng.random() < COMMON_SHARE else UNUSUAL
         name = rng.choice(list(kinds))
         prompt, answer = kinds[name](rng)
-        found.setdefault(prompt, Case(name, prompt, answer, "number" if name in ("refund", "total") else "exact"))
+        found.setdefault(prompt, Case(name, prompt, answer, checker_of(name)))
     return list(found.values())
+
+
+def checker_of(kind: str) -> Checker:
+    """The checker for answers to requests of a kind."""
+    return "number" if kind in ("refund", "total") else "exact"
+
+
+def reference_of(case: Case) -> str:
+    """What the checker compares an answer with."""
+    return case.answer.split()[-2] if case.checker == "number" else case.answer
 
 
 def is_common(kind: str) -> bool:
@@ -77,12 +91,13 @@ def is_common(kind: str) -> bool:
     return kind in COMMON
 
 
-def _order(rng: random.Random) -> int:
+def order_number(rng: random.Random) -> int:
+    """The number of an order."""
     return rng.randint(10_000, 99_999)
 
 
 def _status(rng: random.Random) -> tuple[str, str]:
-    order = _order(rng)
+    order = order_number(rng)
     asked = rng.choice(
         [
             f"Where is my order {order}?",
@@ -96,7 +111,7 @@ def _status(rng: random.Random) -> tuple[str, str]:
 
 
 def _return(rng: random.Random) -> tuple[str, str]:
-    order, item = _order(rng), f"{rng.choice(_COLOURS)} {rng.choice(_ITEMS)}"
+    order, item = order_number(rng), f"{rng.choice(COLOURS)} {rng.choice(ITEMS)}"
     asked = rng.choice(
         [
             f"I want to return the {item} from order {order}.",
@@ -109,7 +124,7 @@ def _return(rng: random.Random) -> tuple[str, str]:
 
 
 def _login(rng: random.Random) -> tuple[str, str]:
-    address = f"{rng.choice(_NAMES)}{rng.randint(1, 999)}@example.org"
+    address = f"{rng.choice(NAMES)}{rng.randint(1, 999)}@example.org"
     asked = rng.choice(
         [
             f"I can't log in with {address}.",
@@ -122,8 +137,8 @@ def _login(rng: random.Random) -> tuple[str, str]:
 
 
 def _shipping(rng: random.Random) -> tuple[str, str]:
-    country = rng.choice(list(_SHIPPING))
-    item = rng.choice(_ITEMS)
+    country = rng.choice(list(SHIPPING))
+    item = rng.choice(ITEMS)
     asked = rng.choice(
         [
             f"How much is shipping a {item} to {country}?",
@@ -131,28 +146,28 @@ def _shipping(rng: random.Random) -> tuple[str, str]:
             f"I live in {country}. What do I pay for delivery of a {item}?",
         ]
     )
-    return asked, f"Shipping to {country} costs {_SHIPPING[country]} EUR."
+    return asked, f"Shipping to {country} costs {SHIPPING[country]} EUR."
 
 
 def _refund(rng: random.Random) -> tuple[str, str]:
     cents, back, fee = rng.randint(4, 60) * 50, rng.randint(2, 6), rng.choice([10, 20, 25])
     asked = (
-        f"I bought {back + rng.randint(1, 4)} {rng.choice(_ITEMS)}s at {cents / 100:.2f} EUR each and send back "
+        f"I bought {back + rng.randint(1, 4)} {rng.choice(ITEMS)}s at {cents / 100:.2f} EUR each and send back "
         f"{back} of them. There is a fee of {fee}% on returns. How much do I get back?"
     )
     return asked, f"You get back {back * cents * (100 - fee) / 10_000:.2f} EUR."
 
 
 def _total(rng: random.Random) -> tuple[str, str]:
-    one, two = rng.sample(_ITEMS, 2)
+    one, two = rng.sample(ITEMS, 2)
     cents = [rng.randint(4, 90) * 50 for _ in range(2)]
     counts = [rng.randint(2, 9) for _ in range(2)]
-    country = rng.choice(list(_SHIPPING))
+    country = rng.choice(list(SHIPPING))
     asked = (
         f"I need {counts[0]} {one}s at {cents[0] / 100:.2f} EUR and {counts[1]} {two}s at {cents[1] / 100:.2f} EUR, "
         f"sent to {country}. What is the sum with shipping?"
     )
-    total = sum(c * n for c, n in zip(cents, counts, strict=True)) + round(float(_SHIPPING[country]) * 100)
+    total = sum(c * n for c, n in zip(cents, counts, strict=True)) + round(float(SHIPPING[country]) * 100)
     return asked, f"That is {total / 100:.2f} EUR."
 
 
@@ -161,7 +176,7 @@ def _date(rng: random.Random) -> tuple[str, str]:
     wait = rng.randint(9, 45)
     asked = (
         f"I ordered on {day:%d %B} 2026 and was told it takes {wait} days. On which date will my "
-        f"{rng.choice(_ITEMS)} be here?"
+        f"{rng.choice(ITEMS)} be here?"
     )
     return asked, f"It will be there on {day + datetime.timedelta(days=wait):%d %B %Y}."
 
@@ -172,6 +187,7 @@ def _two(rng: random.Random) -> tuple[str, str]:
     return f"{asked} And another thing: {asked_too}", f"{answer}\n{answer_too}"
 
 
-_Maker = Callable[[random.Random], tuple[str, str]]
-COMMON: dict[str, _Maker] = {"status": _status, "return": _return, "login": _login, "shipping": _shipping}
-UNUSUAL: dict[str, _Maker] = {"refund": _refund, "total": _total, "date": _date, "two wishes": _two}
+# Gives a prompt and its right answer.
+Maker = Callable[[random.Random], tuple[str, str]]
+COMMON: dict[str, Maker] = {"status": _status, "return": _return, "login": _login, "shipping": _shipping}
+UNUSUAL: dict[str, Maker] = {"refund": _refund, "total": _total, "date": _date, "two wishes": _two}

@@ -22,14 +22,22 @@ from breakeven.models.recorded.prompts.catalog import prompts
 from breakeven.models.scoring.checkers import score
 from breakeven.router.files import write_atomically
 
+# Of a log-probability; more would make the file larger, and say nothing.
+_DIGITS = 4
+
 
 class Recorder:
     """Records the answers of one vLLM server at temperature 0."""
 
-    def __init__(self, client: httpx2.Client, model: str, max_tokens: int) -> None:
+    def __init__(
+        self, client: httpx2.Client, model: str, max_tokens: int, *, system: str = "", logprobs: bool = False
+    ) -> None:
+        """`system`: a message before the prompt. `logprobs`: record the tokens and their log-probabilities too."""
         self._client = client
         self._model = model
         self._max_tokens = max_tokens
+        self._first = [{"role": "system", "content": system}] if system else []
+        self._logprobs = logprobs
 
     def record(self, numbered: tuple[str, Prompt]) -> Recorded:
         """The recorded row of a prompt with its id. Raises ValueError if the reference answer fails its own check, and
@@ -38,11 +46,11 @@ class Recorder:
         row, prompt = numbered
         if score(prompt.checker, prompt.reference, prompt.teacher) != 1.0:
             raise ValueError(f"{row}: the reference answer {prompt.teacher!r} fails its check")
-        messages = [{"role": "user", "content": prompt.prompt}]
-        body = self._post(
-            "/v1/chat/completions", {"messages": messages, "temperature": 0, "max_tokens": self._max_tokens}
-        )
-        answer, usage = body["choices"][0]["message"]["content"], body["usage"]
+        asked = {"messages": [*self._first, {"role": "user", "content": prompt.prompt}], "temperature": 0}
+        body = self._post("/v1/chat/completions", {**asked, "max_tokens": self._max_tokens, "logprobs": self._logprobs})
+        choice, usage = body["choices"][0], body["usage"]
+        answer = choice["message"]["content"] or ""
+        tokens = choice["logprobs"]["content"] if self._logprobs else []
         return Recorded(
             id=row,
             category=prompt.category,
@@ -58,6 +66,8 @@ class Recorder:
             teacher_prompt_tokens=usage["prompt_tokens"],
             # Plus one for the end token, which servers count too.
             teacher_tokens=self._count(prompt.teacher) + 1,
+            tokens=tuple(token["token"] for token in tokens),
+            logprobs=tuple(round(token["logprob"], _DIGITS) for token in tokens),
         )
 
     def _count(self, text: str) -> int:

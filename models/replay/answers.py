@@ -22,7 +22,11 @@ class AnswersError(ValueError):
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A row of an answers file: the answer to `prompt`, and the token counts that the upstream reported."""
+    """A row of an answers file: the answer to `prompt`, and the token counts that the upstream reported.
+
+    `tokens` and their `logprobs`, the log-probabilities, are there or not, and are then as many; tokens without text at
+    the end, such as the end token, are among them.
+    """
 
     prompt: str
     answer: str
@@ -30,9 +34,28 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output_tokens: Count
     cached_tokens: Count = 0
     finish_reason: str = "stop"
+    tokens: tuple[str, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.logprobs):
+            raise ValueError("tokens and logprobs must be as many")
 
     def pieces(self) -> list[str]:
-        """The answer split before white space into at most `output_tokens` chunks."""
+        """The answer split into its tokens where they are known, with "" for those that its text does not have, else
+        before white space into at most `output_tokens` chunks.
+        """
+        return self._token_texts() if self.tokens else self._words()
+
+    def _token_texts(self) -> list[str]:
+        texts, at = [], 0
+        for token in self.tokens:
+            texts.append(token if self.answer.startswith(token, at) else "")
+            at += len(texts[-1])
+        texts[-1] += self.answer[at:]
+        return texts
+
+    def _words(self) -> list[str]:
         words = _WORD.findall(self.answer)
         count = min(len(words), max(self.output_tokens, 1))
         bounds = [len(words) * i // count for i in range(count + 1)] if count else []
@@ -42,9 +65,19 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The answer that a server would give with this `max_tokens` limit: shortened, with finish reason `length`."""
         if limit is None or limit >= self.output_tokens:
             return self
-        pieces = self.pieces()
-        kept = pieces[: len(pieces) * limit // self.output_tokens]
-        return msgspec.structs.replace(self, answer="".join(kept), output_tokens=limit, finish_reason="length")
+        if self.tokens:
+            kept = self.pieces()[:limit]
+        else:
+            kept = self.pieces()
+            kept = kept[: len(kept) * limit // self.output_tokens]
+        return msgspec.structs.replace(
+            self,
+            answer="".join(kept),
+            output_tokens=limit,
+            finish_reason="length",
+            tokens=self.tokens[:limit],
+            logprobs=self.logprobs[:limit],
+        )
 
 
 class Pacing(msgspec.Struct, frozen=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 DONE = b"data: [DONE]\n\n"
+
+# Tokens with their log-probabilities.
+Logprobs = Sequence[tuple[str, float]]
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -36,11 +39,11 @@ class Shape(msgspec.Struct, frozen=True):
     created: int
     model: str
 
-    def whole(self, text: str, finish: str, usage: Usage) -> bytes:
-        """The body of a response that is not streamed."""
+    def whole(self, text: str, finish: str, usage: Usage, logprobs: Logprobs = ()) -> bytes:
+        """The body of a response that is not streamed; legacy completions have no `logprobs`."""
         if self.kind == "chat":
             message = {"role": "assistant", "content": text, "refusal": None}
-            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+            choice = {"index": 0, "message": message, "logprobs": _content(logprobs), "finish_reason": finish}
         else:
             choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
         return msgspec.json.encode({**self._head(chunk=False), "choices": [choice], "usage": usage.body()})
@@ -50,9 +53,9 @@ class Shape(msgspec.Struct, frozen=True):
         if self.kind == "chat":
             yield self._event([self._choice({"role": "assistant", "content": ""}, None)])
 
-    def piece(self, text: str) -> bytes:
-        """The event with a part of the text."""
-        return self._event([self._choice({"content": text}, None)])
+    def piece(self, text: str, logprobs: Logprobs = ()) -> bytes:
+        """The event with a part of the text, for chat with the `logprobs` of its tokens."""
+        return self._event([self._choice({"content": text}, None, logprobs)])
 
     def finish(self, reason: str) -> bytes:
         """The event that carries the finish reason."""
@@ -62,9 +65,9 @@ class Shape(msgspec.Struct, frozen=True):
         """The event that `stream_options.include_usage` requests, with the usage and no choices."""
         return self._event([], usage=usage.body())
 
-    def _choice(self, delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+    def _choice(self, delta: dict[str, str], finish: str | None, logprobs: Logprobs = ()) -> dict[str, Any]:
         if self.kind == "chat":
-            return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return {"index": 0, "delta": delta, "logprobs": _content(logprobs), "finish_reason": finish}
         return {"index": 0, "text": delta["content"], "logprobs": None, "finish_reason": finish}
 
     def _head(self, *, chunk: bool) -> dict[str, Any]:
@@ -75,6 +78,16 @@ class Shape(msgspec.Struct, frozen=True):
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         body = msgspec.json.encode({**self._head(chunk=True), "choices": choices, **more})
         return b"data: " + body + b"\n\n"
+
+
+def _content(logprobs: Logprobs) -> dict[str, Any] | None:
+    if not logprobs:
+        return None
+    tokens = [
+        {"token": token, "logprob": value, "bytes": list(token.encode()), "top_logprobs": []}
+        for token, value in logprobs
+    ]
+    return {"content": tokens}
 
 
 def models(name: str, created: int, max_model_len: int) -> bytes:

@@ -1,8 +1,10 @@
 """An OpenAI-compatible upstream that replays recorded answers, with their token counts and timing.
 
 `python -m breakeven.models.replay --answers FILE.jsonl --model NAME --port 0 --port-file PATH` serves on 127.0.0.1.
-A row of the file is {"prompt", "answer", "prompt_tokens", "output_tokens", "cached_tokens"?, "finish_reason"?}. The row
-is the one whose prompt equals the text of the last user message; without one the answer says that it is not recorded.
+A row of the file is {"prompt", "answer", "prompt_tokens", "output_tokens", "cached_tokens"?, "finish_reason"?,
+"tokens"?, "logprobs"?}; the last two, the tokens of the answer with their log-probabilities, are for chat requests with
+`logprobs`. The row is the one whose prompt equals the text of the last user message; without one the answer says that
+it is not recorded.
 The server is deterministic: the same request gets the same answer at the same rate.
 """
 
@@ -86,28 +88,33 @@ class _Replay:
             prompt = find_prompt(body)
             streamed, with_usage = _streaming(body)
             limit = _limit(body)
+            with_logprobs = kind == "chat" and body.get("logprobs") is True
         except _BadRequest as error:
             return error.response
         answer = (self._answers.get(prompt) or generic_answer(prompt)).truncated(limit)
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         shape = bodies.Shape(kind, f"{prefix}-replay-{next(self._numbers)}", int(time.time()), self._model)
         if streamed:
-            events = self._events(shape, answer, start, with_usage)
+            events = self._events(shape, answer, start, with_usage=with_usage, with_logprobs=with_logprobs)
             return StreamingResponse(events, media_type="text/event-stream")
         await self._until(start, answer.output_tokens)
-        whole = shape.whole(answer.answer, answer.finish_reason, _usage(answer))
+        logprobs = _logprobs(answer) if with_logprobs else []
+        whole = shape.whole(answer.answer, answer.finish_reason, _usage(answer), logprobs)
         return Response(whole, media_type="application/json")
 
     async def _events(
-        self, shape: bodies.Shape, answer: Answer, start: float, with_usage: bool
+        self, shape: bodies.Shape, answer: Answer, start: float, *, with_usage: bool, with_logprobs: bool
     ) -> AsyncIterator[bytes]:
         pieces = answer.pieces()
+        logprobs = _logprobs(answer) if with_logprobs else []
         await self._until(start, 0)
         for event in shape.opening():
             yield event
         for number, piece in enumerate(pieces, 1):
             await self._until(start, answer.output_tokens * number / len(pieces))
-            yield shape.piece(piece)
+            # As in vLLM, a token without text has an event only where log-probabilities were asked for.
+            if piece or logprobs:
+                yield shape.piece(piece, logprobs[number - 1 : number])
         yield shape.finish(answer.finish_reason)
         if with_usage:
             yield shape.usage(_usage(answer))
@@ -223,6 +230,10 @@ def _limit(body: dict[str, Any]) -> int | None:
 
 def _usage(answer: Answer) -> bodies.Usage:
     return bodies.Usage(answer.prompt_tokens, answer.output_tokens, answer.cached_tokens)
+
+
+def _logprobs(answer: Answer) -> list[tuple[str, float]]:
+    return list(zip(answer.tokens, answer.logprobs, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

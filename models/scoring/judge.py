@@ -72,7 +72,8 @@ class Verdict(NamedTuple):
 class Judgement(NamedTuple):
     """The combined verdict of both orders. Scores are in [0, 1], and equal for a tie.
 
-    `consistent` is False if the orders disagree or the scores contradict the winner.
+    `consistent` is False if the orders disagree or the scores contradict the winner. `letters`: the better answer as it
+    was shown, A, B or T (a tie), in the order with the student's answer as A, then in the other one.
     """
 
     winner: Winner
@@ -80,6 +81,12 @@ class Judgement(NamedTuple):
     teacher_score: float
     consistent: bool
     reason: str
+    letters: str = ""
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the scores contradict verdicts that are the same in both orders."""
+        return not self.consistent and self.letters in ("AB", "BA")
 
 
 class Judged(NamedTuple):
@@ -166,10 +173,11 @@ def combine(first: Verdict, second: Verdict) -> Judgement:
     student = (first.score_a + second.score_b) / 2 / _MAX_SCORE
     teacher = (first.score_b + second.score_a) / 2 / _MAX_SCORE
     contradicts = (one == "student" and student <= teacher) or (one == "teacher" and teacher <= student)
+    letters = f"{first.winner[0]}{second.winner[0]}".upper()
     if one == other != "tie" and not contradicts:
-        return Judgement(one, student, teacher, True, first.reason)
+        return Judgement(one, student, teacher, True, first.reason, letters)
     both = (student + teacher) / 2
-    return Judgement("tie", both, both, one == other and not contradicts, first.reason)
+    return Judgement("tie", both, both, one == other and not contradicts, first.reason, letters)
 
 
 def agreement(judgements: Sequence[Judgement | None], labels: Sequence[str | None]) -> Agreement | None:

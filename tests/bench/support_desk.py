@@ -1,8 +1,8 @@
-"""`python -m tests.bench.support_desk`: from an empty folder to a watched router, by 1,500 requests of a support desk.
+"""`python -m tests.bench.support_desk`: from an empty folder to a watched router, by 500 requests of a support desk.
 
-The real gateway stands before two replay servers. The teacher's answers are right; the student is right on all common
-requests and on 28% of the unusual ones, as the student of `models/examples` was that was distilled for the same desk.
-Answers are compared by a checker. At the end fresh requests, none of which was seen before, say what is kept.
+The real gateway stands before two replay servers. The student's answers, tokens and log-probabilities were recorded
+from the student that was distilled for this desk; the teacher's answers are right. Answers are compared by a checker.
+At the end fresh requests, none of which was seen before, say what is kept.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from breakeven.models.examples.support import Case, cases, is_common
+from breakeven.models import recorded
+from breakeven.models.recorded import Recorded
 from tests.support import processes
 
-REQUESTS = 1500
-FRESH = 400
+REQUESTS = 500
+FRESH = 244
 FLOOR = 0.95
 SEED = 20261128
-_RIGHT_ON_UNUSUAL = 0.28
 _ADMIN_KEY = "the-admin-key"
 _CLIENTS = 4
 # Comparisons that may wait; the script lets the gateway catch up, as real traffic does.
@@ -37,45 +37,45 @@ _CATCH_UP_SECONDS = 240.0
 
 class Played(NamedTuple):
     """What came out: the lines of the gateway's own log of stages; the share of fresh requests that the student
-    answered, and the share of right answers to them; `teacher_calls` in all requests that were played.
+    answered, and the share of right answers to them, of the gateway and of the `student` alone; `teacher_calls` in all
+    requests that were played.
     """
 
     log: list[str]
     reasons: dict[str, int]
     by_student: float
     right: float
+    student: float
     stage: str
     teacher_calls: int
 
 
 def play(folder: Path, requests: int = REQUESTS, seed: int = SEED, say: Callable[[str], None] = print) -> Played:
-    """Play the desk in an empty folder."""
-    every = cases(requests + FRESH, seed)
-    rng = random.Random(seed + 1)
-    teacher = [_row(case, case.answer) for case in every]
-    student = [_row(case, _answer_of_student(case, rng)) for case in every]
+    """Play the desk in an empty folder, the recorded requests in the order that the seed gives."""
+    every = recorded.load_desk()
+    random.Random(seed).shuffle(every)
     with (
-        processes.replay(folder, "student", student, "--speed", "1000") as student_url,
-        processes.replay(folder, "teacher", teacher, "--speed", "1000") as teacher_url,
+        processes.replay(folder, "student", [_by_student(row) for row in every], "--speed", "1000") as student_url,
+        processes.replay(folder, "teacher", [_by_teacher(row) for row in every], "--speed", "1000") as teacher_url,
     ):
         config = {
             "student": {"base_url": student_url, "model": "student"},
             "teacher": {"base_url": teacher_url, "model": "teacher", "usd_per_million": processes.PRICES},
             "ledger": {"store_prompts": True},
-            "road": {"advance": "auto", "scorer": "exact", "floor": FLOOR, "concurrency": 8},
+            "road": {"advance": "auto", "scorer": "breakeven.models.recorded:score", "floor": FLOOR, "concurrency": 8},
         }
         with processes.gateway(folder, config, {"BREAKEVEN_ADMIN_KEY": _ADMIN_KEY}) as gateway:
-            return _played(gateway, every[:requests], every[requests:], say)
+            return _played(gateway, every[:requests], every[-FRESH:], say)
 
 
 def _played(
-    gateway: processes.Gateway, seen: Sequence[Case], fresh: Sequence[Case], say: Callable[[str], None]
+    gateway: processes.Gateway, seen: Sequence[Recorded], fresh: Sequence[Recorded], say: Callable[[str], None]
 ) -> Played:
     client = httpx2.Client(base_url=gateway.url, timeout=60.0, headers={"authorization": f"Bearer {_ADMIN_KEY}"})
     with client, ThreadPoolExecutor(_CLIENTS) as pool:
 
-        def ask(case: Case) -> tuple[str, str]:
-            body = {"model": "auto", "messages": [{"role": "user", "content": case.prompt}]}
+        def ask(row: Recorded) -> tuple[str, str]:
+            body = {"model": "auto", "messages": _messages(row)}
             answer = client.post("/v1/chat/completions", json=body)
             answer.raise_for_status()
             return answer.headers["x-breakeven-reason"], answer.json()["choices"][0]["message"]["content"]
@@ -93,21 +93,29 @@ def _played(
         road = client.get("/admin/road", params={"limit": 1000}).json()
         stage = _state(client)["stage"]
     log = [f"{_clock(one['at'])} {one['stage']}: {one['text']}" for one in reversed(road["events"])]
-    right = sum(text == case.answer for (_, text), case in zip(found, fresh, strict=True)) / len(fresh)
+    scores = [
+        recorded.score(text, row.teacher, {"messages": _messages(row)})
+        for (_, text), row in zip(found, fresh, strict=True)
+    ]
+    right, student = sum(scores) / len(fresh), sum(row.student_score for row in fresh) / len(fresh)
     reasons = dict(Counter(reason for reason, _ in found))
     by_student = reasons.get("easy", 0) / len(fresh)
     calls = gateway.sql("SELECT COUNT(*) FROM attempts WHERE upstream = 'teacher'")[0][0]
-    return Played(log, reasons, by_student, right, stage, int(calls))
+    return Played(log, reasons, by_student, right, student, stage, int(calls))
 
 
-def _row(case: Case, answer: str) -> dict[str, Any]:
-    words = len(case.prompt.split())
-    return {"prompt": case.prompt, "answer": answer, "prompt_tokens": words, "output_tokens": len(answer.split())}
+def _messages(row: Recorded) -> list[dict[str, str]]:
+    return [{"role": "user", "content": row.prompt}]
 
 
-def _answer_of_student(case: Case, rng: random.Random) -> str:
-    right = is_common(case.kind) or rng.random() < _RIGHT_ON_UNUSUAL
-    return case.answer if right else "I am not sure about that."
+def _by_student(row: Recorded) -> dict[str, Any]:
+    counts = {"prompt_tokens": row.student_prompt_tokens, "output_tokens": row.student_tokens}
+    return {"prompt": row.prompt, "answer": row.student, "tokens": row.tokens, "logprobs": row.logprobs, **counts}
+
+
+def _by_teacher(row: Recorded) -> dict[str, Any]:
+    counts = {"prompt_tokens": row.teacher_prompt_tokens, "output_tokens": row.teacher_tokens}
+    return {"prompt": row.prompt, "answer": row.teacher, **counts}
 
 
 def _catch_up(client: httpx2.Client) -> None:
@@ -144,7 +152,7 @@ def _clock(microseconds: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Play it and print what came out."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.support_desk", description=__doc__)
-    parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"at most {REQUESTS}")
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(found.log))
     print(f"at the end: stage {found.stage}; the student answered {found.by_student:.1%} of {FRESH} fresh requests,")
     print(f"reasons: {found.reasons}")
-    print(f"and {found.right:.1%} of the answers were right (floor {FLOOR:.0%})")
+    print(f"and {found.right:.1%} of the answers were right (floor {FLOOR:.0%}, the student alone {found.student:.1%})")
 
 
 if __name__ == "__main__":

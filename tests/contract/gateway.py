@@ -76,7 +76,7 @@ class Gateway:
         self.config = merged(self.config, changes or {})
         self.environment = {
             **os.environ, "T_STUDENT_KEY": STUDENT_KEY, "T_TEACHER_KEY": TEACHER_KEY, "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": CHECKOUT, **(environment or {}),
+            "PYTHONFAULTHANDLER": "1", "PYTHONPATH": CHECKOUT, **(environment or {}),
         }  # fmt: skip
         self._command = command
         self._arguments = ["--config", str(self.path), "--log-level", log_level, *arguments]

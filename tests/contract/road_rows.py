@@ -43,8 +43,12 @@ def enter_into(
     direction: str = "teacher_answered",
     wrong_of_easy: float = 0.0,
     prompts: bool = True,
+    candidate: str | None = None,
+    wrong_of_candidate: float = 0.0,
 ) -> None:
-    """Enter comparisons into a ledger, the newest one a moment ago."""
+    """Enter comparisons into a ledger, the newest one a moment ago. A `candidate` answers the same requests, and fails
+    at a share of them, however hard.
+    """
     rng = random.Random(seed)
     of_outcomes, of_comparisons, texts = [], [], []
     begun = time.time_ns() // 1000
@@ -54,13 +58,18 @@ def enter_into(
         score = float(not hard and rng.random() >= wrong_of_easy)
         of_outcomes.append(
             {**common, "source": "shadow", "score": 0.2, "novelty": 0.1, "artifact": artifact, "student_score": score,
-             "teacher_score": 1.0, "student_tokens": 5, "teacher_tokens": 9}
+             "teacher_score": 1.0, "student_tokens": 5, "teacher_tokens": 9, "version": student}
         )  # fmt: skip
         of_comparisons.append(
             {**common, "key": "", "student_input_value": 0, "student_output_value": 0, "teacher_input_cost": 0,
              "teacher_output_cost": 3_000_000 if hard else 1_000_000, "workload": workload, "size": 1,
-             "direction": direction, "student_version": student, "teacher_version": teacher, "logprob": None}
+             "direction": direction, "student_version": student, "teacher_version": teacher, "logprob": None,
+             "source": "shadow"}
         )  # fmt: skip
+        if candidate is not None:
+            right = float(rng.random() >= wrong_of_candidate)
+            of_outcomes.append({**of_outcomes[-1], "source": "candidate", "student_score": right, "version": candidate})
+            of_comparisons.append({**of_comparisons[-1], "source": "candidate", "student_version": candidate})
         texts.append({"request": common["request"], "at": common["at"], "text": prompt(rng, hard=hard)})
     with transaction(engine, write=True) as connection:
         connection.execute(insert(schema.outcomes), of_outcomes)

@@ -49,9 +49,9 @@ def compare(gateway: Gateway, count: int) -> None:
 class Terminal:
     """`breakeven road audit` with pipes for a person's terminal."""
 
-    def __init__(self, gateway: Gateway, *arguments: str) -> None:
+    def __init__(self, gateway: Gateway, *arguments: str, command: tuple[str, ...] = ("road", "audit")) -> None:
         self._process = subprocess.Popen(
-            [*BREAKEVEN, "road", "audit", "--config", str(gateway.path), *arguments],
+            [*BREAKEVEN, *command, "--config", str(gateway.path), *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=gateway.environment,
         )  # fmt: skip
         self._rest = ""
@@ -150,6 +150,28 @@ def test_a_person_judges_pairs_in_random_order_and_is_told_how_far_to_trust_the_
     assert "with fewer than 20 pairs that decides nothing" in said
     assert sorted(keeping.rows("SELECT verdict FROM audits")) == [("student",), ("teacher",), ("tie",)]
     assert "on 3 pairs the scorer exact agrees with people on 33%" in breakeven(keeping, "road").stdout
+
+
+def test_labels_of_the_pairs_that_tell_most_correct_the_quality(keeping: Gateway) -> None:
+    # The checker finds every answer wrong; people find half of them as good.
+    compare(keeping, 24)
+    terminal = Terminal(keeping, "--count", "22", command=("label",))
+    try:
+        shown = terminal.shown()
+        assert "pair 1 of 22" in shown
+        for number in range(22):
+            shown = terminal.type("t" if number % 2 else other(student_is(shown)))
+    finally:
+        terminal.end()
+    assert "22 verdicts stored" in shown
+    assert "Corrected by 22 verdicts of people the student alone keeps" in shown
+    documents = [float(one) for (one,) in keeping.rows("SELECT document FROM conversations WHERE kind = 'chosen'")]
+    assert len(documents) == 22
+    assert all(0.0 < one <= 1.0 for one in documents)
+    keeping.stop()
+    assert "corrected by 22 verdicts of people the student alone keeps" in breakeven(keeping, "status").stdout
+    done = breakeven(keeping, "label", "--workload", "none")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_what_was_said_is_kept_when_the_person_goes_away(keeping: Gateway) -> None:

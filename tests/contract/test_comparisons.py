@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 
 from tests.contract.client import Response, eventually
-from tests.contract.gateway import Gateway, chat, running
+from tests.contract.gateway import Gateway, chat, merged, running
 from tests.contract.scripted import (
     ExpectDisconnect,
     Head,
+    ScriptedUpstream,
     Send,
     Sleep,
     answer,
     completion,
     error_answer,
 )
+from tests.contract.test_road import breakeven
 
 CONFIG = {"road": {"sample": 1.0, "scorer": "judge", "concurrency": 1}, "ledger": {"store_prompts": True}}
 # The scripted usage: 10 prompt tokens at 10 USD and 3 output tokens at 20 USD a million.
@@ -78,6 +80,48 @@ def test_both_answers_are_judged_in_both_orders(fresh: Gateway, stream: bool) ->
     assert "Paris." in str(first["messages"])
     assert str(first["messages"]).index("hello") < str(first["messages"]).index("Paris.")
     assert str(second["messages"]).index("Paris.") < str(second["messages"]).index("hello")
+
+
+def test_a_judge_that_always_says_a_measures_nothing(fresh: Gateway) -> None:
+    fresh.teacher.default(*answer(completion("Paris.")))
+    fresh.teacher.on("[answer A", *verdict("A", 9, 5))
+    for number in range(12):
+        ask(fresh, f"question {number}")
+    outcomes(fresh, 12)
+    # Equal texts are compared without the judge: what is left must not pass for all.
+    fresh.teacher.on("equal", *answer(completion("hello")))
+    ask(fresh, "equal")
+    outcomes(fresh, 13)
+    documents = [json.loads(one) for (one,) in fresh.rows("SELECT document FROM conversations WHERE kind = 'verdicts'")]
+    assert documents == [{"judges": {"big": "AA"}, "student_length": 5, "teacher_length": 6}] * 12
+    done = breakeven(fresh, "report", "--json")
+    said = json.loads(done.stdout)
+    assert (said["quality_retention"], said["student_quality_retention"]) == (None, None)
+    (judge,) = said["judges"]
+    assert (judge["judge"], judge["pairs"], judge["measures"], judge["prefers_first"]) == ("big", 12, False, 1.0)
+    assert "100.0%" not in breakeven(fresh, "report").stdout
+    status = breakeven(fresh, "road").stdout
+    assert "the student's quality: not measured: the verdicts of big measure nothing" in status
+    assert "the judge big says the same in both orders on 0% of 12 pairs (0% to 24%)" in status
+
+
+def test_a_panel_judges_together(tmp_path: Path) -> None:
+    with ScriptedUpstream("judges") as judges:
+        prices = {"input": 1, "output": 2}
+        common = {"base_url": judges.url, "paths": ["/chat/completions"], "usd_per_million": prices}
+        models = [{"name": name, **common} for name in ("x", "y", "z")]
+        changes = {"models": models, "road": {"judge": ["x", "y", "z"], "panel": "majority"}}
+        with running(tmp_path, merged(CONFIG, changes)) as gateway:
+            gateway.teacher.default(*answer(completion("Paris.")))
+            # Two find the teacher's answer better, of which one is shown first; the third says A whatever is shown.
+            teachers_first = (verdict("B", 2, 8), verdict("A", 8, 2)) * 2
+            for steps in (*teachers_first, verdict("A", 9, 1), verdict("A", 9, 1)):
+                judges.script(*steps)
+            ask(gateway)
+            (row,) = outcomes(gateway, 1)
+            ((document,),) = gateway.rows("SELECT document FROM conversations")
+            assert json.loads(document)["judges"] == {"x": "BA", "y": "BA", "z": "AA"}
+            assert (row["student_score"], row["teacher_score"]) == (pytest.approx(0.2), pytest.approx(0.8))
 
 
 def test_a_better_teacher_lowers_the_retention(fresh: Gateway) -> None:

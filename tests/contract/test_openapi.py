@@ -36,6 +36,10 @@ ANSWERS = {
     ("PUT", "/admin/policy"): "PolicyInForce",
     ("DELETE", "/admin/policy"): "PolicyInForce",
     ("GET", "/admin/road"): "RoadState",
+    ("GET", "/admin/candidate"): "CandidateState",
+    ("POST", "/admin/candidate/promote"): "CandidateState",
+    ("POST", "/admin/candidate/drop"): "CandidateState",
+    ("POST", "/admin/candidate/rollback"): "CandidateState",
     ("POST", "/admin/road/{workload}/apply"): "WorkloadState",
     ("POST", "/admin/road/{workload}/rollback"): "WorkloadState",
     ("POST", "/admin/route"): "ExplainedDecision",
@@ -166,8 +170,9 @@ def test_answers_of_a_gateway_with_traffic_are_what_the_document_says(
             headers=ADMIN,
             timeout=10,
         )
-        # Nothing is proposed, and nothing was in force before.
-        assert answer.status_code == (409 if "{workload}" in path else 200), (path, answer.text)
+        # Nothing is proposed, nothing was in force before, and there is no candidate.
+        refused = "{workload}" in path or "/candidate/" in path
+        assert answer.status_code == (409 if refused else 200), (path, answer.text)
         assert answer.json(), path
         schema[path][method].validate_response(answer)
     report = requests.get(f"{url}/admin/report", headers=ADMIN, timeout=10).json()

@@ -20,7 +20,7 @@ from tests.support.processes import CHECKOUT, answers, free_port, make_config
 
 BREAKEVEN = str(Path(sys.executable).with_name("breakeven"))
 OURS = ("breakeven", "gateway", "router", "models", "vllm", "torch", "sitecustomize", "usercustomize")
-SECONDS = 90.0
+SECONDS = 180.0
 
 
 @pytest.fixture

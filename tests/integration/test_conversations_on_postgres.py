@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, pair_document
+from breakeven.gateway.ledger.conversation_tables import COMPARISON
+from breakeven.gateway.ledger.conversations import Conversation, pair_document
 from breakeven.gateway.ledger.database import open_engine
 from breakeven.gateway.ledger.keeping import encoded
 from breakeven.gateway.ledger.kept import BY_TEACHER

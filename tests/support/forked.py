@@ -7,6 +7,7 @@ programs.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import subprocess
@@ -93,6 +94,8 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str], stderr: str) -> No
         os.dup2(opened, number)
     os.close(nothing)
     os.close(log)
+    # As PYTHONFAULTHANDLER does for a process of its own.
+    faulthandler.enable()
     sys.argv = ["breakeven", *arguments]
     from breakeven.gateway.cli.main import main
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -124,9 +124,11 @@ class Vllm:
 
 
 @contextlib.contextmanager
-def vllm(max_model_len: int = 2048, *, warm: bool = True) -> Iterator[Vllm]:
-    """Run vLLM on a free port, started as by `breakeven student`; takes about 25 s, and 40 s if it is to be `warm`."""
-    served = ["--served-model-name", "student", "teacher-model"]
+def vllm(max_model_len: int = 2048, *, warm: bool = True, more: Sequence[str] = ()) -> Iterator[Vllm]:
+    """Run vLLM on a free port, started as by `breakeven student`; takes about 25 s, and 40 s if it is to be `warm`.
+    `more`: further arguments.
+    """
+    served = ["--served-model-name", "student", "teacher-model", *more]
     port = free_port()
     argv = command(
         smollm2(),

@@ -99,6 +99,9 @@ def test_serving_loads_nothing_heavy() -> None:
     assert loaded & {*HEAVY, "breakeven.models"} == set()
 
 
+READ_TYPE = ("decode", "convert")
+
+
 def test_the_command_starts_without_what_only_some_subcommands_need() -> None:
     # `distill train` runs in an environment of its own, which has neither.
     script = "import sys, breakeven.gateway.cli.main\nprint(*{name.partition('.')[0] for name in sys.modules})"
@@ -106,6 +109,19 @@ def test_the_command_starts_without_what_only_some_subcommands_need() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) & {"sqlalchemy", "fastapi", "sklearn"} == set()
+
+
+def test_types_are_read_for_the_first_time_when_a_module_is_imported() -> None:
+    """msgspec crashes the process where two threads use a Struct for the first time at once."""
+    late = []
+    for path in files("gateway", "router"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READ_TYPE:
+                named = [one.value for one in node.keywords if one.arg == "type"] + node.args[1:2]
+                if any(isinstance(one, ast.Name) and one.id[0].isupper() for one in named if one is not None):
+                    late.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    # In a process of its own, which has one thread.
+    assert [one for one in late if not one.startswith("gateway/road/learning_job.py")] == []
 
 
 def files(*folders: str) -> Iterator[Path]:

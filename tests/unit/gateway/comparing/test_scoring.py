@@ -27,7 +27,9 @@ async def _nobody(messages: list[dict[str, Any]], limit: int, more: Mapping[str,
 
 def scored(scorer: str, student: Answer, teacher: Answer, *, json_only: bool = False) -> tuple[float, float] | None:
     found = scoring(Config.model_validate({**CONFIG, "road": {"scorer": scorer}}))
-    return asyncio.run(scores(found, Question([], student, teacher, json_only), _nobody))
+    made = asyncio.run(scores(found, Question([], student, teacher, json_only), [_nobody]))
+    assert made is None or made.letters == ()
+    return None if made is None else (made.student, made.teacher)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import COMPARISON, Conversation, KeptAnswer, KeptCall, pair_document
+from breakeven.gateway.ledger.conversation_tables import COMPARISON
+from breakeven.gateway.ledger.conversations import Conversation, KeptAnswer, KeptCall, pair_document
 from breakeven.gateway.ledger.keeping import encoded
 from breakeven.gateway.road.audit import Audited, Verdict
 from breakeven.gateway.wire.answers import Answer, Call
@@ -23,28 +24,42 @@ def compared(ledger: Ledger) -> list[tuple[str, int]]:
     return [(one.request, one.at) for one in ledger.road.comparisons("default", 0, "small")]
 
 
-def test_pairs_are_drawn_among_those_that_nobody_has_judged(ledger: Ledger, tmp_path: Path) -> None:
+def test_pairs_are_those_of_the_student_with_what_is_known_of_each(ledger: Ledger, tmp_path: Path) -> None:
     enter(tmp_path, 30)
     enter(tmp_path, 5, student="other")
     rows = compared(ledger)
     keep(ledger, rows[:20])
-    first = ledger.conversations.unaudited("default", 0, "small", 10)
-    assert len(first) == 10
-    pair = first[0].pair
-    assert pair.messages == [{"role": "user", "content": "hi ? there \x00"}]
-    assert pair.student == KeptAnswer("yes", (KeptCall("find", '{"q": 1}'),))
-    assert pair.teacher == KeptAnswer("no")
-    assert [one.request for one in first] != [id for id, _ in rows[:10]], "not in the order of time"
-    for one in first:
-        ledger.conversations.put_verdict(one.request, 1, Verdict.TIE)
-    rest = ledger.conversations.unaudited("default", 0, "small", 50)
-    assert {one.request for one in (*first, *rest)} == {id for id, _ in rows[:20]}
+    found = {one.request: one for one in ledger.judged_pairs.pairs("default", 0, "small")}
+    assert found.keys() == {id for id, _ in rows}
+    assert {id for id, one in found.items() if one.stored} == {id for id, _ in rows[:20]}
+    assert {(one.verdict, one.chosen, one.judged) for one in found.values()} == {(None, None, None)}
+    first = rows[0][0]
+    asked = ledger.judged_pairs.asked(first)
+    assert asked is not None
+    assert asked.pair.messages == [{"role": "user", "content": "hi ? there \x00"}]
+    assert asked.pair.student == KeptAnswer("yes", (KeptCall("find", '{"q": 1}'),))
+    assert asked.pair.teacher == KeptAnswer("no")
+    assert ledger.judged_pairs.asked(rows[25][0]) is None
     since = rows[15][1]
-    assert {one.request for one in ledger.conversations.unaudited("default", since, "small", 50)} <= {
-        id for id, _ in rows[15:20]
-    }
-    assert ledger.conversations.unaudited("coding", 0, "small", 50) == []
-    assert ledger.conversations.unaudited("default", 0, "other", 50) == []
+    assert {one.request for one in ledger.judged_pairs.pairs("default", since, "small")} == {id for id, _ in rows[15:]}
+    assert ledger.judged_pairs.pairs("coding", 0, "small") == []
+    assert len(ledger.judged_pairs.pairs("default", 0, "other")) == 5
+
+
+def test_the_probability_of_being_asked_is_never_lowered_and_outlives_the_conversation(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    enter(tmp_path, 3)
+    rows = compared(ledger)
+    keep(ledger, rows)
+    first, second = rows[0][0], rows[1][0]
+    ledger.conversations.put_verdict(first, 1, Verdict.TEACHER)
+    for chosen in (0.25, 0.5, 0.125):
+        ledger.judged_pairs.put_chosen("default", 1, {first: chosen, second: chosen / 2})
+    assert ledger.conversations.purge() == 3
+    found = {one.request: (one.chosen, one.verdict) for one in ledger.judged_pairs.pairs("default", 0, "small")}
+    assert (found[first], found[second]) == ((0.5, Verdict.TEACHER), (0.25, None))
+    assert [one.chosen for one in ledger.conversations.audited("default", 0, "small")] == [0.5]
 
 
 def test_verdicts_come_with_the_scores_and_outlive_the_conversation(ledger: Ledger, tmp_path: Path) -> None:

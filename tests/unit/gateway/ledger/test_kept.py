@@ -12,7 +12,7 @@ import pytest
 from breakeven.gateway.accounting.record import Pair
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import COMPARISON
+from breakeven.gateway.ledger.conversation_tables import COMPARISON
 from breakeven.gateway.ledger.keeping import LONGEST, Keeper, Waiting
 from breakeven.gateway.ledger.kept import BY_STUDENT, BY_TEACHER, Kept
 from breakeven.gateway.ledger.redaction import Redact, load_redact, redact_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from breakeven.gateway.config.schema import Student
+from breakeven.gateway.config.student import Student
 from breakeven.gateway.policy.capabilities import contradictions, declared, limited
 from breakeven.gateway.upstreams.reported import Reported
 

@@ -73,6 +73,18 @@ def test_a_kind_scorer_is_refuted_by_its_bias_alone_at_a_high_floor() -> None:
     assert hard.confirmed(0.98) is True
 
 
+def test_pairs_that_were_asked_about_often_count_less() -> None:
+    # A half of the pairs is asked about nine times as often, and the scorer is wrong on all of these.
+    often, rarely = Audited(1.0, 1.0, TEACHER, 0.9), Audited(1.0, 1.0, TIE, 0.1)
+    measured = trust([often] * 90 + [rarely] * 10)
+    assert measured is not None
+    assert (measured.agreement.value, measured.bias.value) == (pytest.approx(0.5), pytest.approx(0.5))
+    # Few pairs with large weights say less than a hundred of the same weight.
+    by_lot = trust([often] * 50 + [rarely._replace(chosen=0.9)] * 50)
+    assert by_lot is not None
+    assert measured.agreement.low < by_lot.agreement.low - 0.05
+
+
 def test_it_is_said_in_words() -> None:
     kind = found((1.0, 1.0, TIE, 41), (1.0, 1.0, TEACHER, 9))
     assert kind.text("the judge big", 0.9) == (

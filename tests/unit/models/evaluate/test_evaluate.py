@@ -175,8 +175,9 @@ def test_quality_matches_values_computed_by_hand() -> None:
     assert found.retained.value == pytest.approx(0.625 / 0.875)
     assert found.retained.low <= found.retained.value <= found.retained.high
     assert (found.wins, found.ties, found.losses) == (0.25, 0.25, 0.5)
-    same = quality([0.5] * 10, [1.0] * 10)
-    assert same.retained == (0.5, 0.5, 0.5)
+    few, many = (quality([0.5] * count, [1.0] * count).retained for count in (10, 1000))
+    assert few.value == many.value == 0.5
+    assert few.low < 0.45 < many.low < 0.5 < many.high < 0.55 < few.high
     with pytest.raises(ValueError, match="nothing to retain"):
         quality([1.0], [0.0])
 
@@ -191,6 +192,19 @@ def test_the_interval_covers_the_true_value_at_its_nominal_rate() -> None:
         found = quality(list(student), [1.0] * 150)
         hits += found.retained.low <= 0.8 <= found.retained.high
     assert 88 <= hits <= 100
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(1, 0.9), (1, 0.5), (3, 0.9), (10, 0.95), (30, 0.98)])
+def test_the_interval_of_a_few_rows_covers_the_true_value(rows: int, kept: float) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(400):
+        retained = quality(list((rng.random(rows) < kept).astype(float)), [1.0] * rows).retained
+        assert retained.high - retained.low > 0.05
+        hits += retained.low <= kept <= retained.high
+    assert hits >= 0.93 * 400
 
 
 def test_weaknesses_and_percentiles_match_values_computed_by_hand() -> None:

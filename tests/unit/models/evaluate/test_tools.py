@@ -81,7 +81,7 @@ def test_all_three_roles_may_refuse_and_a_verdict_may_be_cut_off(tmp_path: Path)
         options += ["--teacher-url", teacher.url, "--teacher-model", "big"]
         done = run(teacher, path, tmp_path / "out", *options, "--judge-max-tokens", "800")
         assert done.returncode == 0, done.stderr
-        assert "On 1 pairs its verdict was cut off by its limit of tokens" in done.stdout
+        assert "On 1 pairs the verdict was cut off by its limit of tokens" in done.stdout
         assert report(tmp_path / "out")["rows"] == 1
         alone = file_of(tmp_path / "out", asked("apples", {"content": "x"}))
         none = run(teacher, alone, tmp_path / "none", *options)

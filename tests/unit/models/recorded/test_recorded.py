@@ -52,6 +52,6 @@ def test_the_readme_has_the_table_of_the_recorded_set() -> None:
     assert summary(recorded.load()) in readme
 
 
-def test_the_main_readme_has_the_number_of_prompts_in_the_demo() -> None:
+def test_the_main_readme_has_the_number_of_requests_in_the_demo() -> None:
     page = Path(__file__).parents[4].joinpath("README.md").read_text(encoding="utf-8")
-    assert f"plays {len(recorded.load())} prompts through it" in page
+    assert f"plays {len(recorded.load_desk()):,} held-out requests" in page

@@ -32,6 +32,14 @@ ROWS = [
         "output_tokens": 4,
         "finish_reason": "length",
     },
+    {
+        "prompt": "Where is 12?",
+        "answer": "LOOKUP 12",
+        "prompt_tokens": 9,
+        "output_tokens": 4,
+        "tokens": ["LOOK", "UP", " 12", "<end>"],
+        "logprobs": [-0.5, -0.25, 0.0, -0.1],
+    },
 ]
 
 
@@ -211,6 +219,10 @@ def test_a_body_that_is_not_a_json_object_is_an_error(url: str) -> None:
         ('{"prompt": "a", "answer": "b", "prompt_tokens": 1}', "output_tokens"),
         ("", "has no answers"),
         (
+            '{"prompt": "a", "answer": "b", "prompt_tokens": 1, "output_tokens": 1, "tokens": ["b"]}',
+            "line 1: tokens and logprobs must be as many",
+        ),
+        (
             '{"prompt": "a", "answer": "b", "prompt_tokens": 1, "output_tokens": 1}\n'
             '{"prompt": "a", "answer": "c", "prompt_tokens": 1, "output_tokens": 1}',
             "line 2: an earlier line has the same prompt",
@@ -249,3 +261,27 @@ def test_timing_is_relative_to_the_request() -> None:
 
 def test_tokens_are_estimated_at_four_characters_each() -> None:
     assert [estimate_tokens("a" * n) for n in (0, 1, 4, 5, 400)] == [0, 1, 1, 2, 100]
+
+
+def test_log_probabilities_are_those_of_the_tokens_where_they_are_asked_for(client: openai.OpenAI) -> None:
+    whole = client.chat.completions.create(
+        model="student", messages=[{"role": "user", "content": "Where is 12?"}], logprobs=True
+    )
+    tokens = whole.choices[0].logprobs.content
+    assert [one.token for one in tokens] == ["LOOK", "UP", " 12", "<end>"]
+    assert [one.logprob for one in tokens] == [-0.5, -0.25, 0.0, -0.1]
+    assert bytes(tokens[2].bytes) == b" 12"
+    assert ask(client, "Where is 12?").choices[0].logprobs is None
+    events = list(ask(client, "Where is 12?", stream=True, logprobs=True))
+    parts = [event.choices[0] for event in events if event.choices and event.choices[0].logprobs]
+    assert [part.delta.content for part in parts] == ["LOOK", "UP", " 12", ""]
+    assert [part.logprobs.content[0].logprob for part in parts] == [-0.5, -0.25, 0.0, -0.1]
+    bare = list(ask(client, "Where is 12?", stream=True))
+    assert not any(event.choices[0].logprobs for event in bare if event.choices)
+    assert [event.choices[0].delta.content for event in bare][1:-1] == ["LOOK", "UP", " 12"]
+
+
+def test_an_answer_of_known_tokens_is_cut_at_a_token(client: openai.OpenAI) -> None:
+    cut = ask(client, "Where is 12?", max_tokens=2, logprobs=True)
+    assert (cut.choices[0].message.content, cut.choices[0].finish_reason) == ("LOOKUP", "length")
+    assert [one.token for one in cut.choices[0].logprobs.content] == ["LOOK", "UP"]

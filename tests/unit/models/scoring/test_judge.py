@@ -58,8 +58,8 @@ def test_an_answer_wins_only_if_it_wins_in_both_orders(tmp_path: Path) -> None:
     with serve(script) as teacher:
         found, spent = ask(teacher, tmp_path / "j")
         first, second, *rest = found.judgements
-        assert first == Judgement("student", 0.9, 0.5, True, "r")
-        assert second == Judgement("tie", 0.7, 0.7, False, "r")
+        assert first == Judgement("student", 0.9, 0.5, True, "r", "AB")
+        assert second == Judgement("tie", 0.7, 0.7, False, "r", "AA")
         assert {one.winner for one in rest if one} == {"teacher"}
         assert len(teacher.bodies) == 12
         assert spent == 12 * (10 * 1 + 5 * 2) * 10**6
