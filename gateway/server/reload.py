@@ -163,7 +163,8 @@ class Current:
         ]
         if faults:
             raise ConfigError(faults)
-        artifact = open_artifact(config)
+        # Of the file's student, as at a start: a promoted candidate has routers of its own name in the ledger.
+        artifact = open_artifact(given)
         check_loadable(config)
         try:
             old.ledger.enter(config, now=time.time_ns() // 1000)
