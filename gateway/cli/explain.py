@@ -46,6 +46,8 @@ def explain(prompt: str, config: Config | None, artifact: Path | None, threshold
     if artifact is None and config is not None and config.routing.artifact is not None:
         artifact = Path(config.routing.artifact)
     packaged = load(artifact)
+    if config is not None and config.student is not None:
+        packaged.check_student(config.student.model)
     novelty_threshold = config.routing.novelty_threshold if config is not None else 1.0
     conversation = read_chat([{"role": "user", "content": prompt}])
     with _ledger(config) as ledger:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -99,7 +98,7 @@ def _effective(settings: Config) -> dict[str, Any]:
 
 
 def student(
-    model: Annotated[Path, typer.Option(help="Directory of the student model.")],
+    model: Annotated[str, typer.Option(help="Directory of the student model, or its name on the Hugging Face hub.")],
     cpu: Annotated[bool, typer.Option("--cpu", help="Use vLLM flags for a machine without a GPU.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
@@ -118,9 +117,12 @@ def student(
             help="What the chat template gets where a request does not say it; default: how the student was trained.",
         ),
     ] = None,
+    vllm_flags: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- FLAGS]", help="After --: flags that are passed to vLLM.")
+    ] = None,
 ) -> None:
     """Start vLLM with the flags that the gateway needs, and print the `student` section for the config."""
-    from breakeven.models.serving.vllm_server import run_student
+    from breakeven.models.serving.run_student import run_student
 
     code = run_student(
         model,
@@ -132,5 +134,6 @@ def student(
         python=python,
         say=typer.echo,
         enable_thinking=enable_thinking,
+        extra=vllm_flags or (),
     )
     raise typer.Exit(code)

@@ -87,6 +87,8 @@ def tune(
     if artifact is None and settings is not None and settings.routing.artifact is not None:
         artifact = Path(settings.routing.artifact)
     router = load(artifact)
+    if settings is not None and settings.student is not None:
+        router.check_student(settings.student.model)
     traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0

@@ -18,9 +18,9 @@ from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.runtime.promotion import with_promotion
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.start_report import report_reached
-from breakeven.gateway.server.startup import check_loadable
+from breakeven.gateway.server.startup import check_loadable, open_artifact
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
+from breakeven.router.model.artifact import Artifact, written_hash
 
 _log = logging.getLogger("breakeven.reload")
 
@@ -163,11 +163,8 @@ class Current:
         ]
         if faults:
             raise ConfigError(faults)
-        path = config.routing.artifact
-        try:
-            artifact = load(Path(path) if path is not None else None)
-        except ArtifactError as error:
-            raise ConfigError([f"routing.artifact: {error}"]) from None
+        # Of the file's student, as at a start: a promoted candidate has routers of its own name in the ledger.
+        artifact = open_artifact(given)
         check_loadable(config)
         try:
             old.ledger.enter(config, now=time.time_ns() // 1000)

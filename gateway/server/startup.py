@@ -20,7 +20,7 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
 
     Raises ConfigError with the key that is at fault: routing.artifact, road.scorer, tokenizer or ledger.url.
     """
-    artifact = _artifact(config)
+    artifact = open_artifact(config)
     check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
     with config_errors_for("ledger.url"):
@@ -29,7 +29,7 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
 
 def check_services(config: Config) -> None:
     """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
-    _artifact(config)
+    open_artifact(config)
     check_loadable(config)
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
@@ -56,9 +56,13 @@ def check_loadable(config: Config) -> None:
         scoring(config)
 
 
-def _artifact(config: Config) -> Artifact:
+def open_artifact(config: Config) -> Artifact:
+    """The router artifact of a config. Raises ConfigError where it cannot be loaded or is another student's."""
     path = config.routing.artifact
     try:
-        return load(Path(path) if path is not None else None)
+        artifact = load(Path(path) if path is not None else None)
+        if config.student is not None:
+            artifact.check_student(config.student.model)
+        return artifact
     except ArtifactError as error:
         raise ConfigError([f"routing.artifact: {error}"]) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,9 @@ from breakeven.models.cli.options import INCOMPLETE, Concurrency, Config, MaxTok
 if TYPE_CHECKING:
     from breakeven.models.evaluate.evaluate import Endpoint, Settings
 
-Rows = Annotated[list[Path], typer.Argument(help="Held-out rows with the teacher's answers, such as eval.jsonl.")]
+Rows = Annotated[
+    list[Path], typer.Argument(help="Held-out rows with answers, such as eval.jsonl; files, folders, names on the hub.")
+]
 Out = Annotated[
     Path, typer.Option(help="Directory of the report and the outcome rows. Run again with the same one to resume.")
 ]
@@ -95,7 +98,9 @@ def evaluate(
     from breakeven.models.evaluate import evaluate as evaluating
 
     settings = _settings(options)
-    report, stop = evaluating.evaluate(settings, read(rows, skip_bad=skip_bad), Console(stderr=True))
+    report, stop = evaluating.evaluate(
+        settings, read(rows, skip_bad=skip_bad, skipped=partial(typer.echo, err=True)), Console(stderr=True)
+    )
     typer.echo((out / "report.md").read_text(encoding="utf-8"), nl=False)
     if report["fault"] is None:
         rows_path = out / "outcomes.jsonl"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from breakeven.models.generate.run import Settings
 
 PromptFiles = Annotated[
-    list[Path], typer.Argument(help="JSONL files of rows with prompt or messages, and optionally category, reference…")
+    list[Path], typer.Argument(help="Files, dataset folders or names on the hub: prompts in any known format.")
 ]
 Out = Annotated[Path, typer.Option(help="Directory of the dataset. Run again with the same one to resume.")]
 BaseUrl = Annotated[str, typer.Option(help="Base URL of the teacher's OpenAI-compatible API, ending in /v1.")]
@@ -146,6 +146,8 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _report_skipped(found: Prompts) -> None:
     for bad in found.bad:
-        typer.echo(f"skipped: {bad.file}: line {bad.line}: {bad.reason}", err=True)
+        typer.echo(f"skipped: {bad}", err=True)
     if found.bad:
         typer.echo(f"skipped {len(found.bad)} of {found.rows} rows", err=True)
+    if found.answers:
+        typer.echo(f"{found.answers} rows hold an answer: it is left out, and the teacher is asked again", err=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from breakeven.models.cli.investment import enter_investment
-from breakeven.models.cli.options import Config, SkipBad
-from breakeven.models.errors import DistillError
-from breakeven.models.train.settings import Settings, layer_pairs, numbers
+from breakeven.models.cli.options import INCOMPLETE, Config, SkipBad
+from breakeven.models.errors import DistillError, TrainingStopped
+from breakeven.models.train.settings import ATTENTION, QLORA_RANK, Method, Settings, layer_pairs, numbers
+
+_BETAS = {"dpo": 0.1, "on-policy": 1.0, "gold": 0.5}
 
 Layers = Annotated[
     str | None, typer.Option(help="Layers to keep; with progressive one number per stage, such as 12,6.")
@@ -32,6 +34,29 @@ FeatureLayers = Annotated[
 Patience = Annotated[
     int, typer.Option(min=0, help="Evaluations without improvement before early stopping; 0 disables it.")
 ]
+LearningRate = Annotated[
+    float | None, typer.Option(min=0.0, help="Peak learning rate; by default 1e-4, and with dpo 1e-6 (LoRA: 1e-5).")
+]
+Beta = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Of dpo, how strongly the first weights hold (0.1); of on-policy and gold, 0 for forward KL to 1 for "
+        "reverse KL (1 and 0.5).",
+    ),
+]
+CompletionTokens = Annotated[
+    int, typer.Option(min=1, help="Maximum tokens of answers that on-policy and gold generate in training.")
+]
+SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 saves one at each evaluation.")]
+Weights = Annotated[
+    str, typer.Option(help="Type of the weights: float32, or bfloat16, half the memory but small updates are lost.")
+]
+Checkpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Recompute activations: less memory, about a third slower.")
+]
+Estimate = Annotated[bool, typer.Option("--estimate", help="Print the memory that is needed; do not train.")]
+Attention = Annotated[str, typer.Option(help="auto, sdpa, eager, flash_attention_2 or flash_attention_3.")]
 Reasoning = Annotated[
     str, typer.Option(help="What a reasoning teacher thought before its answers: keep (train on it) or drop.")
 ]
@@ -43,16 +68,22 @@ EnableThinking = Annotated[
         "with --reasoning keep.",
     ),
 ]
-Teacher = Annotated[Path | None, typer.Option(help="Directory of the teacher model, for white-box methods.")]
+Teacher = Annotated[
+    Path | None, typer.Option(help="Teacher model of white-box methods: a directory, or a name on the hub.")
+]
+Rows = Annotated[
+    list[Path], typer.Argument(help="Rows with answers, such as train.jsonl; files, folders, names on the hub.")
+]
+Student = Annotated[Path | None, typer.Option(help="Model to start from: a directory, or a name on the hub.")]
 
 
 def train(
     context: typer.Context,
-    rows: Annotated[list[Path], typer.Argument(help="Rows with the teacher's answers, such as train.jsonl.")],
+    rows: Rows,
     out: Annotated[Path, typer.Option(help="Directory of the model. Run again with the same one to resume.")],
-    method: Annotated[str, typer.Option(help="sft, logit, feature or progressive.")] = "sft",
+    method: Annotated[str, typer.Option(help=f"{', '.join(get_args(Method))}.")] = "sft",
     held_out: Annotated[list[Path] | None, typer.Option("--eval", help="Held-out rows, such as eval.jsonl.")] = None,
-    student: Annotated[Path | None, typer.Option(help="Directory of the model to start from.")] = None,
+    student: Student = None,
     teacher: Teacher = None,
     layers: Layers = None,
     lora: Lora = 0,
@@ -60,18 +91,25 @@ def train(
     max_steps: Annotated[int, typer.Option(min=0, help="Number of optimizer steps; 0 uses --epochs.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per device and forward pass.")] = 8,
     accumulate: Annotated[int, typer.Option(min=1, help="Gradient accumulation: batches per optimizer step.")] = 1,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 1e-4,
+    learning_rate: LearningRate = None,
     max_length: Annotated[int, typer.Option(min=8, help="Maximum tokens of a row; longer rows are left out.")] = 1024,
     packing: Packing = False,
     temperature: Temperature = 2.0,
     soft_weight: SoftWeight = 0.5,
     feature_weight: Annotated[float, typer.Option(min=0.0, help="Weight of the hidden-state distance.")] = 1.0,
     feature_layers: FeatureLayers = None,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 50,
+    beta: Beta = None,
+    completion_tokens: CompletionTokens = 128,
+    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 50,
+    save_every: SaveEvery = 0,
     patience: Patience = 3,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same model.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
+    weights: Weights = "float32",
+    gradient_checkpointing: Checkpointing = False,
+    attention: Attention = "auto",
     quantize: Annotated[str, typer.Option(help="Also write a quantized model: w8a8 or w4a16.")] = "none",
+    estimate: Estimate = False,
     cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even if there is a GPU.")] = False,
     reasoning: Reasoning = "drop",
     enable_thinking: EnableThinking = None,
@@ -83,7 +121,15 @@ def train(
     settings = _settings(dict(locals()))
     from breakeven.models.train import train as training
 
-    facts = training.train(settings, lambda line: typer.echo(line, err=True) if training.is_first_process() else None)
+    if estimate:
+        for line in training.estimate(settings, _say):
+            typer.echo(line)
+        return
+    try:
+        facts = training.train(settings, _say)
+    except TrainingStopped as stopped:
+        _say(f"breakeven: stopped: {stopped}")
+        raise typer.Exit(INCOMPLETE) from None
     if not training.is_first_process():
         return
     for line in training.summary(facts, out):
@@ -91,10 +137,29 @@ def train(
     enter_investment(context, config, f"training:{out.name}", facts["usd"])
 
 
+def _say(line: str) -> None:
+    """Print a line of progress, once where several processes train."""
+    from breakeven.models.train.train import is_first_process
+
+    if is_first_process():
+        typer.echo(line, err=True)
+
+
 def _settings(options: dict[str, Any]) -> Settings:
     """The settings of a training from the command's options by name. Raises DistillError for an invalid one."""
-    if options["dtype"] not in ("float32", "bfloat16"):
-        raise DistillError(f"--dtype {options['dtype']}: must be float32 or bfloat16")
+    for name in ("dtype", "weights"):
+        if options[name] not in ("float32", "bfloat16"):
+            raise DistillError(f"--{name} {options[name]}: must be float32 or bfloat16")
+    if options["attention"] not in ATTENTION:
+        raise DistillError(f"--attention {options['attention']}: must be {', '.join(ATTENTION)}")
+    method, lora = options["method"], options["lora"]
+    if method == "qlora":
+        options |= {"lora": lora or QLORA_RANK, "weights": "bfloat16"}
+    rate, beta = options["learning_rate"], options["beta"]
+    if rate is None:
+        options["learning_rate"] = (1e-5 if lora else 1e-6) if method == "dpo" else 1e-4
+    if beta is None:
+        options["beta"] = _BETAS.get(method, 0.0)
     same = {name: value for name, value in options.items() if name in Settings._fields}
     return Settings(
         **same

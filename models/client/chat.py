@@ -235,6 +235,7 @@ def read_reply(body: Any, seconds: float) -> Reply:
     Raises CallFailed where it is none.
     """
     invalid = CallFailed(Failure.INVALID, "the API answered 200, but not with a chat completion")
+    body = _whole(body)
     try:
         choice = body["choices"][0]
         message = choice["message"]
@@ -260,6 +261,17 @@ def read_reply(body: Any, seconds: float) -> Reply:
         reasoning or None,
         [call for call in calls if isinstance(call, dict)] or None if isinstance(calls, list) else None,
     )
+
+
+def _whole(value: Any) -> Any:
+    """A decoded JSON value in which U+FFFD replaces each half of a character: no file could hold that in UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
 
 
 def _bytes(value: object) -> int:

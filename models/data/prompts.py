@@ -1,15 +1,18 @@
-"""Reading prompts from JSONL rows with `prompt` or `messages`, identified by a key, with duplicates merged."""
+"""Reading prompts from rows of any known format, identified by a key, with duplicates merged."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakeven.models.client.chat import Message
+from breakeven.models.data.formats import ours, surrogate, unknown, without_answer
 from breakeven.models.data.messages import asked, fault_of_fields, fault_of_message, sent
+from breakeven.models.data.records import Record, records, stem
+from breakeven.models.data.sources import files
 from breakeven.models.errors import BadRow, BadRows, DistillError
 
 # Fields of a prompt row that are copied to the dataset row: how to score the answer, and the kind of request.
@@ -41,12 +44,15 @@ class Prompt(NamedTuple):
 
 
 class Prompts(NamedTuple):
-    """The distinct prompts in the order of the files; the number of duplicates and of all rows; and the bad rows."""
+    """The distinct prompts in the order of the files; the number of duplicates and of all rows; the bad rows; and the
+    number of rows that held an answer, which is left out.
+    """
 
     prompts: list[Prompt]
     duplicates: int
     bad: list[BadRow]
     rows: int
+    answers: int = 0
 
 
 def read(paths: Sequence[Path], *, system: str | None = None, skip_bad: bool = False) -> Prompts:
@@ -57,40 +63,40 @@ def read(paths: Sequence[Path], *, system: str | None = None, skip_bad: bool = F
     """
     found: dict[str, Prompt] = {}
     bad: list[BadRow] = []
-    rows = 0
-    for path in paths:
-        for number, row in lines(path):
-            rows += 1
-            fault = fault_of(row)
-            if fault is not None or not isinstance(row, dict):
-                bad.append(BadRow(path, number, fault or "not an object"))
-                continue
-            one = prompt_of(row, f"{path.stem}-{number}", system)
-            found.setdefault(one.key, one)
+    rows = answers = 0
+    for path, record in read_rows(paths):
+        rows += 1
+        row, answered = (record.value, False) if record.fault else without_answer(record.value)
+        fault = record.fault or fault_of(row)
+        if fault is not None:
+            bad.append(BadRow(path, record.number, fault, record.unit))
+            continue
+        answers += answered
+        one = prompt_of(row, f"{stem(path)}-{record.number}", system)
+        found.setdefault(one.key, one)
     if bad and not skip_bad:
         raise BadRows(bad, rows)
     if not found:
         raise DistillError(f"{', '.join(map(str, paths))}: no usable prompts; write one JSON object a line")
-    return Prompts(list(found.values()), rows - len(bad) - len(found), bad, rows)
+    return Prompts(list(found.values()), rows - len(bad) - len(found), bad, rows, answers)
 
 
-def lines(path: Path) -> Iterable[tuple[int, Any]]:
-    """The line number and the JSON value of each line that is not blank; None for a line that is not JSON.
+def read_rows(paths: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
+    """Each row of the sources with its file, in our format; one that cannot be turned into it has a fault.
 
-    Raises DistillError where the file cannot be read.
+    Raises DistillError where a source cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DistillError(f"{path}: cannot be read: {error.strerror}") from None
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            value = None
-        yield number, value
+    for source in paths:
+        for path in files(source):
+            for record in records(path):
+                yield path, record if record.fault else _in_our_format(record)
+
+
+def _in_our_format(record: Record) -> Record:
+    if not isinstance(record.value, dict):
+        return record._replace(fault="must be a JSON object")
+    row = ours(record.value)
+    return record._replace(value=row, fault=surrogate(row) or unknown(row))
 
 
 def fault_of(row: object) -> str | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakeven.models.client.chat import Message
 from breakeven.models.client.thoughts import split_thought
 from breakeven.models.data.messages import asked, fault_of_message, sent, trained
-from breakeven.models.data.prompts import fault_of, lines
+from breakeven.models.data.prompts import fault_of, read_rows
+from breakeven.models.data.records import stem
 from breakeven.models.errors import BadRow, BadRows, DistillError
 
 
@@ -56,25 +57,31 @@ class Example(NamedTuple):
         return asked(self.record)
 
 
-def read(paths: Sequence[Path], *, skip_bad: bool = False) -> list[Example]:
-    """The examples of the files: rows of {"messages": [..., {"role": "assistant", ...}]} or {"prompt", "answer"}.
+def read(
+    paths: Sequence[Path], *, skip_bad: bool = False, skipped: Callable[[str], None] = lambda _line: None
+) -> list[Example]:
+    """The examples of the sources: rows of any known format that end with an answer. `skipped` is told of each bad row
+    that is skipped.
 
     Raises BadRows for bad rows, unless they are skipped, and DistillError where no row is left or a file cannot be
     read.
     """
     found: list[Example] = []
     bad: list[BadRow] = []
-    for path in paths:
-        for number, row in lines(path):
-            one = _example(row, f"{path.stem}-{number}")
-            if isinstance(one, str):
-                bad.append(BadRow(path, number, one))
-            else:
-                found.append(one)
+    for path, record in read_rows(paths):
+        one = record.fault or _example(record.value, f"{stem(path)}-{record.number}")
+        if isinstance(one, str):
+            bad.append(BadRow(path, record.number, one, record.unit))
+        else:
+            found.append(one)
     if bad and not skip_bad:
         raise BadRows(bad, len(bad) + len(found))
     if not found:
         raise DistillError(f"{', '.join(map(str, paths))}: no usable rows; `breakeven distill generate` writes them")
+    if bad:
+        for row in bad:
+            skipped(f"skipped: {row}")
+        skipped(f"skipped {len(bad)} of {len(bad) + len(found)} rows")
     return found
 
 
@@ -84,7 +91,7 @@ def _example(row: Any, default_id: str) -> Example | str:
     question, calls = row, None
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
         if messages[-1].get("role") != "assistant":
-            return "messages: the last must be the assistant's answer"
+            return "messages: the last must be the assistant's answer, and there is none"
         last = messages[-1]
         answer, calls = last.get("content"), last.get("tool_calls")
         question = {**row, "messages": messages[:-1]}

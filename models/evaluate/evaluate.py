@@ -253,7 +253,7 @@ def _cost(journals: dict[str, Journal]) -> dict[str, Any]:
 def _write(settings: Settings, scored: Sequence[evaluation.Scored], report: dict[str, Any]) -> None:
     rows = settings.out / "outcomes.jsonl"
     if report["fault"] is None:
-        outcomes.write(rows, [outcome_row(one) for one in scored])
+        outcomes.write(rows, [outcome_row(one, settings.student.model) for one in scored])
     else:
         rows.unlink(missing_ok=True)
     write_atomically(settings.out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")

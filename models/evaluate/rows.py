@@ -12,10 +12,10 @@ from breakeven.models.evaluate.report import Scored
 _TEST_BELOW, _DEV_BELOW = 0.2, 0.4
 
 
-def outcome_row(one: Scored) -> dict[str, Any]:
-    """An outcome row; its split is a hash of the prompt, so that the same prompt is always in the same split."""
+def outcome_row(one: Scored, student: str) -> dict[str, Any]:
+    """An outcome row of this student; its split is a hash of the prompt, so that one prompt is always in one split."""
     part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
-    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt}
+    row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt, "student_model": student}
     row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
     row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"
     if one.example.category is not None:
@@ -24,5 +24,5 @@ def outcome_row(one: Scored) -> dict[str, Any]:
         row["student_prompt_tokens"], row["student_tokens"] = one.student.usage.prompt, one.student.usage.output
     if (tokens := one.teacher_tokens()) is not None:
         row["teacher_prompt_tokens"], row["teacher_tokens"] = tokens
-    student, teacher = one.responses()
-    return row | {"student_response": student, "teacher_response": teacher}
+    own, teacher = one.responses()
+    return row | {"student_response": own, "teacher_response": teacher}

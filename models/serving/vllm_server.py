@@ -10,18 +10,15 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import FrameType, TracebackType
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 
 from breakeven.models.serving.vllm_command import (
-    PYTHON_ENV,
     SERVER_FOLDER,
     StudentError,
     check_python,
@@ -29,10 +26,10 @@ from breakeven.models.serving.vllm_command import (
     config_section,
     environment,
     tail,
-    thinking_advice,
 )
+from breakeven.models.serving.vllm_progress import Progress
 
-__all__ = ["Student", "StudentError", "check_python", "command", "config_section", "environment", "run_student"]
+__all__ = ["Student", "StudentError", "check_python", "command", "config_section", "environment"]
 
 READY_SECONDS = 900.0
 STOP_SECONDS = 20.0
@@ -43,16 +40,31 @@ _KILLED_SECONDS = 5.0
 class Student:
     """A vLLM server. As a context manager it is started on entry and stopped on exit.
 
+    `api_key` is the key that it demands; that and other `hidden` texts are taken out of its log, which `progress` sees.
+
     `base_url` is its API, ending in /v1; after `start`, `max_model_len` is its context window in tokens.
     """
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        host: str,
+        port: int,
+        api_key: str | None = None,
+        hidden: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
         self._argv = list(argv)
         self._env = dict(env)
         self._url = f"http://{_reachable(host)}:{port}"
         self._process: subprocess.Popen[str] | None = None
         self._log: collections.deque[str] = collections.deque(maxlen=200)
         self._reader: threading.Thread | None = None
+        self._key = api_key
+        self._hidden = [*([api_key] if api_key else []), *hidden]
+        self._progress = progress
         self.base_url = f"{self._url}/v1"
         self.max_model_len: int | None = None
 
@@ -124,7 +136,12 @@ class Student:
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:
-                self._log.append(line.rstrip())
+                shown = line.rstrip()
+                for secret in self._hidden:  # vLLM logs its arguments.
+                    shown = shown.replace(secret, "[key]")
+                self._log.append(shown)
+                if self._progress is not None:
+                    self._progress.line(shown)
 
     def _wait_ready(self, deadline: float, keep_waiting: Callable[[], bool]) -> None:
         while True:
@@ -138,103 +155,18 @@ class Student:
             if time.monotonic() > deadline:
                 raise StudentError(f"vLLM was not ready in time: {self.log_tail()}")
             with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
-                self.max_model_len = _max_model_len(self.base_url)
+                self.max_model_len = _max_model_len(self.base_url, self._key)
                 return
+            if self._progress is not None:
+                self._progress.tick()
             time.sleep(0.5)
 
 
-def run_student(
-    model: Path,
-    *,
-    cpu: bool,
-    host: str,
-    port: int,
-    name: str,
-    max_model_len: int | None,
-    python: str | None,
-    say: Callable[[str], None],
-    enable_thinking: bool | None = None,
-) -> int:
-    """Serve the student in the foreground until SIGINT or SIGTERM. Returns the exit code.
-
-    That is 0 after a signal, 1 if the server exited. Port 0 takes a free one; `python` is by default the interpreter
-    in the environment variable BREAKEVEN_VLLM_PYTHON, or this one; `say` prints a message. See `command` for the other
-    arguments. Raises StudentError if the server does not start.
-    """
-    if not (model / "config.json").is_file():
-        raise StudentError(f"{model}: not a model directory (it must contain config.json, weights and tokenizer)")
-    chosen = check_python(python or os.environ.get(PYTHON_ENV) or None)
-    port = _free_port(host, port)
-    argv = command(
-        model.resolve(),
-        name=name,
-        host=host,
-        port=port,
-        cpu=cpu,
-        max_model_len=max_model_len,
-        enable_thinking=enable_thinking,
-        python=chosen,
-    )
-    student = Student(argv, environment(cpu), host=host, port=port)
-    with _stop_signals() as stop:
-        say(f"starting vLLM with {model} on {host}:{port}; this can take minutes")
-        try:
-            student.start(keep_waiting=lambda: not stop.received)
-        except StudentError:
-            if stop.received:
-                return 0
-            raise
-        try:
-            section = config_section(base_url=student.base_url, name=name, max_model_len=student.max_model_len)
-            say(f"ready. For breakeven.yaml:\n\n{section}")
-            if (line := thinking_advice(model, enable_thinking)) is not None:
-                say(line)
-            while not stop.received:
-                time.sleep(0.2)
-                if student.poll() is not None:
-                    say(f"vLLM ended with code {student.poll()}: {student.log_tail()}")
-                    return 1
-            say("stopping vLLM")
-            return 0
-        finally:
-            student.stop()
-
-
-class _StopSignal:
-    """Whether a signal arrived. Not a threading.Event, whose lock could be held when a handler runs."""
-
-    received = False
-
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.received = True
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_StopSignal]:
-    """Handles SIGINT and SIGTERM by recording them, and restores the previous handlers at the end."""
-    stop = _StopSignal()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StudentError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-        return int(probe.getsockname()[1])
-
-
-def _max_model_len(base_url: str) -> int | None:
+def _max_model_len(base_url: str, key: str | None = None) -> int | None:
     """The context window in tokens of the server's model. Raises ValueError if the response is not a list of models."""
-    with urllib.request.urlopen(f"{base_url}/models", timeout=5) as answer:  # noqa: S310
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    asked = urllib.request.Request(f"{base_url}/models", headers=headers)  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310
         body = json.load(answer)
     try:
         window = body["data"][0].get("max_model_len")

@@ -94,7 +94,8 @@ def _row(one: Example, parts: Sequence[Part], tokenizer: Any, soft: SoftTargets 
 def pack(rows: Sequence[Row], max_length: int) -> list[Row]:
     """Pack rows into sequences of at most `max_length` tokens, by first-fit decreasing.
 
-    `position_ids` restart with each row, so that the decoders of transformers do not attend across rows.
+    `position_ids` restart with each row, so that the decoders of transformers do not attend across rows; those that do
+    so all the same are refused by `packing.check_packing`.
     """
     bins: list[tuple[int, list[Row]]] = []
     for row in sorted(rows, key=lambda row: -len(row["input_ids"])):
@@ -113,13 +114,16 @@ def pack(rows: Sequence[Row], max_length: int) -> list[Row]:
     return packed
 
 
-def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
+def collator(pad_id: int, *, flat: bool = False) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
     """A function from rows to a batch of tensors (b, n), padded on the right with `pad_id`.
 
-    Packed rows get position ids, others an attention mask.
+    Packed rows get position ids, others an attention mask. With `flat`, packed rows become one sequence (1, n) without
+    padding: flash attention takes boundaries from position ids only in a batch of one.
     """
 
     def collate(rows: list[Row]) -> dict[str, torch.Tensor]:
+        if flat and "position_ids" in rows[0]:
+            rows = [{name: [x for row in rows for x in row[name]] for name in rows[0]}]
         longest = max(len(row["input_ids"]) for row in rows)
         batch = {
             "input_ids": _padded([row["input_ids"] for row in rows], longest, pad_id),

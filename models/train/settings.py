@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from breakeven.models.data.hub import shown
 from breakeven.models.errors import DistillError
 
-Method = Literal["sft", "logit", "feature", "progressive"]
+Method = Literal["sft", "logit", "feature", "progressive", "qlora", "dpo", "on-policy", "gold"]
+# Those that a trainer of trl runs.
+TRL: tuple[str, ...] = ("dpo", "on-policy", "gold")
+# Those that learn from texts alone, whatever --teacher says.
+TEXT_ONLY: tuple[str, ...] = ("sft", "qlora", "dpo")
+QLORA_RANK = 16
+ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3")
 
 
 class Settings(NamedTuple):
@@ -17,9 +24,14 @@ class Settings(NamedTuple):
     layers of the base model the student keeps; with `progressive` one number for each stage. `lora`: the rank, 0 to
     train all weights. `weight`: of the soft targets, with 1 - weight for the cross-entropy. `pairs`: the hidden states
     of student and teacher to match; empty for four evenly spaced ones. `patience`: evaluations without a better eval
-    loss before early stopping. `quantize`: a scheme of `train.quantize`, which may be added to a finished run. `quiet`:
-    print lines instead of a progress bar. `reasoning`: keep or drop what the teacher thought before its answers.
-    `enable_thinking`: how the chat template begins an answer, in training and in serving; None: as `reasoning` needs.
+    loss before early stopping. `save_every`: steps between checkpoints, 0 for one at each evaluation. `dtype`: bfloat16
+    for mixed precision; `weights`: the type in which weights are kept and updated. `attention`: an implementation of
+    transformers, `auto` for its choice. `quantize`: a scheme of `train.quantize`, which may be added to a finished run.
+    `beta`: of `dpo`, the strength of the tie to the first weights; of `on-policy` and `gold`, the divergence from
+    forward (0) to reverse KL (1). `completion_tokens`: at most, of answers that the student generates in training.
+    `quiet`: print lines instead of a progress bar. `reasoning`: keep or drop what the teacher thought before its
+    answers. `enable_thinking`: how the chat template begins an answer, in training and in serving; None: as `reasoning`
+    needs.
     """
 
     rows: tuple[Path, ...]
@@ -50,6 +62,12 @@ class Settings(NamedTuple):
     usd_per_hour: float = 0.0
     quiet: bool = True
     quantize: str = "none"
+    save_every: int = 0
+    weights: str = "float32"
+    gradient_checkpointing: bool = False
+    attention: str = "auto"
+    beta: float = 0.0
+    completion_tokens: int = 128
     reasoning: str = "drop"
     enable_thinking: bool | None = None
 
@@ -60,9 +78,11 @@ class Settings(NamedTuple):
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""
-        free = ("out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize")
+        free = {"out", "rows", "held_out", "usd_per_hour", "quiet", "skip_bad", "cpu", "quantize"}
+        # These change where and how the same numbers are computed, so that a run out of memory can go on with them.
+        free |= {"save_every", "gradient_checkpointing", "attention"}
         made = {name: value for name, value in self._asdict().items() if name not in free}
-        made |= {name: None if made[name] is None else str(made[name]) for name in ("student", "teacher")}
+        made |= {name: None if made[name] is None else shown(made[name]) for name in ("student", "teacher")}
         made |= {"layers": list(self.layers), "pairs": [list(pair) for pair in self.pairs]}
         return made
 

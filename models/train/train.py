@@ -6,28 +6,29 @@ extra `distill`, which are imported when training starts.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
+from breakeven.models.data.hub import shown
 from breakeven.models.data.rows import Example, read
 from breakeven.models.errors import DistillError
-from breakeven.models.train import card
+from breakeven.models.train import card, inputs
 from breakeven.models.train import quantize as quantizing
-from breakeven.models.train.settings import Method, Settings
+from breakeven.models.train.checks import check
+from breakeven.models.train.settings import TEXT_ONLY, TRL, Settings
 from breakeven.router import plots
 from breakeven.router.files import write_atomically
 
 if TYPE_CHECKING:
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.trl_rows import TrlRows
 
 FINISHED = "training.json"
-_NEEDED = ("torch", "transformers", "accelerate")
 
 
 def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     With the same settings, an interrupted run is resumed and a finished one is left unchanged. `say` prints a line of
     progress. Raises DistillError.
     """
-    _check(settings)
+    check(settings)
+    settings = inputs.fetched(settings)
     facts = _finished_facts(settings)
     if facts is None:
         facts = _train(settings, say)
@@ -45,33 +47,51 @@ def train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     if settings.quantize == "none":
         return facts
     from breakeven.models.train.encode import encode
+    from breakeven.models.train.system_role import allow_system
 
-    known = encode(
-        read(settings.rows, skip_bad=settings.skip_bad),
-        _tokenizer(settings),
-        settings.max_length,
-        reasoning=settings.reasoning == "keep",
-    )
+    tokenizer = _tokenizer(settings)
+    rows = _examples(settings, tokenizer, lambda _line: None)[0]
+    allow_system(tokenizer, rows, say)
+    known = encode(rows, tokenizer, settings.max_length, reasoning=settings.reasoning == "keep")
     made = quantizing.quantize(settings.out, settings.quantize, known.rows, settings.seed)
     return {**facts, "quantized": made}
 
 
 def _train(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     from transformers import set_seed
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    if settings.quiet:
-        logging.disable_progress_bar()
+    from breakeven.models.train import memory
+
+    _quiet(settings)
     set_seed(settings.seed)
     tokenizer = _tokenizer(settings)
-    data = _data(settings, tokenizer)
+    data = _data(settings, tokenizer, say)
     say(f"rows: {', '.join(f'{count} {name}' for name, count in data.counts.items())}")
+    for line in memory.estimate(settings, data.train):
+        say(line)
     stages = _stages(settings, tokenizer, data, say)
     facts = _facts(settings, data, stages)
     if is_first_process():
         _write(settings.out, facts, stages)
     return facts
+
+
+def estimate(settings: Settings, say: Callable[[str], None]) -> list[str]:
+    """The lines of the memory estimate alone: nothing is trained or written. Raises DistillError as `train` does."""
+    check(settings)
+    settings = inputs.fetched(settings)
+    _quiet(settings)
+    from breakeven.models.train import memory
+
+    return memory.estimate(settings, _data(settings, _tokenizer(settings), say).train)
+
+
+def _quiet(settings: Settings) -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    if settings.quiet:
+        logging.disable_progress_bar()
 
 
 def summary(facts: dict[str, Any], out: Path) -> list[str]:
@@ -94,41 +114,6 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
     return lines
 
 
-def _check(settings: Settings) -> None:
-    """Raise DistillError for missing packages and for settings that do not go together."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if settings.lora and importlib.util.find_spec("peft") is None:
-        missing.append("peft")
-    if missing:
-        raise DistillError(f"training needs {', '.join(missing)}: pip install 'breakeven[distill]'")
-    quantizing.check(settings.quantize)
-    if settings.reasoning not in ("keep", "drop"):
-        raise DistillError(f"--reasoning {settings.reasoning}: must be keep or drop")
-    if settings.reasoning == "keep" and not settings.thinking:
-        raise DistillError("--reasoning keep and --no-enable-thinking contradict each other; leave one out")
-    if settings.method not in get_args(Method):
-        raise DistillError(f"--method {settings.method}: must be {', '.join(get_args(Method))}")
-    if settings.method in ("feature", "progressive") and settings.teacher is None:
-        raise DistillError(f"--method {settings.method} needs --teacher, the directory of a white-box model")
-    if settings.method == "feature" and settings.lora:
-        raise DistillError("--method feature does not support LoRA; leave out --lora")
-    if settings.method == "progressive":
-        if not settings.layers:
-            raise DistillError(
-                "--method progressive needs --layers, such as --layers 12,6: the number of layers of each stage"
-            )
-        if list(settings.layers) != sorted(settings.layers, reverse=True):
-            raise DistillError("--layers: each stage must be smaller than the one before, such as 12,6")
-    elif len(settings.layers) > 1:
-        raise DistillError("--layers: only --method progressive takes more than one number")
-    if settings.method != "progressive" and settings.student is None:
-        raise DistillError(f"--method {settings.method} needs --student, the directory of the model to start from")
-    for name in ("student", "teacher"):
-        folder = getattr(settings, name)
-        if folder is not None and not (folder / "config.json").is_file():
-            raise DistillError(f"--{name} {folder}: not a model directory (it must contain config.json and weights)")
-
-
 def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     """Store the settings in the output directory, or check that they are those of its earlier run.
 
@@ -136,9 +121,11 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     path = settings.out / "settings.json"
-    wanted = settings.fixed() | {"data": _digest([*settings.rows, *settings.held_out])}
+    wanted = settings.fixed() | {"data": inputs.digest([*settings.rows, *settings.held_out])}
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
+        # A run of an earlier release has the defaults of settings that it did not know.
+        held = Settings._field_defaults | held
         other = [name for name in wanted if held.get(name) != wanted[name]]
         if other:
             shown = ", ".join(f"{name} {held.get(name)!r}, not {wanted[name]!r}" for name in other[:3])
@@ -149,29 +136,20 @@ def _finished_facts(settings: Settings) -> dict[str, Any] | None:
     return json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else None
 
 
-def _digest(paths: Sequence[Path]) -> str:
-    """The SHA-256 of the files' contents. Raises DistillError where one cannot be read."""
-    try:
-        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
-    except OSError as error:
-        raise DistillError(f"{error.filename}: cannot be read: {error.strerror}") from None
-
-
 def _tokenizer(settings: Settings) -> Any:
     """The student's tokenizer with a chat template and a padding token.
 
     Raises DistillError where the method compares tokens with a teacher of another vocabulary.
     """
-    from transformers import AutoTokenizer
-
     from breakeven.models.train.encode import PLAIN_TEMPLATE
     from breakeven.models.train.soft_targets import check_same_vocabulary
     from breakeven.models.train.templates import state, with_thinking
 
     source = settings.student or settings.teacher
-    tokenizer = AutoTokenizer.from_pretrained(str(source))
-    if settings.method != "sft" and settings.teacher is not None and settings.student is not None:
-        check_same_vocabulary(tokenizer, AutoTokenizer.from_pretrained(str(settings.teacher)))
+    tokenizer = inputs.tokenizer_of(source)
+    taught = settings.teacher is not None and settings.method not in (*TEXT_ONLY, "gold")
+    if taught and settings.student is not None:
+        check_same_vocabulary(tokenizer, inputs.tokenizer_of(settings.teacher))
     if tokenizer.eos_token_id is None:
         raise DistillError(f"{source}: the tokenizer has no end-of-text token; set eos_token in its config")
     if not tokenizer.chat_template:
@@ -184,22 +162,28 @@ def _tokenizer(settings: Settings) -> Any:
     return tokenizer
 
 
-def _data(settings: Settings, tokenizer: Any) -> Data:
+def _data(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> Data:
     """Read and encode the rows, with stored soft targets for `logit` without a teacher. Raises DistillError."""
     from breakeven.models.train.encode import Encoded, encode, pack
     from breakeven.models.train.soft_targets import SoftTargets, check_fit
     from breakeven.models.train.stage import Data
+    from breakeven.models.train.system_role import allow_system
 
+    examples, made = _examples(settings, tokenizer, say)
     stored = settings.method == "logit" and settings.teacher is None
     soft, keep = SoftTargets(tokenizer) if stored else None, settings.reasoning == "keep"
-    examples = read(settings.rows, skip_bad=settings.skip_bad)
+    held: list[Example] = []
+    if settings.held_out:
+        held = read(settings.held_out, skip_bad=settings.skip_bad, skipped=say)
+    allow_system(tokenizer, [*examples, *held], say)
     encoded = encode(examples, tokenizer, settings.max_length, soft, reasoning=keep)
     if stored:
         check_fit(encoded.with_soft, len(encoded.rows))
-    held: list[Example] = read(settings.held_out, skip_bad=settings.skip_bad) if settings.held_out else []
     tested = encode(held, tokenizer, settings.max_length, reasoning=keep) if held else Encoded([], 0, 0)
     counts = {"train": len(encoded.rows), "held_out": len(tested.rows)}
     counts["too_long"] = encoded.too_long + tested.too_long
+    if made is not None:
+        counts |= {"train": len(made.raw), "too_long": made.too_long + tested.too_long}
     thought = sum(any("reasoning_content" in turn for turn in one.turns()) for one in examples)
     if keep and not thought:
         raise DistillError("--reasoning keep: no row has reasoning_content; leave it out, or ask a teacher that thinks")
@@ -208,16 +192,32 @@ def _data(settings: Settings, tokenizer: Any) -> Data:
     if stored:
         counts["with_soft_targets"] = encoded.with_soft
     rows = pack(encoded.rows, settings.max_length) if settings.packing else encoded.rows
-    return Data(rows, tested.rows, counts | ({"packed_into": len(rows)} if settings.packing else {}))
+    counts |= {"packed_into": len(rows)} if settings.packing else {}
+    return Data(rows, tested.rows, counts, made.raw if made is not None else ())
+
+
+def _examples(settings: Settings, tokenizer: Any, say: Callable[[str], None]) -> tuple[list[Example], TrlRows | None]:
+    """The rows to learn as examples, and for methods of trl as it takes them. Raises DistillError."""
+    if settings.method not in TRL:
+        return read(settings.rows, skip_bad=settings.skip_bad, skipped=say), None
+    from breakeven.models.train.trl_rows import trl_rows
+
+    made = trl_rows(settings, tokenizer, say)
+    return made.examples, made
 
 
 def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Run the single stage, or with `progressive` one for each number of layers, each taught by the model before."""
-    from breakeven.models.train.stage import load, run_stage
+    from breakeven.models.train.loading import load
+    from breakeven.models.train.stage import run_stage
 
+    if settings.method in TRL:
+        from breakeven.models.train.trl_stage import run_trl_stage
+
+        return [run_trl_stage(settings, tokenizer, data, say)]
     if settings.method != "progressive":
-        student = load(settings.student, settings.layers[0] if settings.layers else None)
-        teacher = load(settings.teacher) if settings.teacher and settings.method != "sft" else None
+        student = load(settings.student, settings, settings.layers[0] if settings.layers else None)
+        teacher = load(settings.teacher, settings) if settings.teacher and settings.method not in TEXT_ONLY else None
         return [run_stage(settings, student, teacher, tokenizer, data, settings.out, say)]
     made = []
     before = settings.teacher
@@ -225,7 +225,7 @@ def _stages(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str],
         folder = settings.out if number == len(settings.layers) else settings.out / "stages" / str(number)
         # The first stage may start from a smaller model of the same family.
         start = settings.student if number == 1 and settings.student is not None else before
-        student, teacher = load(start, layers), load(before)
+        student, teacher = load(start, settings, layers), load(before, settings)
         say(f"stage {number} of {len(settings.layers)}: {layers} layers, taught by {before}")
         made.append(run_stage(settings, student, teacher, tokenizer, data, folder, say))
         before = folder
@@ -239,16 +239,20 @@ def _facts(settings: Settings, data: Data, stages: list[dict[str, Any]]) -> dict
     seconds = sum(stage["seconds"] for stage in stages)
     return {
         "method": settings.method,
-        "student": str(settings.student or settings.teacher),
-        "teacher": str(settings.teacher) if settings.teacher and settings.method != "sft" else None,
+        "student": shown(settings.student or settings.teacher or Path()),
+        "teacher": shown(settings.teacher) if settings.teacher and settings.method not in TEXT_ONLY else None,
         "rows": data.counts,
         "stages": [{name: value for name, value in stage.items() if name != "history"} for stage in stages],
         "seconds": round(seconds, 1),
         "usd": f"{seconds / 3600 * settings.usd_per_hour:.4f}",
         "thinking": settings.thinking,
         "settings": settings.fixed(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__} | _trl_version(settings),
     }
+
+
+def _trl_version(settings: Settings) -> dict[str, str]:
+    return {"trl": importlib.metadata.version("trl")} if settings.method in TRL else {}
 
 
 def _write(out: Path, facts: dict[str, Any], stages: list[dict[str, Any]]) -> None:

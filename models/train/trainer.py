@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +10,9 @@ import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from breakeven.models.train import losses
+from breakeven.models.train.checkpoints import BestWeights, TrainingClock
 from breakeven.models.train.encode import Row, collator
-from breakeven.router.files import write_atomically
+from breakeven.models.train.shrink import text_config
 
 PROJECTIONS = "distill_projections"
 _OWN = ("labels", "weights", "soft_ids", "soft_logprobs")
@@ -35,7 +33,9 @@ class Objective(NamedTuple):
 class Schedule(NamedTuple):
     """The length of the training, the learning rate and when to evaluate.
 
-    `max_steps`: 0 to use `epochs`; `patience`: evaluations without a better loss before early stopping, 0 for none.
+    `max_steps`: 0 to use `epochs`; `patience`: evaluations without a better loss before early stopping, 0 for none;
+    `save_every`: steps between checkpoints, 0 for one at each evaluation; `checkpointing`: compute activations again
+    in the backward pass instead of keeping them; `flat`: batches of packed rows without padding.
     """
 
     epochs: float
@@ -49,6 +49,9 @@ class Schedule(NamedTuple):
     bfloat16: bool
     cpu: bool
     quiet: bool
+    save_every: int = 0
+    checkpointing: bool = False
+    flat: bool = False
 
 
 class DistillTrainer(Trainer):
@@ -123,24 +126,6 @@ def _weights(inputs: dict[str, Any]) -> Any:
     return inputs["weights"][:, 1:][inputs["labels"][:, 1:] != losses.IGNORED]
 
 
-class TrainingClock(TrainerCallback):
-    """Measures the training time over all runs, stored in a file at each checkpoint."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
-        self._start = time.monotonic()
-
-    def seconds(self) -> float:
-        """The seconds of training so far, including those of earlier runs up to their last checkpoint."""
-        return float(self._before + time.monotonic() - self._start)
-
-    def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
-        """Store the seconds (called by the Trainer when it saved a checkpoint)."""
-        if state.is_world_process_zero:
-            write_atomically(self._path, json.dumps({"seconds": self.seconds()}) + "\n")
-
-
 class LossPrinter(TrainerCallback):
     """Prints each logged loss, for output without a progress bar."""
 
@@ -165,7 +150,7 @@ def add_projections(student: Any, teacher: Any, pairs: Sequence[tuple[int, int]]
 
     They start as the identity where both sizes are equal.
     """
-    own, other = student.config.hidden_size, teacher.config.hidden_size
+    own, other = (text_config(model).hidden_size for model in (student, teacher))
     maps = torch.nn.ModuleList(torch.nn.Linear(own, other, bias=False) for _ in pairs)
     if own == other:
         for one in maps:
@@ -200,9 +185,11 @@ def build_trainer(
         args=_arguments(schedule, folder, evaluated=bool(held_out)),
         train_dataset=rows,
         eval_dataset=held_out or None,
-        data_collator=collator(pad_id),
+        data_collator=collator(pad_id, flat=schedule.flat),
         callbacks=callbacks,
     )
+    if held_out and schedule.save_every not in (0, schedule.eval_every):
+        trainer.add_callback(BestWeights(trainer, folder / "best"))
     trainer.remove_callback(PrinterCallback)
     if schedule.quiet:
         trainer.add_callback(LossPrinter(say))
@@ -210,6 +197,9 @@ def build_trainer(
 
 
 def _arguments(schedule: Schedule, folder: Path, *, evaluated: bool) -> TrainingArguments:
+    # With checkpoints apart from evaluations, BestWeights keeps the best ones.
+    save_every = schedule.save_every or schedule.eval_every
+    together = save_every == schedule.eval_every
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
@@ -224,9 +214,9 @@ def _arguments(schedule: Schedule, folder: Path, *, evaluated: bool) -> Training
         eval_strategy="steps" if evaluated else "no",
         eval_steps=schedule.eval_every,
         save_strategy="steps",
-        save_steps=schedule.eval_every,
+        save_steps=save_every,
         save_total_limit=2,
-        load_best_model_at_end=evaluated,
+        load_best_model_at_end=evaluated and together,
         metric_for_best_model="eval_loss" if evaluated else None,
         greater_is_better=False if evaluated else None,
         eval_on_start=evaluated,
@@ -234,6 +224,8 @@ def _arguments(schedule: Schedule, folder: Path, *, evaluated: bool) -> Training
         seed=schedule.seed,
         data_seed=schedule.seed,
         bf16=schedule.bfloat16,
+        gradient_checkpointing=schedule.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if schedule.checkpointing else None,
         use_cpu=schedule.cpu,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -243,18 +235,3 @@ def _arguments(schedule: Schedule, folder: Path, *, evaluated: bool) -> Training
         ddp_find_unused_parameters=False,
         disable_tqdm=schedule.quiet,
     )
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in a directory, or None.
-
-    The state is written last: a checkpoint without it was interrupted, and is removed.
-    """
-    found: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            found.append((int(state["global_step"]), path))
-        except (OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(path, ignore_errors=True)
-    return max(found, default=(0, None))[1]

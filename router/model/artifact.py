@@ -31,6 +31,8 @@ _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # Keys of the metadata: how often the student was worse on novel texts (the base rate to which their scores are shrunk),
 # and the standard error of a score.
 _BASE, _NOISE = "novel_worse", "noise"
+# And the name under which the student was served whose answers it learned from, where the rows had it.
+STUDENT = "student"
 
 
 class ArtifactError(ValueError):
@@ -49,6 +51,18 @@ class Artifact(NamedTuple):
     def noise(self) -> float:
         """The standard error of a score: the standard deviation over other samples of training rows."""
         return float(self.metadata[_NOISE])
+
+    def check_student(self, name: str) -> None:
+        """Raise ArtifactError where this router knows another student than the one that is served as `name`.
+
+        An artifact whose rows did not name their student fits any.
+        """
+        known = self.metadata.get(STUDENT)
+        if known is not None and known != name:
+            raise ArtifactError(
+                f"this router learned from the answers of {known!r}, and student.model is {name!r}: evaluate that "
+                "student and train a router for it, or serve the same student under its old name"
+            )
 
     def assess(self, text: str) -> Assessment:
         """The score in [0, 1] and the novelty in [0, 1) of a text. Never raises for a string."""

@@ -10,6 +10,7 @@ into the probability that the student's answer is worse.
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -208,9 +209,19 @@ def save(
         "novel_worse": fitted.base,
         "noise": fitted.noise,
         "prior": prior.hash if prior is not None else None,
+        artifact.STUDENT: _student(rows),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return artifact.write(out, arrays, metadata, _card(metadata))
+
+
+def _student(rows: Sequence[OutcomeRow]) -> str | None:
+    """The name of the student that answered the rows; None where they do not say. Raises OutcomeError for several."""
+    named = Counter(str(name) for row in rows if (name := row.record.get("student_model")) is not None)
+    if len(named) > 1:
+        found = ", ".join(f"{name} ({count} rows)" for name, count in named.most_common(4))
+        raise OutcomeError(f"the outcome rows are of different students: {found}; train a router for each")
+    return next(iter(named), None)
 
 
 def _card(metadata: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 
+from breakeven.models.serving.run_student import run_student
 from breakeven.models.serving.vllm_server import (
     Student,
     StudentError,
@@ -21,51 +22,8 @@ from breakeven.models.serving.vllm_server import (
     command,
     config_section,
     environment,
-    run_student,
 )
 from tests.support.processes import CHECKOUT
-
-# A package called vllm that serves /v1/models, with a worker process that in one test ignores SIGTERM.
-SCRIPTED = """
-import argparse, http.server, json, os, signal, subprocess, sys, time
-parser = argparse.ArgumentParser()
-parser.add_argument("--model"); parser.add_argument("--port", type=int)
-parser.add_argument("--max-model-len", type=int, default=2048)
-options, _ = parser.parse_known_args()
-print("loading", options.model, flush=True)
-if os.environ.get("SCRIPTED") == "fails":
-    print("RuntimeError: no room for the cache", flush=True); sys.exit(7)
-if os.environ.get("SCRIPTED") == "hangs":
-    time.sleep(60)
-ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
-if "WORKER_FILE" not in os.environ:
-    ignore = "import time; print(1, flush=True); time.sleep(60)"
-worker = subprocess.Popen([sys.executable, "-c", ignore], stdout=subprocess.PIPE)
-worker.stdout.readline()
-if "WORKER_FILE" in os.environ:
-    open(os.environ["WORKER_FILE"], "w").write(str(worker.pid))
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = json.dumps({"object": "list", "data": [{"id": "s", "max_model_len": options.max_model_len}]}).encode()
-        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
-        self.wfile.write(body)
-http.server.HTTPServer(("127.0.0.1", options.port), Handler).serve_forever()
-"""
-
-
-@pytest.fixture
-def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model directory; this interpreter imports a scripted `vllm` package."""
-    package = tmp_path / "packages" / "vllm" / "entrypoints" / "openai"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent, package.parent.parent):
-        (folder / "__init__.py").touch()
-    (package / "api_server.py").write_text(SCRIPTED)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    return model
 
 
 def free_port() -> int:
@@ -181,7 +139,7 @@ def test_run_student_serves_until_a_signal(
     monkeypatch.setenv("SCRIPTED", mode)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], CHECKOUT]))
     script = (
-        "import functools, pathlib, sys; from breakeven.models.serving.vllm_server import run_student\n"
+        "import functools, pathlib, sys; from breakeven.models.serving.run_student import run_student\n"
         "sys.exit(run_student(pathlib.Path(sys.argv[1]), cpu=True, host='127.0.0.1', port=0, name='s',"
         " max_model_len=None, python=None, say=functools.partial(print, flush=True)))"
     )

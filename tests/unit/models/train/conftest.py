@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from tests.support import training
 
-WITH_TORCH = ["test_losses.py", "test_templates.py", "test_train.py", "test_turns.py"]
-collect_ignore = ["test_in_training_environment.py"] if training.HERE else WITH_TORCH
+WITH_TORCH = [
+    "bad_models",
+    "losses",
+    "memory",
+    "memory_options",
+    "packing",
+    "qlora",
+    "templates",
+    "train",
+    "trl",
+    "turns",
+]
+collect_ignore = ["test_in_training_environment.py"] if training.HERE else [f"test_{name}.py" for name in WITH_TORCH]

@@ -171,7 +171,10 @@ def test_different_vocabularies_are_an_error_with_a_suggestion(parts: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--method", "magic", "--student", "S"), "must be sft, logit, feature, progressive"),
+        (
+            ("--method", "magic", "--student", "S"),
+            "must be sft, logit, feature, progressive, qlora, dpo, on-policy, gold",
+        ),
         (("--method", "sft"), "needs --student"),
         (("--method", "feature", "--student", "S"), "needs --teacher"),
         (("--method", "progressive", "--teacher", "T"), "needs --layers"),
@@ -296,7 +299,7 @@ def test_out_of_memory_suggests_smaller_settings(tmp_path: Path) -> None:
     import torch
 
     from breakeven.models.train.settings import Settings
-    from breakeven.models.train.stage import _run
+    from breakeven.models.train.stage import train_from
 
     class Full:
         def __init__(self, error: Exception) -> None:
@@ -308,8 +311,8 @@ def test_out_of_memory_suggests_smaller_settings(tmp_path: Path) -> None:
     settings = Settings((), (), tmp_path, "sft", None, batch_size=8, accumulate=2)
     for error in (torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")):
         with pytest.raises(DistillError, match="--batch-size 4 --accumulate 4"):
-            _run(Full(error), None, settings)
+            train_from(Full(error), None, settings)
     with pytest.raises(DistillError, match="--max-length 512, or --lora"):
-        _run(Full(torch.OutOfMemoryError("x")), None, settings._replace(batch_size=1))
+        train_from(Full(torch.OutOfMemoryError("x")), None, settings._replace(batch_size=1))
     with pytest.raises(RuntimeError, match="something else"):
-        _run(Full(RuntimeError("something else")), None, settings)
+        train_from(Full(RuntimeError("something else")), None, settings)
