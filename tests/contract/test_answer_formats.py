@@ -159,9 +159,18 @@ def test_what_cannot_be_decoded_is_a_failure(
 
 
 def test_a_small_answer_that_decodes_to_much_is_read_in_pieces(gateway: Gateway, student: ScriptedUpstream) -> None:
-    big = delta("x" * (40 << 20))
+    big = delta("x" * (7 << 20)) * 6
     student.script(Head(200, {**SSE, "content-encoding": "gzip"}), Send(gzip.compress(big + FINISH + DONE)), End())
     assert gateway.post(chat(stream=True)).body == big + FINISH + DONE
+
+
+def test_a_small_event_that_decodes_to_too_much_ends_the_stream(gateway: Gateway, student: ScriptedUpstream) -> None:
+    big = delta("1") + delta("x" * (40 << 20))
+    student.script(Head(200, {**SSE, "content-encoding": "gzip"}), Send(gzip.compress(big + FINISH + DONE)), End())
+    body = gateway.post(chat(stream=True)).body
+    assert body.startswith(delta("1"))
+    assert b"answer_too_long" in body
+    assert len(body) < 1 << 20
 
 
 TYPES: dict[str, dict[str, str]] = {

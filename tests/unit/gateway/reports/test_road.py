@@ -22,7 +22,7 @@ PROMISED = Promised("a" * 12, 0.007, None, 0.62, 0.985, 0.981, 400, 7, "small", 
 def test_a_threshold_is_said_as_a_share_of_the_traffic(share: float | None, said: str) -> None:
     promised = msgspec.structs.replace(PROMISED, share=share)
     state = State("desk", Stage.WATCH, promised=promised)
-    place = Position(state, 400, 500, None, None, 0.0, False, None, "the scorer exact", 0.98)
+    place = Position(state, 400, 500, None, None, 0.0, False, None, "the scorer exact", 0.98, None, 0, ())
     (line,) = (one for one in place.lines() if one.startswith("  in force: "))
     assert line.endswith(said)
     found = place.to_dict()["in_force"]
