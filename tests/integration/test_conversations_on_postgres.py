@@ -32,11 +32,11 @@ def test_pairs_are_stored_drawn_judged_and_purged(postgres_url: str, tmp_path: P
         assert found.document["messages"] == [{"role": "user", "content": "nul \x00, half ?"}]
         assert (found.kind, found.student_version, found.feedback) == (BY_TEACHER, "small", None)
         assert (found.student_score, found.teacher_score) == (rows[0].student_score, rows[0].teacher_score)
-        asked = ledger.conversations.unaudited("default", 0, "small", 5)
-        for one in (*asked, asked[0]):
+        for one in (*rows[:5], rows[0]):
             ledger.conversations.put_verdict(one.request, 1, Verdict.TIE)
-        assert asked[0].pair.messages == [{"role": "user", "content": "nul \x00, half ?"}]
-        assert len(ledger.conversations.unaudited("default", 0, "small", 50)) == 7
+        asked = ledger.judged_pairs.asked(rows[0].request)
+        assert asked is not None
+        assert asked.pair.messages == [{"role": "user", "content": "nul \x00, half ?"}]
         assert len(ledger.conversations.audited("default", 0, "small")) == 5
         assert ledger.conversations.purge(rows[2].at) == 3
         assert ledger.conversations.purge() == 10

@@ -69,8 +69,12 @@ def until(reached: Callable[[], bool], seconds: float = SECONDS) -> None:
 def agreed(gateways: list[processes.Gateway], stages: tuple[str, ...]) -> str:
     """Wait until one gateway is in one of the stages; the others must follow soon. Returns the artifact."""
     until(lambda: any(answer(one)[0] in stages for one in gateways))
-    until(lambda: len({answer(one)[1:] for one in gateways}) == 1, AGREE_SECONDS)
-    assert {answer(one)[0] for one in gateways} <= set(stages)
+
+    def all_there() -> bool:
+        found = [answer(one) for one in gateways]
+        return {one[0] for one in found} <= set(stages) and len({one[1:] for one in found}) == 1
+
+    until(all_there, AGREE_SECONDS)
     return answer(gateways[0])[1]
 
 

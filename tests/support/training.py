@@ -33,7 +33,9 @@ def run(file: str, seconds: float, packages: tuple[str, ...] = ()) -> None:
         if found.returncode:
             pytest.skip(f"{name} is absent from {python}; run tests/install_real.sh")
     line = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    # The options of this run may be of plugins that the other environment lacks.
+    mine = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    env = {**mine, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout, done.stdout
