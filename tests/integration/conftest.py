@@ -18,7 +18,12 @@ from tests.support.real import Vllm
 KEY = "sk-test"
 __all__ = ["postgres_server", "postgres_url"]
 # They run vLLM or a training of their own.
-_BOTH_CORES = frozenset({"test_distill", "test_quantize", "test_support_example", "test_vllm_server"})
+_BOTH_CORES = frozenset(
+    {
+        "test_candidate_adapters", "test_distill", "test_quantize", "test_record_desk", "test_support_example",
+        "test_vllm_server",
+    }
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
