@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 LEAST = 20
 # What the slope 1 counts, in labels.
 _PRIOR = 20.0
-_SIGNS = {"student": 1.0, "tie": 0.0, "teacher": -1.0}
+# What a verdict says of the student, as a difference of scores whose size is not known.
+SIGNS = {"student": 1.0, "tie": 0.0, "teacher": -1.0}
 
 
 class Case(NamedTuple):
@@ -105,7 +106,7 @@ def corrected(cases: Sequence[Case]) -> Corrected | None:
 def _said(one: Case, each: float) -> float:
     """What a person makes of a pair, as a difference of scores: the scorer's own where both say the same."""
     verdict = str(one.verdict)
-    return one.student - one.teacher if agrees(one.student, one.teacher, verdict) else each * _SIGNS[verdict]
+    return one.student - one.teacher if agrees(one.student, one.teacher, verdict) else each * SIGNS[verdict]
 
 
 def _slope(seen: Array, said: Array, part: Array, spread: float) -> float:

@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from breakeven.router.statistics import Interval, proportion
+from breakeven.router.statistics import Interval, Z, proportion
 
 # A judge that surely says the same in both orders on fewer pairs than this measures nothing.
 _CONSISTENT = 0.5
 # Nor does one whose agreement with itself is surely no better than this beyond chance (Cohen's kappa, 1960), and which
 # prefers neither model: verdicts drawn by lot have both.
 _BEYOND_CHANCE = 0.4
-_Z = 1.959964  # normal quantile of a two-sided 95% interval
 # Better answer by the letters shown: the student's is A in the first order, and B in the second one.
 _FIRST = {"A": "student", "B": "teacher", "T": "tie"}
 _SECOND = {"A": "teacher", "B": "student", "T": "tie"}
@@ -100,7 +99,7 @@ def consistency(orders: Sequence[Orders]) -> Consistency | None:
     kappa = None if chance >= 1.0 else (same.value - chance) / (1.0 - chance)
     by_lot = chance < 1.0 and (same.high - chance) / (1.0 - chance) < _BEYOND_CHANCE
     both = first + second
-    balanced = abs(both["student"] - both["teacher"]) <= _Z * (both["student"] + both["teacher"]) ** 0.5
+    balanced = abs(both["student"] - both["teacher"]) <= Z * (both["student"] + both["teacher"]) ** 0.5
     reads = same.high >= _CONSISTENT and not (by_lot and balanced)
     shares = [sum(one.letters == letters for one in orders) / count for letters in ("AA", "BB")]
     return Consistency(count, same, kappa, shares[0], shares[1], reads)

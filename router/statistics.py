@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-_Z = 1.959964  # normal quantile of a two-sided 95% interval
+Z = 1.959964  # normal quantile of a two-sided 95% interval
 
 
 class Interval(NamedTuple):
@@ -78,6 +78,6 @@ def retained(scored: Sequence[tuple[float, float, float]]) -> Interval | None:
     total = math.fsum(weight * teacher for _, teacher, weight in padded)
     centre = math.fsum(weight * student for student, _, weight in padded) / total
     squares = math.fsum((weight * (student - centre * teacher)) ** 2 for student, teacher, weight in padded)
-    half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1)) / total
+    half = Z * math.sqrt(squares * len(padded) / (len(padded) - 1)) / total
     estimate = student_sum / teacher_sum
     return Interval(estimate, min(estimate, max(0.0, centre - half)), max(estimate, centre + half))

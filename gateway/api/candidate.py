@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
 from breakeven.gateway.api.judge_schemas import Estimate
 from breakeven.gateway.api.road import Promise
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import admin_key
-from breakeven.gateway.errors import BreakevenError, LedgerError, RequestError
+from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.reports.candidate import Standing, standing
 from breakeven.gateway.road.candidate import Phase
 from breakeven.gateway.runtime.promotion import Word, known_experiment, say
@@ -68,7 +68,7 @@ async def get_candidate(now: Now) -> CandidateState:
     try:
         return await asyncio.to_thread(_read, now)
     except BreakevenError:
-        raise _unavailable() from None
+        raise ledger_unavailable() from None
 
 
 @router.post("/promote", responses=documented(401, 404, 409, 503))
@@ -99,9 +99,9 @@ async def _say(now: Services, word: Word, *, anyway: bool = False) -> CandidateS
     try:
         return await asyncio.to_thread(change)
     except LedgerError:
-        raise _unavailable() from None
+        raise ledger_unavailable() from None
     except BreakevenError as error:
-        raise RequestError(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", code="nothing_to_change") from None
+        raise nothing_to_change(error) from None
 
 
 def _read(now: Services) -> CandidateState:
@@ -110,13 +110,3 @@ def _read(now: Services) -> CandidateState:
 
 def _state(one: Standing) -> CandidateState:
     return CandidateState.model_validate(one.to_dict(), strict=False)
-
-
-def _unavailable() -> RequestError:
-    return RequestError(
-        503,
-        "The ledger cannot be read; try again.",
-        type="server_error",
-        code="ledger_unavailable",
-        headers={"retry-after": "5"},
-    )

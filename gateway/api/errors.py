@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from breakeven.gateway.api.schema import Schema
-from breakeven.gateway.errors import RequestError
+from breakeven.gateway.errors import BreakevenError, RequestError
 
 
 class ErrorDetail(Schema):
@@ -87,6 +87,11 @@ def ledger_unavailable(verb: str = "read") -> RequestError:
         code="ledger_unavailable",
         headers={"retry-after": "5"},
     )
+
+
+def nothing_to_change(error: BreakevenError) -> RequestError:
+    """The 409 for an operator's word that there is nothing to do for."""
+    return RequestError(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", code="nothing_to_change")
 
 
 async def _request_error(_: Request, error: Exception) -> Response:

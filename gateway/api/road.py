@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented, ledger_unavailable
+from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
 from breakeven.gateway.api.judge_schemas import Estimate, JudgeState
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema, Share
@@ -175,7 +175,7 @@ async def _say(now: Services, workload: str, word: Word) -> WorkloadState:
     except LedgerError:
         raise ledger_unavailable() from None
     except BreakevenError as error:
-        raise RequestError(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", code="nothing_to_change") from None
+        raise nothing_to_change(error) from None
 
 
 def _state(one: Position) -> WorkloadState:

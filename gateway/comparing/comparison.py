@@ -193,7 +193,7 @@ class Comparison:
         return [functools.partial(self._ask_judge, one) for one in self._judges]
 
     def _verdicts(self, found: Scored, question: Question) -> Verdicts:
-        names = self.services.config.road.judges or (self.services.config.teacher.model,)
+        names = [one.provider or one.config.model for one in self._judges]
         said = dict(zip(names, found.letters, strict=True))
         return Verdicts(said, len(question.student.text), len(question.teacher.text))
 

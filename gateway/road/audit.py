@@ -19,14 +19,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from breakeven.gateway.config.schema import Config
-from breakeven.router.corrected import agrees
-from breakeven.router.statistics import Interval, proportion
+from breakeven.router.corrected import SIGNS, agrees
+from breakeven.router.statistics import Interval, Z, proportion
 
 # Pairs from which on people can hold a stage.
 ENOUGH = 20
 # A scorer that surely agrees with people on fewer pairs than this is not confirmed.
 AGREEMENT = 0.7
-_Z = 1.959964  # normal quantile of a two-sided 95% interval
 
 
 class Verdict(StrEnum):
@@ -35,9 +34,6 @@ class Verdict(StrEnum):
     STUDENT = "student"
     TEACHER = "teacher"
     TIE = "tie"
-
-
-_SIGNS = {Verdict.STUDENT: 1.0, Verdict.TIE: 0.0, Verdict.TEACHER: -1.0}
 
 
 class Audited(NamedTuple):
@@ -113,13 +109,13 @@ def trust(audited: Sequence[Audited]) -> Trust | None:
     count = len(audited)
     found = [abs(one.difference) for one in audited if one.difference != 0.0]
     worth = math.fsum(found) / len(found) if found else 1.0
-    too_kind = [0.0 if one.agrees else one.difference - worth * _SIGNS[one.verdict] for one in audited]
+    too_kind = [0.0 if one.agrees else one.difference - worth * SIGNS[one.verdict] for one in audited]
     shares = _normalised([1.0 / one.chosen for one in audited])
     mean = _sum_of_products(shares, too_kind)
     padded, parts = [*too_kind, worth, -worth], _normalised([*shares, 1.0 / count, 1.0 / count])
     centre = _sum_of_products(parts, padded)
     squares = math.fsum((part * (one - centre)) ** 2 for one, part in zip(padded, parts, strict=True))
-    half = _Z * math.sqrt(squares * len(padded) / (len(padded) - 1))
+    half = Z * math.sqrt(squares * len(padded) / (len(padded) - 1))
     bias = Interval(mean, min(mean, centre - half), max(mean, centre + half))
     # As many pairs of equal weight would say as much (Kish, Survey Sampling, 1965).
     effective = 1.0 / math.fsum(share * share for share in shares)

@@ -28,12 +28,10 @@ from breakeven.gateway.road.candidate import (
     write_experiment,
 )
 from breakeven.gateway.road.gate import Verdict, judged
-from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.promise import error_of_look
 from breakeven.gateway.road.stages import is_of, read_state
-from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.promotion import change, in_force, known_experiment
-from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
+from breakeven.gateway.runtime.road_learning import labelled, learned_from, settings_of
 from breakeven.gateway.runtime.road_obstacles import obstacle
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.trained_artifacts import TrainedArtifacts
@@ -149,10 +147,7 @@ class CandidateKeeper:
             return
         out = self._artifacts.folder / f".learning-candidate-{services.ledger.id[:8]}"
         error = error_of_look(road.looks + 1, settings.confidence)
-        learned = await learn_apart(Task(known, settings.floor, error), out)
-        at = known[-1].at
-        await asyncio.to_thread(self._artifacts.add, out, learned.artifact, at)
-        bill = await asyncio.to_thread(bill_share, self._artifacts, learned, rows)
+        learned, at, bill = await learned_from(self._artifacts, out, rows, known, settings.floor, error)
         # Only the operator's word puts it in force.
         found = machine.after_look(road, learned, at, bill, settings._replace(advance=False), _now())
         found = msgspec.structs.replace(found, looked_at=len(rows))

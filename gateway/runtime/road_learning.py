@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.ledger.road import Comparison
+from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Settings
-from breakeven.gateway.road.task import NEWEST, Labelled, Learned
+from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.gateway.runtime.trained_artifacts import TrainedArtifacts
 
 
@@ -25,6 +29,20 @@ def labelled(rows: list[Comparison]) -> list[Labelled]:
         for row in rows
         if row.text is not None
     ]
+
+
+async def learned_from(
+    artifacts: TrainedArtifacts, out: Path, rows: list[Comparison], known: list[Labelled], floor: float, error: float
+) -> tuple[Learned, int, float | None]:
+    """A router trained apart on `known`, those of `rows` that are `labelled`, by way of the folder `out`, and stored:
+    what was learned, the time of the newest comparison, and its `bill_share`. `error`: that of this look.
+
+    Raises LearningFailed, LedgerError, ArtifactError, OSError.
+    """
+    learned = await learn_apart(Task(known, floor, error), out)
+    at = known[-1].at
+    await asyncio.to_thread(artifacts.add, out, learned.artifact, at)
+    return learned, at, await asyncio.to_thread(bill_share, artifacts, learned, rows)
 
 
 def bill_share(artifacts: TrainedArtifacts, learned: Learned, rows: list[Comparison]) -> float | None:

@@ -22,15 +22,13 @@ from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.road import machine
 from breakeven.gateway.road.audit import scorer_of
 from breakeven.gateway.road.holding import holding
-from breakeven.gateway.road.learning_process import learn_apart
 from breakeven.gateway.road.machine import Seen, Settings
 from breakeven.gateway.road.promise import error_of_look
 from breakeven.gateway.road.stages import Rates, State, is_of, write_state
-from breakeven.gateway.road.task import Task
 from breakeven.gateway.runtime.candidate_keeper import CandidateKeeper
 from breakeven.gateway.runtime.road_change import event
 from breakeven.gateway.runtime.road_follower import RoadFollower
-from breakeven.gateway.runtime.road_learning import bill_share, labelled, settings_of
+from breakeven.gateway.runtime.road_learning import labelled, learned_from, settings_of
 from breakeven.gateway.runtime.road_obstacles import facts, without_verdicts
 from breakeven.gateway.runtime.road_pacing import differ, paced
 from breakeven.gateway.runtime.services import Services
@@ -238,10 +236,8 @@ class RoadRunner:
             return
         error = error_of_look(state.looks + 1, settings.confidence)
         out = self._follower.artifacts.folder / f".learning-{self._holder[:8]}"
-        learned = await learn_apart(Task(known, settings.floor, error), out)
-        at = known[-1].at
-        await asyncio.to_thread(self._follower.artifacts.add, out, learned.artifact, at)
-        bill = await asyncio.to_thread(bill_share, self._follower.artifacts, learned, rows)
+        artifacts = self._follower.artifacts
+        learned, at, bill = await learned_from(artifacts, out, rows, known, settings.floor, error)
 
         def change(one: State) -> State:
             if (one.measured_since, one.student, one.looks) != (state.measured_since, state.student, state.looks):

@@ -19,6 +19,11 @@ from breakeven.models.errors import BadRow, BadRows, DistillError
 _CARRIED = ("category", "reference", "checker", "label", "synthetic")
 
 
+def hashed_share(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone, in multiples of 2**-48."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
+
+
 class Prompt(NamedTuple):
     """A conversation to be answered.
 
@@ -39,7 +44,7 @@ class Prompt(NamedTuple):
 
     def split(self, eval_share: float) -> str:
         """`train` or `eval`, by a hash of the key: the same prompt is always in the same split."""
-        part = int(hashlib.sha256(f"split:{self.key}".encode()).hexdigest()[:12], 16) / 16**12
+        part = hashed_share(f"split:{self.key}")
         return "eval" if part < eval_share else "train"
 
 

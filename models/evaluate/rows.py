@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
+from breakeven.models.data.prompts import hashed_share
 from breakeven.models.evaluate.report import Scored
 
 # The test and dev splits of the outcome rows, by hash; the rest is for training the router.
@@ -14,7 +14,7 @@ _TEST_BELOW, _DEV_BELOW = 0.2, 0.4
 
 def outcome_row(one: Scored, student: str) -> dict[str, Any]:
     """An outcome row of this student; its split is a hash of the prompt, so that one prompt is always in one split."""
-    part = int(hashlib.sha256(f"outcome:{json.dumps(one.example.prompt)}".encode()).hexdigest()[:12], 16) / 16**12
+    part = hashed_share(f"outcome:{json.dumps(one.example.prompt)}")
     row: dict[str, Any] = {"id": one.example.id, "messages": one.example.prompt, "student_model": student}
     row |= {"student_score": one.student_score, "teacher_score": one.teacher_score}
     row["split"] = "test" if part < _TEST_BELOW else "dev" if part < _DEV_BELOW else "train"

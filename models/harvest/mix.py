@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from breakeven.models.data.clusters import cluster
+from breakeven.models.data.prompts import hashed_share
 from breakeven.models.harvest.select import Candidate
 
 # With fewer comparisons of a kind the loss of its whole workload stands for it.
@@ -118,4 +118,4 @@ def _weights(losses: Sequence[float | None], rows: Sequence[int]) -> list[float]
 
 def _uniform(id: str) -> float:
     """A number in (0, 1) that depends on the id alone."""
-    return (int(hashlib.sha256(f"mix:{id}".encode()).hexdigest()[:12], 16) + 0.5) / 16**12
+    return hashed_share(f"mix:{id}") + 2.0**-49
