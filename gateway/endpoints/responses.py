@@ -178,6 +178,20 @@ class Responses(Adapter):
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
 
 
+class Compact(Responses):
+    """The adapter of /v1/responses/compact: the teacher makes its own, encrypted summary of a conversation, which only
+    it can read. A vLLM has nothing of the kind.
+    """
+
+    endpoint = Endpoint.COMPACT_RESPONSE
+    path = "/responses/compact"
+    streams = False
+    unrouted = Route.TEACHER
+
+    def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
+        return None
+
+
 def _response(answer: bytes) -> _Response:
     """The fields of a response that are read; empty ones for what is no JSON object."""
     try:
