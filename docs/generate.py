@@ -47,6 +47,9 @@ def pages() -> dict[str, str]:
 def _config() -> Iterator[str]:
     yield "# Config\n"
     yield "`breakeven.yaml`. Unknown keys are errors. Relative paths and SQLite URLs are relative to the file.\n"
+    yield "`${NAME}` and `${NAME:-default}` in a value are replaced by the variable; `$${` is a literal `${`."
+    yield "A variable such as `BREAKEVEN__STUDENT__BASE_URL` stands in place of the key `student.base_url`."
+    yield "Both are for what differs between machines; `check` prints them, so name secrets by `api_key_env` instead.\n"
     yield "| key | type | default | what it is |"
     yield "| --- | --- | --- | --- |"
     yield from _section(Config, "")
@@ -136,6 +139,9 @@ def _command(command: Any, title: str) -> Iterator[str]:
             continue
         yield f"| {_names(parameter)} | {_default(parameter)} | {(getattr(parameter, 'help', '') or '').strip()} |"
     yield ""
+    examples = [line for line in (command.epilog or "").split("\n\n") if line.startswith("breakeven ")]
+    if examples:
+        yield "\n".join(("```sh", *examples, "```", ""))
 
 
 def _names(parameter: Any) -> str:
