@@ -59,7 +59,8 @@ class StoredResponses:
     def put(self, id: str, made: Made, at: float, waiting: bytes | None = None) -> bool:
         """Note who made a response, and the record that waits for its usage, if one does. Whether that was stored."""
         # An id that is known stays its maker's: an upstream gives each only once.
-        query = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+        query = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) "
+        query += "DO NOTHING" if waiting is None else "DO UPDATE SET waiting = excluded.waiting"
         return self._run(query, (id, made.route.value, made.provider, made.maker, at, waiting)) is not None
 
     def get(self, id: str) -> Made | None:

@@ -142,7 +142,8 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
         yield
     finally:
         # Each of them ends within two seconds.
-        await asyncio.gather(*current().state.counting, return_exceptions=True)
+        state = current().state
+        await asyncio.gather(*state.counting, *state.owners.writing, return_exceptions=True)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
