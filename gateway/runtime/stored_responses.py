@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from breakeven.gateway.ledger.journal import make_private
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.responses")
@@ -47,6 +48,8 @@ class StoredResponses:
         self._connection: sqlite3.Connection | None = None
         try:
             path = ":memory:" if folder is None else folder / FILE
+            if folder is not None:
+                make_private(folder / FILE)
             connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
             # As the journal: a killed process loses nothing, a power failure may.
             connection.execute("PRAGMA journal_mode=WAL")
