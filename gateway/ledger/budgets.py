@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, delete, func, insert, select, true, update
+from sqlalchemy import Connection, Executable, Integer, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from breakeven.gateway.accounting.record import RequestRecord
@@ -65,33 +65,67 @@ class BudgetStore(Tables):
 
 
 def _reserve(connection: Connection, wanted: Sequence[Hold], ended: Mapping[str, int | None], now: int) -> list[bool]:
-    spent: dict[str, int] = {}
+    names = sorted({one.name for one in wanted})
     # In one order everywhere, so that no two transactions wait for each other. Each row stays locked until the end.
-    for name in sorted({one.name for one in wanted}):
-        values = {"key": name, "month": month_start(now / 1e6), "cost": 0}
-        spent[name] = int(connection.execute(_spend(connection.dialect.name), values).scalar_one())
-        connection.execute(delete(holds).where(holds.c.key == name, holds.c.until < now))
-    for request, cost in sorted(ended.items()):
-        of = holds.c.request == request
-        if cost is None:
-            connection.execute(delete(holds).where(of))
-        else:
-            connection.execute(update(holds).where(of).values(amount=cost, running=False))
-    return [_fits(connection, one, spent[one.name]) for one in wanted]
+    spent = {name: _add(connection, name, month_start(now / 1e6), 0) for name in names}
+    _end(connection, ended)
+    connection.execute(delete(holds).where(holds.c.key.in_(names), holds.c.until < now))
+    of = {name: _Name(spent[name]) for name in names}
+    of_name, c = holds.c.key.in_(names), holds.c
+    sums = select(c.key, func.sum(c.amount), func.sum(cast(c.running, Integer))).where(of_name).group_by(c.key)
+    for name, amount, running in connection.execute(sums):
+        of[name].held(int(amount), int(running))
+    before = select(c.request, c.key, c.amount, c.running)
+    for request, name, amount, running in connection.execute(
+        before.where(of_name, c.request.in_([one.request for one in wanted]))
+    ):
+        of[name].by_request[request] = int(amount), running
+    fits = [of[one.name].take(one) for one in wanted]
+    taken = {one.request: one for one, fit in zip(wanted, fits, strict=True) if fit}
+    if taken:
+        connection.execute(delete(holds).where(holds.c.request.in_(list(taken))))
+        rows = [
+            {"request": one.request, "key": one.name, "amount": one.amount, "running": True, "until": one.until}
+            for one in taken.values()
+        ]
+        connection.execute(insert(holds), rows)
+    return fits
 
 
-def _fits(connection: Connection, one: Hold, spent: int) -> bool:
-    others = (holds.c.key == one.name, holds.c.request != one.request)
-    running = select(func.count()).select_from(holds).where(*others, holds.c.running == true()).scalar_subquery()
-    total = select(func.coalesce(func.sum(holds.c.amount), 0)).where(*others).scalar_subquery()
-    held, count = connection.execute(select(total, running)).one()
-    known = spent + int(held)
-    if known + one.amount > one.budget and (count or known >= one.budget):
-        return False
-    values = {"key": one.name, "amount": one.amount, "running": True, "until": one.until}
-    if not connection.execute(update(holds).where(holds.c.request == one.request).values(values)).rowcount:
-        connection.execute(insert(holds), {"request": one.request, **values})
-    return True
+class _Name:
+    """What one name has spent and holds. `by_request`: the amount that a request holds, and whether it is running."""
+
+    def __init__(self, spent: int) -> None:
+        self._known = spent
+        self._running = 0
+        self.by_request: dict[str, tuple[int, bool]] = {}
+
+    def held(self, amount: int, running: int) -> None:
+        """Add what is held, and how many requests are running."""
+        self._known += amount
+        self._running += running
+
+    def take(self, one: Hold) -> bool:
+        """Hold what is wanted in place of what the same request held, if it fits."""
+        before, running = self.by_request.get(one.request, (0, False))
+        known, others = self._known - before, self._running - running
+        if known + one.amount > one.budget and (others or known >= one.budget):
+            return False
+        self.by_request[one.request] = one.amount, True
+        self._known, self._running = known + one.amount, others + 1
+        return True
+
+
+def _end(connection: Connection, ended: Mapping[str, int | None]) -> None:
+    """Let requests that have ended hold what they cost, until their records are stored; nothing without a record."""
+    gone = [request for request, cost in ended.items() if cost is None]
+    if gone:
+        connection.execute(delete(holds).where(holds.c.request.in_(gone)))
+    rows = [{"of": request, "cost": cost} for request, cost in sorted(ended.items()) if cost is not None]
+    if rows:
+        # One that is stored already has no row any more.
+        change = update(holds).where(holds.c.request == bindparam("of"))
+        connection.execute(change.values(amount=bindparam("cost"), running=False), rows)
 
 
 def add_spend(connection: Connection, records: Sequence[RequestRecord]) -> None:
@@ -104,9 +138,15 @@ def add_spend(connection: Connection, records: Sequence[RequestRecord]) -> None:
             at = name, month_start(record.at / 1e6)
             costs[at] = costs.get(at, 0) + cost
     for (name, month), cost in sorted(costs.items()):
-        connection.execute(_spend(connection.dialect.name), {"key": name, "month": month, "cost": cost})
+        _add(connection, name, month, cost)
     if connection.scalar(select(holds.c.request).limit(1)) is not None:
         connection.execute(delete(holds).where(holds.c.request.in_([record.id for record in records])))
+
+
+def _add(connection: Connection, name: str, month: int, cost: int) -> int:
+    """Add to what a name has spent in a month; returns the sum."""
+    values = {"key": name, "month": month, "cost": cost}
+    return int(connection.execute(_spend(connection.dialect.name), values).scalar_one())
 
 
 @functools.cache

@@ -23,7 +23,9 @@ _log = logging.getLogger("breakeven.budgets")
 
 # The part of a budget that a process may hold on its own, and the part that must then be left.
 _ALONE, _LEFT = 100, 4
-_ANSWER_SECONDS = 2.0
+# How many requests one transaction is for at most, how long they wait for it, and for how long the ledger is then not
+# asked.
+_BATCH, _ANSWER_SECONDS, _PAUSE_SECONDS = 200, 5.0, 5.0
 # A reservation outlives the time that its request may take by this: until its record is stored.
 _MARGIN_SECONDS = 300.0
 
@@ -37,8 +39,9 @@ class _Held(NamedTuple):
 class Budgets:
     """What each name has spent of its monthly budget, and holds of it. Money is in picodollars."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives Unix seconds."""
+    def __init__(self, ledger: Ledger, processes: int = 1, clock: Callable[[], float] = time.time) -> None:
+        """`processes`: how many workers spend from the same budgets; `clock` gives Unix seconds."""
+        self._processes = processes
         self._store = ledger.budgets
         self._clock = clock
         self._spending = MonthlySpend(ledger, self._store.spent, clock)
@@ -50,7 +53,7 @@ class Budgets:
         # Requests that the ledger holds something for and that have ended, with their cost.
         self._ended: dict[str, int | None] = {}
         self._committing: asyncio.Task[None] | None = None
-        self._failed = False
+        self._failed_at: float | None = None
 
     def spent(self, name: str) -> int:
         """What this name has spent this month, as far as this process knows."""
@@ -60,7 +63,8 @@ class Budgets:
         """Reserve for a request, by its id, all that it may cost within the next `seconds`; whether that fits.
 
         A later call for the same request replaces the amount. A name with nothing else running gets one request while
-        its budget is not spent, whatever it may cost. While the ledger cannot be asked, only this process is known.
+        its budget is not spent, whatever it may cost. While the ledger cannot be asked, each process has its part of
+        what is left.
         """
         before = self._release(request)
         if self._small(name, amount, budget) and not (before is not None and before.in_ledger):
@@ -69,9 +73,10 @@ class Budgets:
         until = int((self._clock() + seconds + _MARGIN_SECONDS) * 1e6)
         fits = await self._ask(Hold(request, name, amount, budget, until))
         if fits is None:
+            # As if each of the others held as much.
             held = self._sums.get(name, 0)
-            known = self.spent(name) + held
-            fits = known + amount <= budget or (held == 0 and known < budget)
+            known = self.spent(name) + held * self._processes
+            fits = known + amount * self._processes <= budget or (held == 0 and known < budget)
         if fits:
             self._hold(request, _Held(name, amount, in_ledger=True))
         elif before is not None:
@@ -115,6 +120,8 @@ class Budgets:
 
     async def _ask(self, hold: Hold) -> bool | None:
         """Ask the ledger; None where it does not answer."""
+        if self._failed_at is not None and time.monotonic() - self._failed_at < _PAUSE_SECONDS:
+            return None
         answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((hold, answer))
         self._commit_soon()
@@ -132,12 +139,12 @@ class Budgets:
     async def _commit(self) -> None:
         """Take all that waits to the ledger, in one transaction at a time."""
         while self._waiting or self._ended:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             ended, self._ended = self._ended, {}
             fits: list[bool] | list[None] = [None] * len(waiting)
             try:
                 fits = await asyncio.to_thread(self._reserve, [hold for hold, _ in waiting], ended)
-                self._failed = False
+                self._failed_at = None
             except LedgerError as error:
                 self._say_failed(str(error))
             for (hold, answer), fit in zip(waiting, fits, strict=True):
@@ -151,6 +158,6 @@ class Budgets:
         return self._store.reserve(wanted, ended, int(self._clock() * 1e6))
 
     def _say_failed(self, why: str) -> None:
-        if not self._failed:
-            self._failed = True
+        before, self._failed_at = self._failed_at, time.monotonic()
+        if before is None:
             _log.error("budgets are held by this process alone, since the ledger cannot be used: %s", why)

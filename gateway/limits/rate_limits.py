@@ -36,7 +36,7 @@ class Quotas:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._clock = clock
         self._windows = Windows(Path(folder) / _FILE if folder else None, processes, monotonic)
-        self.budgets = Budgets(ledger, clock)
+        self.budgets = Budgets(ledger, processes, clock)
 
     def admit(self, key: ClientKey | None, *, free: bool = False) -> bool:
         """Check the limits for a request of this key; None is a gateway without keys. `free`: it costs nothing, so that
