@@ -199,4 +199,4 @@ async def _compare_answers(current: Current) -> None:
     await current().state.drawn.first()
     from breakeven.gateway.comparing.worker import Comparer
 
-    await Comparer(current().ledger).run(current)
+    await Comparer().run(current)
