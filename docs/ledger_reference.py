@@ -44,6 +44,11 @@ TABLES = {
     "road_states": "The stage of each workload, with what is in force and what is proposed.",
     "road_events": "What happened to the stages, for people. Without text of prompts.",
     "artifacts": "The routers that gateways trained, as far as a stage names them, so that all gateways have them.",
+    "key_spend": "What each key has cost in a calendar month, as reported and as estimated, and `(comparisons)` what "
+    "comparisons have: for budgets, written in the transaction that stores the requests. Kept for ever.",
+    "holds": "What running requests of keys with a budget may cost at most, and ended ones did, until they are stored.",
+    "owned_ids": "Which key made stored responses, their items and conversations, where gateways on several machines "
+    "share the ledger. Removed after thirty days.",
     "leases": "What only one gateway at a time may do, and which one does.",
     "investments": "One-time costs: `economics.investment_usd` as `config`, and those of `breakeven invest`.",
 }

@@ -30,7 +30,7 @@ from breakeven.gateway.ledger.database import error_message, migrate, open_engin
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
 from breakeven.gateway.ledger.judged import JudgedStore
-from breakeven.gateway.ledger.owned_ids import OwnedIdStore
+from breakeven.gateway.ledger.owned_ids import OwnedIdStore, purge_ids
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
@@ -294,3 +294,4 @@ class Ledger(Tables):
             before = now - config.ledger.keep_prompts_days * DAY
             outcomes.purge_prompts(connection, before)
             purge(connection, before)
+            purge_ids(connection, now)

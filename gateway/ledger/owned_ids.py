@@ -8,9 +8,12 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from breakeven.gateway.economics.periods import DAY
 from breakeven.gateway.ledger.schema import metadata
 from breakeven.gateway.ledger.tables import Tables
 
+# Upstreams keep responses for thirty days.
+KEEP_DAYS = 30
 # Only written where gateways on several machines share the ledger; a single machine has a file of its own.
 owned_ids = Table(
     "owned_ids",
@@ -35,6 +38,11 @@ class OwnedId(NamedTuple):
     route: str
     provider: str
     at: int
+
+
+def purge_ids(connection: Connection, now: int) -> None:
+    """Drop the ids that upstreams do not keep any longer. `now` is in microseconds since the epoch."""
+    connection.execute(delete(owned_ids).where(owned_ids.c.at < now - KEEP_DAYS * DAY))
 
 
 class OwnedIdStore(Tables):
@@ -64,7 +72,3 @@ class OwnedIdStore(Tables):
     def forget(self, id: str) -> None:
         """Drop what is known of an id."""
         self._write(lambda connection: connection.execute(delete(owned_ids).where(owned_ids.c.id == id)))
-
-    def prune(self, before: int) -> None:
-        """Drop ids from before this time."""
-        self._write(lambda connection: connection.execute(delete(owned_ids).where(owned_ids.c.at < before)))

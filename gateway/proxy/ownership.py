@@ -34,8 +34,9 @@ async def check_references(exchange: Exchange) -> None:
     for one in named:
         name = conversation(one.id) if one.param == "conversation" else one.id
         # A conversation is made elsewhere, and belongs to the first key that has it continued.
-        passes = one.whole or one.param == "conversation" or services.config.auth.unknown_ids == "pass"
-        made = await services.state.owners.of(name, patient=not passes, shared=not one.whole)
+        begun = one.param == "conversation"
+        passes = one.whole or begun or services.config.auth.unknown_ids == "pass"
+        made = await services.state.owners.of(name, patient=begun or not passes, shared=not one.whole)
         if made is None:
             if passes:
                 continue
