@@ -56,6 +56,15 @@ _USD_PER_TOKEN = "picodollars per token"  # noqa: S105
 _COST = "picodollars that the attempts cost, this kind of tokens"
 # By `table.column`, or by `column` where it means the same everywhere.
 COLUMNS = {
+    "key_spend.key": "name of the client key, or `(comparisons)`",
+    "key_spend.month": "first microsecond of the calendar month (UTC)",
+    "key_spend.cost": "picodollars, reported and estimated",
+    "holds.amount": "picodollars",
+    "holds.running": "whether the request has not ended; what an ended one holds is its cost",
+    "holds.until": "when the hold is void: its process was killed",
+    "owned_ids.id": "as the upstream gave it; `conversation` and a space before that of a conversation",
+    "owned_ids.maker": "name of the client key",
+    "owned_ids.route": "`student` or `teacher`: the upstream that stores it",
     "requests.id": "the record's own id, ordered by time",
     "requests.request_id": "what the client sees as `x-breakeven-request-id`",
     "at": "when",
