@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Executable, Integer, bindparam, cast, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger.budget_tables import COMPARISONS, holds, key_spend
 from breakeven.gateway.ledger.tables import Tables
 from breakeven.router.policy import Reason
@@ -31,6 +31,14 @@ def charged(record: RequestRecord) -> int:
     reported it.
     """
     return sum(attempt.cost.total + attempt.cost_estimated for attempt in record.attempts)
+
+
+# Adds to what a name has spent in a month, and gives the sum: for SQLite without SQLAlchemy, which takes several times
+# as long as the database.
+_ADD = (
+    "INSERT INTO key_spend (key, month, cost) VALUES (?, ?, ?) "
+    "ON CONFLICT (key, month) DO UPDATE SET cost = cost + excluded.cost RETURNING cost"
+)
 
 
 class Hold(NamedTuple):
@@ -135,27 +143,34 @@ def add_spend(connection: Connection, records: Sequence[RequestRecord]) -> None:
         name = COMPARISONS if record.reason is Reason.SHADOW else record.key
         cost = charged(record) if name else 0
         if name and cost:
-            at = name, month_start(record.at / 1e6)
+            at = name, _month_of(record.at // HOUR)
             costs[at] = costs.get(at, 0) + cost
     for (name, month), cost in sorted(costs.items()):
         _add(connection, name, month, cost)
-    if connection.scalar(select(holds.c.request).limit(1)) is not None:
+    # Nearly always there is none: asked without SQLAlchemy's parameters, which cost more than the answer.
+    if connection.exec_driver_sql("SELECT 1 FROM holds LIMIT 1").first() is not None:
         connection.execute(delete(holds).where(holds.c.request.in_([record.id for record in records])))
 
 
 def _add(connection: Connection, name: str, month: int, cost: int) -> int:
     """Add to what a name has spent in a month; returns the sum."""
+    if connection.dialect.name == "sqlite":
+        return int(connection.exec_driver_sql(_ADD, (name, month, cost)).scalar_one())
     values = {"key": name, "month": month, "cost": cost}
-    return int(connection.execute(_spend(connection.dialect.name), values).scalar_one())
+    return int(connection.execute(_spend(), values).scalar_one())
+
+
+@functools.lru_cache(maxsize=64)
+def _month_of(hour: int) -> int:
+    return month_start(hour * HOUR / 1e6)
 
 
 @functools.cache
-def _spend(dialect: str) -> Executable:
-    """INSERT that adds to what a name has spent in a month, and gives the sum."""
-    upsert = sqlite_insert
-    if dialect == "postgresql":
-        # Large, and only needed with PostgreSQL.
-        from sqlalchemy.dialects.postgresql import insert as upsert  # type: ignore[assignment]
+def _spend() -> Executable:
+    """The same statement for PostgreSQL."""
+    # Large, and only needed with PostgreSQL.
+    from sqlalchemy.dialects.postgresql import insert as upsert
+
     statement = upsert(key_spend)
     return statement.on_conflict_do_update(
         index_elements=["key", "month"], set_={"cost": key_spend.c.cost + statement.excluded.cost}

@@ -98,6 +98,11 @@ class Budgets:
         """Read this month's spend of all names from the ledger; see `MonthlySpend.refresh`."""
         return await self._spending.refresh(max_age_seconds)
 
+    async def finish(self) -> None:
+        """Wait, at the end of the process, until the ledger knows what ended requests do not hold any longer."""
+        if self._committing is not None:
+            await asyncio.wait({self._committing}, timeout=_ANSWER_SECONDS)
+
     def _small(self, name: str, amount: int, budget: int) -> bool:
         alone = self._alone.get(name, 0) + self._spending.unread(name) + amount
         if alone * _ALONE > budget or not self._spending.known:

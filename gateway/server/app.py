@@ -144,6 +144,7 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
         # Each of them ends within two seconds.
         state = current().state
         await asyncio.gather(*state.counting, *state.owners.writing, return_exceptions=True)
+        await state.quotas.budgets.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

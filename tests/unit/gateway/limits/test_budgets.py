@@ -68,9 +68,7 @@ def test_an_ended_request_makes_room_for_the_next(ledger: Ledger, other: Ledger)
         assert ledger.flush(10)
         found += [await hold(two, 2, 200_000), await hold(one, 3, 200_000)]
         two.release(named(2), None)  # nothing was sent
-        await asyncio.sleep(0)
-        while two._committing is not None and not two._committing.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await two.finish()
         return [*found, await hold(one, 3, 200_000)]
 
     assert asyncio.run(run()) == [True, False, True, False, True]
