@@ -25,7 +25,7 @@ _log = logging.getLogger("breakeven.budgets")
 _ALONE, _LEFT = 100, 4
 # How many requests one transaction is for at most, how long they wait for it, and for how long the ledger is then not
 # asked.
-_BATCH, _ANSWER_SECONDS, _PAUSE_SECONDS = 200, 5.0, 5.0
+_BATCH, _ANSWER_SECONDS, _PAUSE_SECONDS = 200, 10.0, 5.0
 # A reservation outlives the time that its request may take by this: until its record is stored.
 _MARGIN_SECONDS = 300.0
 
@@ -54,6 +54,7 @@ class Budgets:
         self._ended: dict[str, int | None] = {}
         self._committing: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
+        self._answered_at = 0.0
 
     def spent(self, name: str) -> int:
         """What this name has spent this month, as far as this process knows."""
@@ -131,14 +132,25 @@ class Budgets:
         self._waiting.append((hold, answer))
         self._commit_soon()
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await answer
-        except TimeoutError:
-            self._say_failed("it does not answer")
-            return None
+            # On a busy machine many wait long: the ledger is given up only where it has not answered anybody lately.
+            while not answer.done():
+                await asyncio.wait({answer}, timeout=_ANSWER_SECONDS)
+                if not answer.done() and time.monotonic() - self._answered_at >= _ANSWER_SECONDS:
+                    self._say_failed("it does not answer")
+                    return None
+            return answer.result()
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.result():
+                self._ended[hold.request] = None
+                self._commit_soon()
+            raise
+        finally:
+            # What it still gets is then given back.
+            answer.cancel()
 
     def _commit_soon(self) -> None:
         if self._committing is None or self._committing.done():
+            self._answered_at = time.monotonic()
             self._committing = asyncio.get_running_loop().create_task(self._commit())
 
     async def _commit(self) -> None:
@@ -152,6 +164,7 @@ class Budgets:
                 self._failed_at = None
             except LedgerError as error:
                 self._say_failed(str(error))
+            self._answered_at = time.monotonic()
             for (hold, answer), fit in zip(waiting, fits, strict=True):
                 if not answer.done():
                     answer.set_result(fit)
