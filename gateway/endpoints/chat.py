@@ -83,6 +83,7 @@ class Completions(Adapter):
     endpoint = Endpoint.COMPLETIONS
     path = "/completions"
     stream_options = True
+    limit_field = "max_tokens"
 
     def check(self, body: Body) -> None:
         prompt = body.get("prompt", str | list[Any], "a string or an array")
@@ -153,6 +154,7 @@ class ChatCompletions(Completions):
     endpoint = Endpoint.CHAT_COMPLETIONS
     path = "/chat/completions"
     renames_limit = True
+    limit_field = "max_completion_tokens"
 
     def check(self, body: Body) -> None:
         check_messages(body)

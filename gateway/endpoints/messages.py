@@ -84,6 +84,7 @@ class Messages(Adapter):
     endpoint = Endpoint.MESSAGES
     path = "/messages"
     stream_options = False
+    limit_field: str | None = "max_tokens"
     version_headers: Mapping[str, str | None] = {"anthropic-version": VERSION, "anthropic-beta": None}
     translates = True
     id_headers = ("request-id",)
@@ -173,6 +174,8 @@ class CountTokens(Messages):
     endpoint = Endpoint.COUNT_TOKENS
     path = "/messages/count_tokens"
     streams = False
+    in_ledger = False
+    limit_field = None
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002
         return None

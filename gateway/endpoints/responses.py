@@ -13,6 +13,7 @@ from breakeven.gateway.endpoints.base import (
     JSON_FORMATS,
     Adapter,
     EventInfo,
+    Reference,
     says_something,
     unreadable,
     without_json,
@@ -34,6 +35,7 @@ _NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
 _INPUT = "a string or an array"
 _STORED = frozenset({"conversation", "prompt"})
 _OTHER_STATE = _STORED | {"background"}
+_BARE = frozenset({"id", "type"})
 _ENDED = frozenset({"completed", "failed", "incomplete", "cancelled"})
 
 
@@ -60,6 +62,8 @@ class Responses(Adapter):
     endpoint = Endpoint.RESPONSES
     path = "/responses"
     stream_options = False
+    limit_field = "max_output_tokens"
+    names_stored = True
 
     def check(self, body: Body) -> None:
         for index, item in enumerate(self._items(body)):
@@ -116,6 +120,19 @@ class Responses(Adapter):
 
     def previous(self, body: Body) -> str | None:
         return body.get("previous_response_id", str, "a string")
+
+    def references(self, body: Body) -> list[Reference]:
+        found = []
+        previous = self.previous(body)
+        if previous is not None:
+            found.append(Reference("previous_response_id", previous))
+        named = body.get("conversation", Any, "a string or an object")
+        if isinstance(named, dict):
+            named = named.get("id")
+        if isinstance(named, str):
+            found.append(Reference("conversation", named))
+        items = ((index, item) for index, item in enumerate(self._items(body)) if isinstance(item, dict))
+        return found + [one for index, item in items if (one := _reference(index, item)) is not None]
 
     def background(self, body: Body) -> bool:
         """Whether the answer is to be made and stored after the request."""
@@ -190,6 +207,16 @@ class Compact(Responses):
 
     def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
         return None
+
+
+def _reference(index: int, item: dict[str, Any]) -> Reference | None:
+    """What an item refers to: one without its content, whose type may be left out, or a thought, whose text may be."""
+    id, kind = item.get("id"), item.get("type")
+    if not isinstance(id, str):
+        return None
+    if kind == "item_reference" or (kind is None and item.keys() <= _BARE):
+        return Reference(f"input[{index}].id", id)
+    return Reference(f"input[{index}].id", id, whole=True) if kind == "reasoning" else None
 
 
 def _response(answer: bytes) -> _Response:

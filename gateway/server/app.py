@@ -142,7 +142,9 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
         yield
     finally:
         # Each of them ends within two seconds.
-        await asyncio.gather(*current().state.counting, return_exceptions=True)
+        state = current().state
+        await asyncio.gather(*state.counting, *state.owners.writing, return_exceptions=True)
+        await state.quotas.budgets.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -198,4 +200,4 @@ async def _compare_answers(current: Current) -> None:
     await current().state.drawn.first()
     from breakeven.gateway.comparing.worker import Comparer
 
-    await Comparer(current().ledger).run(current)
+    await Comparer().run(current)
