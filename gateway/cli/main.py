@@ -12,6 +12,7 @@ from breakeven.gateway.cli import candidate, demo, kept, money, pairs, plan, rec
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 from breakeven.models.cli.ledger import LedgerAccess
+from breakeven.router.masking import masked
 
 app = typer.Typer(
     name="breakeven",
@@ -86,7 +87,7 @@ def main() -> None:
             typer.echo(f"breakeven: {fault}", err=True)
         raise SystemExit(2) from None
     except (BreakevenError, ValueError) as error:
-        typer.echo(f"breakeven: {error}", err=True)
+        typer.echo(f"breakeven: {masked(str(error))}", err=True)
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _FOR_TRAINING:

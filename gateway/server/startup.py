@@ -8,6 +8,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
+from breakeven.gateway.ledger.journal import check_folder
 from breakeven.gateway.ledger.opening import config_errors_for
 from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.observability.tracing import check_tracing
@@ -31,8 +32,10 @@ def check_services(config: Config) -> None:
     """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
     open_artifact(config)
     check_loadable(config)
+    assert config.ledger.journal is not None, "load_config resolves it"
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
+        check_folder(Path(config.ledger.journal))
 
 
 def check_loadable(config: Config) -> None:

@@ -1,0 +1,76 @@
+"""Reading an artifact's weights.npz as a stranger's file: only the tables that are expected, of the shapes and types
+that are expected, and never more memory than the file may declare.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from breakeven.router.model.tables import Shapes, Tables
+
+# Of all tables together, unpacked; the largest that `breakeven train` writes have about 30 MB.
+MAX_BYTES = 1 << 28
+
+
+def unpack(weights: bytes, shapes: Shapes) -> Tables:
+    """The tables that `shapes` names, from the bytes of an .npz file; other members are not read, and nothing is ever
+    unpickled.
+
+    Raises ValueError, which names the table, where one is missing, damaged, too large or of another shape or type.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(weights))
+    except Exception:  # whatever a damaged directory makes zipfile raise
+        raise ValueError("it is no archive of tables") from None
+    with archive:
+        members = archive.namelist()
+        if twice := {name for name in members if members.count(name) > 1} if len(members) < 1000 else {"a member"}:
+            raise ValueError(f"{min(twice)[:100]} is in it twice")
+        left = MAX_BYTES
+        found: Tables = {}
+        for name, (shape, kind) in shapes.items():
+            if f"{name}.npy" not in members:
+                raise ValueError(f"{name} is missing")
+            size = archive.getinfo(f"{name}.npy").file_size
+            left -= size
+            if left < 0:
+                raise ValueError(f"{name} is too large: all tables together may have {MAX_BYTES} bytes")
+            found[name] = _table(archive, name, size, shape, kind)
+    return found
+
+
+def _table(archive: zipfile.ZipFile, name: str, size: int, shape: tuple[int | None, ...], kind: str) -> NDArray[Any]:
+    try:
+        # Never more than `size` bytes are unpacked of a member, whatever it holds.
+        with archive.open(f"{name}.npy") as member:
+            found, fortran, dtype = _header(member)
+            begin = member.tell()
+            fits = len(found) == len(shape) and all(w in (None, n) for w, n in zip(shape, found, strict=True))
+            if fits and dtype == np.dtype(kind) and not dtype.hasobject:
+                count = 1
+                for length in found:
+                    count *= length
+                if begin + count * dtype.itemsize != size:
+                    raise ValueError(f"{name} is cut off, or longer than it says")
+                return np.ndarray(found, dtype, buffer=member.read() or None, order="F" if fortran else "C")
+    except ValueError as error:
+        if str(error).startswith(name):
+            raise
+        raise ValueError(f"{name} cannot be read") from None
+    except Exception:  # zlib's and zipfile's own errors, encryption, a checksum, memory
+        raise ValueError(f"{name} cannot be read") from None
+    raise ValueError(f"{name} has the wrong shape or type")
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(member)
+    with contextlib.suppress(KeyError):
+        return {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version](member)
+    raise ValueError("another version of the format")
