@@ -12,7 +12,10 @@ import typer
 from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show
 from breakeven.gateway.config.load import load_config
 
-Since = Annotated[str | None, typer.Option(help="Start of the period, such as 2026-11-01 or 2026-11-01T12:00:00Z.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Start of the period, such as 2026-11-01, 2026-11-01T12:00:00Z, or 7d for a week ago."),
+]
 Until = Annotated[str | None, typer.Option(help="End of the period, exclusive; default: now.")]
 GroupBy = Annotated[
     str,

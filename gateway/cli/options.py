@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -55,17 +57,27 @@ def load(path: Path, host: str | None = None, port: int | None = None, workers: 
     return config
 
 
-def parse_moment(option: str, text: str | None) -> int | None:
-    """An ISO 8601 date or time as microseconds since the Unix epoch, UTC where it names no zone; None for None.
+_AGO = re.compile(r"([0-9]{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-    Raises ValueError, which names the option.
+
+def parse_moment(option: str, text: str | None) -> int | None:
+    """A date or time as microseconds since the Unix epoch; None for None.
+
+    ISO 8601, UTC where it names no zone, or how long ago: `90m`, `12h`, `7d`, `2w`. Raises ValueError, which names
+    the option.
     """
     if text is None:
         return None
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return int((time.time() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()) * 1_000_000)
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{option}: not a date; write it as 2026-11-01 or 2026-11-01T12:00:00Z") from None
+        raise ValueError(
+            f"{option}: neither a date nor how long ago; write it as 2026-11-01, 2026-11-01T12:00:00Z or 7d"
+        ) from None
     return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
+from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from breakeven.gateway.errors import ConfigError
@@ -17,7 +18,7 @@ from breakeven.router.files import read_file
 # 100,000 client keys take about 12 MB. The other limits are far beyond what a config needs.
 _MAX_BYTES = 1 << 25
 _MAX_DEPTH = 50
-_MAX_MERGED = 100_000
+_MAX_ALIASED = 100_000
 _MAX_DIGITS = 100
 # Beside line ends and tabs; and halves of characters, which no encoding has.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -56,19 +57,33 @@ def short(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which refuses what grows beyond its text, and keys that are given twice."""
+    """PyYAML's safe loader, which refuses what grows far beyond its text, and keys that are given twice."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
-        self._merged = 0
+        # The values inside each node that is being read, those of aliases included; and of nodes that have an anchor.
+        self._counts: list[int] = []
+        self._anchored: dict[int, int] = {}
+        self._aliased = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise ComposerError(None, None, f"nested more than {_MAX_DEPTH} deep", self.peek_event().start_mark)
+        event = self.peek_event()
+        if len(self._counts) >= _MAX_DEPTH:
+            raise ComposerError(None, None, f"nested more than {_MAX_DEPTH} deep", event.start_mark)
+        self._counts.append(1)
         found: Node | None = super().compose_node(parent, index)
-        self._depth -= 1
+        count = self._counts.pop()
+        if isinstance(event, AliasEvent):
+            if id(found) not in self._anchored:
+                raise ComposerError(None, None, "a value that holds itself", event.start_mark)
+            count = self._anchored[id(found)]
+            self._aliased += count
+            if self._aliased > _MAX_ALIASED:
+                raise ComposerError(None, None, "its aliases stand for too many values", event.start_mark)
+        elif event.anchor is not None:
+            self._anchored[id(found)] = count
+        if self._counts:
+            self._counts[-1] += count
         return found
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
@@ -80,13 +95,6 @@ class _Loader(yaml.SafeLoader):
                     raise ComposerError(None, None, f"the key {key.value[:60]} is given twice", key.start_mark)
                 seen.add((key.tag, key.value))
         return found
-
-    def flatten_mapping(self, node: MappingNode) -> None:
-        own = len(node.value)
-        super().flatten_mapping(node)
-        self._merged += max(0, len(node.value) - own)
-        if self._merged > _MAX_MERGED:
-            raise ConstructorError(None, None, "it merges too many keys", node.start_mark)
 
     def construct_text(self, node: ScalarNode) -> str:
         """A text, which holds no character that neither a path, a header nor a log line may have."""

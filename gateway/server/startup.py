@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.database import check_access
-from breakeven.gateway.ledger.journal import check_folder
 from breakeven.gateway.ledger.opening import config_errors_for
 from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.observability.tracing import check_tracing
@@ -24,6 +25,7 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
     artifact = open_artifact(config)
     check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
+    _check_journal(config)
     with config_errors_for("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
 
@@ -32,10 +34,23 @@ def check_services(config: Config) -> None:
     """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
     open_artifact(config)
     check_loadable(config)
-    assert config.ledger.journal is not None, "load_config resolves it"
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
-        check_folder(Path(config.ledger.journal))
+    _check_journal(config)
+
+
+def _check_journal(config: Config) -> None:
+    """Raise ConfigError where the folder of the journal cannot be made or written."""
+    assert config.ledger.journal is not None, "load_config resolves it"
+    folder = Path(config.ledger.journal)
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    number = 0
+    if not existing.is_dir():
+        number = errno.EEXIST if existing == folder else errno.ENOTDIR
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number:
+        raise ConfigError([f"ledger.journal: {folder} cannot be written ({os.strerror(number)})"])
 
 
 def check_loadable(config: Config) -> None:
