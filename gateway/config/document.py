@@ -67,13 +67,13 @@ class _Loader(yaml.SafeLoader):
         self._aliased = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if len(self._counts) >= _MAX_DEPTH:
             raise ComposerError(None, None, f"nested more than {_MAX_DEPTH} deep", event.start_mark)
         self._counts.append(1)
         found: Node | None = super().compose_node(parent, index)
-        count = self._counts.pop()
-        if isinstance(event, AliasEvent):
+        count, is_alias = self._counts.pop(), isinstance(event, AliasEvent)
+        if is_alias:
             if id(found) not in self._anchored:
                 raise ComposerError(None, None, "a value that holds itself", event.start_mark)
             count = self._anchored[id(found)]
@@ -92,7 +92,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in found.value:
             if isinstance(key, ScalarNode) and key.tag != _MERGE:
                 if (key.tag, key.value) in seen:
-                    raise ComposerError(None, None, f"the key {key.value[:60]} is given twice", key.start_mark)
+                    mark: Any = key.start_mark
+                    raise ComposerError(None, None, f"the key {key.value[:60]} is given twice", mark)
                 seen.add((key.tag, key.value))
         return found
 

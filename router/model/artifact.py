@@ -123,7 +123,7 @@ def _try_out(artifact: Artifact) -> None:
     """Raise ValueError where a text has no score in [0, 1], or no novelty."""
     for text in _TRIED:
         found = artifact.assess(text)
-        if not (0.0 <= found.score <= 1.0 and 0.0 <= found.novelty < 1.0):
+        if not (0.0 <= found.score <= 1.0 and found.novelty is not None and 0.0 <= found.novelty < 1.0):
             raise ValueError("its tables give a text a score that is not from 0 to 1")
 
 
