@@ -138,7 +138,7 @@ def _read(folder: Path, name: str, most: int) -> bytes:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_read(folder, "metadata.json", _MAX_METADATA))
+        found = json.loads(_read(folder, "metadata.json", _MAX_METADATA).decode("utf-8"))
     except ArtifactError:
         raise
     except (ValueError, RecursionError):
