@@ -8,6 +8,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+_PART_BYTES = 1 << 22
+
 
 def read_file(path: Path, most: int) -> bytes:
     """The content of a file of at most `most` bytes. Never waits for a pipe and never reads a device.
@@ -25,11 +27,14 @@ def read_file(path: Path, most: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(state.st_mode):
             raise ValueError("it is a pipe or a device, and not a file")
+        content, size = [], state.st_size
         # A file may grow while it is read.
-        content = b"" if state.st_size > most else file.read(most + 1)
-        if max(state.st_size, len(content)) > most:
+        while size <= most and (part := file.read(_PART_BYTES)):
+            content.append(part)
+            size = max(size, sum(map(len, content)))
+        if size > most:
             raise ValueError(f"it has more than {most} bytes")
-        return content
+        return b"".join(content)
 
 
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
