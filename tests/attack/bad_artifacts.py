@@ -139,16 +139,20 @@ TABLES: dict[str, tuple[Change, str]] = {
 def packed(arrays: Arrays) -> bytes:
     """The bytes of an .npz file."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
 def _members(arrays: Arrays, **replaced: bytes) -> bytes:
     """An .npz file with the bytes of some members replaced."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(packed(arrays))) as good, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bad:
+    with zipfile.ZipFile(io.BytesIO(packed(arrays))) as good, zipfile.ZipFile(buffer, "w") as bad:
         for name in good.namelist():
-            bad.writestr(name, replaced.get(name.removesuffix(".npy"), good.read(name)))
+            other = replaced.get(name.removesuffix(".npy"))
+            if other is None:
+                bad.writestr(name, good.read(name))
+            else:
+                bad.writestr(name, other, zipfile.ZIP_DEFLATED, 1)
     return buffer.getvalue()
 
 
@@ -166,7 +170,7 @@ class _Ran:
 
 def _lying_size(arrays: Arrays) -> bytes:
     """A zip bomb: a member says that it has few bytes, and unpacks to many."""
-    data = bytearray(_members(arrays, mean=_header("(24,)") + bytes(1 << 27)))
+    data = bytearray(_members(arrays, mean=_header("(24,)") + bytes(1 << 26)))
     at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"mean.npy"))
     struct.pack_into("<I", data, at + 24, len(_header("(24,)")) + 24 * 8)
     return bytes(data)
@@ -183,7 +187,7 @@ def _twice(arrays: Arrays) -> bytes:
 def _flipped(arrays: Arrays) -> bytes:
     data = bytearray(packed(arrays))
     at = data.index(b"weighted.npy") + 3000
-    data[at : at + 64] = bytes(64)
+    data[at : at + 64] = b"\xff" * 64
     return bytes(data)
 
 
@@ -218,8 +222,8 @@ FILES: dict[str, tuple[Callable[[Arrays], bytes], str]] = {
     "a header of code": (lambda arrays: _members(arrays, ranks=_header("__import__('os').getcwd()")), "ranks"),
     "a table cut off": (lambda arrays: _members(arrays, mean=_header("(24,)") + bytes(24 * 8 - 1)), "mean"),
     "a table with more behind it": (lambda arrays: _members(arrays, mean=_header("(24,)") + bytes(24 * 8 + 1)), "mean"),
-    "a bomb of 600 MB": (
-        lambda arrays: _members(arrays, votes_points=_header("(12500000, 24)", "<i2") + bytes(600_000_000)),
+    "a bomb of 300 MB": (
+        lambda arrays: _members(arrays, votes_points=_header("(6250000, 24)", "<i2") + bytes(300_000_000)),
         "votes_points",
     ),
     "a bomb that lies about its size": (_lying_size, "mean"),
