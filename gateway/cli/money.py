@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show, working
 from breakeven.gateway.config.load import load_config
 
 Since = Annotated[
@@ -54,7 +54,7 @@ def report(
         raise ValueError("--since is in the future, of which nothing is recorded; give an earlier date")
     names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     settings = load_config(config)
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         books = read(ledger, now, start, end)
         groups = grouped(ledger, names, now, start, end) if names else []
         reported = ledger.reported(start, end)

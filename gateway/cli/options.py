@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from breakeven.gateway.config.load import check_environment, load_config
@@ -32,6 +33,11 @@ PLOT_SKIPPED = "plot not drawn: pip install 'breakeven[plots]'"
 def console() -> Console:
     """A rich console on standard output, 120 columns wide if that is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def working(text: str) -> Status:
+    """Show on a terminal that something takes its time, as long as the block lasts; elsewhere nothing is printed."""
+    return Console(stderr=True).status(text)
 
 
 def show(parts: Iterable[Table | str]) -> None:
