@@ -31,7 +31,7 @@ def open_engine(url: str) -> Engine:
 
     Raises LedgerError for an invalid URL, an unsupported database or a missing driver.
     """
-    if url.partition("?")[0].count("@") > 1 or len(url.split()) != 1:
+    if not url.startswith("sqlite") and (url.partition("?")[0].count("@") > 1 or len(url.split()) > 1):
         # A part of the password would be taken as the name of the host, which errors name.
         raise LedgerError("its user and password must be percent-encoded: write %40 for @, and %20 for a space")
     try:
