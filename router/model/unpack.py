@@ -4,19 +4,27 @@ that are expected, and never more memory than the file may declare.
 
 from __future__ import annotations
 
-import contextlib
 import io
+import math
+import re
+import struct
 import zipfile
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from breakeven.router.model.tables import Shapes, Tables
 
 # Of all tables together, unpacked; the largest that `breakeven train` writes have about 30 MB.
 MAX_BYTES = 1 << 28
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_MAX_HEADER = 512
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?[A-Za-z]\d{0,3})', 'fortran_order': (True|False), "
+    rb"'shape': \((|\d{1,12},|\d{1,12}(?:, \d{1,12}){1,7})\), \}\s*"
+)
 
 
 def unpack(weights: bytes, shapes: Shapes) -> Tables:
@@ -50,27 +58,33 @@ def _table(archive: zipfile.ZipFile, name: str, size: int, shape: tuple[int | No
     try:
         # Never more than `size` bytes are unpacked of a member, whatever it holds.
         with archive.open(f"{name}.npy") as member:
-            found, fortran, dtype = _header(member)
+            dtype, fortran, found = _header(member)
             begin = member.tell()
             fits = len(found) == len(shape) and all(w in (None, n) for w, n in zip(shape, found, strict=True))
-            if fits and dtype == np.dtype(kind) and not dtype.hasobject:
-                count = 1
-                for length in found:
-                    count *= length
-                if begin + count * dtype.itemsize != size:
-                    raise ValueError(f"{name} is cut off, or longer than it says")
-                return np.ndarray(found, dtype, buffer=member.read() or None, order="F" if fortran else "C")
+            expected = np.dtype(kind)
+            if not fits or dtype != expected.str:
+                raise ValueError(f"{name} has the wrong shape or type")
+            if begin + math.prod(found) * expected.itemsize != size:
+                raise ValueError(f"{name} is cut off, or longer than it says")
+            return np.ndarray(found, expected, buffer=member.read() or None, order="F" if fortran else "C")
     except ValueError as error:
         if str(error).startswith(name):
             raise
         raise ValueError(f"{name} cannot be read") from None
     except Exception:  # zlib's and zipfile's own errors, encryption, a checksum, memory
         raise ValueError(f"{name} cannot be read") from None
-    raise ValueError(f"{name} has the wrong shape or type")
 
 
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(member)
-    with contextlib.suppress(KeyError):
-        return {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version](member)
-    raise ValueError("another version of the format")
+def _header(member: IO[bytes]) -> tuple[str, bool, tuple[int, ...]]:
+    """Type, order and shape of a table in numpy's format, as numpy writes them.
+
+    Numpy's own reader evaluates the header as Python, which fails where two threads do it at once (CPython 3.11).
+    """
+    if member.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("not numpy's format")
+    (length,) = struct.unpack("<H", member.read(2))
+    found = _HEADER.fullmatch(member.read(length)) if length <= _MAX_HEADER else None
+    if found is None:
+        raise ValueError("not numpy's header")
+    shape = tuple(int(number) for number in found[3].decode().replace(",", " ").split())
+    return found[1].decode(), found[2] == b"True", shape
