@@ -20,6 +20,8 @@ from enum import StrEnum
 
 import msgspec
 
+from breakeven.router.masking import masked
+
 
 class Cause(StrEnum):
     """Why an attempt at an upstream failed."""
@@ -61,11 +63,23 @@ class BreakevenError(Exception):
 
 
 class ConfigError(BreakevenError):
-    """The config is invalid. `faults` has one line per fault: the key's path, what is wrong and how to fix it."""
+    """The config is invalid. `faults` has one line per fault: the key's path, what is wrong and how to fix it.
+
+    Each is made a printable line of at most `_LONGEST` characters, without the passwords of URLs.
+    """
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+        self.faults = [_line(masked(fault)) for fault in faults]
+        super().__init__("; ".join(self.faults))
+
+
+_LONGEST = 400
+
+
+def _line(text: str) -> str:
+    text = text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 class LedgerError(BreakevenError):

@@ -1,10 +1,40 @@
-"""Writing files atomically."""
+"""Writing files atomically, and reading those that somebody else may have made."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+_PART_BYTES = 1 << 22
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes. Never waits for a pipe and never reads a device.
+
+    Raises OSError, and ValueError, which does not name the file, where it is no regular file, has more bytes, or no
+    file can have such a name.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError:
+        raise ValueError("no file can have this name") from None
+    with os.fdopen(opened, "rb") as file:
+        state = os.fstat(opened)
+        if stat.S_ISDIR(state.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError("it is a pipe or a device, and not a file")
+        content, size = [], state.st_size
+        # A file may grow while it is read.
+        while size <= most and (part := file.read(_PART_BYTES)):
+            content.append(part)
+            size = max(size, sum(map(len, content)))
+        if size > most:
+            raise ValueError(f"it has more than {most} bytes")
+        return b"".join(content)
 
 
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False, private: bool = False) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
@@ -27,6 +29,7 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
     artifact = open_artifact(config)
     check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
+    _check_journal(config)
     _warn_of_readers(config)
     with config_errors_for("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
@@ -49,6 +52,21 @@ def check_services(config: Config) -> None:
     check_loadable(config)
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
+    _check_journal(config)
+
+
+def _check_journal(config: Config) -> None:
+    """Raise ConfigError where the folder of the journal cannot be made or written."""
+    assert config.ledger.journal is not None, "load_config resolves it"
+    folder = Path(config.ledger.journal)
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    number = 0
+    if not existing.is_dir():
+        number = errno.EEXIST if existing == folder else errno.ENOTDIR
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number:
+        raise ConfigError([f"ledger.journal: {folder} cannot be written ({os.strerror(number)})"])
 
 
 def check_loadable(config: Config) -> None:
