@@ -12,6 +12,7 @@
 #   node-clients/
 #              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   claude/    Claude Code (380 MB)
+#   grafana/   Grafana's components, to draw the dashboards (460 MB)
 #   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
 # chromium and kubernetes-client (for kubectl).
@@ -157,6 +158,15 @@ install_claude() {
   npm install --prefix "$REAL/claude" --no-audit --no-fund --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE"
 }
 
+# The versions are those of the lock file; their scripts are not needed.
+install_grafana() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 20 or newer with npm"
+  rm -rf "$REAL/grafana"
+  mkdir -p "$REAL/grafana"
+  cp "$HERE/bench/dashboards/page/package.json" "$HERE/bench/dashboards/page/package-lock.json" "$REAL/grafana"
+  npm ci --prefix "$REAL/grafana" --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+
 install_prometheus() {
   command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool on the PATH"
   local work="$REAL/debian.work"
@@ -222,6 +232,7 @@ step anthropic "$ANTHROPIC_PYTHON" install_anthropic
 step guidellm "$GUIDELLM" install_guidellm
 step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 step claude "$CLAUDE_CODE" install_claude
+step grafana "$(sha256sum "$HERE/bench/dashboards/page/package-lock.json" | cut -c 1-16)" install_grafana
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"
 else

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import time
 from collections import Counter as Counts
 from collections.abc import Iterable
 
@@ -273,6 +274,13 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.reload_successful.set(1)
+        self.reloaded_at = Gauge(
+            "breakeven_config_last_reload_success_timestamp_seconds",
+            "Unix time at which the config in force was read, at the start or by a reload.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.reloaded_at.set(time.time_ns() // 1_000_000 / 1000)
         self.tasks = Gauge(
             "breakeven_tasks",
             "Tasks of the event loop, including running requests; a small constant number when idle.",
