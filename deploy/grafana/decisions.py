@@ -13,10 +13,10 @@ PER_SECOND = "rate(breakeven_requests_total{selector}[$__rate_interval])"
 
 
 def threshold_panel(title: str, description: str, metric: str, limit: Target) -> Builder[models.Panel]:
-    """Three quantiles of a histogram over time, with `limit`, the query of its threshold with a legend that begins
+    """Three quantiles of a histogram over the last six hours, with `limit`, the query of its threshold with a legend that begins
     with "threshold". The axis is as long as the values need.
     """
-    buckets = f"sum by (le) (rate({metric}_bucket{JOB}[$__rate_interval]))"
+    buckets = f"sum by (le) (rate({metric}_bucket{JOB}[6h]))"
     # The comparison leaves out times without requests, for which a quantile is not a number.
     targets = [(f"histogram_quantile({q}, {buckets}) >= 0", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
     targets.append(limit)
@@ -81,7 +81,7 @@ def add_scores(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             threshold_panel(
                 "Score and threshold",
-                "Quantiles of the scores of all workloads. Requests at or above the threshold of their workload go to the teacher; without one all of them do.",
+                "Quantiles of the scores of all workloads over six hours. Requests at or above the threshold of their workload go to the teacher; without one all of them do.",
                 "breakeven_score",
                 (f"max by (workload) (breakeven_threshold{JOB})", "threshold of {{workload}}"),
             )
@@ -96,7 +96,7 @@ def add_scores(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             threshold_panel(
                 "Novelty and threshold",
-                "Quantiles of the novelty. More than a few percent of requests at the threshold indicate that the prompts have drifted. Without a line no request goes to the teacher for being novel.",
+                "Quantiles of the novelty over six hours. More than a few percent of requests at the threshold indicate that the prompts have drifted. Without a line no request goes to the teacher for being novel.",
                 "breakeven_novelty",
                 (f"max(breakeven_novelty_threshold{JOB}) < 1", "threshold"),
             )

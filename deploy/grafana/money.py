@@ -90,7 +90,9 @@ def _figures(board: dashboard.Dashboard) -> dashboard.Dashboard:
     cost = f"sum(max without (instance, pod) (breakeven_cost_usd_total{spend.OF_TOKENS}))"
     teacher = f"1e6 * {cost} / ({tokens} > 0)"
     return (
-        board.with_panel(figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD"))
+        board.with_panel(
+            figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD", width=3)
+        )
         .with_panel(
             figure(
                 "Paid back",
@@ -120,16 +122,16 @@ def _figures(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 routed_share("1d", 'route="teacher"'),
                 "percentunit",
                 none="no requests",
+                width=5,
                 decimals=1,
             )
         )
         .with_panel(
             figure(
-                "USD per million tokens",
+                "USD per 1M tokens",
                 "Since the start of the ledger: hosting divided by the tokens that the student served, and the teacher's mean price.",
                 [(f"max(breakeven_student_usd_per_million_tokens{JOB})", "student"), (teacher, "teacher")],
                 "currencyUSD",
-                width=5,
                 decimals=2,
             )
         )
@@ -139,7 +141,6 @@ def _figures(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Compared answers that are missing until savings can be estimated; see road.sample.",
                 f"max(breakeven_compared_pairs_needed{JOB})",
                 "short",
-                width=3,
                 words=[("none", GREEN)],
             )
         )
@@ -194,7 +195,7 @@ def _break_even(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Days until break-even",
                 "Falls by one a day while the date is stable; a flat line means that it slips; 0: savings have reached the investment.",
                 [(f"clamp_min({PAYBACK} - time(), 0) / 86400", "days")],
-                "d",
+                "short",
                 colors={"days": BLUE},
                 low=0,
                 soft=1,

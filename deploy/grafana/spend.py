@@ -158,7 +158,7 @@ def add_kinds(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Comparisons",
-                "Compared pairs of answers that the estimate rests on, and those that are missing until there is one.",
+                "Compared pairs of answers that the estimate rests on, and those that are missing until there is one. Once enough of the answers that clients got from the student were compared, only these count, and the line falls.",
                 [
                     (f"max(breakeven_compared_pairs{JOB})", "compared"),
                     (f"max(breakeven_compared_pairs_needed{JOB}) > 0", "needed"),

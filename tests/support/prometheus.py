@@ -34,6 +34,13 @@ def prometheus(folder: Path, *, flags: Sequence[str] = (), **targets: str) -> It
 
 def backfill(samples: Path, folder: Path) -> None:
     """Store samples, a file in OpenMetrics' text format with times, in the data of the Prometheus of `folder`."""
-    command = [program("promtool"), "tsdb", "create-blocks-from", "--quiet", "--max-block-duration=1000h", "openmetrics"]
+    command = [
+        program("promtool"),
+        "tsdb",
+        "create-blocks-from",
+        "--quiet",
+        "--max-block-duration=1000h",
+        "openmetrics",
+    ]
     done = subprocess.run([*command, str(samples), str(folder / "tsdb")], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ INSTANCE = 'instance="gateway:8080",job="breakeven"'
 PAUSE = datetime.timedelta(minutes=30)
 SHORT_PAUSE = datetime.timedelta(minutes=1)
 # In the hours that are looked at closely each request is sent so often.
-_TIMES = 5
+_TIMES = 3
 _CATCH_UP_SECONDS = 120.0
 _OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -40,7 +40,7 @@ class Story(NamedTuple):
     end: datetime.datetime = datetime.datetime(2026, 11, 27, 17, tzinfo=datetime.UTC)
     days: int = 21
     hours: int = 6
-    a_day: float = 170.0
+    a_day: float = 190.0
     candidate_day: int = 12
     seed: int = 5
 

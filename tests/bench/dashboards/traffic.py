@@ -15,6 +15,8 @@ from tests.support import processes
 
 # Each recorded request stands for so many tokens of a desk that sends long manuals with each question.
 TOKENS = 120
+# The recorded teacher writes as little as the student; the played one writes so many times as much.
+WORDY = (0.9, 1.7)
 # Of what the student got wrong, the share that the played candidate answers like the teacher.
 MENDED = 0.7
 KEYS = ("web", "mobile", "partner")
@@ -35,17 +37,20 @@ def rows_of(side: str) -> list[dict[str, Any]]:
     """The answers of `student`, `candidate` or `teacher` for a replay server. The candidate is the recorded student
     with the teacher's answer to some of what it got wrong.
     """
-    rng = random.Random(7)
+    rng, wordy = random.Random(7), random.Random(8)
     found = []
     for row in recorded.load_desk():
         mended = side == "candidate" and row.student_score < 1 and rng.random() < MENDED
         who = "teacher" if side == "teacher" or mended else "student"
+        prompt, output = (TOKENS * getattr(row, f"{who}_{name}") for name in ("prompt_tokens", "tokens"))
+        if side == "teacher":
+            output = round(output * wordy.uniform(*WORDY))
         one = {
             "prompt": row.prompt,
             "answer": getattr(row, who),
-            "prompt_tokens": TOKENS * getattr(row, f"{who}_prompt_tokens"),
-            "cached_tokens": TOKENS * (getattr(row, f"{who}_prompt_tokens") // 3),
-            "output_tokens": TOKENS * getattr(row, f"{who}_tokens"),
+            "prompt_tokens": prompt,
+            "cached_tokens": prompt // 3,
+            "output_tokens": output,
         }
         if who == "student":
             one |= {"tokens": row.tokens, "logprobs": row.logprobs}
@@ -64,7 +69,7 @@ def config(urls: dict[str, str], begin: datetime.datetime) -> dict[str, Any]:
         urls["student"],
         urls["teacher"],
         student={"hosting_usd_per_hour": 0.03, "breaker": {"pause_seconds": 1, "consecutive_failures": 4}},
-        economics={"investment_usd": 45, "hosting_since": begin.isoformat()},
+        economics={"investment_usd": 50, "hosting_since": begin.isoformat()},
         road={
             "sample": 0.1,
             "advance": "auto",
@@ -103,7 +108,7 @@ def requests(seed: int, a_day: float) -> Iterator[Sequence[Asked]]:
                 rows = recorded.load_desk()
                 rng.shuffle(rows)
             key = rng.choices(KEYS, (6, 3, 1))[0]
-            asked.append(Asked(rows.pop(), key, MAIL if rng.random() < 0.2 else BOT))
+            asked.append(Asked(rows.pop(), key, MAIL if rng.random() < 0.14 else BOT))
         yield asked
         minute += 1
 

@@ -1,7 +1,7 @@
 // The time axis of the stand-ins.
 import { dateTimeFormat } from '@grafana/data';
 
-export const LEFT = 90, BOTTOM = 22;
+export const LEFT = 120, BOTTOM = 22;
 
 export function TimeAxis({ span, width, height, theme }) {
   const length = span.end - span.start;

@@ -26,23 +26,32 @@ class Boundary extends Component {
   }
 }
 
-function Header({ board, label }) {
+// Grafana has switches for the annotations and links to the other dashboards there.
+function Header({ board, boards, label }) {
   return (
-    <div style={{ padding: '10px 16px', fontSize: 18, fontWeight: 500 }}>
+    <div style={{ padding: '10px 16px', fontSize: 18, fontWeight: 500, display: 'flex', alignItems: 'baseline', gap: 16 }}>
       {board.title}
-      <span style={{ float: 'right', fontSize: 12, color: theme.colors.text.secondary }}>
-        {label}
+      <span style={{ fontSize: 12, color: theme.colors.text.secondary, display: 'flex', gap: 14 }}>
+        {board.annotations.list.map(({ name, iconColor }) => (
+          <span key={name}>
+            <span style={{ color: theme.visualization.getColorByName(iconColor) }}>▲</span> {name}
+          </span>
+        ))}
+      </span>
+      <span style={{ marginLeft: 'auto', fontSize: 12, color: theme.colors.text.secondary, display: 'flex', gap: 14 }}>
+        {boards.map((title) => <span key={title}>↗ {title}</span>)}
+        <span>{label}</span>
       </span>
     </div>
   );
 }
 
-function Board({ board, answers, span, annotations, label }) {
+function Board({ board, boards, answers, span, annotations, label }) {
   const { panels } = board;
   const height = HEADER + STEP * Math.max(...panels.map(({ gridPos }) => gridPos.y + gridPos.h)) + GAP;
   return (
     <div style={{ position: 'relative', width, height }}>
-      <Header board={board} label={label} />
+      <Header board={board} boards={boards} label={label} />
       {panels.map((panel) => {
         const { x, y, w, h } = panel.gridPos;
         const size = { width: w * column - GAP, height: h * STEP - GAP };
