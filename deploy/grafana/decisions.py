@@ -21,7 +21,16 @@ def threshold_panel(title: str, description: str, metric: str, limit: Target) ->
     targets = [(f"histogram_quantile({q}, {buckets}) >= 0", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
     targets.append(limit)
     colors = {"p10": "light-blue", "p50": BLUE, "p90": "dark-blue"}
-    return lines(title, description, targets, "none", colors=colors, dashed=["/^threshold/"], bridged=True)
+    return lines(
+        title,
+        description,
+        targets,
+        "none",
+        colors=colors,
+        dashed=["/^threshold/"],
+        bridged=True,
+        none="no request was scored",
+    )
 
 
 def add_routes(board: dashboard.Dashboard) -> dashboard.Dashboard:

@@ -99,7 +99,7 @@ def lines(
     title: str, description: str, targets: Sequence[Target], unit: str, *, colors: dict[str, str] | None = None,
     width: int = 12, height: int = 8, stack: str | None = None, fill: int = 0, low: float | None = None,
     soft: float | None = None, dashed: Sequence[str] = (), dots: Sequence[str] = (),
-    band: tuple[str, str] | None = None, limit: float | None = None, none: str = "No data", exemplars: bool = False,
+    band: tuple[str, str] | None = None, limit: float | None = None, none: str = "no data yet", exemplars: bool = False,
     bridged: bool = False,
 ) -> Builder[models.Panel]:  # fmt: skip
     """A time series panel.
@@ -169,6 +169,7 @@ def heat(title: str, description: str, metric: str, *, width: int = 12) -> Build
         .datasource(SOURCE)
         .span(width)
         .height(8)
+        .no_value("no request was scored")
         .calculate(False)
         .color(heatmap.HeatmapColorOptions().mode(heatmap_models.HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
         .y_axis(heatmap.YAxisConfig().unit("none"))
@@ -178,7 +179,7 @@ def heat(title: str, description: str, metric: str, *, width: int = 12) -> Build
 
 def states(
     title: str, description: str, expression: str, legend: str, values: Sequence[tuple[str, str]], *, width: int = 12,
-    none: str = "No data",
+    none: str = "no data yet",
 ) -> Builder[models.Panel]:  # fmt: skip
     """A state timeline of an expression whose value 0, 1, … has the text and the color at that place of `values`."""
     return (

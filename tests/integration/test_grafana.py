@@ -152,8 +152,10 @@ def answered(url: str, query: panels.Query, begin: float, end: float) -> panels.
 
 
 def from_gateway(query: panels.Query) -> bool:
-    """Whether a gateway whose operator says what routes, without a candidate and failures, has data for it."""
-    without = ("vllm:", "breakeven_floor_margin", "breakeven_candidate", "breakeven_upstream_failures")
+    """Whether a gateway whose operator says what routes has data for it, without a candidate, failures, and a limit of
+    the novelty.
+    """
+    without = ("vllm:", "floor_margin", "breakeven_candidate", "upstream_failures", "novelty_threshold")
     return not any(name in query.expression for name in without)
 
 

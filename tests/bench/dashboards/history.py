@@ -47,7 +47,7 @@ class Story(NamedTuple):
     @property
     def begin(self) -> datetime.datetime:
         """Midnight of the first day."""
-        return (self.end - datetime.timedelta(days=self.days)).replace(hour=0)
+        return (self.end - datetime.timedelta(days=self.days)).replace(hour=0, minute=0)
 
     @property
     def detailed(self) -> datetime.datetime:
