@@ -26,8 +26,8 @@ from tests.support.clock import Clock
 INSTANCE = 'instance="gateway:8080",job="breakeven"'
 PAUSE = datetime.timedelta(minutes=30)
 SHORT_PAUSE = datetime.timedelta(minutes=1)
-# In the hours that are looked at closely each request is sent so often.
-_TIMES = 3
+# There are so many times as many requests in the hours that are looked at closely.
+_TIMES = 4
 _CATCH_UP_SECONDS = 120.0
 _OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -109,7 +109,7 @@ class _Player:
     def play(self, story: Story) -> None:
         """Play all of it."""
         events = list(self._events(story))
-        minutes = traffic.requests(story.seed, story.a_day)
+        minutes, busy = (traffic.requests(story.seed, times * story.a_day) for times in (1, _TIMES))
         now = story.begin
         with self._client, ThreadPoolExecutor(8) as pool:
             while now < story.end:
@@ -117,10 +117,11 @@ class _Player:
                 for happens in [happens for at, happens in events if at <= now]:
                     happens()
                 events = [(at, happens) for at, happens in events if at > now]
-                detailed = now >= story.detailed
-                pause, times = (SHORT_PAUSE, _TIMES) if detailed else (PAUSE, 1)
-                due = [one for _ in range(int(pause.total_seconds()) // 60) for one in next(minutes)]
-                list(pool.map(self._ask, [one for one in due for _ in range(times)]))
+                pause, rest = (SHORT_PAUSE, busy) if now >= story.detailed else (PAUSE, minutes)
+                for _ in range(int(pause.total_seconds()) // 60):
+                    # Both go on, so that each knows the hour of the day.
+                    due = {id(one): next(one) for one in (minutes, busy)}
+                    list(pool.map(self._ask, due[id(rest)]))
                 if now.minute == 0:
                     self._catch_up()
                 self._scrape(now)
