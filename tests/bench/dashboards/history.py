@@ -117,11 +117,12 @@ class _Player:
                 for happens in [happens for at, happens in events if at <= now]:
                     happens()
                 events = [(at, happens) for at, happens in events if at > now]
-                pause, rest = (SHORT_PAUSE, busy) if now >= story.detailed else (PAUSE, minutes)
+                detailed = now >= story.detailed
+                pause = SHORT_PAUSE if detailed else PAUSE
                 for _ in range(int(pause.total_seconds()) // 60):
                     # Both go on, so that each knows the hour of the day.
-                    due = {id(one): next(one) for one in (minutes, busy)}
-                    list(pool.map(self._ask, due[id(rest)]))
+                    few, many = next(minutes), next(busy)
+                    list(pool.map(self._ask, many if detailed else few))
                 if now.minute == 0:
                     self._catch_up()
                 self._scrape(now)
