@@ -15,7 +15,7 @@ FOLDER = ROOT / "deploy/prometheus"
 
 
 def promtool(*arguments: str) -> str:
-    done = subprocess.run([program("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
