@@ -102,8 +102,8 @@ class Current:
         new.metrics.expect(after.values())
         new.state.policies = new.policies
         new.state.config_faults = ()
-        new.metrics.reload_successful.set(1)
         new.metrics.reloaded_at.set(time.time_ns() // 1_000_000 / 1000)
+        new.metrics.reload_successful.set(1)
         self._trace(config)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
