@@ -37,7 +37,7 @@ class Story(NamedTuple):
     candidate is there from `candidate_day` on, and promoted a week later where it is better.
     """
 
-    end: datetime.datetime = datetime.datetime(2026, 11, 27, 17, tzinfo=datetime.UTC)
+    end: datetime.datetime = datetime.datetime(2026, 11, 27, 16, 55, tzinfo=datetime.UTC)
     days: int = 21
     hours: int = 6
     a_day: float = 190.0

@@ -46,6 +46,11 @@ class Window(NamedTuple):
         wanted = max(self.scrape, (self.end - self.begin) / _POINTS)
         return next((float(step) for step in _STEPS if step >= wanted), wanted)
 
+    @property
+    def first(self) -> float:
+        """The first time that is asked for: whole steps before the end."""
+        return self.end - (self.end - self.begin) // self.step * self.step
+
     def filled(self, expression: str) -> str:
         """The expression with Grafana's variables replaced as Grafana does."""
         rate = max(self.step + self.scrape, 4 * self.scrape)
@@ -77,7 +82,7 @@ def data(url: str, board: dict[str, Any], window: Window) -> dict[str, Any]:
             if "expr" in one
             for at in _moments(_ask(client, one, window), of_value=bool(one.get("useValueForTime")))
         ]
-    span = {"start": window.begin, "end": window.end, "step": window.step}
+    span = {"start": window.first, "end": window.end, "step": window.step}
     until = datetime.datetime.fromtimestamp(window.end, datetime.UTC)
     hours = (window.end - window.begin) / 3600
     label = f"last {hours:.0f} hours" if hours < 48 else f"last {hours / 24:.0f} days"
@@ -94,8 +99,7 @@ def _ask(client: httpx2.Client, target: dict[str, Any], window: Window) -> list[
     if target.get("instant"):
         answer = client.get("/api/v1/query", params={**values, "time": str(window.end)})
     else:
-        begin = window.end - (window.end - window.begin) // window.step * window.step
-        values |= {"start": str(begin), "end": str(window.end), "step": str(window.step)}
+        values |= {"start": str(window.first), "end": str(window.end), "step": str(window.step)}
         answer = client.get("/api/v1/query_range", params=values)
     found = answer.json()
     assert found["status"] == "success", (target["expr"], found)

@@ -46,6 +46,9 @@ function filled(values, span) {
     times.push(at * 1000);
     numbers.push(found.get(Math.round(at * 10)) ?? null);
   }
+  if (found.size && numbers.every((one) => one === null)) {
+    throw new Error('no sample is at one of the steps');
+  }
   return [times, numbers];
 }
 
