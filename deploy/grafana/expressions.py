@@ -11,6 +11,21 @@ BASELINE = f"max(breakeven_baseline_usd{JOB})"
 INVESTMENT = f"max(breakeven_investment_usd{JOB})"
 RATIO = f"max(breakeven_payback_ratio{JOB})"
 TEACHER = job('upstream="teacher"')
+QUALITY = f"max(breakeven_quality_retention{JOB})"
+QUALITY_LOWER = f"max(breakeven_quality_retention_lower{JOB})"
+QUALITY_UPPER = f"max(breakeven_quality_retention_upper{JOB})"
+ROUTED = ('route=~"student|teacher"', 'reason!="pinned"')
+
+
+def routed_share(window: str, *matchers: str) -> str:
+    """A PromQL expression: the share of the routed requests of the last `window` that match `matchers`."""
+    part, whole = (f"sum(rate(breakeven_requests_total{job(*ROUTED, *more)}[{window}]))" for more in (matchers, ()))
+    return f"({part} or vector(0)) / ({whole} > 0)"
+
+
+def happened(expression: str, metric: str, labels: str, *matchers: str) -> str:
+    """The `expression`, of rates by `labels` of the counter `metric`, without what never happened."""
+    return f"{expression} and sum by ({labels}) ({metric}{job(*matchers)}) > 0"
 
 
 def rate(metric: str, *matchers: str) -> str:
@@ -44,7 +59,7 @@ def saving(end: str = "") -> str:
 
 
 def per_million(cost: str, upstream: str) -> str:
-    """A PromQL expression: USD per million tokens of `upstream` over the last hour; `cost` is a counter in USD."""
+    """A PromQL expression: USD per million tokens of `upstream` over the last six hours; `cost` is a counter in USD."""
     served = job(f'upstream="{upstream}"')
-    tokens = f"sum(max without (instance, pod) (increase(breakeven_tokens_total{served}[1h])))"
-    return f"1e6 * sum(max without (instance, pod) (increase({cost}[1h]))) / ({tokens} > 0)"
+    tokens = f"sum(max without (instance, pod) (increase(breakeven_tokens_total{served}[6h])))"
+    return f"1e6 * sum(max without (instance, pod) (increase({cost}[6h]))) / ({tokens} > 0)"

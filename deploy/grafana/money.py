@@ -1,14 +1,28 @@
-"""The dashboard "Money": savings, spend and the projected break-even date."""
+"""The dashboard "Money": savings and the quality beside them, spend, and the projected break-even date."""
 
 from __future__ import annotations
 
 import spend
-from expressions import AT_MOST, INVESTMENT, LOWER, RATIO, SAVINGS, UPPER, saved
+from expressions import (
+    AT_MOST,
+    INVESTMENT,
+    LOWER,
+    QUALITY,
+    QUALITY_LOWER,
+    QUALITY_UPPER,
+    RATIO,
+    SAVINGS,
+    TEACHER,
+    UPPER,
+    routed_share,
+    saved,
+)
 from grafana_foundation_sdk.builders import dashboard
 from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, figure, lines, row, start
 
 SIGN = [(None, RED), (0, GREEN)]
 NOT_MEASURED = "not measured yet"
+PAYBACK = f"max(breakeven_payback_timestamp_seconds{JOB})"
 
 
 def build() -> dashboard.Dashboard:
@@ -16,9 +30,10 @@ def build() -> dashboard.Dashboard:
     board = start(
         "breakeven-money",
         "Breakeven: Money",
-        "What the student saves, what it cost, and when it pays for itself.",
+        "What the student saves, at which quality, what it cost, and when it pays for itself.",
+        since="now-30d",
     )
-    for add in (_now, _break_even, spend.add_totals, spend.add_rates, spend.add_tokens):
+    for add in (_now, _figures, _break_even, spend.add_totals, spend.add_shares, spend.add_kinds, spend.add_details):
         board = add(board)
     return board
 
@@ -28,31 +43,60 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
         board.with_row(row("Now"))
         .with_panel(
             figure(
-                "Savings to date, estimated",
-                "Baseline minus teacher spend and hosting since the start of the ledger, without pinned requests. The baseline is estimated from compared answers. Negative: the student has cost more than it saved.",
-                SAVINGS,
+                "Savings to date, estimated, with the 95% interval",
+                "Baseline minus teacher spend and hosting since the start of the ledger, without pinned requests. The baseline is estimated from compared answers; more of them make the interval narrower. Negative: the student has cost more than it saved. Until answers enough were compared there is only a limit: the student's own tokens at the teacher's prices.",
+                [
+                    (SAVINGS, "estimate"),
+                    (LOWER, "at least"),
+                    (UPPER, "at most"),
+                    (AT_MOST, "not measured yet; at most"),
+                ],
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,
-                width=6,
+                width=10,
+                height=5,
+                decimals=2,
             )
         )
         .with_panel(
             figure(
-                "Savings, 95% interval",
-                "The interval of the estimate. More comparisons make it narrower.",
-                [(LOWER, "from"), (UPPER, "to")],
-                "currencyUSD",
-                steps=SIGN,
+                "Quality kept, with the 95% interval",
+                "Share of the teacher's quality that routed traffic keeps, from compared answers; the teacher's own answers count as 1. Savings mean nothing without it.",
+                [(QUALITY, "estimate"), (QUALITY_LOWER, "at least"), (QUALITY_UPPER, "at most")],
+                "percentunit",
                 none=NOT_MEASURED,
-                width=6,
+                width=9,
+                height=5,
+                decimals=1,
             )
         )
-        .with_panel(figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD"))
+        .with_panel(
+            figure(
+                "Break-even",
+                "The day on which savings reach the investment at the pace of recent days, or on which they did. It takes measured savings and three whole days.",
+                f"1000 * {PAYBACK}",
+                "time:YYYY-MM-DD",
+                none="no date yet",
+                width=5,
+                height=5,
+            )
+        )
+    )
+
+
+def _figures(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    tokens = f"sum(max without (instance, pod) (breakeven_tokens_total{TEACHER}))"
+    cost = f"sum(max without (instance, pod) (breakeven_cost_usd_total{spend.OF_TOKENS}))"
+    teacher = f"1e6 * {cost} / ({tokens} > 0)"
+    return (
+        board.with_panel(
+            figure("Investment", "One-time cost of distilling the student.", INVESTMENT, "currencyUSD", width=3)
+        )
         .with_panel(
             figure(
                 "Paid back",
-                "Savings divided by investment; 100 % is break-even.",
+                "Savings divided by investment; 100% is break-even.",
                 RATIO,
                 "percentunit",
                 steps=[(None, RED), (0, ORANGE), (1, GREEN)],
@@ -62,32 +106,33 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Break-even",
-                "When savings reach the investment at the pace of recent days, or the time at which they did. It takes measured savings and three whole days.",
-                f"1000 * max(breakeven_payback_timestamp_seconds{JOB})",
-                "dateTimeAsIsoNoDateIfToday",
-                none="no date yet",
-            )
-        )
-        .with_panel(
-            figure(
-                "Savings in the last hour, estimated",
-                "The traffic of the last hour at the estimate for all traffic, minus the hour's spend and hosting.",
-                saved("1h"),
+                "Saved in the last day",
+                "The traffic of the last 24 hours at the estimate for all traffic, minus their spend and hosting.",
+                saved("1d"),
                 "currencyUSD",
                 steps=SIGN,
                 none=NOT_MEASURED,
-                width=6,
+                decimals=2,
             )
         )
         .with_panel(
             figure(
-                "At most, until answer length is measured",
-                "The student's own tokens at the teacher's prices, minus teacher spend and hosting. A limit and no estimate: the teacher's own answers may be shorter. Shown until enough answers were compared.",
-                AT_MOST,
+                "Teacher share, last day",
+                "Share of the routed requests of the last 24 hours that the teacher answered; pinned ones are excluded.",
+                routed_share("1d", 'route="teacher"'),
+                "percentunit",
+                none="no requests",
+                width=5,
+                decimals=1,
+            )
+        )
+        .with_panel(
+            figure(
+                "USD per 1M tokens",
+                "Since the start of the ledger: hosting divided by the tokens that the student served, and the teacher's mean price.",
+                [(f"max(breakeven_student_usd_per_million_tokens{JOB})", "student"), (teacher, "teacher")],
                 "currencyUSD",
-                none="measured",
-                width=8,
+                decimals=2,
             )
         )
         .with_panel(
@@ -96,22 +141,14 @@ def _now(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Compared answers that are missing until savings can be estimated; see road.sample.",
                 f"max(breakeven_compared_pairs_needed{JOB})",
                 "short",
-                width=4,
-            )
-        )
-        .with_panel(
-            figure(
-                "Student, USD per million tokens",
-                "Hosting cost divided by tokens served, since the start of the ledger.",
-                f"max(breakeven_student_usd_per_million_tokens{JOB})",
-                "currencyUSD",
-                width=6,
+                words=[("none", GREEN)],
             )
         )
     )
 
 
 def _break_even(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    crossed = f"max(breakeven_payback_ratio{JOB} offset $__interval) < 1"
     return (
         board.with_row(row("Break-even"))
         .with_panel(
@@ -124,10 +161,7 @@ def _break_even(board: dashboard.Dashboard) -> dashboard.Dashboard:
                     (UPPER, "upper"),
                     (AT_MOST, "at most, not measured"),
                     (INVESTMENT, "investment"),
-                    (
-                        f"{SAVINGS} and {RATIO} >= 1 and max(breakeven_payback_ratio{JOB} offset $__rate_interval) < 1",
-                        "break-even",
-                    ),
+                    (f"{SAVINGS} and {RATIO} >= 1 and {crossed}", "break-even"),
                 ],
                 "currencyUSD",
                 colors={
@@ -138,8 +172,8 @@ def _break_even(board: dashboard.Dashboard) -> dashboard.Dashboard:
                     "investment": RED,
                     "break-even": GREEN,
                 },
-                width=16,
-                height=10,
+                width=24,
+                height=11,
                 dashed=["at most, not measured", "investment"],
                 dots=["break-even"],
                 band=("lower", "upper"),
@@ -147,12 +181,25 @@ def _break_even(board: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "Break-even date",
-                "The date over time. A flat line means that it is stable, a rising one that it slips; no line: none is known.",
-                [(f"1000 * max(breakeven_payback_timestamp_seconds{JOB})", "break-even")],
-                "dateTimeAsIso",
-                width=8,
-                height=10,
+                "Quality kept",
+                "Share of the teacher's quality that routed traffic keeps, with its 95% interval, from comparisons.",
+                [(QUALITY, "kept"), (QUALITY_LOWER, "lower"), (QUALITY_UPPER, "upper")],
+                "percentunit",
+                colors={"kept": GREEN, "lower": GREEN, "upper": GREEN},
+                band=("lower", "upper"),
+                none="not measured yet: see road.sample",
+            )
+        )
+        .with_panel(
+            lines(
+                "Days until break-even",
+                "Falls by one a day while the date is stable; a flat line means that it slips; 0: savings have reached the investment.",
+                [(f"clamp_min({PAYBACK} - time(), 0) / 86400", "days")],
+                "short",
+                colors={"days": BLUE},
+                low=0,
+                soft=1,
+                none="no date yet: it takes measured savings and three whole days",
             )
         )
     )

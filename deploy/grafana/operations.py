@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from expressions import happened
 from grafana_foundation_sdk.builders import dashboard
 from panels import BLUE, GREEN, JOB, ORANGE, RED, figure, lines, row, start, states
 
@@ -9,30 +10,34 @@ from panels import BLUE, GREEN, JOB, ORANGE, RED, figure, lines, row, start, sta
 def quantile(q: float, metric: str, by: str = "") -> str:
     """A PromQL expression: quantile `q` of a histogram of the gateway; `by` is a label to keep."""
     labels = ", ".join(filter(None, ("le", by)))
-    return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{JOB}[$__rate_interval])))"
+    # The comparison leaves out times without requests, for which a quantile is not a number.
+    return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{JOB}[$__rate_interval]))) >= 0"
 
 
 def vllm(metric: str) -> str:
     """A PromQL expression: the 95th percentile of a histogram of vLLM."""
-    return f"histogram_quantile(0.95, sum by (le) (rate({metric}_bucket[$__rate_interval])))"
+    return f"histogram_quantile(0.95, sum by (le) (rate({metric}_bucket[$__rate_interval]))) >= 0"
 
 
 def build() -> dashboard.Dashboard:
     """The builder of the dashboard."""
+    failures = f"sum by (upstream, cause) (rate(breakeven_upstream_failures_total{JOB}[$__rate_interval]))"
     failed = 'outcome=~"upstream_error|gateway_error|truncated"'
     return (
         start(
             "breakeven-operations",
             "Breakeven: Operations",
             "Latency, errors, circuit breakers, the ledger and the student's vLLM server.",
+            since="now-6h",
         )
         .with_row(row("Now"))
         .with_panel(
             figure(
-                "Requests per second",
+                "Requests per minute",
                 "Requests settled in the last five minutes.",
-                f"sum(rate(breakeven_requests_total{JOB}[5m]))",
-                "reqps",
+                f"60 * sum(rate(breakeven_requests_total{JOB}[5m]))",
+                "reqpm",
+                decimals=1,
             )
         )
         .with_panel(
@@ -43,15 +48,17 @@ def build() -> dashboard.Dashboard:
                 "percentunit",
                 steps=[(None, "green"), (0.01, ORANGE), (0.05, RED)],
                 decimals=2,
+                none="no requests",
             )
         )
         .with_panel(figure("In flight", "Attempts in progress.", f"sum(breakeven_in_flight{JOB})", "short"))
         .with_panel(
             figure(
-                "Gateway overhead, p95",
+                "Overhead, p95",
                 "Time spent in the gateway before the first attempt is sent.",
-                f"histogram_quantile(0.95, sum by (le) (rate(breakeven_overhead_seconds_bucket{JOB}[5m])))",
+                f"histogram_quantile(0.95, sum by (le) (rate(breakeven_overhead_seconds_bucket{JOB}[5m]))) >= 0",
                 "s",
+                none="no requests",
             )
         )
         .with_panel(
@@ -65,11 +72,11 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Config reload",
-                "1 if the last config reload succeeded, 0 if it was rejected and the previous config is still active.",
+                "Config",
+                "Whether the config that was read last is in force, or was rejected, so that the one before it still is.",
                 f"min(breakeven_config_last_reload_successful{JOB})",
                 "short",
-                steps=[(None, RED), (1, "green")],
+                words=[("rejected", RED), ("in force", GREEN)],
             )
         )
         .with_row(row("Latency"))
@@ -83,6 +90,8 @@ def build() -> dashboard.Dashboard:
                 ],
                 "s",
                 low=0,
+                bridged=True,
+                exemplars=True,
             )
         )
         .with_panel(
@@ -95,6 +104,8 @@ def build() -> dashboard.Dashboard:
                 ],
                 "s",
                 low=0,
+                bridged=True,
+                exemplars=True,
             )
         )
         .with_panel(
@@ -109,6 +120,8 @@ def build() -> dashboard.Dashboard:
                 ],
                 "s",
                 low=0,
+                bridged=True,
+                exemplars=True,
             )
         )
         .with_panel(
@@ -119,6 +132,7 @@ def build() -> dashboard.Dashboard:
                 "short",
                 colors={"student": BLUE, "teacher": ORANGE},
                 low=0,
+                soft=4,
             )
         )
         .with_row(row("Errors"))
@@ -126,8 +140,8 @@ def build() -> dashboard.Dashboard:
             lines(
                 "Requests, by outcome",
                 "Rejected requests are invalid or not allowed: errors of the client.",
-                [(f"sum by (outcome) (rate(breakeven_requests_total{JOB}[$__rate_interval]))", "{{outcome}}")],
-                "reqps",
+                [(f"60 * sum by (outcome) (rate(breakeven_requests_total{JOB}[$__rate_interval]))", "{{outcome}}")],
+                "reqpm",
                 stack="normal",
                 low=0,
             )
@@ -138,11 +152,11 @@ def build() -> dashboard.Dashboard:
                 "Calls to an upstream; a request has one or more.",
                 [
                     (
-                        f"sum by (upstream, outcome) (rate(breakeven_attempts_total{JOB}[$__rate_interval]))",
+                        f"60 * sum by (upstream, outcome) (rate(breakeven_attempts_total{JOB}[$__rate_interval]))",
                         "{{upstream}} {{outcome}}",
                     )
                 ],
-                "reqps",
+                "reqpm",
                 stack="normal",
                 low=0,
             )
@@ -154,6 +168,25 @@ def build() -> dashboard.Dashboard:
                 f"max by (upstream) (breakeven_circuit_open{JOB})",
                 "{{upstream}}",
                 [("closed", GREEN), ("open", RED)],
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Upstream failures per minute, by cause",
+                "Calls to an upstream that failed; docs/how-to/upstream-failures.md says what to do about each cause.",
+                [
+                    (
+                        happened(f"60 * {failures}", "breakeven_upstream_failures_total", "upstream, cause"),
+                        "{{upstream}}: {{cause}}",
+                    )
+                ],
+                "short",
+                stack="normal",
+                low=0,
+                width=8,
+                height=6,
+                none="no call has failed",
             )
         )
         .with_panel(
@@ -168,11 +201,20 @@ def build() -> dashboard.Dashboard:
                     (f"sum(increase(breakeven_ledger_write_failures_total{JOB}[1h]))", "failed writes"),
                 ],
                 "short",
+                width=8,
                 height=6,
                 low=0,
+                soft=1,
             )
         )
-        .with_row(row("The student's vLLM"))
+        .with_row(_vllm())
+    )
+
+
+def _vllm() -> dashboard.Row:
+    none = "Prometheus scrapes no vLLM"
+    return (
+        row("The student's vLLM, where Prometheus scrapes it")
         .with_panel(
             lines(
                 "Requests in vLLM",
@@ -181,6 +223,7 @@ def build() -> dashboard.Dashboard:
                 "short",
                 colors={"running": BLUE, "waiting": RED},
                 low=0,
+                none=none,
             )
         )
         .with_panel(
@@ -196,7 +239,8 @@ def build() -> dashboard.Dashboard:
                 ],
                 "percentunit",
                 low=0,
-                high=1,
+                none=none,
+                soft=1,
             )
         )
         .with_panel(
@@ -209,6 +253,7 @@ def build() -> dashboard.Dashboard:
                 ],
                 "short",
                 low=0,
+                none=none,
             )
         )
         .with_panel(
@@ -222,6 +267,7 @@ def build() -> dashboard.Dashboard:
                 ],
                 "s",
                 low=0,
+                none=none,
             )
         )
     )

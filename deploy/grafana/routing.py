@@ -2,60 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import decisions
+from expressions import happened, routed_share
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
-from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, Target, figure, heat, job, lines, row, start, states
+from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, figure, job, lines, row, start, states
 
-ROUTED = job('route=~"student|teacher"', 'reason!="pinned"')
-ANSWERED = job('route=~"student|teacher"')
-RETRIED = job('reason=~"escalated|fallback"')
+PHASES = [("comparing", GREY), ("better", ORANGE), ("promoted", GREEN), ("dropped", RED)]
 STAGES = [("observe", GREY), ("propose", ORANGE), ("route", BLUE), ("watch", GREEN)]
-PER_SECOND = "rate(breakeven_requests_total{selector}[$__rate_interval])"
-
-
-def share(*matchers: str) -> str:
-    """A PromQL expression: the share of the routed requests of the last hour that match `matchers`."""
-    part = job('route=~"student|teacher"', 'reason!="pinned"', *matchers)
-    whole = f"sum(rate(breakeven_requests_total{ROUTED}[1h]))"
-    return f"(sum(rate(breakeven_requests_total{part}[1h])) or vector(0)) / ({whole} > 0)"
 
 
 def share_panel(title: str, description: str, matcher: str) -> Builder[models.Panel]:
     """A stat panel with the share of routed requests of the last hour that match."""
-    return figure(title, description, share(matcher), "percentunit", decimals=1)
+    return figure(title, description, routed_share("1h", matcher), "percentunit", decimals=1, none="no requests")
 
 
-def threshold_panel(title: str, description: str, metric: str, limit: Target) -> Builder[models.Panel]:
-    """Three quantiles of a histogram of values in [0, 1] over time, with `limit`, the query of its threshold with a
-    legend that begins with "threshold".
-    """
-    buckets = f"sum by (le) (rate({metric}_bucket{JOB}[$__rate_interval]))"
-    targets = [(f"histogram_quantile({q}, {buckets})", f"p{round(100 * q)}") for q in (0.1, 0.5, 0.9)]
-    targets.append(limit)
-    colors = {"threshold": RED}
-    return lines(title, description, targets, "percentunit", colors=colors, low=0, high=1, dashed=["/^threshold/"])
-
-
-def stage() -> str:
-    """A PromQL expression: the place of each workload's stage in `STAGES`.
+def place(metric: str, values: Sequence[tuple[str, str]], by: str = "") -> str:
+    """A PromQL expression: the place in `values` of the one that a state set is in, by its other label `by`.
 
     While replicas follow a change, for a few seconds, the later one counts.
     """
-    labels = [job(f'breakeven_stage="{name}"') for name, _ in STAGES]
-    parts = (f"{place} * breakeven_stage{label}" for place, label in enumerate(labels))
-    return f"max by (workload) ({' + ignoring (breakeven_stage) '.join(parts)})"
+    labels = [job(f'{metric}="{name}"') for name, _ in values]
+    parts = (f"{number} * {metric}{label}" for number, label in enumerate(labels))
+    return f"max by ({by}) ({f' + ignoring ({metric}) '.join(parts)})"
 
 
 def build() -> dashboard.Dashboard:
     """The builder of the dashboard."""
+    board = start(
+        "breakeven-routing",
+        "Breakeven: Routing",
+        "Which upstream answers and why, the router's scores, and the quality of the answers.",
+        since="now-7d",
+    )
+    for add in (_last_hour, _workloads, _quality, _candidate, decisions.add_routes, decisions.add_scores):
+        board = add(board)
+    return board
+
+
+def _last_hour(board: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
-        start(
-            "breakeven-routing",
-            "Breakeven: Routing",
-            "Which upstream answers and why, the router's scores, and the quality of the answers.",
-        )
-        .with_row(row("Last hour"))
+        board.with_row(row("Last hour"))
         .with_panel(
             share_panel(
                 "Teacher share",
@@ -93,18 +83,25 @@ def build() -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Requests per second",
+                "Requests per minute",
                 "All settled requests, including pinned ones.",
-                f"sum(rate(breakeven_requests_total{JOB}[1h]))",
-                "reqps",
+                f"60 * sum(rate(breakeven_requests_total{JOB}[1h]))",
+                "reqpm",
+                decimals=1,
             )
         )
-        .with_row(row("Workloads"))
+    )
+
+
+def _workloads(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    compared = f"60 * sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))"
+    return (
+        board.with_row(row("Workloads"))
         .with_panel(
             states(
                 "Stage",
                 "observe and propose: the teacher answers everything; route and watch: what is in force routes.",
-                stage(),
+                place("breakeven_stage", STAGES, "workload"),
                 "{{workload}}",
                 STAGES,
             )
@@ -112,106 +109,111 @@ def build() -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Margin over the floor",
-                "Quality kept since what is in force went live, less the floor; below zero the floor is at risk. No data before 30 comparisons.",
+                "Quality kept since what is in force went live, less the floor; below the red line the floor is at risk. No data before 30 comparisons.",
                 [(f"max by (workload) (breakeven_floor_margin{JOB})", "{{workload}}")],
                 "percentunit",
                 height=6,
+                limit=0,
+                none="not measured yet: fewer than 30 comparisons of what is in force",
             )
         )
         .with_panel(
             lines(
-                "Comparisons, by direction and result",
+                "Comparisons per minute, by direction and result",
                 "Requests drawn to be compared, by who had answered the client and by result.",
                 [
                     (
-                        f"sum by (direction, result) (rate(breakeven_comparisons_total{JOB}[$__rate_interval]))",
-                        "{{direction}} {{result}}",
+                        happened(compared, "breakeven_comparisons_total", "direction, result"),
+                        "{{direction}}: {{result}}",
                     )
                 ],
-                "reqps",
+                "short",
                 stack="normal",
                 low=0,
                 width=24,
+                height=7,
+                none="nothing was drawn to be compared: see road.sample",
             )
         )
-        .with_row(row("Quality"))
-        .with_panel(
+    )
+
+
+def _quality(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    board = board.with_row(row("Quality"))
+    for title, description, metric, color in (
+        (
+            "Quality kept by routed traffic",
+            "Share of the teacher's quality with its 95% interval, from comparisons; the teacher's own answers count as 1.",
+            "breakeven_quality_retention",
+            GREEN,
+        ),
+        (
+            "Quality kept by the student's answers",
+            "The same for all answers that the student gave, with its 95% interval: what routing adds is the difference.",
+            "breakeven_student_quality_retention",
+            BLUE,
+        ),
+    ):
+        board = board.with_panel(
             lines(
-                "Quality retained by routed traffic",
-                "Share of the teacher's quality with its 95% interval, from comparisons. No data while road.sample is 0.",
+                title,
+                description,
                 [
-                    (f"max(breakeven_quality_retention{JOB})", "retained"),
-                    (f"max(breakeven_quality_retention_lower{JOB})", "lower"),
-                    (f"max(breakeven_quality_retention_upper{JOB})", "upper"),
+                    (f"max({metric}{JOB})", "kept"),
+                    (f"max({metric}_lower{JOB})", "lower"),
+                    (f"max({metric}_upper{JOB})", "upper"),
                 ],
                 "percentunit",
-                colors={"retained": BLUE, "lower": GREY, "upper": GREY},
-                dashed=["lower", "upper"],
+                colors={"kept": color, "lower": color, "upper": color},
+                band=("lower", "upper"),
+                none="not measured yet: see road.sample",
             )
         )
-        .with_row(row("Decisions"))
+    return board
+
+
+def _candidate(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    none = "no candidate in the config"
+    compared = f"60 * sum by (result) (rate(breakeven_candidate_comparisons_total{JOB}[$__rate_interval]))"
+    ends = [("", "difference"), ("_lower", "lower"), ("_upper", "upper")]
+    return (
+        board.with_row(row("Candidate for the next student"))
         .with_panel(
-            lines(
-                "Routes",
-                "Upstreams that answered, as shares of all requests.",
-                [(f"sum by (route) ({PER_SECOND.format(selector=ANSWERED)})", "{{route}}")],
-                "reqps",
-                colors={"student": BLUE, "teacher": ORANGE},
-                stack="percent",
+            states(
+                "Candidate",
+                "comparing: neither better nor worse so far; better: it waits for `breakeven candidate promote`; promoted: it is the student; dropped: it is asked no longer.",
+                place("breakeven_candidate_phase", PHASES),
+                "candidate",
+                PHASES,
+                width=8,
+                none=none,
             )
         )
         .with_panel(
             lines(
-                "Reasons",
-                "Reasons of the routing decisions. Requests rejected before a decision are excluded.",
-                [(f"sum by (reason) ({PER_SECOND.format(selector=ANSWERED)})", "{{reason}}")],
-                "reqps",
+                "Candidate less student",
+                "Difference of their scores in compared answers, with an interval that holds at all moments together. Above the red line as a whole: the candidate is better.",
+                [(f"max(breakeven_candidate_difference{end}{JOB})", legend) for end, legend in ends],
+                "none",
+                colors=dict.fromkeys(("difference", "lower", "upper"), "purple"),
+                band=("lower", "upper"),
+                width=8,
+                height=6,
+                limit=0,
+                none=none,
+            )
+        )
+        .with_panel(
+            lines(
+                "Comparisons of the candidate per minute, by result",
+                "Compared requests that the candidate was to answer as well.",
+                [(happened(compared, "breakeven_candidate_comparisons_total", "result"), "{{result}}")],
+                "short",
                 stack="normal",
                 low=0,
-            )
-        )
-        .with_panel(
-            heat(
-                "Score",
-                "How difficult prompts look, from 0 to 1; darker is more requests.",
-                "breakeven_score",
-            )
-        )
-        .with_panel(
-            threshold_panel(
-                "Score and threshold",
-                "Quantiles of the scores of all workloads. Requests at or above the threshold of their workload go to the teacher; without one all of them do.",
-                "breakeven_score",
-                (f"max by (workload) (breakeven_threshold{JOB})", "threshold of {{workload}}"),
-            )
-        )
-        .with_panel(
-            heat(
-                "Novelty",
-                "Distance of the prompts from the reference set, as a quantile of it; darker is more requests.",
-                "breakeven_novelty",
-            )
-        )
-        .with_panel(
-            threshold_panel(
-                "Novelty and threshold",
-                "Quantiles of the novelty. More than a few percent of requests at the threshold indicate that the prompts have drifted.",
-                "breakeven_novelty",
-                (f"max(breakeven_novelty_threshold{JOB})", "threshold"),
-            )
-        )
-        .with_panel(
-            lines(
-                "Escalations and fallbacks",
-                "Requests with more than one attempt; each attempt is billed.",
-                [
-                    (
-                        f"sum by (reason) ({PER_SECOND.format(selector=RETRIED)}) or vector(0)",
-                        "{{reason}}",
-                    )
-                ],
-                "reqps",
-                low=0,
+                width=8,
+                height=6,
+                none=none,
             )
         )
     )

@@ -1,10 +1,12 @@
-"""The panels of the dashboard "Money" about spend: measured, estimated, and by kind."""
+"""The panels of the dashboard "Money" about spend: measured, estimated, and by kind, workload and key."""
 
 from __future__ import annotations
 
-from expressions import BASELINE, SAVINGS, TEACHER, per_million, rate, saving
+from expressions import BASELINE, SAVINGS, TEACHER, happened, per_million, rate, saving
 from grafana_foundation_sdk.builders import dashboard, timeseries
 from panels import BLUE, GREEN, GREY, JOB, ORANGE, RED, job, lines, row
+
+OF_TOKENS = job('upstream="teacher"', 'kind!="tools"')
 
 
 def add_totals(board: dashboard.Dashboard) -> dashboard.Dashboard:
@@ -40,12 +42,13 @@ def add_totals(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 dashed=["baseline, estimated"],
                 low=0,
                 band=("lower", "upper"),
+                none="not measured yet: see road.sample",
             )
         )
         .with_panel(
             lines(
                 "Savings per hour, estimated",
-                "Rate at which savings grow, at the estimate for all traffic, with its 95% interval. Below zero, the teacher alone would have been cheaper.",
+                "Rate at which savings grow, at the estimate for all traffic, with its 95% interval. Below the red line the teacher alone would have been cheaper.",
                 [
                     (saving(), "savings"),
                     (saving("_lower"), "lower"),
@@ -54,39 +57,126 @@ def add_totals(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "currencyUSD",
                 colors={"savings": GREEN, "lower": GREEN, "upper": GREEN},
                 band=("lower", "upper"),
+                limit=0,
+                none="not measured yet: see road.sample",
+            )
+        )
+        .with_panel(
+            lines(
+                "Price per million tokens, last six hours",
+                "The student's effective price (hosting divided by its tokens) and the teacher's mean price. The student's price falls as its load rises.",
+                [
+                    (per_million(f"breakeven_hosting_usd_total{JOB}", "student"), "student"),
+                    (
+                        per_million("breakeven_cost_usd_total" + OF_TOKENS, "teacher"),
+                        "teacher",
+                    ),
+                ],
+                "currencyUSD",
+                colors={"student": BLUE, "teacher": ORANGE},
+                low=0,
+                bridged=True,
+            )
+        )
+    )
+
+
+def add_shares(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    """Savings and spend by workload and by key."""
+    board = board.with_row(row("By workload and key"))
+    for name, what in (
+        ("workload", "Workloads are named in x-breakeven-workload or by the client key."),
+        ("key", "Keys are those of the config; (none) is traffic without a key, (shadow) the teacher's answers for comparisons."),
+    ):  # fmt: skip
+        board = board.with_panel(
+            _shares(
+                f"Savings to date by {name}, estimated",
+                f"The lines add up to the savings to date; hosting is divided by the tokens that the student served. {what}",
+                "savings",
+                name,
+            )
+        ).with_panel(
+            _shares(
+                f"Teacher spend to date by {name}",
+                f"What the teacher was paid for routed requests since the start of the ledger. {what}",
+                "teacher_spend",
+                name,
+            )
+        )
+    return board
+
+
+def _shares(title: str, description: str, what: str, name: str) -> timeseries.Panel:
+    return lines(
+        title,
+        description,
+        [(f"max by ({name}) (breakeven_{what}_by_{name}_usd{JOB})", f"{{{{{name}}}}}")],
+        "currencyUSD",
+        none="not measured yet: see road.sample",
+    )
+
+
+def add_kinds(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    """What the teacher costs by kind, tokens, and comparisons."""
+    by_kind = f"sum by (kind) (max without (instance, pod) (rate(breakeven_cost_usd_total{TEACHER}[$__rate_interval])))"
+    tokens = (
+        f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_tokens_total{JOB}[$__rate_interval])))"
+    )
+    return (
+        board.with_row(row("Kinds of spend, and comparisons"))
+        .with_panel(
+            lines(
+                "Teacher spend per hour, by kind",
+                "Cost of the teacher for uncached input, cached input, cache writes, output, and fees such as web searches.",
+                [(happened(f"3600 * {by_kind}", "breakeven_cost_usd_total", "kind", 'upstream="teacher"'), "{{kind}}")],
+                "currencyUSD",
+                stack="normal",
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
+                "Tokens per minute",
+                "As reported by the upstreams; input is prompt tokens that were neither read from a cache nor written to one.",
+                [(happened(f"60 * {tokens}", "breakeven_tokens_total", "upstream, kind"), "{{upstream}} {{kind}}")],
+                "short",
+                stack="normal",
+                low=0,
+            )
+        )
+        .with_panel(
+            lines(
+                "Spend on comparisons per hour",
+                "Cost of the teacher's answers to compared requests and of judging; part of the spend.",
+                [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "comparisons")],
+                "currencyUSD",
+                colors={"comparisons": ORANGE},
+                low=0,
+                soft=0.01,
             )
         )
         .with_panel(
             lines(
                 "Comparisons",
-                "Compared pairs of answers that the estimate rests on, and those that are missing until there is one.",
+                "Compared pairs of answers that the estimate rests on, and those that are missing until there is one. Once enough of the answers that clients got from the student were compared, only these count, and the line falls.",
                 [
                     (f"max(breakeven_compared_pairs{JOB})", "compared"),
-                    (f"max(breakeven_compared_pairs_needed{JOB})", "needed"),
+                    (f"max(breakeven_compared_pairs_needed{JOB}) > 0", "needed"),
                 ],
                 "short",
                 colors={"compared": BLUE, "needed": RED},
                 low=0,
             )
         )
-        .with_panel(_shares("workload", "Workloads are named in x-breakeven-workload or by the client key."))
-        .with_panel(_shares("key", "Keys are those of the config; (none) is traffic without a key."))
     )
 
 
-def _shares(name: str, what: str) -> timeseries.Panel:
-    return lines(
-        f"Savings to date by {name}, estimated",
-        f"The lines add up to the savings to date; hosting is divided by the tokens that the student served. {what}",
-        [(f"max by ({name}) (breakeven_savings_by_{name}_usd{JOB})", f"{{{{{name}}}}}")],
-        "currencyUSD",
-    )
-
-
-def add_rates(board: dashboard.Dashboard) -> dashboard.Dashboard:
-    """What the teacher costs: its kinds, comparisons, and what it did not report."""
-    return (
-        board.with_panel(
+def add_details(board: dashboard.Dashboard) -> dashboard.Dashboard:
+    """What is looked at less often, in a row that is closed: limits, what no upstream reported, and replicas."""
+    estimated = f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_estimated_tokens_total{JOB}[$__rate_interval])))"
+    return board.with_row(
+        row("Limits, unreported tokens and replicas")
+        .with_panel(
             lines(
                 "Baseline per hour, at most",
                 "Teacher's bills, and the student's own tokens at the teacher's prices. A limit and no estimate; it shows the load.",
@@ -106,90 +196,29 @@ def add_rates(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 colors={"teacher, estimated": GREY},
                 dashed=["teacher, estimated"],
                 low=0,
+                soft=0.01,
             )
         )
         .with_panel(
             lines(
-                "Spend on comparisons per hour",
-                "Cost of the teacher's answers to compared requests and of judging; part of the spend.",
-                [(f"3600 * max(rate(breakeven_shadow_usd_total{JOB}[$__rate_interval]))", "comparisons")],
-                "currencyUSD",
-                colors={"comparisons": ORANGE},
-                low=0,
-            )
-        )
-        .with_panel(
-            lines(
-                "Teacher spend per hour, by kind",
-                "Cost of the teacher for uncached input, cached input, cache writes, output, and fees such as web searches.",
-                [
-                    (
-                        f"3600 * sum by (kind) (max without (instance, pod) (rate(breakeven_cost_usd_total{TEACHER}[$__rate_interval])))",
-                        "{{kind}}",
-                    )
-                ],
-                "currencyUSD",
-                stack="normal",
-                low=0,
-            )
-        )
-    )
-
-
-def add_tokens(board: dashboard.Dashboard) -> dashboard.Dashboard:
-    """Prices and tokens."""
-    student = per_million(f"breakeven_hosting_usd_total{JOB}", "student")
-    of_tokens = job('upstream="teacher"', 'kind!="tools"')
-    teacher = per_million(f"breakeven_cost_usd_total{of_tokens}", "teacher")
-    return (
-        board.with_panel(
-            lines(
-                "Price per million tokens, last hour",
-                "The student's effective price (hosting divided by its tokens) and the teacher's mean price. The student's price falls as its load rises.",
-                [(student, "student"), (teacher, "teacher")],
-                "currencyUSD",
-                colors={"student": BLUE, "teacher": ORANGE},
-                low=0,
-            )
-        )
-        .with_panel(
-            lines(
-                "Tokens per second",
-                "As reported by the upstreams; input is prompt tokens that were neither read from a cache nor written to one.",
-                [
-                    (
-                        f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_tokens_total{JOB}[$__rate_interval])))",
-                        "{{upstream}} {{kind}}",
-                    )
-                ],
-                "short",
-                stack="normal",
-                low=0,
-            )
-        )
-        .with_panel(
-            lines(
-                "Tokens per second that were not reported, estimated",
+                "Tokens per minute that were not reported, estimated",
                 "Tokens of streams that were cut off and of answers without usage, estimated from what was sent and delivered.",
-                [
-                    (
-                        f"sum by (upstream, kind) (max without (instance, pod) (rate(breakeven_estimated_tokens_total{JOB}[$__rate_interval])))",
-                        "{{upstream}} {{kind}}",
-                    )
-                ],
+                [(f"60 * {estimated}", "{{upstream}} {{kind}}")],
                 "short",
                 stack="normal",
                 low=0,
+                soft=1,
             )
         )
         .with_panel(
             lines(
                 "Student replicas, observed",
-                "Replicas that were seen running, which is what hosting is paid for. Empty while they are not observed (student.hosting_observed): then hosting is by the schedule.",
+                "Replicas that were seen running, which is what hosting is paid for. While they are not observed (student.hosting_observed), hosting is by the schedule.",
                 [(f"max(breakeven_student_replicas{JOB})", "replicas")],
                 "short",
                 colors={"replicas": BLUE},
                 low=0,
+                none="not observed: hosting is by the schedule",
             )
         )
     )

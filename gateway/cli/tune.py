@@ -74,7 +74,7 @@ def tune(
 ) -> None:
     """Solve the routing threshold for a maximum teacher share, a guaranteed minimum quality, or a monthly budget."""
     from breakeven.gateway.config.load import load_config
-    from breakeven.gateway.reports import tuning
+    from breakeven.gateway.reports import tuning, tuning_plot
     from breakeven.gateway.reports.labels import not_measured
     from breakeven.gateway.reports.tuned_policy import apply as apply_to
     from breakeven.router.model.artifact import load
@@ -97,7 +97,7 @@ def tune(
     with working("solving the threshold"):
         tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
     if picture is not None:
-        tuning.draw(tuned, traffic, picture)
+        tuning_plot.draw(tuned, traffic, compared, picture)
     if as_json:
         typer.echo(json.dumps(tuned.to_dict(), indent=1))
     else:

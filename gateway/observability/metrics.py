@@ -25,6 +25,7 @@ from breakeven.gateway.accounting.record import (
 )
 from breakeven.gateway.errors import Cause
 from breakeven.gateway.observability.buffered_histogram import BufferedHistogram
+from breakeven.gateway.observability.reloads import Reloads
 from breakeven.gateway.road.stages import Direction
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import ROUTED, Route
@@ -266,21 +267,7 @@ class Metrics:
         )
 
     def _register_gauges(self, registry: CollectorRegistry) -> None:
-        self.reload_successful = Gauge(
-            "breakeven_config_last_reload_successful",
-            "1 if the last config reload succeeded, 0 if it was rejected and the previous config is still active.",
-            registry=registry,
-            multiprocess_mode="livemin",
-        )
-        self.reload_successful.set(1)
-        self.reloads = Counter(
-            "breakeven_config_reloads",
-            "Config files that were read while the gateway ran, by outcome: `applied`, or `refused` for a bad one.",
-            ["outcome"],
-            registry=registry,
-        )
-        for outcome in ("applied", "refused"):
-            self.reloads.labels(outcome)
+        self.reloads = Reloads(registry)
         self.tasks = Gauge(
             "breakeven_tasks",
             "Tasks of the event loop, including running requests; a small constant number when idle.",

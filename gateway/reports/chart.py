@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_left
 from pathlib import Path
+from typing import Any
 
 from breakeven.gateway.accounting.money import dollars, usd
 from breakeven.gateway.ledger.statements import Books
@@ -18,6 +20,11 @@ def draw(books: Books, path: Path) -> None:
 
     Raises OSError, and ValueError for an empty ledger, while savings are not measured, or without matplotlib.
     """
+    plots.save(drawn(books), path)
+
+
+def drawn(books: Books) -> Any:
+    """The same as a matplotlib figure. Raises ValueError."""
     require(books)
     points, projection, investment = books.curve, books.projection, books.statement.investment
     made, (axes,) = plots.figure(9)
@@ -32,21 +39,38 @@ def draw(books: Books, path: Path) -> None:
     saved, low, high = (
         [0.0, *(float(usd(getattr(point, name))) for point in points)] for name in ("total", "low", "high")
     )
+    end, reached = float(usd(investment)), books.statement.payback_at
+    if reached is not None and times[0] < when(reached) < times[-1]:
+        _insert(times, (saved, low, high), when(reached), end)
     axes.fill_between(times, low, high, color=plots.BLUE, alpha=0.2, linewidth=0, label="95% interval")
     axes.plot(times, saved, color=plots.BLUE, linewidth=2, label="cumulative savings")
     if investment:
         axes.axhline(float(usd(investment)), color=plots.RED, linestyle="--", label=f"investment {dollars(investment)}")
-    end, reached = float(usd(investment)), books.statement.payback_at
     if reached is not None:
         axes.plot([when(reached)], [end], "o", color="black", label=f"break-even {moment(reached)[:10]}")
     elif projection is not None:
         axes.plot([times[-1], when(projection.expected)], [saved[-1], end], ":", color=plots.BLUE, label="projection")
         span = [when(projection.early), when(projection.late)]
-        axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="90% interval")
-    axes.set(ylabel="USD", title="Cumulative savings and investment")
+        axes.plot(span, [end, end], color="black", linewidth=4, alpha=0.4, label="90% interval of the day")
+    axes.set(xlabel="day (UTC)", ylabel="USD", title="Cumulative savings, estimated, and investment")
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="best")
     axes.tick_params(axis="x", rotation=20)
-    plots.save(made, path)
+    return made
+
+
+def _insert(times: list[float], curves: tuple[list[float], list[float], list[float]], at: float, value: float) -> None:
+    """Add the moment `at` to the curve of savings, which has the `value` then, and to the ends of its interval.
+
+    The points of the curve are days, and savings reach the investment within one.
+    """
+    place = bisect_left(times, at)
+    part = (at - times[place - 1]) / (times[place] - times[place - 1])
+    saved, *ends = curves
+    for values in ends:
+        values.insert(place, values[place - 1] + part * (values[place] - values[place - 1]))
+    saved.insert(place, value)
+    times.insert(place, at)
 
 
 def text(books: Books, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:

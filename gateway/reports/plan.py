@@ -110,8 +110,14 @@ def _draw_months(plan: Plan, axes: Any) -> None:
     for paid in {plan.payback_low, plan.payback_high} - {None}:
         if paid is not None and paid <= end:
             axes.plot([paid], [before * paid], "o", color="black")
-            axes.annotate(f"{months(paid)} months", (paid, before * paid), (6, -12), textcoords="offset points")
-    axes.set(xlabel="months", ylabel="USD", title="Cumulative cost", xlim=(0, end), ylim=(0, None))
+            # Where no line runs, and within the axes.
+            place: dict[str, Any] = {"xytext": (-6, 8), "ha": "right"} if paid > end / 4 else {"xytext": (8, -11)}
+            axes.annotate(f"{months(paid)} months", (paid, before * paid), textcoords="offset points", **place)
+    axes.set(
+        xlabel="months", ylabel="USD", title="Cumulative cost, and when it is paid back", xlim=(0, end), ylim=(0, None)
+    )
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False)
 
 
@@ -126,8 +132,12 @@ def _draw_volumes(plan: Plan, axes: Any) -> None:
     if plan.beats_api_at is not None and a.hosting_per_hour and plan.beats_api_at / 1e6 <= max(volumes):
         axes.axvline(plan.beats_api_at / 1e6, color="grey", linestyle=":", label="hosting cheaper than the API")
     axes.axvline(a.tokens / 1e6, color="black", linewidth=0.8, label="this plan")
-    axes.set(xlabel="million tokens a month", ylabel="USD a month", title="Cost by volume", xlim=(0, None))
+    axes.set(
+        xlabel="million tokens a month", ylabel="USD a month", title="Monthly cost by volume", xlim=(0, max(volumes))
+    )
     axes.set_ylim(0, None)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,6 @@ from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.reports.labels import Labels, expected
 from breakeven.gateway.reports.labels import solve as from_labels
 from breakeven.gateway.reports.whatif import what_if
-from breakeven.router import plots
 from breakeven.router.evaluation.tune import (
     GRID,
     Array,
@@ -156,8 +154,8 @@ def tune(
     """
     threshold, floor = solve(traffic, goal, money, labels)
     others = [for_share(traffic, share) for share in _SHOWN if share >= traffic.novel.mean()]
-    points = [_point(traffic, labels, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
-    chosen = _point(traffic, labels, threshold, floor)
+    points = [at(traffic, labels, one) for one in sorted({0.0, *others, float(GRID[-1])} - {threshold})]
+    chosen = at(traffic, labels, threshold, floor)
     points = sorted([*points, chosen], key=lambda one: one.threshold)
     months: dict[float, dict[str, Any]] = {}
     if money is not None and traffic.cost is not None and money.requests > 0:
@@ -176,7 +174,8 @@ def tune(
     return Tuned(goal, artifact, novelty_threshold, len(traffic.score), chosen, points, months)
 
 
-def _point(traffic: Traffic, labels: Labels | None, threshold: float, min_logprob: float | None = None) -> Point:
+def at(traffic: Traffic, labels: Labels | None, threshold: float, min_logprob: float | None = None) -> Point:
+    """The effect of a threshold and an escalation floor on the traffic, with the quality by `labels`, if given."""
     found = point(traffic, threshold, min_logprob)
     kept = None if labels is None else expected(labels, threshold, min_logprob)
     return found if kept is None else found._replace(retention=kept.value, low=kept.low, high=kept.high)
@@ -201,40 +200,6 @@ def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold:
         np.array(known) if len(known) == len(costs) else None,
         _logprobs(rows),
     )
-
-
-def draw(tuned: Tuned, traffic: Traffic, path: Path) -> None:
-    """Write a PNG of quality, or of cost where quality is unknown, over the teacher share.
-
-    Raises OSError, and ValueError without matplotlib.
-    """
-    made, (axes,) = plots.figure()
-    masks = [traffic.sent_up(float(t)) for t in np.unique(np.append(GRID[::10], tuned.chosen.threshold))]
-    shares = [mask.mean() * 100 for mask in masks]
-    if traffic.student is not None and traffic.teacher is not None:
-        whole = traffic.teacher.mean()
-        values = [np.where(mask, traffic.teacher, traffic.student).mean() / whole * 100 for mask in masks]
-        axes.set_ylabel("quality, % of the teacher's")
-        mark = None if tuned.chosen.retention is None else tuned.chosen.retention * 100
-        if tuned.goal.quality is not None:
-            axes.axhline(tuned.goal.quality * 100, color=plots.ORANGE, linestyle="--", label="quality floor")
-    else:
-        cost = traffic.cost if traffic.cost is not None else np.ones(len(traffic.score))
-        values = [(cost * mask).sum() / max(1e-12, cost.sum()) * 100 for mask in masks]
-        axes.set_ylabel("cost, % of the teacher alone")
-        mark = float(
-            (cost * traffic.sent_up(tuned.chosen.threshold, tuned.chosen.min_logprob)).sum()
-            / max(1e-12, cost.sum())
-            * 100
-        )
-    axes.plot(shares, values, color=plots.GREEN, label="router")
-    if mark is not None:
-        label = f"threshold {tuned.chosen.threshold:.3f}"
-        axes.plot([tuned.chosen.share * 100], [mark], "o", color=plots.GREEN, markersize=9, label=label)
-    axes.set_xlabel("teacher share of requests, %")
-    axes.grid(alpha=0.25)
-    axes.legend(loc="lower right")
-    plots.save(made, path)
 
 
 def _logprobs(rows: Sequence[OutcomeRow]) -> Array | None:

@@ -27,6 +27,7 @@ from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Compact, Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.observability.candidate import CandidateCollector
 from breakeven.gateway.observability.road import RoadCollector
 from breakeven.gateway.proxy import background
 from breakeven.gateway.proxy.count_tokens import CountRelay
@@ -88,6 +89,7 @@ def create_app(
     )
     app.state.current = current
     current().registry.register(RoadCollector(lambda: routing(current())))
+    current().registry.register(CandidateCollector(lambda: current().state.experiment))
     relays = {
         f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
         for adapter in _ADAPTERS

@@ -137,8 +137,7 @@ class Current:
         new.metrics.expect(after.values())
         new.state.policies = new.policies
         new.state.config_faults = ()
-        new.metrics.reload_successful.set(1)
-        new.metrics.reloads.labels("applied").inc()
+        new.metrics.reloads.applied()
         self._trace(config)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
@@ -152,8 +151,7 @@ class Current:
     def _refuse(self, faults: list[str]) -> bool:
         services = self.services
         services.state.config_faults = tuple(faults)
-        services.metrics.reload_successful.set(0)
-        services.metrics.reloads.labels("refused").inc()
+        services.metrics.reloads.refused()
         _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
         return False
 

@@ -58,7 +58,8 @@ def draw(stages: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.plot(steps, values, "o-", markersize=3, color=color, label=label if number == 0 else None)
         start += stage["steps"]
         if number + 1 < len(stages):
-            axes.axvline(start, color=plots.GREY, linestyle=":")
+            axes.axvline(start, color=plots.GREY, linestyle=":", label="next stage" if number == 0 else None)
+    axes.set_title("Losses of the student while it was trained")
     axes.set_xlabel("steps")
     axes.set_ylabel("loss, nats a token")
     axes.grid(alpha=0.25)

@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 _QUANTILES = np.linspace(0.0, 1.0, 11)
 _BINS = 10
 RESAMPLES = 1000
+# For the band of a picture fewer are enough.
+_BAND_SAMPLES = 300
 
 
 class Curve(NamedTuple):
@@ -31,6 +33,14 @@ class Curve(NamedTuple):
 
     share: Array
     quality: Array
+
+
+class Band(NamedTuple):
+    """The 95% interval, `low` to `high`, of the quality at some shares of teacher calls, (k,) each."""
+
+    share: Array
+    low: Array
+    high: Array
 
 
 def curve(score: Array, student: Array, teacher: Array) -> Curve:
@@ -102,7 +112,8 @@ _OF_PROBABILITIES = ("Brier", "ECE")
 
 
 class Evaluation(NamedTuple):
-    """The measures of a router and its baselines on `rows` prompts, and their cost-quality curves.
+    """The measures of a router and its baselines on `rows` prompts, and their cost-quality curves, of the router with
+    its `band`.
 
     `student` and `teacher` are the mean scores of each alone.
     """
@@ -112,6 +123,7 @@ class Evaluation(NamedTuple):
     teacher: float
     measures: Mapping[str, Mapping[str, Interval]]
     curves: Mapping[str, Curve]
+    band: Band
 
     def to_dict(self) -> dict[str, Any]:
         """The measures as a dict for JSON, without the curves."""
@@ -182,24 +194,44 @@ def evaluate(
             if (name == "router" and probabilities) or measure not in _OF_PROBABILITIES
         }
     curves = {name: curve(values, student, teacher) for name, values in routers.items()}
-    return Evaluation(len(score), float(student.mean()), float(teacher.mean()), measures, curves)
+    band = _band([curve(score[s], student[s], teacher[s]) for s in samples[:_BAND_SAMPLES]])
+    return Evaluation(len(score), float(student.mean()), float(teacher.mean()), measures, curves, band)
 
 
 def draw(evaluation: Evaluation, path: Path) -> None:
     """Draw the cost-quality curves to `path` as PNG. Raises ValueError without matplotlib, and OSError."""
+    plots.save(drawn(evaluation), path)
+
+
+def drawn(evaluation: Evaluation) -> Any:
+    """The matplotlib figure of the curves as they were measured, that of the router with its 95% interval.
+
+    Raises ValueError without matplotlib.
+    """
     made, (axes,) = plots.figure()
-    styles = {"router": (plots.GREEN, "-"), "length": (plots.ORANGE, "--")}
+    band = evaluation.band
+    shade = {"color": plots.GREEN, "alpha": 0.15, "linewidth": 0, "label": "router, 95% interval"}
+    axes.fill_between(band.share * 100, band.low, band.high, **shade)
+    styles = {"router": (plots.GREEN, "-"), "length": (plots.ORANGE, "--"), "random": (plots.GREY, ":")}
     for name, (color, line) in styles.items():
-        points = evaluation.curves[name]
-        value = evaluation.measures[name]["APGR"].value
-        axes.plot(points.share * 100, points.quality, line, color=color, label=f"{name} (APGR {value:.3f})")
-    axes.plot([0, 100], [evaluation.student, evaluation.teacher], ":", color=plots.GREY, label="random (APGR 0.5)")
+        points, measured = evaluation.curves[name], evaluation.measures[name]["APGR"]
+        label = f"{name}: APGR {measured.value:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
+        axes.plot(points.share * 100, points.quality, line, color=color, label=label)
     axes.set_xlabel("share of requests sent to the teacher, %")
-    axes.set_ylabel("mean score of the answers")
+    axes.set_ylabel("mean score of the answers, 0 to 1")
+    axes.set_xlim(-2, 102)
     axes.set_title(f"Cost and quality on {evaluation.rows} held-out prompts")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
-    plots.save(made, path)
+    return made
+
+
+def _band(curves: Sequence[Curve]) -> Band:
+    """The interval of curves of bootstrap samples."""
+    shares = np.linspace(0.0, 1.0, 101)
+    qualities = np.array([np.interp(shares, one.share, one.quality) for one in curves])
+    low, high = np.quantile(qualities, [0.025, 0.975], axis=0)
+    return Band(shares, low, high)
 
 
 def _recovered(points: Curve) -> Array:

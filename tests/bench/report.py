@@ -99,10 +99,12 @@ def _draw(figures: dict[str, Any], path: Path) -> None:
         figure.subplots(1, 2), ("200-token JSON", "200 events"), ("request", "event"), strict=True
     ):
         values = [arm["workloads"][kind].get(f"cpu_us_per_{unit}", 0.0) for arm in arms.values()]
-        bars = axes.barh(list(arms), values, color="#0b6e4f")
-        axes.bar_label(bars, fmt="%.0f", padding=3)
+        bars = axes.barh(list(arms), [max(1.0, value) for value in values], color="#0b6e4f")
+        axes.bar_label(bars, [f"{value:,.0f}" if value else "not measured" for value in values], padding=3)
         axes.set_xscale("log")
-        axes.set_xlabel(f"CPU microseconds per {unit} (log)")
-        axes.set_title(kind)
+        # From 1 on in both, with room for the figure behind the longest bar.
+        axes.set_xlim(1, 6 * max(values))
+        axes.set_xlabel(f"CPU time per {unit}, microseconds (logarithmic)")
+        axes.set_title(f"{kind}: less is better")
         axes.invert_yaxis()
     figure.savefig(path, format="png")

@@ -95,6 +95,7 @@ def test_one_that_is_better_is_offered_and_promoted_with_its_comparisons(
 ) -> None:
     third.default(*answer(completion("Paris")))
     with experiment(tmp_path, third) as gateway:
+        assert not [name for name in gateway.metrics() if name.startswith("breakeven_candidate_phase")]
         early = breakeven(gateway, "promote")
         assert (early.returncode, early.stdout) == (2, "")
         assert "nothing is known of the candidate tiny yet" in early.stderr
@@ -103,6 +104,10 @@ def test_one_that_is_better_is_offered_and_promoted_with_its_comparisons(
         found = reached(gateway, "better")
         assert (found["candidate"], found["student"], found["teacher"]) == ("tiny", "small", "big")
         assert found["difference"]["low"] > 0.0
+        eventually(lambda: gateway.metric("candidate_phase", breakeven_candidate_phase="better") == 1)
+        assert gateway.metric("candidate_phase") == 1, "it is in one phase only"
+        eventually(lambda: 0.0 < gateway.metric("candidate_difference_lower") < gateway.metric("candidate_difference"))
+        assert gateway.metric("candidate_difference") <= gateway.metric("candidate_difference_upper")
         assert {json.loads(one.body)["model"] for one in third.received} == {"tiny"}
         # Clients have not seen it, and what is reported is the student's.
         assert not any(record["route"] == "student" for record in gateway.settled() if record["reason"] != "shadow")
@@ -140,6 +145,7 @@ def test_one_that_is_worse_is_dropped_with_the_evidence_and_asked_no_longer(
         ask(gateway, 40)
         found = reached(gateway, "dropped")
         assert found["difference"]["high"] < 0.0
+        eventually(lambda: gateway.metric("candidate_phase", breakeven_candidate_phase="dropped") == 1)
         assert "tiny is worse: -100.0 points of quality" in found["why"]
         assert f"the same {found['comparisons']} requests" in found["why"]
         shown = breakeven(gateway, "status")

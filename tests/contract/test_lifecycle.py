@@ -129,6 +129,8 @@ def test_reload_of_an_invalid_config_keeps_the_old_one_and_says_so(
 ) -> None:
     good = gateway.path.read_text()
     threshold = gateway.post(chat()).headers["x-breakeven-threshold"]
+    read_at = gateway.metric("config_last_reload_success_timestamp_seconds")
+    assert abs(read_at - time.time()) < 600
     gateway.path.write_text(good.replace("port: 0", "port: 1") if text is None else text)
     gateway.signal(signal.SIGHUP)
     eventually(lambda: gateway.metric("config_last_reload_successful") == 0)
@@ -137,9 +139,11 @@ def test_reload_of_an_invalid_config_keeps_the_old_one_and_says_so(
     assert any(said in fault for fault in ready.json["config_faults"])
     assert said in gateway.log.read_text()
     assert gateway.post(chat()).headers["x-breakeven-threshold"] == threshold
+    assert gateway.metric("config_last_reload_success_timestamp_seconds") == read_at
     gateway.path.write_text(good)
     gateway.signal(signal.SIGHUP)
     eventually(lambda: gateway.metric("config_last_reload_successful") == 1)
+    assert gateway.metric("config_last_reload_success_timestamp_seconds") > read_at
     assert gateway.get("/readyz").json["config_faults"] == []
 
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import yaml
 
 from docs.generate import pages
 from tests.contract.client import eventually
 from tests.contract.gateway import running
 from tests.contract.road_rows import enter
 from tests.support import panels, processes
-from tests.support.processes import ROOT, Child, Gateway, answers, free_port
-from tests.support.real import Vllm, program
+from tests.support.processes import ROOT, Gateway
+from tests.support.prometheus import prometheus
+from tests.support.real import Vllm
 from tests.support.replicas import MetricsServer
 
 QUESTIONS = [f"What is {n} plus {n}?" for n in range(8)]
@@ -57,13 +55,15 @@ def test_each_dashboard_is_valid_by_grafanas_schema(name: str) -> None:
     again = json.loads(JSONEncoder().encode(models.Dashboard.from_json(document)))
     assert again["panels"] == document["panels"]
     assert again["templating"] == document["templating"]
+    assert again["links"] == document["links"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_have_titles_descriptions_and_units(name: str) -> None:
     document = documents()[name]
-    shown = [panel for panel in document["panels"] if panel["type"] != "row"]
-    assert len({panel["id"] for panel in document["panels"]}) == len(document["panels"])
+    every = list(panels.panels_of(document))
+    shown = [panel for panel in every if panel["type"] != "row"]
+    assert len({panel["id"] for panel in every}) == len(every)
     assert [variable["name"] for variable in document["templating"]["list"]] == ["datasource", "job"]
     for panel in shown:
         assert panel["title"]
@@ -71,39 +71,50 @@ def test_panels_have_titles_descriptions_and_units(name: str) -> None:
         assert panel["datasource"]["uid"] == "${datasource}"
         if panel["type"] in ("stat", "timeseries"):
             assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        if panel["type"] == "stat":
+        if panel["type"] in ("stat", "timeseries", "state-timeline"):
             assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+        # Without one Grafana shows the expression, or `{}`.
+        assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
     spots = [
         (x, y)
-        for panel in document["panels"]
+        for panel in every
         for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
     assert len(spots) == len(set(spots)), "panels overlap"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_dashboards_lead_to_one_another_and_say_what_changed_when(name: str) -> None:
+    document = documents()[name]
+    (link,) = document["links"]
+    assert (link["type"], link["tags"]) == ("dashboards", ["breakeven"])
+    assert all("breakeven" in other["tags"] for other in documents().values())
+    found = {one["name"]: one for one in document["annotations"]["list"]}
+    assert set(found) == {"Stages", "Thresholds", "Candidate", "Config reloads", "Rejected configs"}
+    for one in found.values():
+        assert one["enable"]
+        assert one["datasource"]["uid"] == "${datasource}"
+        # A moment, and not all time since then: by its own value, or by what was before the step.
+        assert one["useValueForTime"] or "offset $__interval" in one["expr"]
+
+
+def test_latencies_show_exemplars() -> None:
+    timed = [
+        panel
+        for panel in panels.panels_of(documents()["operations"])
+        if panel["type"] == "timeseries" and any("_seconds_bucket" in target["expr"] for target in panel["targets"])
+    ]
+    of_gateway = [panel for panel in timed if "vLLM" not in panel["title"]]
+    assert len(of_gateway) == 3
+    assert all(target["exemplar"] for panel in of_gateway for target in panel["targets"])
+
+
 def test_queries_use_existing_metrics() -> None:
     known = set(re.findall(r"`(breakeven_\w+)`", pages()["metrics.md"]))
-    for query in panels.queries():
+    for query in (*panels.queries(), *panels.annotation_queries()):
         for name in re.findall(r"\bbreakeven_\w+", query.expression):
             assert re.sub(r"_bucket$", "", name) in known, query
-
-
-@contextlib.contextmanager
-def prometheus(folder: Path, **targets: str) -> Iterator[str]:
-    """Run a Prometheus that scrapes each target as a job of that name; yields its URL."""
-    binary, url = program("prometheus"), f"http://127.0.0.1:{free_port()}"
-    jobs = [{"job_name": name, "static_configs": [{"targets": [target]}]} for name, target in targets.items()]
-    config = folder / "prometheus.yml"
-    every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    config.write_text(yaml.safe_dump({"global": every, "scrape_configs": jobs}))
-    command = [binary, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
-    child = Child([*command, f"--web.listen-address={url.removeprefix('http://')}"], folder / "prometheus.log")
-    try:
-        child.wait_until(lambda: answers(f"{url}/-/ready"))
-        yield url
-    finally:
-        child.stop()
 
 
 def traffic(gateway: Gateway, seconds: float) -> None:
@@ -135,14 +146,17 @@ def wait_for_scrape(url: str, sample: str) -> float:
 
 
 def answered(url: str, query: panels.Query, begin: float, end: float) -> panels.Series:
-    """The answer to a query; for one that looks back an hour, as if it looked back five seconds."""
-    expression = query.filled(INTERVAL).replace("offset 1h", f"offset {INTERVAL}")
+    """The answer to a query; for one that looks back a day, as if it looked back five seconds."""
+    expression = query.filled(INTERVAL).replace("offset 1d", f"offset {INTERVAL}")
     return panels.ask(url, expression, begin, end)
 
 
 def from_gateway(query: panels.Query) -> bool:
-    """Whether a gateway whose operator says what routes has data for it."""
-    return "vllm:" not in query.expression and "breakeven_floor_margin" not in query.expression
+    """Whether a gateway whose operator says what routes has data for it, without a candidate, failures, and a limit of
+    the novelty.
+    """
+    without = ("vllm:", "floor_margin", "breakeven_candidate", "upstream_failures", "novelty_threshold")
+    return not any(name in query.expression for name in without)
 
 
 def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
@@ -185,10 +199,10 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
         end = time.time()
         found = {query: answered(url, query, begin, end) for query in panels.queries()}
     for query, series in empty.items():
-        if query.panel == "At most, until answer length is measured":
+        if query.legend in ("at most, not measured", "not measured yet; at most"):
             ((_, points),) = series
             assert all(value < 0 for _, value in points), "a system without traffic only has hosting"
-        if query.panel == "Savings to date, estimated":
+        if query.legend == "savings" or (query.panel.startswith("Savings to date, ") and "yet" not in query.legend):
             assert not series
     without = [
         (query.dashboard, query.panel, query.legend) for query in found if from_gateway(query) and not found[query]
@@ -196,7 +210,7 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     assert without == []
     for query, series in found.items():
         # A restart must not look like spending; only savings may be negative.
-        if not re.search("[Ss]avings|At most", query.panel) and query.panel != "Paid back":
+        if not re.search("[Ss]av(ings|ed)", query.panel) and query.panel != "Paid back":
             assert all(value >= 0 for _, points in series for _, value in points), query
     spend = [query for query in found if query.panel == "Spend per hour, measured"]
     assert all(value < 1000 for query in spend for _, points in found[query] for _, value in points)
@@ -206,9 +220,6 @@ def test_every_query_has_plausible_data_under_traffic(tmp_path: Path) -> None:
     ((_, crossing),) = found[dot]
     assert all(value >= INVESTMENT for _, value in crossing)
     assert len(crossing) <= 8, "break-even is drawn as a point, not as a line"
-    if folder_for_pictures := os.environ.get("BREAKEVEN_DRAW"):
-        for name in NAMES:
-            panels.draw(name, found, Path(folder_for_pictures) / f"dashboard-{name}.png")
 
 
 def test_the_workload_panels_have_data_from_a_gateway_that_watches(tmp_path: Path) -> None:

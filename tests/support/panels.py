@@ -1,13 +1,12 @@
-"""The queries of the dashboards, with Grafana's variables replaced, run on a Prometheus and drawn as PNG."""
+"""The queries of the dashboards, with Grafana's variables replaced, run on a Prometheus."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -29,18 +28,32 @@ class Query:
 
     def filled(self, interval: str) -> str:
         """The expression with the variables replaced as Grafana does; `interval` is such as 5s."""
-        text = self.expression.replace("$__rate_interval", interval).replace("$job", ".+")
+        text = re.sub(r"\$__(rate_)?interval", interval, self.expression).replace("$job", ".+")
         assert "$" not in text, text
         return text
 
 
+def panels_of(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All panels of a dashboard: rows, and those that a closed row shows once it is opened."""
+    for panel in board["panels"]:
+        yield panel
+        yield from panel.get("panels") or ()
+
+
 def queries() -> Iterator[Query]:
-    """The queries of all dashboards, in order."""
+    """The queries of all panels of all dashboards, in order."""
     for path in sorted(DASHBOARDS.glob("*.json")):
-        for panel in json.loads(path.read_text())["panels"]:
+        for panel in panels_of(json.loads(path.read_text())):
             for target in panel.get("targets", ()):
                 unit = panel["fieldConfig"]["defaults"].get("unit", "")
                 yield Query(path.stem, panel["title"], unit, target.get("legendFormat", ""), target["expr"])
+
+
+def annotation_queries() -> Iterator[Query]:
+    """The queries of the annotations of all dashboards, with the annotation's name in place of the panel's."""
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        for one in json.loads(path.read_text())["annotations"]["list"]:
+            yield Query(path.stem, one["name"], "", one["titleFormat"], one["expr"])
 
 
 Series = list[tuple[dict[str, str], list[tuple[float, float]]]]
@@ -60,33 +73,3 @@ def ask(url: str, expression: str, begin: float, end: float, step: float = 1.0) 
         if points:
             found.append((row["metric"], points))
     return found
-
-
-def draw(dashboard: str, found: dict[Query, Series], path: Path) -> None:
-    """Draw all panels of a dashboard as one PNG, for manual inspection."""
-    from matplotlib.figure import Figure
-
-    titles: dict[str, list[Query]] = {}
-    for query in found:
-        if query.dashboard == dashboard:
-            titles.setdefault(query.panel, []).append(query)
-    rows = math.ceil(len(titles) / 4)
-    figure = Figure(figsize=(18, 2.6 * rows), layout="constrained")
-    for axes, (title, asked) in zip(figure.subplots(rows, 4).flat, titles.items(), strict=False):
-        for query in asked:
-            for labels, points in found[query]:
-                name = _legend(query.legend, labels)
-                times = [datetime.datetime.fromtimestamp(at, datetime.UTC) for at, _ in points]
-                axes.plot(times, [value for _, value in points], "o-" if len(points) == 1 else "-", label=name or "_")
-        axes.set_title(f"{title} [{asked[0].unit}]", fontsize=8)
-        axes.tick_params(labelsize=6)
-        named = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
-        if named and len(named) < 9:
-            axes.legend(fontsize=6, frameon=False)
-    figure.savefig(path, dpi=70)
-
-
-def _legend(text: str, labels: dict[str, Any]) -> str:
-    for name, value in labels.items():
-        text = text.replace("{{" + name + "}}", str(value))
-    return text

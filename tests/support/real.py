@@ -96,6 +96,13 @@ def claude_code() -> str:
     return str(_existing(cache() / "claude/node_modules/.bin/claude", "Claude Code"))
 
 
+def grafana_components() -> Path:
+    """The folder with the Node packages of Grafana's components; skips the test where it or Node is absent."""
+    if shutil.which("node") is None:
+        _absent("Node", "no program `node` on the PATH")
+    return _existing(cache() / "grafana/node_modules", "the Node packages of Grafana's components")
+
+
 def _existing(path: Path, name: str) -> Path:
     if not path.exists():
         _absent(name, f"no {path}")

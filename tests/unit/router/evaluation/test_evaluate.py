@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from breakeven.router.evaluation.evaluate import apgr, auroc, brier, cpt, curve, draw, ece, evaluate
+from breakeven.router.evaluation.evaluate import apgr, auroc, brier, cpt, curve, draw, drawn, ece, evaluate
 
 STUDENT = np.array([0.0, 1.0, 1.0, 0.0])
 TEACHER = np.array([1.0, 1.0, 0.0, 1.0])
@@ -81,6 +81,26 @@ def test_evaluate_compares_the_router_with_its_baselines(tmp_path: Path) -> None
     draw(result, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert result.to_dict()["measures"]["router"]["APGR"]["value"] == router["APGR"].value
+
+
+def test_the_plot_shows_what_was_measured_of_the_router_and_of_random_routing() -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.random(400)
+    student = (rng.random(400) > truth).astype(float)
+    result = evaluate(truth, rng.random(400), student, np.ones(400), resamples=50)
+    (axes,) = drawn(result).axes
+    lines = {str(one.get_label()).split(":")[0]: one for one in axes.lines}
+    assert set(lines) == {"router", "length", "random"}
+    for name, one in lines.items():
+        assert np.asarray(one.get_xdata()) == pytest.approx(100 * result.curves[name].share)
+        assert np.asarray(one.get_ydata()) == pytest.approx(result.curves[name].quality)
+        assert f"APGR {result.measures[name]['APGR'].value:.3f} [" in str(one.get_label())
+    band = result.band
+    quality = np.interp(band.share, result.curves["router"].share, result.curves["router"].quality)
+    assert np.mean((band.low <= quality) & (quality <= band.high)) > 0.95
+    assert np.all(band.high[10:90] - band.low[10:90] > 0)
+    assert "%" in axes.get_xlabel()
+    assert axes.get_title()
 
 
 def test_rows_without_a_quality_gap_are_an_error() -> None:
