@@ -36,7 +36,10 @@ def open_engine(url: str) -> Engine:
             return _sqlite(url, parsed.database)
         if parsed.get_backend_name() != "postgresql":
             raise LedgerError(f"{parsed.get_backend_name()} is not supported; use sqlite:/// or postgresql+psycopg://")
-        return create_engine(url, pool_pre_ping=True, pool_size=4)
+        # Imported here: a gateway with SQLite has no driver for PostgreSQL.
+        from breakeven.gateway.ledger.postgres import postgres_engine
+
+        return postgres_engine(parsed)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise LedgerError("not a database URL; use one such as sqlite:///breakeven.db") from None
     except ModuleNotFoundError as error:
@@ -75,10 +78,16 @@ def require_existing(url: str) -> None:
 
 
 @contextlib.contextmanager
-def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
-    """Run the block in a transaction, committed at its end. With `write` SQLite's write lock is taken at the start."""
-    with engine.connect().execution_options(breakeven_write=write) as connection, connection.begin():
-        yield connection
+def transaction(engine: Engine, *, write: bool, seconds: float | None = None) -> Iterator[Connection]:
+    """Run the block in a transaction, committed at its end. With `write` SQLite's write lock is taken at the start.
+
+    `seconds`: how long PostgreSQL may take for one statement, at most and by default a minute.
+    """
+    with engine.connect().execution_options(breakeven_write=write) as connection:
+        if seconds is not None and connection.dialect.name == "postgresql":
+            connection.connection.dbapi_connection.limit = seconds  # type: ignore[union-attr]
+        with connection.begin():
+            yield connection
 
 
 def serialise(connection: Connection) -> None:
@@ -96,6 +105,7 @@ def migrate(engine: Engine) -> None:
         _make_private(engine)
         _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
+            _lift_limits(connection)
             serialise(connection)
             version = _refuse_newer(connection)
             if version is None:
@@ -104,6 +114,13 @@ def migrate(engine: Engine) -> None:
                 upgrade(connection)
     except SQLAlchemyError as error:
         raise LedgerError(error_message(error)) from None
+
+
+def _lift_limits(connection: Connection) -> None:
+    """Let the statements of this transaction take as long as they do: a migration of a large ledger takes minutes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.connection.dbapi_connection.limit = None  # type: ignore[union-attr]
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
