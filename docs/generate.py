@@ -178,7 +178,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
     from breakeven.gateway.ledger.statements import Books, Quality
     from breakeven.gateway.observability.metrics import Metrics
-    from breakeven.gateway.observability.money import families
+    from breakeven.gateway.observability.money_families import families, state_families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.gateway.observability.road import RoadCollector, Routing
@@ -212,7 +212,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
         *PolicyCollector(lambda: Policy(0.5, 1.0)).collect(),
         *stages.collect(),
     )
-    stored = (*families(books, pending=0, write_failures=0, price_sets=0), *quality_families(books))
+    state = state_families(age=0.0, away=False, remade=0)
+    stored = (*families(books, pending=0, write_failures=0, price_sets=0), *state, *quality_families(books))
     before = families(unmeasured, pending=0, write_failures=0, price_sets=None)
     only_before = [family for family in before if family.name == "breakeven_savings_upper_bound_usd"]
     for family in (*read, *stored, *only_before):

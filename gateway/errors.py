@@ -71,6 +71,10 @@ class LedgerError(BreakevenError):
     """The ledger cannot be opened, read or written."""
 
 
+class LedgerAway(LedgerError):
+    """The ledger's database cannot be reached now, or is locked: it may work later."""
+
+
 class NotObserved(BreakevenError):
     """The number of the student's replicas is not known now; the message names the config's key and what is wrong."""
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from breakeven.gateway.config.faults import lines
+from breakeven.gateway.config.journal_folder import own_folder, owner
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_lookup import with_prices
 from breakeven.gateway.config.prices import LookedUp
@@ -115,7 +116,8 @@ def _resolved(config: Config, folder: Path) -> Config:
     journal = config.ledger.journal
     if journal is None:
         journal = f"{folder / match[2]}-journal.d" if match and match[2] != ":memory:" else "breakeven-journal.d"
-    ledger = {"url": url, "journal": str(folder / Path(journal).expanduser())}
+    path = folder / Path(journal).expanduser()
+    ledger = {"url": url, "journal": str(own_folder(path, owner(url, path)))}
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})

@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.pool import StaticPool
 
-from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
@@ -113,7 +114,7 @@ def migrate(engine: Engine) -> None:
             elif version != HEAD:
                 upgrade(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(error_message(error)) from None
+        raise unusable(error) from None
 
 
 def _lift_limits(connection: Connection) -> None:
@@ -176,6 +177,16 @@ def error_message(error: SQLAlchemyError) -> str:
     cause = getattr(error, "orig", None)
     said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__
     return f"the database cannot be used ({said}); check the URL and that it is there and writable"
+
+
+def unusable(error: SQLAlchemyError) -> LedgerError:
+    """The error for a database that failed: LedgerAway where it may work later."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        away = getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    else:
+        away = isinstance(error, OperationalError | NoConnectionInTime | InterfaceError)
+    return (LedgerAway if away else LedgerError)(error_message(error))
 
 
 def _refuse_newer(connection: Connection) -> str | None:

@@ -27,7 +27,7 @@ _POOL_SECONDS = 10.0
 
 
 class LimitedConnection(psycopg.Connection[Any]):
-    """A connection whose waits end after `limit` seconds with an OperationalError; it is closed then. None: no limit."""
+    """A connection whose waits end after `limit` seconds (None: never) with an OperationalError; it is closed then."""
 
     limit: float | None = STATEMENT_SECONDS + _MARGIN_SECONDS
 
