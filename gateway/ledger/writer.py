@@ -59,7 +59,9 @@ class Writer:
         self._segment: Segment | None = None
         self._overflowed: list[Segment] = []
         self._closing = False
-        self._urgent = False
+        self._accepted = 0
+        # While fewer of those accepted are stored, batches are not gathered.
+        self._urgent_for = 0
         self._failures = 0
         self.journal_failures = 0
         # Why the database could not be used the last time; None while it can.
@@ -117,11 +119,13 @@ class Writer:
         """
         line = (msgspec.json.encode(record) if encoded is None else encoded) + b"\n"
         with self._work:
+            self._accepted += 1
             segment = self._append(line)
             if len(self._queue) < (_MAX_QUEUED if segment is not None else _MAX_QUEUED_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
             elif segment is None:
                 self.lost += 1
+                self._accepted -= 1
             elif segment not in self._overflowed:
                 self._overflowed.append(segment)
             # A thread that is gathering a batch need not be woken for each record.
@@ -130,16 +134,24 @@ class Writer:
                 self._work.notify()
 
     def flush(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until all accepted records are in the database; False if they are not."""
+        """Wait up to `timeout` seconds until all records accepted by now are in the database; False if they are not."""
         with self._work:
-            self._urgent = True
+            self._urgent_for = wanted = self._accepted
             self._work.notify()
-            return self._done.wait_for(lambda: self.pending == 0, timeout)
+            return self._done.wait_for(lambda: self._stored_count >= wanted, timeout)
+
+    @property
+    def _stored_count(self) -> int:
+        return self._accepted - self.pending
+
+    @property
+    def _urgent(self) -> bool:
+        return self._stored_count < self._urgent_for
 
     def close(self, timeout: float) -> None:
         """Store pending records and stop, within `timeout` seconds. What cannot be stored stays in the journal."""
         with self._work:
-            self._closing = self._urgent = True
+            self._closing, self._urgent_for = True, self._accepted
             self._work.notify()
         self._thread.join(timeout)
         with self._work:
@@ -224,11 +236,9 @@ class Writer:
                     self._work.wait_for(lambda: self._closing, pause)
                 continue
             with self._work:
-                if self.pending == 0:
-                    self._urgent = False
-                    self._done.notify_all()
-                    if self._closing:
-                        return
+                self._done.notify_all()
+                if self.pending == 0 and self._closing:
+                    return
 
     def _usable_again(self) -> None:
         if self.unusable is not None:
