@@ -182,6 +182,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.gateway.observability.road import RoadCollector, Routing
+    from breakeven.gateway.observability.server import ServerMetrics
     from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
     from breakeven.gateway.road.stages import Stage
     from breakeven.router.policy import Policy, Route
@@ -190,7 +191,7 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     metrics = Metrics(registry)
     labels = {
         family_name(metric): label_names(metric)
-        for metric in vars(metrics).values()
+        for metric in (*vars(metrics).values(), *vars(ServerMetrics(registry)).values())
         if isinstance(metric, MetricWrapperBase)
     }
     pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]

@@ -28,6 +28,7 @@ class Cause(StrEnum):
     DNS = "dns"
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect_timeout"
+    NO_FILES = "no_files"
     TLS_UNTRUSTED = "tls_untrusted"
     TLS_WRONG_NAME = "tls_wrong_name"
     TLS_EXPIRED = "tls_expired"

@@ -178,6 +178,7 @@ async def metrics(request: Request, now: Now) -> Response:
     With a key where `admin.metrics_key_env` names one.
     """
     now.metrics.flush()
+    now.server_metrics.read()
     now.metrics.tasks.set(len(asyncio.all_tasks()))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.observability.money import MoneyCollector
+from breakeven.gateway.observability.server import ServerMetrics
 from breakeven.gateway.observability.state import UpstreamCollector
 from breakeven.gateway.upstreams.upstream import Upstream
 
@@ -58,7 +59,10 @@ def exported_registry(
 class Publisher:
     """Publishes the state of a worker as gauges in the shared files, so that any worker can export the sums."""
 
-    def __init__(self, registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger, server: ServerMetrics
+    ) -> None:
+        self._server = server
         self._upstreams = upstreams
         self._ledger = ledger
         self._in_flight = Gauge(
@@ -105,6 +109,7 @@ class Publisher:
         for label, upstream in tuple(self._upstreams.items()):
             self._in_flight.labels(label).set(upstream.in_flight)
             self._circuit.labels(label).set(int(upstream.breaker.open))
+        self._server.read()
         self._pending.set(self._ledger.pending)
         failed = self._ledger.write_failures
         self._failures.inc(failed - self._failed)

@@ -249,6 +249,17 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
             code="timeout",
         ) from None
     except Unreachable as error:
+        if error.cause is Cause.NO_FILES:
+            raise UpstreamFailure(
+                503,
+                "The gateway has as many connections open as it may; try again.",
+                retryable=True,
+                down=False,
+                cause=error.cause,
+                type="server_error",
+                code="no_files_left",
+                headers={"retry-after": "1"},
+            ) from None
         raise UpstreamFailure(
             502,
             f"The {route} cannot be reached.",
