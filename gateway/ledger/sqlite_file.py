@@ -35,6 +35,7 @@ class SqliteFile:
         self.known: tuple[int, int] | None = None
         # Keeps the file that was opened, with its log, readable after it is deleted.
         self._kept: sqlite3.Connection | None = None
+        self._log_of_it: tuple[int, int] | None = None
         self.remade = 0
 
     def opened(self) -> None:
@@ -42,9 +43,10 @@ class SqliteFile:
         if self._path is None:
             return
         self.close()
-        self.known = self._inode()
+        self.known = _inode(self._path)
         self._kept = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
         self._kept.execute(_MADE).fetchone()
+        self._log_of_it = _inode(_beside(self._path, "-wal"))
 
     def mend(self, prepare: Callable[[], None]) -> bool:
         """Whether the path had another file than the one in use, or none.
@@ -52,10 +54,11 @@ class SqliteFile:
         If so, all later transactions are in the file there: a deleted ledger, copied back, or what took its place.
         `prepare` is called for it. Raises sqlite3.Error, OSError, and what `prepare` raises.
         """
-        if self._path is None or self.known is None or self._inode() == self.known:
+        if self._path is None or self.known is None or _inode(self._path) == self.known:
             return False
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(self._path):
+            self._remove_old_log(self._path)
             restored = self._restore(self._path)
         self._engine.dispose()
         prepare()
@@ -82,19 +85,30 @@ class SqliteFile:
             self._kept.backup(target)
         return True
 
-    def _inode(self) -> tuple[int, int] | None:
-        assert self._path is not None
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
+    def _remove_old_log(self, path: Path) -> None:
+        """SQLite would take the log of the file that was there for that of the one in its place."""
+        log = _beside(path, "-wal")
+        if self._log_of_it is not None and _inode(log) == self._log_of_it:
+            for one in (log, _beside(path, "-shm")):
+                one.unlink(missing_ok=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Run the block while no other process is in it: of several that copy, the later would undo the earlier."""
-    lock = path.with_name(path.name + ".lock")
+    lock = _beside(path, ".lock")
     file = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -49,10 +49,10 @@ def memory(setting: Setting) -> Result:
         ("long ids", peers.test_long_ids_of_responses_are_not_remembered),
         ("silent clients", peers.test_a_client_that_says_nothing_keeps_nothing),
     ]
-    for path in ("/healthz", "/v1/chat/completions", "/v1/models", "/metrics", "/nothing"):
-        cases.append((f"trailers {path}", partial(peers.test_trailers_are_not_kept, path=path)))
-    for kind in peers.ENDLESS:
-        cases.append((f"{kind} without end", partial(peers.test_an_upstream_without_an_end, kind=kind)))
+    trailers, endless = peers.test_trailers_are_not_kept, peers.test_an_upstream_without_an_end
+    paths = ("/healthz", "/v1/chat/completions", "/v1/models", "/metrics", "/nothing")
+    cases += [(f"trailers {path}", partial(trailers, path=path)) for path in paths]
+    cases += [(f"{kind} without end", partial(endless, kind=kind)) for kind in peers.ENDLESS]
     return _contained("memory", setting, cases)
 
 
