@@ -14,7 +14,6 @@ from tests.support.postgres import Absent
 SHORT = {
     "away_at_start": 1,
     "frozen_server": 7,
-    "deleted_ledger": 1,
     "deleted_journal": 1,
     "two_databases": 1,
     "streams_at_hard_limit": 5,
@@ -41,7 +40,7 @@ def test_what_raises_is_not_held_and_says_why(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("tests.attack.result.attacks", lambda: {"one": fails})
     (result,) = run(["one"], 1.0)
     assert not result.held
-    assert result.figures["raised"] == "ValueError: of | this (test_attacks.py:42)"
+    assert result.figures["raised"].startswith("ValueError: of | this (test_attacks.py:")
     assert "| one | **not held** | raised ValueError: of \\| this" in table([result])
 
 
