@@ -11,9 +11,7 @@ import hashlib
 import os
 import uuid
 from pathlib import Path
-
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from urllib.parse import parse_qs, urlsplit
 
 # Beside the folder.
 _OWNER = "database.txt"
@@ -29,17 +27,20 @@ def owner(url: str, folder: Path) -> str:
     """What a database is called in the journal's folder: its address, without user and password. A SQLite file is
     called by its path from the folder, so that both can be moved together.
     """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return url.partition(":")[0]
-    backend, name = parsed.get_backend_name(), parsed.database or ""
+    scheme, _, rest = url.partition("://")
+    backend = scheme.partition("+")[0]
     if backend == "sqlite":
-        return f"sqlite {os.path.relpath(name, folder) if name not in ('', ':memory:') else ':memory:'}"
-    hosts = parsed.query.get("host") or parsed.host or "localhost"
-    ports = parsed.query.get("port") or str(parsed.port or 5432)
-    said = [",".join(one) if isinstance(one, tuple) else one for one in (hosts, ports)]
-    return f"{backend} {' '.join(said)} {name or parsed.username or ''}".rstrip()
+        path = rest.partition("?")[0].removeprefix("/")
+        return f"sqlite {os.path.relpath(path, folder) if path not in ('', ':memory:') else ':memory:'}"
+    try:
+        parts = urlsplit(url)
+        address, port = parts.hostname or "localhost", parts.port or 5432
+    except ValueError:
+        return backend
+    given = parse_qs(parts.query)
+    hosts, ports = given.get("host", [address]), given.get("port", [str(port)])
+    name = parts.path.removeprefix("/") or parts.username or ""
+    return f"{backend} {','.join(hosts)} {','.join(ports)} {name}".rstrip()
 
 
 def own_folder(folder: Path, of: str) -> Path:
