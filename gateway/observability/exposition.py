@@ -23,7 +23,7 @@ from breakeven.gateway.upstreams.upstream import Upstream
 
 _PUBLISH_SECONDS = 0.25
 # A scrape is answered within a second, whatever the database does.
-_PATIENCE_SECONDS = 0.7
+_PATIENCE_SECONDS = 0.5
 # The ledger's metrics that each worker has of its own; the others are the same in all of them.
 _PER_PROCESS = (
     "breakeven_ledger_pending",
