@@ -22,6 +22,7 @@ from breakeven.gateway.ledger.schema import metadata
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0015"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
+_MIGRATION_SECONDS = 3600.0
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1
 
@@ -106,22 +107,22 @@ def migrate(engine: Engine) -> None:
         _make_private(engine)
         _switch_to_wal(engine)
         with transaction(engine, write=True) as connection:
-            _lift_limits(connection)
             serialise(connection)
             version = _refuse_newer(connection)
             if version is None:
                 _create(connection)
             elif version != HEAD:
+                _raise_limits(connection)
                 upgrade(connection)
     except SQLAlchemyError as error:
         raise unusable(error) from None
 
 
-def _lift_limits(connection: Connection) -> None:
-    """Let the statements of this transaction take as long as they do: a migration of a large ledger takes minutes."""
+def _raise_limits(connection: Connection) -> None:
+    """Let the statements of this transaction take long: a migration of a large ledger takes minutes."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.connection.dbapi_connection.limit = None  # type: ignore[union-attr]
+        connection.connection.dbapi_connection.limit = _MIGRATION_SECONDS  # type: ignore[union-attr]
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
