@@ -119,7 +119,7 @@ def silent_connections(setting: Setting) -> Result:
         "closed for others": f"{closed:.0f}",
         "said": str(said),
     }
-    return Result("silent_connections", failed == 0 and p99 < 1.0 and bool(gone) and said, figures)
+    return Result("silent_connections", failed == 0 and p99 < 3.0 and bool(gone) and said, figures)
 
 
 def unread_log(setting: Setting) -> Result:
