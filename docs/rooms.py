@@ -74,6 +74,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "statistics",
         "functions",
         "files",
+        "masking",
     ),
 }
 SHARED = (
@@ -81,6 +82,7 @@ SHARED = (
     "router.files",
     "router.functions",
     "router.judging",
+    "router.masking",
     "router.plots",
     "router.statistics",
 )

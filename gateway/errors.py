@@ -7,6 +7,7 @@ BreakevenError
 ├── LearningFailed            a router could not be learned from comparisons
 ├── VerdictCutOff             a judge had too few tokens for a verdict
 └── RequestError              one request fails with an OpenAI error body
+    ├── OverBudget            the key's budget does not allow it
     ├── Untranslatable        the API that an upstream speaks cannot express the request
     └── UpstreamFailure       an attempt failed before the first byte reached the client
         └── StaleConnection   the upstream closed an idle connection while it was being reused
@@ -18,6 +19,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
+
+from breakeven.router.masking import masked
 
 
 class Cause(StrEnum):
@@ -61,11 +64,23 @@ class BreakevenError(Exception):
 
 
 class ConfigError(BreakevenError):
-    """The config is invalid. `faults` has one line per fault: the key's path, what is wrong and how to fix it."""
+    """The config is invalid. `faults` has one line per fault: the key's path, what is wrong and how to fix it.
+
+    Each is made a printable line of at most `_LONGEST` characters, without the passwords of URLs.
+    """
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+        self.faults = [_line(masked(fault)) for fault in faults]
+        super().__init__("; ".join(self.faults))
+
+
+_LONGEST = 400
+
+
+def _line(text: str) -> str:
+    text = text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 class LedgerError(BreakevenError):
@@ -110,6 +125,10 @@ class RequestError(BreakevenError):
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
         )
+
+
+class OverBudget(RequestError):
+    """The budget of the request's key is spent, or what is left of it is not enough for what the request may cost."""
 
 
 class Untranslatable(RequestError):

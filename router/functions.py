@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,16 +17,33 @@ def load_function(name: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         function = getattr(_module(module_name), attribute)
-    except ImportError as error:
-        raise ValueError(f"cannot import {module_name}: {error}") from None
     except AttributeError:
         raise ValueError(f"{module_name} has no {attribute}") from None
-    except (Exception, SystemExit) as error:
-        # Any code may stand there; what it says may quote data.
+    except BaseException as error:
+        # Any code may stand there, which may exit; what it says may quote data.
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            raise ValueError(f"cannot import {module_name}: there is no module {error.name[:100]}") from None
         raise ValueError(f"importing {module_name} failed with {type(error).__name__}") from None
     if not callable(function):
         raise ValueError(f"{attribute} of {module_name} is no function")
-    return function  # type: ignore[no-any-return]
+    return _contained(function, attribute)
+
+
+def _contained(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function, with an exit of the process or the thread turned into a RuntimeError."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            raise RuntimeError(f"{name} raised {type(error).__name__}") from None
+
+    return call
 
 
 def _module(name: str) -> ModuleType:

@@ -26,6 +26,7 @@ from breakeven.gateway.cli import (
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 from breakeven.models.cli.ledger import LedgerAccess
+from breakeven.router.masking import masked
 
 app = typer.Typer(
     name="breakeven",
@@ -118,7 +119,7 @@ def main() -> None:
             typer.echo(f"breakeven: {fault}", err=True)
         raise SystemExit(2) from None
     except (BreakevenError, ValueError) as error:
-        typer.echo(f"breakeven: {error}", err=True)
+        typer.echo(f"breakeven: {masked(str(error))}", err=True)
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _FOR_TRAINING:

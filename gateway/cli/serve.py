@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from breakeven.gateway.cli.options import DEFAULT_CONFIG, ConfigPath, load
+from breakeven.router.masking import masked
 
 if TYPE_CHECKING:
     from breakeven.gateway.config.schema import Config
@@ -64,12 +65,17 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Validate the config and print it with all defaults, without secrets. Exits with code 2 on an error."""
+    """Validate the config and print it with all defaults, without secrets. Exits with code 2 on an error.
+
+    Whether the port is free is not checked, since a gateway may be running on it.
+    """
     import yaml
 
+    from breakeven.gateway.server import run
     from breakeven.gateway.server.startup import check_services
 
     settings = load(config)
+    run.check_address(settings)
     check_services(settings)
     if not live:
         for sentence in settings.sources_of_prices():
@@ -89,14 +95,20 @@ def check(
 def _effective(settings: Config) -> dict[str, Any]:
     """The config as it is in force: with the prices that were looked up, and not where."""
     looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
-    from breakeven.gateway.ledger.database import without_password
-
-    found = settings.model_dump(mode="json")
-    found["ledger"]["url"] = without_password(settings.ledger.url)
+    found: dict[str, Any] = _masked(settings.model_dump(mode="json"))
     for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
         for key in looked_up:
             del section[key]
     return found
+
+
+def _masked(value: Any) -> Any:
+    """The value with the passwords of all URLs in it hidden."""
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return masked(value) if isinstance(value, str) else value
 
 
 def student(

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from breakeven.gateway.config.road import REPLACED
 
+# Of one file; a list of a million wrong entries has as many.
+_MOST = 50
 _NUMBER = "must be a number"
 _WHOLE = "must be a whole number"
 _TEXT = "must be text; put quotes around it"
@@ -67,11 +69,14 @@ _REPLACED = {
 
 def lines(error: ValidationError) -> Iterator[str]:
     """A line for each fault."""
-    for fault in error.errors(include_url=False, include_input=False):
+    faults = error.errors(include_url=False, include_input=False)
+    for fault in faults[:_MOST]:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
         text = _REPLACED.get(path) if fault["type"] == "extra_forbidden" else None
         text = text or _text(fault)
         yield f"{path}: {text}" if path else text
+    if len(faults) > _MOST:
+        yield f"and {len(faults) - _MOST} faults more"
 
 
 def _text(fault: Any) -> str:

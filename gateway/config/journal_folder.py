@@ -56,7 +56,7 @@ def claim(folder: Path, of: str) -> Path:
     """Make the folder for the database `of`, unless it belongs to another one. Returns the folder to use: see
     `own_folder`. Raises OSError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     taken = beside(folder, _OWNER)
     if not taken.exists():
         fresh = taken.with_name(f"{taken.name}.{uuid.uuid4().hex}")
@@ -70,7 +70,7 @@ def claim(folder: Path, of: str) -> Path:
             with contextlib.suppress(OSError):
                 fresh.unlink()
     own = own_folder(folder, of)
-    own.mkdir(exist_ok=True)
+    own.mkdir(exist_ok=True, mode=0o700)
     return own
 
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.document import read_document, short
 from breakeven.gateway.config.environment import with_environment
 from breakeven.gateway.config.faults import lines
 from breakeven.gateway.config.journal_folder import own_folder, owner
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
+from breakeven.gateway.config.paths import resolved
 from breakeven.gateway.config.price_lookup import with_prices
 from breakeven.gateway.config.prices import LookedUp
 from breakeven.gateway.config.proxies import proxy_of
@@ -39,42 +40,22 @@ def load_config(path: Path) -> Config:
     `prices_package` of the teacher, a fallback or a further model names are read into its `usd_per_million` and
     `price_changes`. Raises ConfigError.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror}); give the config with --config"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError([f"{path}: {where}not valid YAML ({getattr(error, 'problem', 'encoding')})"]) from None
-    except (ValueError, OverflowError) as error:
-        # Python's own, for a date or a number that it cannot hold.
-        raise ConfigError([f"{path}: a date or a number in it cannot be read ({_short(error)}); correct it"]) from None
-    except RecursionError:
-        raise ConfigError([f"{path}: it is nested too deeply"]) from None
-    if not isinstance(document, dict):
-        raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
+    document = read_document(path)
     try:
         document = with_environment(document, os.environ)
     except ValueError as error:
         raise ConfigError([str(error)]) from None
-    except RecursionError:
-        raise ConfigError([f"{path}: it is nested too deeply"]) from None
     try:
         priced, sources = with_prices(document, path.resolve().parent)
         config = Config.model_validate(priced)
     except ValidationError as error:
         raise ConfigError(list(lines(error))) from None
     except (OverflowError, RecursionError) as error:
-        raise ConfigError([f"{path}: a value in it cannot be read ({_short(error)}); correct it"]) from None
+        raise ConfigError([f"{path}: a value in it cannot be read ({short(error)}); correct it"]) from None
     priced_sections: tuple[LookedUp, ...] = (config.teacher, *config.teacher.fallbacks, *config.models)
     for section, source in zip(priced_sections, sources, strict=True):
         section._prices_source = source
     return _resolved(config, path.resolve().parent)
-
-
-def _short(error: Exception) -> str:
-    return str(error).partition(";")[0][:100]
 
 
 def check_environment(config: Config) -> None:
@@ -124,24 +105,26 @@ def _resolved(config: Config, folder: Path) -> Config:
     journal = config.ledger.journal
     if journal is None:
         journal = f"{folder / match[2]}-journal.d" if match and match[2] != ":memory:" else "breakeven-journal.d"
-    path = folder / Path(journal).expanduser()
-    ledger = {"url": url, "journal": str(own_folder(path, owner(url, path)))}
+    shared = resolved(folder, journal, "ledger.journal")
+    ledger = {"url": url, "journal": str(own_folder(shared, owner(url, shared)))}
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
-        changes["routing"] = config.routing.model_copy(update={"artifact": str(folder / Path(artifact).expanduser())})
+        path = str(resolved(folder, artifact, "routing.artifact"))
+        changes["routing"] = config.routing.model_copy(update={"artifact": path})
     for section, upstream in config.upstreams.items():
-        changes[section.value] = _with_paths(upstream, folder)
+        changes[section.value] = _with_paths(upstream, folder, section.value)
     if config.candidate is not None:
-        changes["candidate"] = _with_paths(config.candidate, folder)
-    fallbacks = [_with_paths(one, folder) for one in config.teacher.fallbacks]
+        changes["candidate"] = _with_paths(config.candidate, folder, "candidate")
+    fallbacks = [_with_paths(one, folder, f"teacher.fallbacks[{n}]") for n, one in enumerate(config.teacher.fallbacks)]
     changes["teacher"] = changes["teacher"].model_copy(update={"fallbacks": fallbacks})
-    changes["models"] = [_with_paths(one, folder) for one in config.models]
+    changes["models"] = [_with_paths(one, folder, f"models[{n}]") for n, one in enumerate(config.models)]
     return config.model_copy(update=changes)
 
 
-def _with_paths(upstream: Upstream, folder: Path) -> Upstream:
+def _with_paths(upstream: Upstream, folder: Path, section: str) -> Upstream:
     """The section with its files as paths that hold anywhere."""
     given = {name: path for name in _FILES if (path := getattr(upstream, name)) is not None}
     if upstream.tokenizer is not None and upstream.tokenizer.endswith(".json"):
         given["tokenizer"] = upstream.tokenizer
-    return upstream.model_copy(update={name: str(folder / Path(path).expanduser()) for name, path in given.items()})
+    found = {name: str(resolved(folder, path, f"{section}.{name}")) for name, path in given.items()}
+    return upstream.model_copy(update=found)

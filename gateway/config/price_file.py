@@ -17,9 +17,11 @@ from typing import Any
 from breakeven.gateway.config.price_numbers import MILLION, exact, multiplier
 from breakeven.gateway.config.prices import SERVICE_TIERS
 from breakeven.gateway.errors import ConfigError
+from breakeven.router.files import read_file
 
 _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
 _REASONING = "output_cost_per_reasoning_token"
+_MAX_BYTES = 1 << 26
 # Keys of `Prices` to fields of the file.
 _FIELDS = {
     "input": _INPUT,
@@ -63,10 +65,14 @@ def _entry(path: Path, model: str, section: str) -> tuple[str, Mapping[str, Any]
     """The name and the fields of the model's entry."""
     fault = partial(_fault, section)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
+        content = read_file(path, _MAX_BYTES)
     except OSError as error:
         raise fault(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
+        raise fault(f"{path} cannot be read: {error}") from None
+    try:
+        document = json.loads(content.decode("utf-8"), parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, RecursionError) as error:
         raise fault(f"{path} is not valid JSON ({error})") from None
     if not isinstance(document, dict):
         raise fault(f"{path} must be a JSON object of models and their prices")

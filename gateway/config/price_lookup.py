@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from breakeven.gateway.config.paths import resolved
 from breakeven.gateway.config.price_file import read_model_prices, read_prices
 from breakeven.gateway.config.price_package import Wanted, read_package
 from breakeven.gateway.config.prices import PRICED_BY
@@ -51,7 +52,7 @@ def _priced(section: Any, folder: Path, key: str, *, further: bool) -> tuple[Any
     found: dict[str, Any]
     each = None
     if isinstance(file, str) and provider is None:
-        path = folder / Path(file).expanduser()
+        path = resolved(folder, file, f"{key}.prices_file")
         if further:
             prices, each = read_model_prices(path, model, key)
         else:

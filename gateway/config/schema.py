@@ -48,6 +48,7 @@ class LedgerConfig(Section):
     keep_days: int | None = Field(
         None,
         ge=1,
+        le=36_500,
         description="Days to keep single requests, whose hourly sums are kept forever; null: no limit.",
     )
     store_prompts: bool = Field(
@@ -64,7 +65,7 @@ class LedgerConfig(Section):
         description="Your own function as `module:function`, which gets each text that is to be stored and returns it "
         "without personal data; null: texts are stored as they came.",
     )
-    keep_prompts_days: int = Field(30, ge=1, description="Days to keep stored prompts and conversations.")
+    keep_prompts_days: int = Field(30, ge=1, le=36_500, description="Days to keep stored prompts and conversations.")
     journal: str | None = Field(
         None,
         description="Folder of the journal of records not yet stored; null: beside the SQLite file, or this file.",

@@ -52,7 +52,7 @@ class Server(Section):
         description="Host names under which clients reach a gateway without auth.keys, besides localhost, IP addresses "
         "and names without a dot; without ports.",
     )
-    drain_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+    drain_seconds: Annotated[float, Field(ge=0.0, le=31_536_000.0, allow_inf_nan=False)] = Field(
         60.0, description="Graceful shutdown: time that running requests get to finish after SIGTERM."
     )
 

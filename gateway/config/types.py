@@ -14,13 +14,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 Modality = Literal["text", "image", "audio", "video", "file"]
 Output = Literal["text", "image", "audio"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+# A year: event loops take no time that is much longer.
+Seconds = Annotated[float, Field(gt=0.0, le=31_536_000.0, allow_inf_nan=False)]
 # Picodollars per token stay whole numbers only up to six decimals of USD per million tokens.
-UsdPerMillion = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+UsdPerMillion = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 # Whole millionths.
 Multiplier = Annotated[Decimal, Field(ge=0, le=1000, decimal_places=6, allow_inf_nan=False)]
 TokenizerName = Annotated[str, Field(pattern=r"^(auto|vllm|tiktoken:[\w.-]+|.+\.json)$")]
-Usd = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+# The ledger has picodollars in 64 bits.
+Usd = Annotated[Decimal, Field(ge=0, le=9_000_000, max_digits=18, decimal_places=6, allow_inf_nan=False)]
 
 
 def _with_a_zone(value: datetime) -> datetime:

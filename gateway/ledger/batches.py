@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger.database import error_message, unusable
+from breakeven.gateway.ledger.journal import make_private
 from breakeven.gateway.ledger.sqlite_file import SqliteFile
 from breakeven.gateway.ledger.store import store
 
@@ -83,6 +84,7 @@ class Batches:
 
     def _put_aside(self, records: Sequence[RequestRecord], why: str) -> None:
         for record in records:
+            make_private(self._folder / SET_ASIDE)
             with (self._folder / SET_ASIDE).open("ab") as file:
                 file.write(msgspec.json.encode(record) + b"\n")
             self.set_aside += 1

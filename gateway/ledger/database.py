@@ -17,10 +17,12 @@ from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.pool import StaticPool
 
 from breakeven.gateway.errors import LedgerAway, LedgerError
+from breakeven.gateway.ledger.journal import make_private
 from breakeven.gateway.ledger.schema import metadata
+from breakeven.router.masking import masked
 
 # The newest migration; a test compares it with the files in migrations/versions.
-HEAD = "0015"
+HEAD = "0016"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
 _MIGRATION_SECONDS = 3600.0
 _WAL_TRIES = 20
@@ -32,6 +34,9 @@ def open_engine(url: str) -> Engine:
 
     Raises LedgerError for an invalid URL, an unsupported database or a missing driver.
     """
+    if not url.startswith("sqlite") and (url.partition("?")[0].count("@") > 1 or len(url.split()) > 1):
+        # A part of the password would be taken as the name of the host, which errors name.
+        raise LedgerError("its user and password must be percent-encoded: write %40 for @, and %20 for a space")
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -48,21 +53,13 @@ def open_engine(url: str) -> Engine:
         raise LedgerError(f"the database driver {error.name} is not installed; install it, or use sqlite:///") from None
 
 
-def without_password(url: str) -> str:
-    """A valid SQLAlchemy URL to show, with `***` in the place of a password."""
-    parsed = make_url(url)
-    hidden = {name: "***" for name in parsed.query if "password" in name.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
-
-
 def check_access(url: str) -> None:
     """Check that the ledger could be opened, without writing anything. Raises LedgerError."""
     engine = open_engine(url)
     path = engine.url.database
     try:
+        _refuse_impossible(engine)
         if engine.dialect.name == "sqlite" and path and path != ":memory:" and not Path(path).exists():
-            if not os.access(Path(path).parent, os.W_OK):
-                raise LedgerError(f"{path} cannot be created; make its folder, or choose another file")
             return
         with transaction(engine, write=False) as connection:
             _refuse_newer(connection)
@@ -70,6 +67,15 @@ def check_access(url: str) -> None:
         raise LedgerError(error_message(error)) from None
     finally:
         engine.dispose()
+
+
+def _refuse_impossible(engine: Engine) -> None:
+    """Raise LedgerError for a SQLite file that is not there and cannot be made."""
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
+        folder = Path(path).parent
+        if not Path(path).exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise LedgerError(f"{path} cannot be created; make its folder, or choose another file")
 
 
 def require_existing(url: str) -> None:
@@ -103,6 +109,7 @@ def serialise(connection: Connection) -> None:
 
 def migrate(engine: Engine) -> None:
     """Create the schema or upgrade it to HEAD. Raises LedgerError for a newer schema, and for database errors."""
+    _refuse_impossible(engine)
     try:
         _make_private(engine)
         _switch_to_wal(engine)
@@ -151,8 +158,7 @@ def _make_private(engine: Engine) -> None:
     """
     path = engine.url.database
     if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        with contextlib.suppress(OSError):  # SQLite says what is wrong with it
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make_private(Path(path))
 
 
 def _switch_to_wal(engine: Engine) -> None:
@@ -177,6 +183,7 @@ def error_message(error: SQLAlchemyError) -> str:
     """The database's error message in one line, without the statement, its parameters or the URL."""
     cause = getattr(error, "orig", None)
     said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__
+    said = masked(said)
     return f"the database cannot be used ({said}); check the URL and that it is there and writable"
 
 

@@ -29,9 +29,15 @@ _decode = msgspec.json.Decoder(RequestRecord).decode
 
 def make_folder(folder: Path, owner: str | None) -> None:
     """Make the folder of a journal, where it is not there, for this database. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if owner is not None:
         claim(folder, owner)
+
+
+def make_private(path: Path) -> None:
+    """Create a file for its owner alone; one that exists keeps its mode. Raises no error: who opens it does."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 class Segment:

@@ -25,6 +25,7 @@ from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.asking import Asking
+from breakeven.gateway.ledger.budgets import BudgetStore
 from breakeven.gateway.ledger.candidates import CandidateStore
 from breakeven.gateway.ledger.conversations import ConversationStore
 from breakeven.gateway.ledger.database import migrate, open_engine, transaction, unusable
@@ -32,6 +33,7 @@ from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
 from breakeven.gateway.ledger.judged import JudgedStore
 from breakeven.gateway.ledger.maintenance import Maintenance
+from breakeven.gateway.ledger.owned_ids import OwnedIdStore
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.rates import (
     Investment,
@@ -67,6 +69,8 @@ class Ledger(Tables):
         self.candidates = CandidateStore(engine)
         self.conversations = ConversationStore(engine)
         self.judged_pairs = JudgedStore(engine)
+        self.budgets = BudgetStore(engine)
+        self.owned_ids = OwnedIdStore(engine)
         self._config: Config | None = None
         # Reads or writes for a request, in threads of their own.
         self.ask = Asking(lambda: self.away).run

@@ -11,6 +11,7 @@ from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.conversations import purge
 from breakeven.gateway.ledger.database import transaction
+from breakeven.gateway.ledger.owned_ids import purge_ids
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import Writer as Registration
 from breakeven.gateway.ledger.rates import contradictions, fallback_prices, hosting_schedule, price_at, register
@@ -49,3 +50,4 @@ class Maintenance:
             before = now - config.ledger.keep_prompts_days * DAY
             outcomes.purge_prompts(connection, before)
             purge(connection, before)
+            purge_ids(connection, now)

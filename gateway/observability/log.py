@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from breakeven.gateway.observability.lines import Lines
+from breakeven.router.masking import masked
 
 _requests = logging.getLogger("breakeven.request")
 
@@ -34,7 +35,7 @@ class JsonFormatter(logging.Formatter):
             line["request"] = msgspec.Raw(settled)
         else:
             ours = record.name.partition(".")[0] == "breakeven"
-            line["message"] = record.getMessage() if ours else str(record.msg).partition("\n")[0]
+            line["message"] = masked(record.getMessage() if ours else str(record.msg).partition("\n")[0])
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])]

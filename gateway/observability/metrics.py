@@ -273,6 +273,14 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.reload_successful.set(1)
+        self.reloads = Counter(
+            "breakeven_config_reloads",
+            "Config files that were read while the gateway ran, by outcome: `applied`, or `refused` for a bad one.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("applied", "refused"):
+            self.reloads.labels(outcome)
         self.tasks = Gauge(
             "breakeven_tasks",
             "Tasks of the event loop, including running requests; a small constant number when idle.",

@@ -99,9 +99,15 @@ def tokens(option: str, text: str) -> int:
     return int(count)
 
 
+_MOST_USD = 9_000_000
+
+
 def usd_option(option: str, text: str) -> int:
-    """USD with at most six decimals as picodollars. Raises ValueError, which names the option."""
-    return picodollars(usd_of(option, text))
+    """USD with at most six decimals as picodollars of 64 bits. Raises ValueError, which names the option."""
+    value = usd_of(option, text)
+    if value > _MOST_USD:
+        raise ValueError(f"{option}: must be at most {_MOST_USD} USD")
+    return picodollars(value)
 
 
 def usd_of(option: str, text: str) -> Decimal:

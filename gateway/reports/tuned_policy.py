@@ -11,6 +11,7 @@ from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.reports.tuning import Tuned
+from breakeven.router.masking import masked
 
 
 def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def apply(tuned: Tuned, config: Config, url: str | None) -> dict[str, Any]:
         answer = httpx2.put(f"{base}/admin/policy", json=body, headers={"authorization": f"Bearer {key}"}, timeout=10.0)
         said = answer.json()
     except (httpx2.HTTPError, ValueError):
-        raise BreakevenError(f"no gateway answers at {base}; give its address with --url") from None
+        raise BreakevenError(f"no gateway answers at {masked(base)}; give its address with --url") from None
     if answer.status_code != 200:
         raise BreakevenError(f"the gateway refused: {said.get('error', {}).get('message', answer.status_code)}")
     return dict(said)

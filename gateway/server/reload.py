@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.runtime.promotion import with_promotion
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server.own_thread import in_own_thread
 from breakeven.gateway.server.start_report import report_reached
 from breakeven.gateway.server.startup import check_loadable, open_artifact
+from breakeven.gateway.server.watched_files import WatchedFiles
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.model.artifact import Artifact, written_hash
 
@@ -27,17 +29,31 @@ _log = logging.getLogger("breakeven.reload")
 _WATCH_SECONDS = 1.0
 _POLICY_SYNC_SECONDS = 2.0
 _IDLE_POLL_SECONDS = 0.5
+_THREAD = "breakeven-reload"
+# 100,000 client keys take a minute to read; what takes longer hangs, such as an operator's module that waits.
+_LOAD_SECONDS = 180.0
 
 
 class Current:
     """The services built from the config in force. A request takes them once, at its start, and keeps them."""
 
-    def __init__(self, services: Services, read: Callable[[], Config] | None = None, path: Path | None = None) -> None:
-        """`read` loads the config again; `path` is its file, which is watched. Without `read` nothing is reloaded."""
+    def __init__(
+        self,
+        services: Services,
+        read: Callable[[], Config] | None = None,
+        path: Path | None = None,
+        load_seconds: float = _LOAD_SECONDS,
+    ) -> None:
+        """`read` loads the config again; `path` is its file, which is watched. Without `read` nothing is reloaded.
+
+        A config that takes more than `load_seconds` to load is refused.
+        """
+        self._load_seconds = load_seconds
         self.services = services
         self._read = read
         self._path = path
-        self._last_file_state = self._file_state()
+        artifact = _metadata(services.config)
+        self._files = WatchedFiles(*(one for one in (path, artifact) if path is not None and one is not None))
         self._requested = asyncio.Event()
         self._reloaded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,21 +74,30 @@ class Current:
         ledger in sync.
         """
         synced_at = -_POLICY_SYNC_SECONDS
-        # A file may have changed after it was read and before the first `_file_state`, while this worker was starting.
-        if await asyncio.to_thread(self._outdated):
-            self.request_reload()
+        # A file may have changed after it was read and before it was watched, while this worker was starting.
+        with contextlib.suppress(TimeoutError):
+            if await in_own_thread(self._outdated, self._load_seconds, _THREAD):
+                self.request_reload()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_SECONDS):
                     await self._requested.wait()
-            file_state = self._file_state()
-            if self._requested.is_set() or file_state != self._last_file_state:
-                self._requested.clear()
-                self._last_file_state = file_state
-                await self.reload()
-            if self.services.ledger.shared and time.monotonic() - synced_at >= _POLICY_SYNC_SECONDS:
-                synced_at = time.monotonic()
-                await asyncio.to_thread(self.services.policies.sync)
+            try:
+                await self._reload_if_changed()
+                if self.services.ledger.shared and time.monotonic() - synced_at >= _POLICY_SYNC_SECONDS:
+                    synced_at = time.monotonic()
+                    await asyncio.to_thread(self.services.policies.sync)
+            except Exception as error:  # the next file is read, whatever happened here
+                _log.exception("internal error: %s", type(error).__name__)
+
+    async def _reload_if_changed(self) -> None:
+        """Reload where it was requested, or once a watched file that changed does so no longer."""
+        if not self._requested.is_set():
+            if not self._files.changed:
+                return
+            await self._files.settle()
+        self._requested.clear()
+        await self.reload()
 
     async def reload(self) -> bool:
         """Load the config and put it in force. False, with the faults logged and kept, if it is invalid.
@@ -83,7 +108,13 @@ class Current:
             return False
         old = self.services
         try:
-            given, config, artifact = await asyncio.to_thread(self._load, self._read, old)
+            wanted = threading.Event()
+            wanted.set()
+            try:
+                load = partial(self._load, self._read, old, wanted)
+                given, config, artifact = await in_own_thread(load, self._load_seconds, _THREAD)
+            finally:
+                wanted.clear()
             new = old.with_config(config, artifact, given)
             before, after = old.every_upstream, new.every_upstream
             added = [upstream for label, upstream in after.items() if upstream is not before.get(label)]
@@ -91,6 +122,10 @@ class Current:
                 await upstream.start()
         except BreakevenError as error:
             return self._refuse(error.faults if isinstance(error, ConfigError) else [str(error)])
+        except TimeoutError:
+            return self._refuse(
+                [f"it took more than {self._load_seconds:g} s to load; does a module that it names wait?"]
+            )
         except Exception as error:  # the gateway serves, and the next file is read, whatever is wrong with this one
             _log.exception("internal error: %s", type(error).__name__)
             return self._refuse([f"internal error: {type(error).__name__}, see the log; correct the file"])
@@ -103,6 +138,7 @@ class Current:
         new.state.policies = new.policies
         new.state.config_faults = ()
         new.metrics.reload_successful.set(1)
+        new.metrics.reloads.labels("applied").inc()
         self._trace(config)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
@@ -117,6 +153,7 @@ class Current:
         services = self.services
         services.state.config_faults = tuple(faults)
         services.metrics.reload_successful.set(0)
+        services.metrics.reloads.labels("refused").inc()
         _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
         return False
 
@@ -146,9 +183,19 @@ class Current:
         for upstream in self.services.every_upstream.values():
             await upstream.aclose()
 
-    @staticmethod
-    def _load(read: Callable[[], Config], old: Services) -> tuple[Config, Config, Artifact]:
+    def _load(
+        self, read: Callable[[], Config], old: Services, wanted: threading.Event
+    ) -> tuple[Config, Config, Artifact]:
+        """Load everything that a config names, and enter it into the ledger while it is still `wanted`."""
+        if self._path is not None:
+            self._files.read(self._path)
         given = read()
+        named = _metadata(given)
+        if self._path is not None:
+            # The artifact of a config that is refused is watched, too: it may be mended.
+            self._files.keep([one for one in (self._path, _metadata(old.config)) if one is not None])
+            if named is not None:
+                self._files.read(named)
         config = with_promotion(given, old.ledger, old.state.experiment)
         faults = [
             f"{name}: cannot change while the gateway runs; restart it"
@@ -166,6 +213,8 @@ class Current:
         # Of the file's student, as at a start: a promoted candidate has routers of its own name in the ledger.
         artifact = open_artifact(given)
         check_loadable(config)
+        if not wanted.is_set():
+            raise ConfigError(["it took too long to load"])
         try:
             old.ledger.enter(config, now=time.time_ns() // 1000)
         except LedgerError as error:
@@ -184,21 +233,11 @@ class Current:
         replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash
         return replaced or config != self.services.given
 
-    def _file_state(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """`_stat` of the config file and of the router artifact's metadata; empty where no file is watched."""
-        if self._path is None:
-            return ()
-        artifact = self.services.config.routing.artifact
-        return _stat(self._path), None if artifact is None else _stat(Path(artifact, "metadata.json"))
 
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    """Modification time (ns), size and inode of a file; None where it cannot be read."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+def _metadata(config: Config) -> Path | None:
+    """The file that changes with the config's router artifact; None where it names none."""
+    path = config.routing.artifact
+    return None if path is None else Path(path, "metadata.json")
 
 
 async def _close_when_idle(upstream: Upstream) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import signal
 import socket
@@ -35,16 +36,36 @@ def bind(config: Config) -> socket.socket:
 
     Raises ConfigError where the address is in use or does not belong to this machine.
     """
-    host, port = config.server.host, config.server.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = _new_socket(config)
     try:
-        listener.bind((host, port))
-    except OSError as error:
+        listener.bind((config.server.host, config.server.port))
+    except (OSError, UnicodeError) as error:
         listener.close()
-        raise ConfigError([f"server.port: cannot listen on {host}:{port} ({error.strerror}); choose another"]) from None
+        raise _cannot_listen(config, error) from None
     return listener
+
+
+def check_address(config: Config) -> None:
+    """Check that `bind` could bind the address, apart from whether the port is free. Raises ConfigError as it does."""
+    with _new_socket(config) as listener:
+        try:
+            listener.bind((config.server.host, config.server.port))
+        except (OSError, UnicodeError) as error:
+            if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
+                raise _cannot_listen(config, error) from None
+
+
+def _new_socket(config: Config) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in config.server.host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return listener
+
+
+def _cannot_listen(config: Config, error: OSError | UnicodeError) -> ConfigError:
+    of_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+    said = (error.strerror or "an error") if isinstance(error, OSError) else "no host can have this name"
+    where = f"{config.server.host}:{config.server.port}"
+    return ConfigError([f"server.{'port' if of_port else 'host'}: cannot listen on {where} ({said}); choose another"])
 
 
 class _Dispatcher:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
+import os
 from pathlib import Path
 
 from breakeven.gateway.config.journal_folder import claim, owner
@@ -15,6 +19,8 @@ from breakeven.gateway.observability.tracing import check_tracing
 from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
+_log = logging.getLogger("breakeven.server")
+
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """Load the router artifact and open the ledger, which migrates its database; where that is away, once it is back.
@@ -24,6 +30,8 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
     artifact = open_artifact(config)
     check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
+    _check_journal(config)
+    _warn_of_readers(config)
     with config_errors_for("ledger.url"):
         journal = Path(config.ledger.journal)
         return artifact, Ledger.open(config.ledger.url, journal=journal, config=config, later=True)
@@ -41,12 +49,38 @@ def claim_journal(config: Config) -> bool:
         raise ConfigError([f"ledger.journal: {folder} cannot be written ({error.strerror})"]) from None
 
 
+def _warn_of_readers(config: Config) -> None:
+    """Say where a ledger from before it was private, or whose mode somebody changed, has prompts in it."""
+    path = config.ledger.url.removeprefix("sqlite:///")
+    if path == config.ledger.url or not (config.ledger.store_prompts or config.ledger.store_conversations):
+        return
+    with contextlib.suppress(OSError):
+        mode = Path(path).stat().st_mode & 0o777
+        if mode & 0o077:
+            _log.warning("%s has prompts in it, and others may read it (mode %03o); chmod 600 it", path, mode)
+
+
 def check_services(config: Config) -> None:
     """Check what `open_services` would open, without writing anything. Raises ConfigError as it does."""
     open_artifact(config)
     check_loadable(config)
     with config_errors_for("ledger.url"):
         check_access(config.ledger.url)
+    _check_journal(config)
+
+
+def _check_journal(config: Config) -> None:
+    """Raise ConfigError where the folder of the journal cannot be made or written."""
+    assert config.ledger.journal is not None, "load_config resolves it"
+    folder = Path(config.ledger.journal)
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    number = 0
+    if not existing.is_dir():
+        number = errno.EEXIST if existing == folder else errno.ENOTDIR
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number:
+        raise ConfigError([f"ledger.journal: {folder} cannot be written ({os.strerror(number)})"])
 
 
 def check_loadable(config: Config) -> None:

@@ -18,6 +18,7 @@ from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
 from breakeven.gateway.wire.refusals import LIMITS, Refusals, refusal, too_large
 from breakeven.models.client.thoughts import split_thought
 from breakeven.models.errors import DistillError
+from breakeven.router.masking import masked
 
 Message = dict[str, Any]
 _MAX_MESSAGE = 200
@@ -114,7 +115,7 @@ class Chat:
     `base_url` ends in /v1; `timeout_seconds` limits the time without a byte from the API. `limit_field` is the field
     that limits the output: `max_tokens` for most APIs, `max_completion_tokens` for OpenAI's reasoning models; the other
     one is used where the model refuses it. `refusals`: what the model is known to refuse, shared by all that call it.
-    Raises DistillError where `base_url` is not an HTTP URL.
+    Raises DistillError where `base_url` is not an HTTP URL, or holds a password.
     """
 
     def __init__(
@@ -129,6 +130,9 @@ class Chat:
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise DistillError("the base URL must start with http:// or https://, such as https://api.example.com/v1")
+        if masked(base_url) != base_url:
+            # It stands in messages and in the dataset's manifest.
+            raise DistillError("the base URL holds a password; put it into an environment variable, for --api-key-env")
         self.model = model
         self.base_url = base_url.rstrip("/")
         self._key = api_key

@@ -1,9 +1,9 @@
 /* The inner loops of a decision, compiled. `kernel_numpy.py` has the same functions in numpy and documents what each
  * computes and why; both give the same whole numbers to the bit, and a test compares them.
  *
- * Arguments are buffers of numbers in native byte order. Their lengths, and the buckets that come with each call, are
- * checked: ValueError where they do not fit each other. That the entries of an index point inside it is checked once,
- * where `model/novelty.py` builds it.
+ * Arguments are buffers of numbers in native byte order. Everything that says where memory is read or written is checked
+ * in each call, and ValueError raised where it does not fit: `model/checks.py` refuses such tables when they are loaded,
+ * and a fault there must not become one of memory. Sums wrap as numpy's do.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -24,7 +24,8 @@ enum { AHEAD = 16 };
 /* As in kernel_numpy.py. */
 enum { IDF_BITS = 12, IDF_MASK = (1 << IDF_BITS) - 1, CLIP = 8 << 12 };
 
-enum { DIMENSIONS = 24, POINT_LENGTH = 1 << 12, BLOCK = 64 };
+/* LONGEST bounds each sum in the latent space, which has at most 2**14 rows of 16-bit numbers. */
+enum { DIMENSIONS = 24, POINT_LENGTH = 1 << 12, BLOCK = 64, LONGEST = 1 << 29 };
 /* The columns of the table of weights: one for each head, and the squared idf. */
 enum { HEADS = 2, COLUMNS = 3 };
 
@@ -61,7 +62,7 @@ static inline void put_hash(uint64_t hash, uint32_t from, Py_ssize_t fresh[2]) {
     put(touched, bucket >> 6);
 }
 
-static PyObject *ngrams(PyObject *self, PyObject *plain) {
+static PyObject *ngrams(PyObject *Py_UNUSED(self), PyObject *plain) {
     Py_buffer text;
     if (PyObject_GetBuffer(plain, &text, PyBUF_SIMPLE) < 0) return NULL;
     PyObject *found = NULL, *buckets;
@@ -102,7 +103,7 @@ static PyObject *ngrams(PyObject *self, PyObject *plain) {
     return found;
 }
 
-static PyObject *count_characters(PyObject *self, PyObject *written) {
+static PyObject *count_characters(PyObject *Py_UNUSED(self), PyObject *written) {
     Py_buffer text;
     if (PyObject_GetBuffer(written, &text, PyBUF_SIMPLE) < 0) return NULL;
     const uint8_t *data = text.buf;
@@ -121,7 +122,7 @@ static PyObject *count_characters(PyObject *self, PyObject *written) {
                          of['$'] + of['\\'], of['_']);
 }
 
-static PyObject *sum_weights(PyObject *self, PyObject *args) {
+static PyObject *sum_weights(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer buckets, table;
     Py_ssize_t words;
     if (!PyArg_ParseTuple(args, "y*ny*", &buckets, &words, &table)) return NULL;
@@ -147,7 +148,7 @@ done:
     return found;
 }
 
-static PyObject *forest_sums(PyObject *self, PyObject *args) {
+static PyObject *forest_sums(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer shape, measures, thresholds, leaves, values;
     if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &shape, &measures, &thresholds, &leaves, &values)) return NULL;
     const int64_t *of = shape.buf, *which = measures.buf, *above = thresholds.buf, *kept = leaves.buf;
@@ -175,14 +176,14 @@ static PyObject *forest_sums(PyObject *self, PyObject *args) {
             }
             left[tree] &= of[which[split + tree]] > above[split + tree] ? (uint64_t)kept[split + tree] : ~(uint64_t)0;
         }
-    int64_t sums[HEADS] = {0};
+    uint64_t sums[HEADS] = {0};
     for (Py_ssize_t tree = 0; tree < trees; tree++) {
         Py_ssize_t leaf = left[tree] ? __builtin_ctzll(left[tree]) : per;
         if (leaf >= per) {
             mismatch("the forest");
             goto done;
         }
-        for (int head = 0; head < HEADS; head++) sums[head] += value[tree * per + leaf][head];
+        for (int head = 0; head < HEADS; head++) sums[head] += (uint64_t)value[tree * per + leaf][head];
     }
     found = Py_BuildValue("LL", (long long)sums[0], (long long)sums[1]);
 done:
@@ -195,28 +196,34 @@ done:
     return found;
 }
 
-static PyObject *mahalanobis(PyObject *self, PyObject *args) {
+static PyObject *mahalanobis(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer shape, mean, scale, whiten;
     if (!PyArg_ParseTuple(args, "y*y*y*y*", &shape, &mean, &scale, &whiten)) return NULL;
     const int64_t *of = shape.buf, *middle = mean.buf, *rows = whiten.buf;
     const double *factor = scale.buf;
-    int64_t standard[64], wide = shape.len / 8, sum = 0;
+    Py_ssize_t wide = shape.len / 8;
+    int64_t standard[64];
+    uint64_t sum = 0;
     PyObject *found = NULL;
     if (wide > 64 || mean.len != shape.len || scale.len != shape.len || whiten.len != 8 * wide * wide) {
         mismatch("the table of measures");
         goto done;
     }
-    for (int64_t at = 0; at < wide; at++) {
-        double value = (double)(of[at] - middle[at]) * factor[at];
+    for (Py_ssize_t at = 0; at < wide; at++) {
+        double value = (double)(int64_t)((uint64_t)of[at] - (uint64_t)middle[at]) * factor[at];
+        if (isnan(value)) {
+            mismatch("the table of measures");
+            goto done;
+        }
         standard[at] = (int64_t)rint(value > CLIP ? CLIP : value < -CLIP ? -CLIP : value);
     }
-    for (int64_t row = 0; row < wide; row++) {
-        int64_t product = 0;
-        for (int64_t at = 0; at < wide; at++) product += rows[row * wide + at] * standard[at];
-        product >>= 16;
+    for (Py_ssize_t row = 0; row < wide; row++) {
+        uint64_t product = 0;
+        for (Py_ssize_t at = 0; at < wide; at++) product += (uint64_t)rows[row * wide + at] * (uint64_t)standard[at];
+        product = (uint64_t)((int64_t)product >> 16);
         sum += product * product;
     }
-    found = PyLong_FromLongLong(sum);
+    found = PyLong_FromLongLong((long long)sum);
 done:
     PyBuffer_Release(&shape);
     PyBuffer_Release(&mean);
@@ -238,76 +245,109 @@ static inline void offer(int64_t *best, Py_ssize_t most, int64_t key) {
  */
 enum { MOST = 64, TAKEN = 1024 };
 
-/* The texts that share most of the rows in `set`, counted over at most `postings` entries of the index. */
-static int candidates(const uint64_t *set, uint32_t rows, int unlisted, const uint32_t *starts, const uint16_t *owners,
-                      const int64_t *inverse, Py_ssize_t texts, Py_ssize_t postings, Py_ssize_t most, int64_t *best) {
+/* The index of reference texts as `nearest` gets it; see kernel_numpy.py. */
+struct index {
+    const uint32_t *known, *starts, *rows_of, *ends, *squares;
+    const uint16_t *owners;
+    const int64_t *inverse;
+    Py_ssize_t buckets, rows, entries, held, texts;
+};
+
+/* The texts that share most of the rows in `set`, counted over at most `postings` entries of the index. Returns whether
+ * there are any; -1 with an exception where there is no memory or the index does not fit itself.
+ */
+static int candidates(const uint64_t *set, int unlisted, const struct index *in, Py_ssize_t postings, Py_ssize_t most,
+                      int64_t *best) {
     /* For each text the number of shared rows, at most TAKEN; behind that the list of texts with any. */
-    uint16_t *shared = PyMem_Malloc(2 * texts * sizeof *shared + 1);
+    uint16_t *shared = PyMem_Calloc(2 * (size_t)in->texts + 1, sizeof *shared);
     if (!shared) {
         PyErr_NoMemory();
         return -1;
     }
-    uint16_t *some = shared + texts;
-    memset(shared, 0, texts * sizeof *shared);
+    uint16_t *some = shared + in->texts;
     Py_ssize_t any = 0;
     /* First choose the rows, so that their posting lists are prefetched before they are read. */
     uint32_t taken[TAKEN], count = 0;
     Py_ssize_t seen = 0;
-    for (uint32_t word = 0; word <= rows / 64 && count < TAKEN; word++)
+    for (Py_ssize_t word = 0; word <= (in->rows - 1) / 64 && count < TAKEN; word++)
         for (uint64_t bits = set[word]; bits; bits &= bits - 1) {
-            uint32_t row = 64 * word + (uint32_t)__builtin_ctzll(bits);
-            seen += starts[row + 1] - starts[row];
+            uint32_t row = 64 * (uint32_t)word + (uint32_t)__builtin_ctzll(bits);
+            if (in->starts[row] > in->starts[row + 1] || in->starts[row + 1] > in->entries) goto bad;
+            seen += in->starts[row + 1] - in->starts[row];
             /* The rarest row is read in any case, unless a bucket without a row came first. */
             if (seen > postings && (count || unlisted)) goto known;
-            __builtin_prefetch(owners + starts[row]);
+            __builtin_prefetch(in->owners + in->starts[row]);
             taken[count++] = row;
             if (seen > postings || count == TAKEN) goto known;
         }
 known:
     for (uint32_t at = 0; at < count; at++)
-        for (uint32_t entry = starts[taken[at]]; entry < starts[taken[at] + 1]; entry++)
-            if (!shared[owners[entry]]++) some[any++] = owners[entry];
+        for (uint32_t entry = in->starts[taken[at]]; entry < in->starts[taken[at] + 1]; entry++) {
+            uint16_t owner = in->owners[entry];
+            /* A text is once in a posting list. */
+            if (owner >= in->texts || shared[owner] > at) goto bad;
+            if (!shared[owner]++) some[any++] = owner;
+        }
     for (Py_ssize_t at = 0; at < most; at++) best[at] = -1;
     /* With fewer texts than asked for, the others are candidates too. */
-    for (Py_ssize_t at = 0; at < (any < most ? texts : any); at++) {
+    for (Py_ssize_t at = 0; at < (any < most ? in->texts : any); at++) {
         Py_ssize_t text = any < most ? at : some[at];
-        offer(best, most, (int64_t)shared[text] * inverse[text] | text);
+        offer(best, most, (int64_t)((uint64_t)shared[text] * (uint64_t)in->inverse[text]) | text);
     }
     PyMem_Free(shared);
     return any > 0;
+bad:
+    PyMem_Free(shared);
+    mismatch("the index");
+    return -1;
 }
 
-static PyObject *nearest(PyObject *self, PyObject *args) {
+/* The sum of the squares of all rows in `set` that a text has; -1 with an exception where the index does not fit itself. */
+static int64_t common_squares(const uint64_t *set, const struct index *in, Py_ssize_t text) {
+    uint64_t common = 0;
+    int fits = text < in->texts && in->ends[text] <= in->ends[text + 1] && in->ends[text + 1] <= in->held;
+    for (uint32_t entry = fits ? in->ends[text] : 0; fits && entry < in->ends[text + 1]; entry++) {
+        uint32_t row = in->rows_of[entry];
+        fits = row < in->rows;
+        if (fits && has(set, row)) common += in->squares[row];
+    }
+    if (fits) return (int64_t)common;
+    mismatch("the index");
+    return -1;
+}
+
+static PyObject *nearest(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer buckets, known, starts, owners, held, ends, squares, inverse;
     Py_ssize_t words, postings, most;
     if (!PyArg_ParseTuple(args, "y*n(y*y*y*y*y*y*y*)nn", &buckets, &words, &known, &starts, &owners, &held, &ends,
                           &squares, &inverse, &postings, &most))
         return NULL;
     const int64_t *bucket = buckets.buf;
-    const uint32_t *of = known.buf, *start = starts.buf, *rows_of = held.buf, *end = ends.buf, *square = squares.buf;
-    Py_ssize_t count = buckets.len / 8, limit = known.len / 4, rows = squares.len / 4, texts = inverse.len / 8;
+    const struct index in = {known.buf,  starts.buf,       held.buf,         ends.buf,       squares.buf,
+                             owners.buf, inverse.buf,      known.len / 4,    squares.len / 4, owners.len / 2,
+                             held.len / 4, inverse.len / 8};
+    Py_ssize_t count = buckets.len / 8;
     PyObject *near = NULL, *found = NULL;
-    uint64_t *set = PyMem_Calloc(rows / 64 + 1, sizeof *set);
+    uint64_t *set = PyMem_Calloc((size_t)in.rows / 64 + 1, sizeof *set);
     if (!set) {
         PyErr_NoMemory();
         goto done;
     }
-    if (most < 1 || most > MOST || postings > 2 * TAKEN || rows < 1 || texts > 1 << 16 ||
-        starts.len != 4 * (rows + 1) || ends.len != 4 * (texts + 1) || start[rows] != owners.len / 2 ||
-        end[texts] != held.len / 4) {
+    if (most < 1 || most > MOST || postings > 2 * TAKEN || in.rows < 1 || in.texts > 1 << 16 ||
+        starts.len != 4 * (in.rows + 1) || ends.len != 4 * (in.texts + 1) || in.starts[in.rows] != in.entries ||
+        in.ends[in.texts] != in.held) {
         mismatch("the index");
         goto done;
     }
-    int64_t norm = 0, idf = 0;
+    uint64_t norm = 0, idf = 0;
     int unlisted = 0;
     for (Py_ssize_t at = 0; at < count; at++) {
-        if (at + AHEAD < count) __builtin_prefetch(of + bucket[at + AHEAD]);
-        if ((uint64_t)bucket[at] >= (uint64_t)limit || of[bucket[at]] >> IDF_BITS >= rows) {
+        if (at + AHEAD < count) __builtin_prefetch(in.known + bucket[at + AHEAD]);
+        if ((uint64_t)bucket[at] >= (uint64_t)in.buckets || in.known[bucket[at]] >> IDF_BITS >= in.rows) {
             mismatch("the index");
             goto done;
         }
-        int64_t weight = of[bucket[at]] & IDF_MASK;
-        uint32_t row = of[bucket[at]] >> IDF_BITS;
+        uint32_t weight = in.known[bucket[at]] & IDF_MASK, row = in.known[bucket[at]] >> IDF_BITS;
         norm += weight * weight;
         if (at < words) idf += weight;
         if (row) put(set, row);
@@ -316,14 +356,14 @@ static PyObject *nearest(PyObject *self, PyObject *args) {
     near = PyList_New(0);
     if (!near) goto done;
     int64_t best[MOST];
-    int any = candidates(set, (uint32_t)rows - 1, unlisted, start, owners.buf, inverse.buf, texts, postings, most, best);
+    int any = candidates(set, unlisted, &in, postings, most, best);
     if (any < 0) goto done;
     for (Py_ssize_t at = 0; any && at < most; at++) {
         if (best[at] < 0) continue;
-        int64_t text = best[at] & 0xFFFF, common = 0;
-        for (uint32_t entry = end[text]; entry < end[text + 1]; entry++)
-            if (has(set, rows_of[entry])) common += square[rows_of[entry]];
-        PyObject *pair = Py_BuildValue("LL", (long long)text, (long long)common);
+        Py_ssize_t text = best[at] & 0xFFFF;
+        int64_t common = common_squares(set, &in, text);
+        if (common < 0) goto done;
+        PyObject *pair = Py_BuildValue("nL", text, (long long)common);
         int bad = !pair || PyList_Append(near, pair) < 0;
         Py_XDECREF(pair);
         if (bad) goto done;
@@ -343,17 +383,16 @@ done:
     return found;
 }
 
-static PyObject *latent_point(PyObject *self, PyObject *args) {
+static PyObject *latent_point(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer buckets, row_of, table;
     if (!PyArg_ParseTuple(args, "y*y*y*", &buckets, &row_of, &table)) return NULL;
     const int64_t *bucket = buckets.buf;
     const uint16_t *row = row_of.buf;
     const int16_t (*of)[DIMENSIONS] = table.buf;
     Py_ssize_t count = buckets.len / 8, limit = row_of.len / 2, rows = table.len / (Py_ssize_t)sizeof *of;
-    /* There are at most 2**16 distinct rows of 16-bit numbers, so that the sum fits into 32 bits. */
-    int32_t sum[DIMENSIONS] = {0};
+    uint32_t sum[DIMENSIONS] = {0};
     int16_t point[DIMENSIONS] = {0};
-    int64_t squared = 0;
+    uint64_t squared = 0;
     PyObject *found = NULL;
     for (Py_ssize_t at = 0; at < count; at++) {
         if (at + AHEAD < count) __builtin_prefetch(row + bucket[at + AHEAD]);
@@ -362,12 +401,20 @@ static PyObject *latent_point(PyObject *self, PyObject *args) {
             goto done;
         }
         const int16_t *own = of[row[bucket[at]]];
-        for (int axis = 0; axis < DIMENSIONS; axis++) sum[axis] += own[axis];
+        for (int axis = 0; axis < DIMENSIONS; axis++) sum[axis] += (uint32_t)own[axis];
     }
-    for (int axis = 0; axis < DIMENSIONS; axis++) squared += (int64_t)sum[axis] * sum[axis];
+    for (int axis = 0; axis < DIMENSIONS; axis++) {
+        int64_t own = (int32_t)sum[axis];
+        /* More rows than the latent space may have: the squares might not fit. */
+        if (own <= -LONGEST || own >= LONGEST) {
+            mismatch("the table of the latent space");
+            goto done;
+        }
+        squared += (uint64_t)(own * own);
+    }
     if (squared) {
         double scale = POINT_LENGTH / sqrt((double)squared);
-        for (int axis = 0; axis < DIMENSIONS; axis++) point[axis] = (int16_t)rint(sum[axis] * scale);
+        for (int axis = 0; axis < DIMENSIONS; axis++) point[axis] = (int16_t)rint((int32_t)sum[axis] * scale);
     }
     found = PyBytes_FromStringAndSize((const char *)point, sizeof point);
 done:
@@ -392,7 +439,8 @@ WITH_SIMD_CLONES static void knn_block(const int16_t one[DIMENSIONS], const int1
     int32_t weight[BLOCK] = {0};
     int64_t sum = 0;
     for (int axis = 0; axis < DIMENSIONS; axis++)
-        for (int at = 0; at < BLOCK; at++) weight[at] += (int32_t)one[axis] * points[axis][at];
+        for (int at = 0; at < BLOCK; at++)
+            weight[at] = (int32_t)((uint32_t)weight[at] + (uint32_t)((int32_t)one[axis] * points[axis][at]));
     for (int at = 0; at < BLOCK; at++) {
         int32_t cosine = weight[at] < POINT_LENGTH * POINT_LENGTH ? weight[at] : POINT_LENGTH * POINT_LENGTH - 1;
         weight[at] = cosine <= POINT_LENGTH * POINT_LENGTH / 4 ? 0 : cosine;
@@ -414,7 +462,7 @@ WITH_SIMD_CLONES static void knn_block(const int16_t one[DIMENSIONS], const int1
     *total += sum;
 }
 
-static PyObject *knn_sums(PyObject *self, PyObject *args) {
+static PyObject *knn_sums(PyObject *Py_UNUSED(self), PyObject *args) {
     Py_buffer point, points, labels;
     if (!PyArg_ParseTuple(args, "y*y*y*", &point, &points, &labels)) return NULL;
     const int16_t *one = point.buf, (*every)[DIMENSIONS][BLOCK] = points.buf;

@@ -12,21 +12,24 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from breakeven.router.features.extract import VERSION, extract
+from breakeven.router.files import read_file
+from breakeven.router.model.checks import check_tables, numbers
 from breakeven.router.model.difficulty import ARRAYS, NUMBERS, Difficulty
 from breakeven.router.model.novelty import ARRAYS as NOVELTY_ARRAYS
 from breakeven.router.model.novelty import Novelty, shrink
 from breakeven.router.model.tables import Shapes
+from breakeven.router.model.unpack import MAX_BYTES, unpack
 from breakeven.router.policy import Assessment
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 FORMAT = 8
+_MAX_METADATA = 1 << 24
 _EVERY: Shapes = {**ARRAYS, **NOVELTY_ARRAYS}
 # Keys of the metadata: how often the student was worse on novel texts (the base rate to which their scores are shrunk),
 # and the standard error of a score.
@@ -77,45 +80,80 @@ class Artifact(NamedTuple):
 def load(path: Path | None = None) -> Artifact:
     """Read and check the artifact in the directory `path`, by default the one that ships with the package.
 
-    Raises ArtifactError where it is missing, from another version, damaged or inconsistent.
+    Raises ArtifactError, which names what is at fault, where it is missing, from another version, damaged, or where a
+    text could have no score.
     """
     folder = SHIPPED if path is None else path
-    try:
-        weights = (folder / "weights.npz").read_bytes()
-        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise ArtifactError(f"{folder} is not an artifact ({said}); make one with `breakeven train`") from None
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT or metadata.get("features") != VERSION:
+    weights, metadata = _read(folder, "weights.npz", MAX_BYTES), _metadata(folder)
+    if metadata.get("format") != FORMAT or metadata.get("features") != VERSION:
         raise ArtifactError(f"{folder} was made by another version of Breakeven; train it again")
     digest = _hash(weights, metadata)
     if digest != metadata.get("hash"):
         raise ArtifactError(
-            f"{folder} does not match its hash ({metadata.get('hash')} is written, {digest} was computed); "
+            f"{folder} does not match its hash ({str(metadata.get('hash'))[:20]} is written, {digest} was computed); "
             "it was changed or copied in part: copy it again or train it again"
         )
+    at = folder / "metadata.json"
     try:
-        with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in _EVERY}
-        numbers = {name: float(metadata[name]) for name in (*NUMBERS, _BASE, _NOISE)}
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
-        raise ArtifactError(f"{folder}/weights.npz cannot be read; train it again") from None
-    for name, (shape, kind) in _EVERY.items():
-        array = found[name]
-        fits = array.ndim == len(shape) and all(w is None or w == s for w, s in zip(shape, array.shape, strict=True))
-        if not fits or array.dtype != kind:
-            raise ArtifactError(f"{folder}/weights.npz: {name} has the wrong shape; train it again")
-    try:
-        return Artifact(Difficulty(found, numbers), Novelty(found), digest, metadata)
+        known = numbers(metadata, NUMBERS, _BASE, _NOISE)
+        if not isinstance(metadata.get(STUDENT), str | None):
+            raise ValueError(f"{STUDENT} must be the name of a model")
+        at = folder / "weights.npz"
+        tables = unpack(weights, _EVERY)
+        check_tables(tables)
+        found = Artifact(Difficulty(tables, known), Novelty(tables), digest, metadata)
+        _try_out(found)
     except (ValueError, IndexError) as error:
-        raise ArtifactError(f"{folder}/weights.npz: {error}; train it again") from None
+        raise ArtifactError(f"{at}: {error}; train it again, or take one that you know") from None
+    return found
+
+
+# Short and long, words and code, other scripts, nothing at all.
+_TRIED = (
+    "",
+    "a",
+    "What is the capital of France?",
+    "def f(x): return x * 2\n" * 40,
+    "Grüße 日本 0123 \ud800",
+    "x " * 5000,
+)
+
+
+def _try_out(artifact: Artifact) -> None:
+    """Raise ValueError where a text has no score in [0, 1], or no novelty."""
+    for text in _TRIED:
+        found = artifact.assess(text)
+        if not (0.0 <= found.score <= 1.0 and found.novelty is not None and 0.0 <= found.novelty < 1.0):
+            raise ValueError("its tables give a text a score that is not from 0 to 1")
+
+
+def _read(folder: Path, name: str, most: int) -> bytes:
+    """The bytes of a file. Raises ArtifactError where it cannot be read, is no file, or has more than `most` bytes."""
+    try:
+        return read_file(folder / name, most)
+    except (OSError, ValueError) as error:
+        said = (error.strerror or "an error") if isinstance(error, OSError) else str(error)
+        raise ArtifactError(f"{folder} is not an artifact ({name}: {said}); make one with `breakeven train`") from None
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_read(folder, "metadata.json", _MAX_METADATA).decode("utf-8"))
+    except ArtifactError:
+        raise
+    except (ValueError, RecursionError):
+        said = "metadata.json is not JSON"
+        raise ArtifactError(f"{folder} is not an artifact ({said}); make one with `breakeven train`") from None
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{folder} was made by another version of Breakeven; train it again")
+    return found
 
 
 def written_hash(folder: Path) -> str | None:
     """The hash that the metadata of a directory states, without reading the weights; None where it has none."""
     try:
-        return str(json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["hash"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return str(_metadata(folder)["hash"])
+    except (ArtifactError, LookupError):
         return None
 
 

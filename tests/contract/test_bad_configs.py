@@ -2,125 +2,130 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from breakeven.gateway.cli.main import main
+from tests.attack.agreement import ask_both
+from tests.attack.bad_files import AT_START, FILES, clear
 from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, chat, running
 from tests.support.processes import CHECKOUT
 
-# What is appended to a good file, or stands in its place where it begins with "!".
-BAD = {
-    "an impossible date": "x: 2024-02-30",
-    "a date out of range": "x: 0001-01-01T00:00:00+14:00",
-    "a long integer": "x: " + "9" * 5000,
-    "deep YAML": "x: " + "[" * 5000 + "]" * 5000,
-    "a deep mapping": "x: " + "{a: " * 3000 + "1" + "}" * 3000,
-    "deep metadata": "!a: " + "{a: " * 3000,
-    "a mapping that holds itself": "!&a {server: *a}",
-    "a list that holds itself": "!&a [*a]",
-    "a key that is a list": "? [a]\n: 1",
-    "a Python object": "x: !!python/object/apply:os.getcwd []",
-    "binary that is none": "x: !!binary '*'",
-    "a scorer that raises": "road: {sample: 0.1, scorer: 'raising_scorer:score'}",
-    "a scorer that exits": "road: {sample: 0.1, scorer: 'exiting_scorer:score'}",
-    "a scorer that does not compile": "road: {sample: 0.1, scorer: 'broken_scorer:score'}",
-    "a port that is none": "models: [{name: a, base_url: 'http://127.0.0.1:99999/v1', model: a, paths: [/a]}]",
-    "an address without its bracket": "models: [{name: a, base_url: 'http://[::1', model: a, paths: [/a]}]",
-    "an address that is none": "models: [{name: a, base_url: 'http://[::g]/v1', model: a, paths: [/a]}]",
-    "a key of nothing": "auth: {keys: [{name: a, sha256: "
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}]}",
-    "an infinite price": "economics: {investment_usd: .inf}",
-    "a NUL": "x: \0",
-    "another encoding": "!\xff\xfes\x00",
-    "nothing": "!",
-}
-SCORERS = {
-    "raising_scorer": "raise RuntimeError('a prompt of somebody')",
-    "exiting_scorer": "import sys; sys.exit(3)",
-    "broken_scorer": "def score(:",
-}
+# The config's own, and those of modules that it names.
+SECRETS = ("secret-canary", "secret@canary", "canary@127")
+_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    for name, text in SCORERS.items():
-        (folder / f"{name}.py").write_text(text)
     with running(folder, environment={"PYTHONPATH": f"{CHECKOUT}:{folder}"}) as running_gateway:
         yield running_gateway
 
 
-def written(gateway: Gateway, text: str) -> None:
-    gateway.write_config()
-    bad = text[1:] if text.startswith("!") else _without(gateway.path.read_text(), text.partition(":")[0]) + text + "\n"
-    fresh = gateway.path.with_suffix(".bad")
-    fresh.write_bytes(bad.encode("latin-1"))
-    fresh.replace(gateway.path)
+def good(gateway: Gateway, threshold: float) -> None:
+    clear(gateway.path)
+    gateway.write_config({"routing": {"threshold": threshold}})
 
 
-def checked(
-    path: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `breakeven check`."""
-    for name in ("T_STUDENT_KEY", "T_TEACHER_KEY"):
-        monkeypatch.setenv(name, gateway.environment[name])
-    monkeypatch.setattr(sys, "argv", ["breakeven", "check", "--config", str(path)])
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+def refused(gateway: Gateway) -> float:
+    return gateway.metric("config_reloads_total", outcome="refused")
 
 
-def _without(text: str, section: str) -> str:
-    """The YAML without a section, so that it does not come twice."""
-    lines, kept = text.splitlines(keepends=True), []
-    inside = False
-    for line in lines:
-        if not line.startswith((" ", "-")):
-            inside = line.startswith(f"{section}:")
-        if not inside:
-            kept.append(line)
-    return "".join(kept)
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_it_is_refused_and_the_next_file_is_read(
-    gateway: Gateway, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(str(gateway.folder))
-    gateway.write_config({"routing": {"threshold": 1.0}})
+def hang_up(gateway: Gateway) -> None:
     gateway.signal(signal.SIGHUP)
-    eventually(lambda: gateway.post(chat()).headers["x-breakeven-route"] == "student", 20)
-    written(gateway, BAD[kind])
-    gateway.signal(signal.SIGHUP)
-    eventually(lambda: gateway.metric("config_last_reload_successful") == 0, 20)
-    assert gateway.post(chat()).headers["x-breakeven-route"] == "student"
-    code, stdout, stderr = checked(gateway.path, gateway, monkeypatch, capsys)
-    assert (code, stdout) == (2, ""), stderr
-    assert stderr.startswith("breakeven: ")
-    assert "Traceback" not in stderr
-    assert "a prompt of somebody" not in stderr + gateway.log.read_text()
+
+
+def is_read(gateway: Gateway, threshold: float, notice: Callable[[Gateway], None]) -> None:
+    """A good file with this threshold comes into force."""
+    wanted = "student" if threshold else "teacher"
+    good(gateway, threshold)
+    notice(gateway)
+    eventually(lambda: gateway.post(chat()).headers["x-breakeven-route"] == wanted, _SECONDS)
+    eventually(lambda: gateway.metric("config_last_reload_successful") == 1, _SECONDS)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_it_is_refused_and_the_next_file_is_read(gateway: Gateway, kind: str) -> None:
+    route = gateway.post(chat()).headers["x-breakeven-route"]
+    said, before = gateway.log.stat().st_size, refused(gateway)
+    FILES[kind](gateway.path, gateway.config)
+    hang_up(gateway)
+    eventually(lambda: refused(gateway) > before, _SECONDS)
+    assert gateway.metric("config_last_reload_successful") == 0
+    assert gateway.post(chat()).headers["x-breakeven-route"] == route
+    log = gateway.log.read_bytes()[said:].decode()
+    assert "config reload rejected, keeping the previous config: " in log
+    assert not any(secret in log for secret in SECRETS)
+    assert '"frames"' not in log
     # The next good file counts.
-    gateway.write_config({"routing": {"threshold": 0.0}})
-    gateway.signal(signal.SIGHUP)
-    eventually(lambda: gateway.post(chat()).headers["x-breakeven-route"] == "teacher", 20)
-    assert gateway.metric("config_last_reload_successful") == 1
+    is_read(gateway, 0.0 if route == "student" else 1.0, hang_up)
 
 
-@pytest.mark.parametrize("url", ["postgresql+psycopg://user:secret-canary@127.0.0.1:1/b", "sqlite:///other.db"])
-def test_check_shows_no_password_of_the_database(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with running(tmp_path) as gateway:
-        path = tmp_path / "other.yaml"
-        path.write_text(gateway.path.read_text().replace("sqlite:///ledger.db", url))
-        code, stdout, stderr = checked(path, gateway, monkeypatch, capsys)
-        assert "secret-canary" not in stdout + stderr
-        assert code == (0 if url.startswith("sqlite") else 2)
+@pytest.mark.parametrize(
+    "kind", ["a folder", "no file", "a ConfigMap that is bad", "half a file", "a link to itself", "a pipe"]
+)
+def test_a_change_is_noticed_without_a_signal(gateway: Gateway, kind: str) -> None:
+    is_read(gateway, 1.0, hang_up)
+    before = refused(gateway)
+    FILES[kind](gateway.path, gateway.config)
+    eventually(lambda: refused(gateway) > before, _SECONDS)
+    is_read(gateway, 0.0, lambda _: None)
+
+
+def test_a_file_whose_permissions_come_back_is_read(gateway: Gateway) -> None:
+    """Neither its content nor its modification time changes, only what it takes to read it."""
+    if os.geteuid() == 0:
+        link, file = gateway.path, gateway.path.with_name("behind.yaml")
+        is_read(gateway, 1.0, hang_up)
+        gateway.write_config({"routing": {"threshold": 0.0}})
+        gateway.path.replace(file)
+        link.symlink_to("nowhere")
+        before = refused(gateway)
+        eventually(lambda: refused(gateway) > before, _SECONDS)
+        link.unlink()
+        link.symlink_to(file.name)
+    else:
+        is_read(gateway, 1.0, hang_up)
+        good(gateway, 0.0)
+        gateway.path.chmod(0)
+        before = refused(gateway)
+        hang_up(gateway)
+        eventually(lambda: refused(gateway) > before, _SECONDS)
+        gateway.path.chmod(0o600)
+    eventually(lambda: gateway.post(chat()).headers["x-breakeven-route"] == "teacher", _SECONDS)
+
+
+@pytest.mark.timeout(400)
+def test_two_workers_refuse_and_read_on(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": f"{CHECKOUT}:{tmp_path}"}
+    with running(tmp_path, {"server": {"workers": 2}}, environment=environment) as gateway:
+        for kind in ("deep YAML", "a scorer that exits", "a folder"):
+            before = refused(gateway)
+            FILES[kind](gateway.path, gateway.config)
+            # Both say it, by themselves.
+            eventually(lambda before=before: refused(gateway) >= before + 2, _SECONDS)
+            assert gateway.metric("config_last_reload_successful") == 0
+            assert gateway.post(chat()).headers["x-breakeven-route"] == "student"
+        good(gateway, 0.0)
+        eventually(lambda: gateway.metric("config_last_reload_successful") == 1, _SECONDS)
+        for _ in range(10):
+            assert gateway.post(chat()).headers["x-breakeven-route"] == "teacher"
+
+
+@pytest.mark.timeout(600)
+def test_check_refuses_what_serve_dies_of_in_the_same_words(tmp_path: Path) -> None:
+    found = ask_both(tmp_path)
+    assert found.keys() == {*FILES, *AT_START}
+    for kind, (check, serve) in found.items():
+        assert (check.code, serve.code) == (2, 2), (kind, check, serve)
+        assert check.text == serve.text, kind
+        lines = check.text.splitlines()
+        assert lines, kind
+        assert all(line.startswith("breakeven: ") and len(line) < 500 for line in lines), (kind, lines)
+        assert len(lines) <= 60, kind
+        assert not any(secret in check.text for secret in SECRETS), kind

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from breakeven.gateway.config.load import load_config
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.server.startup import open_services
@@ -73,3 +75,40 @@ def test_a_file_changed_during_startup_is_reloaded(tmp_path: Path, change: Calla
     assert now.config == load_config(path)
     assert now.artifact.hash == artifact.written_hash(tmp_path / "router")
     assert (now.config, now.artifact.hash) != (config, trained.hash)
+
+
+def test_a_config_that_never_loads_is_refused_and_the_next_one_is_read(tmp_path: Path) -> None:
+    """Such as one that names a module that waits: what it does later has no effect any more."""
+    path = tmp_path / "breakeven.yaml"
+    path.write_text(yaml.safe_dump(dict(processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1"))))
+    config = load_config(path)
+    trained, ledger = open_services(config)
+    hangs, released = threading.Event(), threading.Event()
+    hangs.set()
+
+    def read() -> Config:
+        if hangs.is_set():
+            released.wait(60)
+        return load_config(path)
+
+    async def run(hanging: Current) -> None:
+        current = hanging
+        assert not await current.reload()
+        assert "took more than 0.5 s to load" in current.services.state.config_faults[0]
+        assert current.services.metrics.reloads.labels("refused")._value.get() == 1
+        hangs.clear()
+        _other_threshold(tmp_path)
+        # With the time that it has by default: this machine may be slow.
+        current = Current(current.services, read, path)
+        assert await current.reload()
+        released.set()
+        assert current.services.config.routing.threshold == 0.25
+        assert not current.services.state.config_faults
+        await current.aclose()
+
+    try:
+        current = Current(Services.build(config, trained, ledger), read, path, load_seconds=0.5)
+        asyncio.run(run(current))
+    finally:
+        released.set()
+        ledger.close()
