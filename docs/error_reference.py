@@ -76,6 +76,8 @@ ADVICE: dict[str, str] = {
     "previous_response_not_found": "Send the conversation itself. Only the key that made a response can continue it.",
     "response_not_found": "Only the key that made a response gets it, for as long as its upstream keeps it.",
     "request_not_found": "Feedback needs the `x-request-id` of an answer that was made with the same key.",
+    "no_files_left": "Try again. The operator raises the limit of open files, or lowers `server.max_connections`.",
+    "too_many_connections": "Use fewer connections at once. The operator raises `server.max_connections_per_peer`.",
     "bodies_full": "Try again. The operator raises `server.max_bodies_bytes`, or runs more workers.",
     "too_many_values": "Send less in one request, or the operator raises `server.max_body_values`.",
     "request_too_large": "Send less, or the operator raises `server.max_body_bytes`.",

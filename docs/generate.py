@@ -185,10 +185,11 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.ledger.statements import Books, Quality
     from breakeven.gateway.observability.candidate import CandidateCollector
     from breakeven.gateway.observability.metrics import Metrics
-    from breakeven.gateway.observability.money import families
+    from breakeven.gateway.observability.money_families import families, state_families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
     from breakeven.gateway.observability.quality import quality_families
     from breakeven.gateway.observability.road import RoadCollector, Routing
+    from breakeven.gateway.observability.server import ServerMetrics
     from breakeven.gateway.observability.state import PolicyCollector, UpstreamCollector
     from breakeven.gateway.road.candidate import Experiment
     from breakeven.gateway.road.stages import Stage
@@ -198,7 +199,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     metrics = Metrics(registry)
     labels = {
         family_name(metric): label_names(metric)
-        for metric in vars(metrics).values()
+        for part in (metrics, metrics.reloads, ServerMetrics(registry))
+        for metric in vars(part).values()
         if isinstance(metric, MetricWrapperBase)
     }
     pairs = [Compared(1.0, 1.0, 1, 1, 1.0)]
@@ -221,7 +223,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
         *stages.collect(),
         *CandidateCollector(Experiment).collect(),
     )
-    stored = (*families(books, pending=0, write_failures=0, price_sets=0), *quality_families(books))
+    state = state_families(age=0.0, away=False, remade=0)
+    stored = (*families(books, pending=0, write_failures=0, price_sets=0), *state, *quality_families(books))
     before = families(unmeasured, pending=0, write_failures=0, price_sets=None)
     only_before = [family for family in before if family.name == "breakeven_savings_upper_bound_usd"]
     for family in (*read, *stored, *only_before):

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     DNS = "dns"
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect_timeout"
+    NO_FILES = "no_files"
     TLS_UNTRUSTED = "tls_untrusted"
     TLS_WRONG_NAME = "tls_wrong_name"
     TLS_EXPIRED = "tls_expired"
@@ -84,6 +85,10 @@ def _line(text: str) -> str:
 
 class LedgerError(BreakevenError):
     """The ledger cannot be opened, read or written."""
+
+
+class LedgerAway(LedgerError):
+    """The ledger's database cannot be reached now, or is locked: it may work later."""
 
 
 class NotObserved(BreakevenError):

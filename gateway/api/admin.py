@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Security
@@ -30,7 +31,7 @@ from breakeven.gateway.economics.periods import HOURS_A_MONTH
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.responses import Responses
-from breakeven.gateway.errors import LedgerError, RequestError
+from breakeven.gateway.errors import LedgerAway, LedgerError, RequestError
 from breakeven.gateway.ledger import statements
 from breakeven.gateway.policy.active import ActivePolicy, PolicyUpdate
 from breakeven.gateway.proxy.admission import workload
@@ -93,14 +94,14 @@ async def put_policy(update: PolicyUpdate, now: Now) -> PolicyInForce:
             param="artifact",
             code="another_artifact",
         )
-    await _stored(lambda: now.policies.put(update))
+    await _stored(now, lambda: now.policies.put(update))
     return _in_force(now)
 
 
 @router.delete("/policy", responses=documented(401, 404, 500))
 async def delete_policy(now: Now) -> PolicyInForce:
     """Go back to the policy of the config, or to the stages where it has neither threshold nor artifact."""
-    await _stored(now.policies.clear)
+    await _stored(now, now.policies.clear)
     return _in_force(now)
 
 
@@ -130,7 +131,11 @@ async def explain_route(
     decision = decision_for(now, adapter, body, unit, available=None, held=held)
     conversation = adapter.conversation(body)
     score = unit.artifact.assess(conversation.text).score
-    in_words = await asyncio.to_thread(explained.explain, now.ledger, unit.artifact, name, conversation.text, score)
+    said = partial(explained.explain, artifact=unit.artifact, workload=name, text=conversation.text, score=score)
+    try:
+        in_words = await now.ledger.ask(lambda: said(now.ledger))
+    except LedgerAway:
+        in_words = await asyncio.to_thread(said, None)
     hold = decision.hold
     until = moment(hold.until) if hold is not None and hold.until is not None else None
     return ExplainedDecision(
@@ -251,10 +256,10 @@ def _what_if(
     }
 
 
-async def _stored(change: Callable[[], ActivePolicy]) -> ActivePolicy:
+async def _stored(now: Services, change: Callable[[], ActivePolicy]) -> ActivePolicy:
     """The policy after a change. Raises RequestError 500 where it could not be stored."""
     try:
-        return await asyncio.to_thread(change)
+        return await now.ledger.ask(change)
     except (OSError, LedgerError) as error:
         why = error.strerror if isinstance(error, OSError) else "the ledger does not take it"
         raise RequestError(
@@ -273,7 +278,7 @@ async def _from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
         return read()
 
     try:
-        return await asyncio.to_thread(after_writes)
+        return await now.ledger.ask(after_writes)
     except ValueError as error:  # a period that the ledger cannot cut
         raise RequestError(400, str(error), code="invalid_period") from None
     except LedgerError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Security
@@ -66,7 +65,7 @@ router = APIRouter(prefix="/admin/candidate", tags=["admin"], route_class=ApiRou
 async def get_candidate(now: Now) -> CandidateState:
     """Say what is known of the candidate for the next student."""
     try:
-        return await asyncio.to_thread(_read, now)
+        return await now.ledger.ask(lambda: _read(now))
     except BreakevenError:
         raise ledger_unavailable() from None
 
@@ -97,7 +96,7 @@ async def _say(now: Services, word: Word, *, anyway: bool = False) -> CandidateS
         return _read(now)
 
     try:
-        return await asyncio.to_thread(change)
+        return await now.ledger.ask(change)
     except LedgerError:
         raise ledger_unavailable() from None
     except BreakevenError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Security
@@ -60,7 +59,7 @@ async def send_feedback(
         return now.ledger.feedback(feedback.request_id, name, feedback.score)
 
     try:
-        answer = await asyncio.to_thread(store)
+        answer = await now.ledger.ask(store)
     except LedgerError:
         raise ledger_unavailable("written") from None
     if answer is None:

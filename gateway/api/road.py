@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -141,7 +140,7 @@ async def get_road(
         )
 
     try:
-        return await asyncio.to_thread(read)
+        return await now.ledger.ask(read)
     except LedgerError:
         raise ledger_unavailable() from None
 
@@ -171,7 +170,7 @@ async def _say(now: Services, workload: str, word: Word) -> WorkloadState:
         return position(now.ledger, now.config, state, _now(), operator=False)
 
     try:
-        return _state(await asyncio.to_thread(change))
+        return _state(await now.ledger.ask(change))
     except LedgerError:
         raise ledger_unavailable() from None
     except BreakevenError as error:

@@ -21,8 +21,6 @@ from breakeven.gateway.policy import model_names
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.router.policy import Route
 
-_FLUSH_SECONDS = 2.0
-
 
 class Model(Schema):
     """A name that a request may send as `model`."""
@@ -79,6 +77,9 @@ class Readiness(Schema):
         description="The teacher's fallbacks in order; while one of them is not down, the gateway is ready."
     )
     router: str = Field(description="Hash of the router artifact, 12 hex digits.")
+    ledger: Literal["up", "away"] = Field(
+        description="away: its database cannot be used; requests are answered and kept in the journal until it can."
+    )
     config: Literal["in force", "wrong, the one before stays"] = Field(
         description="Whether the config file as it is now is in use, or was rejected at the last reload."
     )
@@ -152,6 +153,7 @@ async def readyz(now: Now, response: Response) -> Readiness:
             FallbackState(name=one.provider, state=one.health.state, cause=_cause(one)) for one in now.fallbacks
         ],
         router=now.artifact.hash,
+        ledger="up" if now.ledger.away is None else "away",
         config="in force" if not now.state.config_faults else "wrong, the one before stays",
         config_faults=list(now.state.config_faults),
     )
@@ -176,12 +178,8 @@ async def metrics(request: Request, now: Now) -> Response:
     With a key where `admin.metrics_key_env` names one.
     """
     now.metrics.flush()
+    now.server_metrics.read()
     now.metrics.tasks.set(len(asyncio.all_tasks()))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
 
-    def encoded() -> bytes:
-        # Settled requests that are still on their way to the database belong in the numbers.
-        now.ledger.flush(_FLUSH_SECONDS)
-        return encode(now.registry)
-
-    return Response(await asyncio.to_thread(encoded), media_type=content_type)
+    return Response(await asyncio.to_thread(encode, now.registry), media_type=content_type)

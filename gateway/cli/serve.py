@@ -26,7 +26,7 @@ def serve(
     from breakeven.gateway.observability import log
     from breakeven.gateway.server import run
     from breakeven.gateway.server.app import create_app
-    from breakeven.gateway.server.startup import open_services
+    from breakeven.gateway.server.startup import claim_journal, open_services
     from breakeven.gateway.server.workers import Supervisor
     from breakeven.router.features import kernel
 
@@ -34,6 +34,8 @@ def serve(
     read = partial(load, config, host, port, workers)
     settings = read()
     listener = run.bind(settings)
+    if claim_journal(settings):
+        settings = read()
     artifact, ledger = open_services(settings)
     address, bound = listener.getsockname()[:2]
     say = partial(Console(stderr=True, soft_wrap=True).print, highlight=False)

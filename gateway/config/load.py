@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from breakeven.gateway.config.document import read_document, short
 from breakeven.gateway.config.environment import with_environment
 from breakeven.gateway.config.faults import lines
+from breakeven.gateway.config.journal_folder import own_folder, owner
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.paths import resolved
 from breakeven.gateway.config.price_lookup import with_prices
@@ -104,7 +105,8 @@ def _resolved(config: Config, folder: Path) -> Config:
     journal = config.ledger.journal
     if journal is None:
         journal = f"{folder / match[2]}-journal.d" if match and match[2] != ":memory:" else "breakeven-journal.d"
-    ledger = {"url": url, "journal": str(resolved(folder, journal, "ledger.journal"))}
+    shared = resolved(folder, journal, "ledger.journal")
+    ledger = {"url": url, "journal": str(own_folder(shared, owner(url, shared)))}
     changes: dict[str, Any] = {"ledger": config.ledger.model_copy(update=ledger)}
     if artifact is not None:
         path = str(resolved(folder, artifact, "routing.artifact"))

@@ -27,8 +27,22 @@ class Server(Section):
         description="How many bytes the bodies of all running requests of a process may have together; while they have "
         "more, a body that has not wholly arrived gets 503.",
     )
-    read_seconds: Seconds = Field(
-        60.0, description="Read timeout for the request headers, and again for the body; after it: 408."
+    head_seconds: Seconds = Field(
+        10.0,
+        description="Read timeout for the request headers, of a new connection too; after it: 408, and it is closed.",
+    )
+    read_seconds: Seconds = Field(60.0, description="Read timeout for the body; after it: 408.")
+    max_connections: int | None = Field(
+        None,
+        ge=16,
+        description="How many connections of clients a process may have; for another one the oldest without a request "
+        "is closed, and where all have one it waits. null: half of the files that the process may open, less 128.",
+    )
+    max_connections_per_peer: int | None = Field(
+        None,
+        ge=1,
+        description="How many of them one IP address may have; for another one its oldest without a request is "
+        "closed, and where all have one it gets 503. null: no limit, since a proxy in front is one address.",
     )
     cors_origins: list[str] = Field(
         [], description="Browser origins allowed by CORS, such as https://app.example.com; empty: CORS is off."

@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.pool import StaticPool
 
-from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger.journal import make_private
 from breakeven.gateway.ledger.schema import metadata
 from breakeven.router.masking import masked
@@ -23,6 +24,7 @@ from breakeven.router.masking import masked
 # The newest migration; a test compares it with the files in migrations/versions.
 HEAD = "0016"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
+_MIGRATION_SECONDS = 3600.0
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1
 
@@ -41,7 +43,10 @@ def open_engine(url: str) -> Engine:
             return _sqlite(url, parsed.database)
         if parsed.get_backend_name() != "postgresql":
             raise LedgerError(f"{parsed.get_backend_name()} is not supported; use sqlite:/// or postgresql+psycopg://")
-        return create_engine(url, pool_pre_ping=True, pool_size=4)
+        # Imported here: a gateway with SQLite has no driver for PostgreSQL.
+        from breakeven.gateway.ledger.postgres import postgres_engine
+
+        return postgres_engine(parsed)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise LedgerError("not a database URL; use one such as sqlite:///breakeven.db") from None
     except ModuleNotFoundError as error:
@@ -81,10 +86,16 @@ def require_existing(url: str) -> None:
 
 
 @contextlib.contextmanager
-def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
-    """Run the block in a transaction, committed at its end. With `write` SQLite's write lock is taken at the start."""
-    with engine.connect().execution_options(breakeven_write=write) as connection, connection.begin():
-        yield connection
+def transaction(engine: Engine, *, write: bool, seconds: float | None = None) -> Iterator[Connection]:
+    """Run the block in a transaction, committed at its end. With `write` SQLite's write lock is taken at the start.
+
+    `seconds`: how long PostgreSQL may take for one statement, at most and by default a minute.
+    """
+    with engine.connect().execution_options(breakeven_write=write) as connection:
+        if seconds is not None and connection.dialect.name == "postgresql":
+            connection.connection.dbapi_connection.limit = seconds  # type: ignore[union-attr]
+        with connection.begin():
+            yield connection
 
 
 def serialise(connection: Connection) -> None:
@@ -108,9 +119,17 @@ def migrate(engine: Engine) -> None:
             if version is None:
                 _create(connection)
             elif version != HEAD:
+                _raise_limits(connection)
                 upgrade(connection)
     except SQLAlchemyError as error:
-        raise LedgerError(error_message(error)) from None
+        raise unusable(error) from None
+
+
+def _raise_limits(connection: Connection) -> None:
+    """Let the statements of this transaction take long: a migration of a large ledger takes minutes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.connection.dbapi_connection.limit = _MIGRATION_SECONDS  # type: ignore[union-attr]
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
@@ -166,6 +185,16 @@ def error_message(error: SQLAlchemyError) -> str:
     said = str(cause).strip().splitlines()[0] if cause is not None and str(cause).strip() else type(error).__name__
     said = masked(said)
     return f"the database cannot be used ({said}); check the URL and that it is there and writable"
+
+
+def unusable(error: SQLAlchemyError) -> LedgerError:
+    """The error for a database that failed: LedgerAway where it may work later."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        away = getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    else:
+        away = isinstance(error, OperationalError | NoConnectionInTime | InterfaceError)
+    return (LedgerAway if away else LedgerError)(error_message(error))
 
 
 def _refuse_newer(connection: Connection) -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.config.journal_folder import claim
 
 _log = logging.getLogger("breakeven.ledger")
 
@@ -26,10 +27,11 @@ _SEGMENT_BYTES = 8 << 20
 _decode = msgspec.json.Decoder(RequestRecord).decode
 
 
-def beside(folder: Path, what: str) -> Path:
-    """Where this machine keeps something else of a ledger: beside the folder of its journal, and named like it."""
-    name = folder.name.removesuffix(".d").removesuffix("-journal")
-    return folder.with_name(f"{name}-{what}")
+def make_folder(folder: Path, owner: str | None) -> None:
+    """Make the folder of a journal, where it is not there, for this database. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if owner is not None:
+        claim(folder, owner)
 
 
 def make_private(path: Path) -> None:
@@ -65,6 +67,25 @@ class Segment:
             raise OSError("the disk is full")
         self.size += written
         self.waiting += 1
+
+    @property
+    def gone(self) -> bool:
+        """Whether its file was deleted, so that what is written to it ends with this process."""
+        return self._open and os.fstat(self._file).st_nlink == 0
+
+    def restore(self, folder: Path) -> None:
+        """Copy what a deleted file had to a new one in the folder, and go on there. Raises OSError."""
+        path, file = _create(folder)
+        content, done = os.pread(self._file, self.size, 0), 0
+        try:
+            while done < len(content):
+                done += os.write(file, content[done:])
+        except OSError:
+            path.unlink()
+            os.close(file)
+            raise
+        os.close(self._file)
+        self.path, self._file = path, file
 
     def stored(self, count: int, *, keep: bool) -> None:
         """Note that `count` more of its records are in the database. After the last one, truncate it, or without `keep`
@@ -103,7 +124,7 @@ def _create(folder: Path) -> tuple[Path, int]:
     """Create a file and lock it. Returns its path and descriptor. Raises OSError."""
     while True:
         path = folder / f"{uuid.uuid4().hex}.jsonl"
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         # Before it is locked, another process may take it for an orphan, and remove it as empty.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,39 +14,36 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
+from breakeven.gateway.config.journal_folder import claim, others, owner
 from breakeven.gateway.config.road import Road
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.baseline import PricedPair
 from breakeven.gateway.economics.hosting import Hosting, Rate
-from breakeven.gateway.economics.periods import DAY, HOUR
+from breakeven.gateway.economics.periods import DAY
 from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
-from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger import outcomes
+from breakeven.gateway.ledger.asking import Asking
 from breakeven.gateway.ledger.budgets import BudgetStore
 from breakeven.gateway.ledger.candidates import CandidateStore
-from breakeven.gateway.ledger.conversations import ConversationStore, purge
-from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
+from breakeven.gateway.ledger.conversations import ConversationStore
+from breakeven.gateway.ledger.database import migrate, open_engine, transaction, unusable
 from breakeven.gateway.ledger.decisions import Scored, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
 from breakeven.gateway.ledger.judged import JudgedStore
-from breakeven.gateway.ledger.owned_ids import OwnedIdStore, purge_ids
+from breakeven.gateway.ledger.maintenance import Maintenance
+from breakeven.gateway.ledger.owned_ids import OwnedIdStore
 from breakeven.gateway.ledger.policy import put_policy, read_policy
-from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
     Investment,
     contradictions,
     deregister,
     enter,
-    fallback_prices,
-    hosting_schedule,
     invest,
-    price_at,
     read_investments,
     read_rates,
-    register,
 )
-from breakeven.gateway.ledger.rates import Writer as Registration
 from breakeven.gateway.ledger.reported import Reported, reported
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.gateway.ledger.tables import Tables
@@ -75,35 +72,48 @@ class Ledger(Tables):
         self.budgets = BudgetStore(engine)
         self.owned_ids = OwnedIdStore(engine)
         self._config: Config | None = None
-        self._contradicted = False
-        self._prune_at = 0
+        # Reads or writes for a request, in threads of their own.
+        self.ask = Asking(lambda: self.away).run
+        self._maintenance = Maintenance(engine, self.id)
 
     @classmethod
-    def open(cls, url: str, *, journal: Path, config: Config | None = None) -> Ledger:
+    def open(cls, url: str, *, journal: Path, config: Config | None = None, later: bool = False) -> Ledger:
         """Connect, migrate, recover the journals of crashed processes, and start writing.
 
         `url` is SQLAlchemy's; `journal` a folder that the processes of one machine share. With a config, its prices,
-        hosting rates and investment are entered if they changed, and maintenance runs. Raises LedgerError.
+        hosting rates and investment are entered if they changed, and maintenance runs. Raises LedgerError; but with
+        `later` not where the database cannot be reached: that is tried again until it can, and `away` says so.
         """
         engine = open_engine(url)
         try:
-            migrate(engine)
-            writer = Writer(engine, journal)
-            ledger = cls(engine, writer)
+            of = owner(url, journal)
+            folder = claim(journal, of)
+            ledger = cls(engine, Writer(engine, folder, of if folder == journal else None))
+            ledger._config = config
             if config is not None:
-                ledger.enter(config, now=time.time_ns() // 1000)
-                writer.maintenance = lambda: ledger.maintenance(time.time_ns() // 1000)
-            writer.start()
+                ledger._writer.maintenance = lambda: ledger.maintenance(time.time_ns() // 1000)
+            failed = ledger._writer.start(prepare=ledger._prepare, later=later)
         except SQLAlchemyError as error:
             engine.dispose()
-            raise LedgerError(error_message(error)) from None
+            raise unusable(error) from None
         except OSError as error:
             engine.dispose()
             raise LedgerError(f"its journal {journal} cannot be written ({error.strerror})") from None
         except LedgerError:
             engine.dispose()
             raise
+        if left := others(journal):
+            _log.warning("%d files of the journal are of another database (%s), which only its gateway stores", *left)
+        if failed is not None:
+            _log.error("requests are answered, and kept in the journal until the ledger can be used: %s", ledger.away)
         return ledger
+
+    def _prepare(self) -> None:
+        """Make or upgrade the tables, and enter the config. Raises LedgerError."""
+        migrate(self._engine)
+        config = self._config
+        if config is not None:
+            self._write(lambda connection: enter(connection, config, time.time_ns() // 1000))
 
     def settle(self, record: RequestRecord, encoded: bytes | None = None) -> None:
         """Accept a record; `encoded` is its JSON, if the caller has it. It is in the journal when this returns.
@@ -119,7 +129,7 @@ class Ledger(Tables):
     def close(self) -> None:
         """Store pending records, within 10 seconds, and disconnect. Others stay in the journal."""
         self._writer.close(_CLOSE_SECONDS)
-        if self._config is not None:
+        if self._config is not None and self.away is None:
             # If the database is unavailable, the registration expires instead.
             with contextlib.suppress(SQLAlchemyError), transaction(self._engine, write=True) as connection:
                 deregister(connection, self.id)
@@ -129,6 +139,16 @@ class Ledger(Tables):
     def pending(self) -> int:
         """The number of records that are settled and not in the database yet."""
         return self._writer.pending
+
+    @property
+    def away(self) -> str | None:
+        """Why the database could not be used when records were last written, in words; None: it can."""
+        return self._writer.unusable
+
+    @property
+    def remade(self) -> int:
+        """How often the journal's folder or the SQLite file was gone or replaced since the start, and made again."""
+        return self._writer.remade
 
     @property
     def write_failures(self) -> int:
@@ -265,33 +285,16 @@ class Ledger(Tables):
     def enter(self, config: Config, now: int) -> None:
         """Enter the config's hosting rates, prices and investment, from their dates or from `now` on.
 
-        Maintenance uses this config from then on. Raises LedgerError.
+        Maintenance uses this config from then on. Where the database cannot be reached, that is done once it can.
+        Raises LedgerError.
         """
-        self._write(lambda connection: enter(connection, config, now))
+        try:
+            self._write(lambda connection: enter(connection, config, now))
+        except LedgerAway:
+            self._writer.prepare_again()
         self._config = config
 
     def maintenance(self, now: int) -> None:
-        """Periodic work: register this gateway as active, warn if others use different prices, and once an hour delete
-        raw rows, prompts and conversations past their retention. Does nothing without a config. Raises SQLAlchemyError.
-        """
-        config = self._config
-        if config is None:
-            return
-        per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
-        with transaction(self._engine, write=True) as connection:
-            own = Registration(self.id, price_at(config, now), per_hour, fallback_prices(config, now))
-            register(connection, own, now)
-            different = contradictions(connection, now)
-        if different > 1 and not self._contradicted:
-            _log.warning("gateways with %d different sets of prices write to this ledger; make them equal", different)
-        self._contradicted = different > 1
-        if now < self._prune_at:
-            return
-        self._prune_at = now + HOUR
-        if config.ledger.keep_days is not None:
-            prune(self._engine, config.ledger.keep_days, now)
-        with transaction(self._engine, write=True) as connection:
-            before = now - config.ledger.keep_prompts_days * DAY
-            outcomes.purge_prompts(connection, before)
-            purge(connection, before)
-            purge_ids(connection, now)
+        """Periodic work at `now`: see `Maintenance.run`. Does nothing without a config. Raises SQLAlchemyError."""
+        if self._config is not None:
+            self._maintenance.run(self._config, now)

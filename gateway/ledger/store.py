@@ -33,6 +33,8 @@ from breakeven.gateway.ledger.schema import attempts, comparisons, hourly, outco
 # since SQLite's driver releases the GIL for each statement, and on a busy core has to wait to get it back. Few enough
 # for the limit of 999 parameters per statement in SQLite before 3.32.
 _STEP = 999 // max(len(requests.columns), len(attempts.columns))
+# A batch takes milliseconds. What waits longer is tried again, on another connection.
+_SECONDS = 15.0
 # One parameter for all ids; with one each, SQLAlchemy would build the statement anew each time.
 _LIST = func.json_each(bindparam("ids")).table_valued("value")
 _IN_A_LIST = select(requests.c.id).where(requests.c.id.in_(select(_LIST.c.value)))
@@ -47,7 +49,7 @@ def store(
     core then do not wait for the whole batch. Returns the records left out because they are older than the pruned rows,
     so that it is unknown whether they were stored before. Raises SQLAlchemyError, and OverflowError.
     """
-    with transaction(engine, write=True) as connection:
+    with transaction(engine, write=True, seconds=_SECONDS) as connection:
         limit = raw_since(connection)
         late = [record for record in records if record.at < limit]
         known = _known(connection, [record.id for record in records])

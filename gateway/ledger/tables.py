@@ -8,8 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from breakeven.gateway.errors import LedgerError
-from breakeven.gateway.ledger.database import error_message, transaction
+from breakeven.gateway.ledger.database import transaction, unusable
 
 _T = TypeVar("_T")
 
@@ -31,4 +30,4 @@ class Tables:
             with transaction(self._engine, write=write) as connection:
                 return what(connection)
         except SQLAlchemyError as error:
-            raise LedgerError(error_message(error)) from None
+            raise unusable(error) from None

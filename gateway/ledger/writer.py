@@ -9,22 +9,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
-from breakeven.gateway.ledger.database import error_message
-from breakeven.gateway.ledger.journal import Segment, claim_orphan, make_private, segments
-from breakeven.gateway.ledger.store import store
+from breakeven.gateway.ledger.batches import BATCH, UNUSABLE, Batches, said, waits
+from breakeven.gateway.ledger.journal import Segment, claim_orphan, make_folder, segments
 
 _log = logging.getLogger("breakeven.ledger")
 
-# Committing more at once would delay requests on a busy core by milliseconds.
-_BATCH = 150
 # How long a batch is gathered: a transaction costs as much as about fifteen requests. `flush` does not wait for it.
 _GATHER_SECONDS = 0.2
 # How long the thread sleeps between groups of rows, to yield the GIL and the core to requests, which otherwise wait
@@ -36,11 +32,12 @@ _BACKLOG = 2000
 _NICENESS = 5
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _MAINTENANCE_SECONDS = 30.0
+# How often it is looked whether the journal and the database's file are still there.
+_LOOK_SECONDS = 5.0
 # Above this many records in memory, further ones are kept in the journal only.
 _MAX_QUEUED = 50_000
 # While the journal cannot be written, up to this many are kept in memory; further ones are lost, and counted.
 _MAX_QUEUED_WITHOUT_JOURNAL = 500_000
-SET_ASIDE = "set-aside.json"
 
 
 class Writer:
@@ -49,10 +46,11 @@ class Writer:
     `maintenance`, if set, is called in the thread every 30 seconds.
     """
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        """`folder`: the journal's, shared by the processes of one machine."""
-        self._engine = engine
+    def __init__(self, engine: Engine, folder: Path, owner: str | None = None) -> None:
+        """`folder`: the journal's, shared by the processes of one machine. `owner`: the database that it is for."""
         self._folder = folder
+        self._owner = owner
+        self._batches = Batches(engine, folder)
         lock = threading.Lock()
         self._work = threading.Condition(lock)
         self._done = threading.Condition(lock)
@@ -61,25 +59,58 @@ class Writer:
         self._segment: Segment | None = None
         self._overflowed: list[Segment] = []
         self._closing = False
-        self._urgent = False
-        self.write_failures = 0
+        self._accepted = 0
+        # While fewer of those accepted are stored, batches are not gathered.
+        self._urgent_for = 0
+        self._failures = 0
         self.journal_failures = 0
+        # Why the database could not be used the last time; None while it can.
+        self.unusable: str | None = None
+        self._remade = 0
         self.lost = 0
         self.maintenance: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="breakeven-ledger", daemon=True)
 
-    def start(self) -> None:
-        """Recover the journals of crashed processes, then start the thread. Raises OSError, SQLAlchemyError."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._recover_orphans()
-        if self.maintenance is not None:
-            self.maintenance()
+    def start(self, *, prepare: Callable[[], None], later: bool = False) -> Exception | None:
+        """Prepare the database, recover the journals of crashed processes, then start the thread.
+
+        `prepare` makes or upgrades the tables, also again where the database's file is replaced. Raises OSError for the
+        journal, and one of UNUSABLE for the database; with `later` that is returned, and tried again in the thread.
+        """
+        self._batches.prepare = prepare
+        make_folder(self._folder, self._owner)
+        failed = None
+        try:
+            self._batches.make_ready()
+            self._recover_orphans()
+            if self.maintenance is not None:
+                self.maintenance()
+        except UNUSABLE as error:
+            if not later or not waits(error):
+                self._batches.file.close()
+                raise
+            failed, self.unusable = error, said(error)
         self._thread.start()
+        return failed
+
+    def prepare_again(self) -> None:
+        """Have the thread prepare the database again before it stores anything else."""
+        self._batches.prepared = False
 
     @property
     def pending(self) -> int:
         """The number of records that are settled and not in the database yet."""
         return len(self._queue) + sum(segment.waiting for segment in self._overflowed)
+
+    @property
+    def write_failures(self) -> int:
+        """The number of failed writes to the database, with the records that were set aside."""
+        return self._failures + self._batches.set_aside
+
+    @property
+    def remade(self) -> int:
+        """How often the journal's folder or the database's file was gone, or replaced, and made again."""
+        return self._remade + self._batches.file.remade
 
     def put(self, record: RequestRecord, encoded: bytes | None = None) -> None:
         """Accept a record; `encoded` is its JSON, if the caller has it already.
@@ -88,11 +119,13 @@ class Writer:
         """
         line = (msgspec.json.encode(record) if encoded is None else encoded) + b"\n"
         with self._work:
+            self._accepted += 1
             segment = self._append(line)
             if len(self._queue) < (_MAX_QUEUED if segment is not None else _MAX_QUEUED_WITHOUT_JOURNAL):
                 self._queue.append((record, segment))
             elif segment is None:
                 self.lost += 1
+                self._accepted -= 1
             elif segment not in self._overflowed:
                 self._overflowed.append(segment)
             # A thread that is gathering a batch need not be woken for each record.
@@ -101,16 +134,24 @@ class Writer:
                 self._work.notify()
 
     def flush(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until all accepted records are in the database; False if they are not."""
+        """Wait up to `timeout` seconds until all records accepted by now are in the database; False if they are not."""
         with self._work:
-            self._urgent = True
+            self._urgent_for = wanted = self._accepted
             self._work.notify()
-            return self._done.wait_for(lambda: self.pending == 0, timeout)
+            return self._done.wait_for(lambda: self._stored_count >= wanted, timeout)
+
+    @property
+    def _stored_count(self) -> int:
+        return self._accepted - self.pending
+
+    @property
+    def _urgent(self) -> bool:
+        return self._stored_count < self._urgent_for
 
     def close(self, timeout: float) -> None:
         """Store pending records and stop, within `timeout` seconds. What cannot be stored stays in the journal."""
         with self._work:
-            self._closing = self._urgent = True
+            self._closing, self._urgent_for = True, self._accepted
             self._work.notify()
         self._thread.join(timeout)
         with self._work:
@@ -118,19 +159,46 @@ class Writer:
                 if segment is not None:
                     segment.close()
             self._segment = None
+        self._batches.file.close()
 
     def _append(self, line: bytes) -> Segment | None:
         try:
             if self._segment is None or self._segment.full:
+                if not self._folder.exists():
+                    self._mend_journal()
                 previous, self._segment = self._segment, Segment(self._folder)
                 if previous is not None and previous.waiting == 0:
                     previous.remove()
             self._segment.append(line)
+            if self._segment.gone:
+                self._mend_journal()
         except OSError as error:
-            self.journal_failures += 1
-            _log.error("cannot write the journal (%s); records are kept in memory only", error.strerror or error)
+            self._journal_failed(error)
             return None
         return self._segment
+
+    def _journal_failed(self, error: OSError) -> None:
+        self.journal_failures += 1
+        _log.error("cannot write the journal (%s); records are kept in memory only", error.strerror or error)
+
+    def _mend_journal(self) -> None:
+        """Make the journal's folder again, with all that waits in it: somebody deleted it. Raises OSError."""
+        make_folder(self._folder, self._owner)
+        for segment in {self._segment, *self._overflowed, *(held for _, held in self._queue)}:
+            if segment is not None and segment.gone:
+                segment.restore(self._folder)
+        self._remade += 1
+        _log.error("the journal was deleted while it was in use, and was made again with all that it had")
+
+    def _look(self) -> None:
+        """Notice that the journal or the database's file was deleted, also while nothing is written."""
+        with self._work:
+            if not self._folder.exists() or (self._segment is not None and self._segment.gone):
+                try:
+                    self._mend_journal()
+                except OSError as error:
+                    self._journal_failed(error)
+        self._batches.make_ready()
 
     def _run(self) -> None:
         if sys.platform == "linux":  # elsewhere it would apply to the whole process
@@ -140,24 +208,26 @@ class Writer:
         while True:
             batch = self._gather()
             try:
+                self._look()
                 if batch:
                     urgent = self._urgent or self.pending > _BACKLOG
                     yield_gil = None if urgent else _yield_gil
-                    self._store([record for record, _ in batch], yield_gil)
+                    self._batches.store([record for record, _ in batch], yield_gil)
                     self._stored(batch)
                 elif self._overflowed:
                     self._store_overflowed()
-                if time.monotonic() - maintained_at > _MAINTENANCE_SECONDS:
+                if self.unusable is not None or time.monotonic() - maintained_at > _MAINTENANCE_SECONDS:
                     maintained_at = time.monotonic()
                     self._recover_orphans()
                     if self.maintenance is not None:
                         self.maintenance()
+                    self._usable_again()
                 failures = 0
-            except (SQLAlchemyError, OSError) as error:
-                self.write_failures += 1
+            except UNUSABLE as error:
+                self._failures += 1
+                self.unusable = said(error)
                 if failures == 0:
-                    said = error_message(error) if isinstance(error, SQLAlchemyError) else str(error.strerror)
-                    _log.error("%d records wait for the ledger: %s", self.pending, said)
+                    _log.error("%d records wait for the ledger: %s", self.pending, self.unusable)
                 pause = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
                 if self._closing:
@@ -166,11 +236,14 @@ class Writer:
                     self._work.wait_for(lambda: self._closing, pause)
                 continue
             with self._work:
-                if self.pending == 0:
-                    self._urgent = False
-                    self._done.notify_all()
-                    if self._closing:
-                        return
+                self._done.notify_all()
+                if self.pending == 0 and self._closing:
+                    return
+
+    def _usable_again(self) -> None:
+        if self.unusable is not None:
+            self.unusable = None
+            _log.warning("the ledger can be used again; %d records wait", self.pending)
 
     def _gather(self) -> list[tuple[RequestRecord, Segment | None]]:
         """The next batch: waits until there is work and then, unless it is urgent, for more records to arrive."""
@@ -180,11 +253,12 @@ class Writer:
             return not self._asleep
 
         with self._work:
-            self._work.wait_for(has_work, _MAINTENANCE_SECONDS)
+            # While it cannot be used, it is tried whether it can.
+            self._work.wait_for(has_work, 0.0 if self.unusable is not None else _LOOK_SECONDS)
             self._asleep = False
-            if len(self._queue) < _BATCH:
+            if len(self._queue) < BATCH:
                 self._work.wait_for(lambda: self._urgent or self._closing, _GATHER_SECONDS)
-            return list(itertools.islice(self._queue, _BATCH))
+            return list(itertools.islice(self._queue, BATCH))
 
     def _stored(self, batch: list[tuple[RequestRecord, Segment | None]]) -> None:
         with self._work:
@@ -199,7 +273,7 @@ class Writer:
             segment = self._overflowed[0]
             if segment is self._segment:
                 self._segment = None
-        self._store_all(segment.read())
+        self._batches.store_all(segment.read())
         with self._work:
             self._overflowed.remove(segment)
             segment.remove()
@@ -207,36 +281,9 @@ class Writer:
     def _recover_orphans(self) -> None:
         for path in segments(self._folder):
             with claim_orphan(path) as records:
-                self._store_all(records or [])
+                self._batches.store_all(records or [])
                 if records:
                     _log.warning("recovered %d records from the journal of a crashed process", len(records))
-
-    def _store_all(self, records: list[RequestRecord]) -> None:
-        for start in range(0, len(records), _BATCH):
-            self._store(records[start : start + _BATCH])
-
-    def _store(self, records: list[RequestRecord], yield_gil: Callable[[], None] | None = None) -> None:
-        """Store records in one transaction. One that the database can never store is set aside, so that the others are
-        not blocked by it.
-        """
-        try:
-            late = store(self._engine, records, yield_gil)
-            self._set_aside(late, "older than ledger.keep_days")
-        except (DataError, OverflowError) as error:
-            if len(records) > 1:
-                middle = len(records) // 2
-                self._store(records[:middle])
-                self._store(records[middle:])
-                return
-            self._set_aside(records, type(error).__name__)
-
-    def _set_aside(self, records: Sequence[RequestRecord], why: str) -> None:
-        for record in records:
-            make_private(self._folder / SET_ASIDE)
-            with (self._folder / SET_ASIDE).open("ab") as file:
-                file.write(msgspec.json.encode(record) + b"\n")
-            self.write_failures += 1
-            _log.error("a record cannot be stored (%s) and was set aside in %s", why, SET_ASIDE)
 
 
 def _yield_gil() -> None:

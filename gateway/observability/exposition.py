@@ -17,12 +17,20 @@ from prometheus_client.registry import Collector
 
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.observability.money import MoneyCollector
+from breakeven.gateway.observability.server import ServerMetrics
 from breakeven.gateway.observability.state import UpstreamCollector
 from breakeven.gateway.upstreams.upstream import Upstream
 
 _PUBLISH_SECONDS = 0.25
+# A scrape is answered within a second, whatever the database does.
+_PATIENCE_SECONDS = 0.5
 # The ledger's metrics that each worker has of its own; the others are the same in all of them.
-_PER_PROCESS = ("breakeven_ledger_pending", "breakeven_ledger_write_failures")
+_PER_PROCESS = (
+    "breakeven_ledger_pending",
+    "breakeven_ledger_write_failures",
+    "breakeven_ledger_up",
+    "breakeven_ledger_remade",
+)
 
 
 def shared_by_workers() -> bool:
@@ -37,7 +45,7 @@ def exported_registry(
 
     `upstreams` is read at each scrape, so that later changes of the mapping are exported.
     """
-    money = MoneyCollector(ledger)
+    money = MoneyCollector(ledger, patience_seconds=_PATIENCE_SECONDS)
     if not shared_by_workers():
         registry.register(UpstreamCollector(upstreams))
         registry.register(money)
@@ -51,7 +59,10 @@ def exported_registry(
 class Publisher:
     """Publishes the state of a worker as gauges in the shared files, so that any worker can export the sums."""
 
-    def __init__(self, registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, upstreams: Mapping[str, Upstream], ledger: Ledger, server: ServerMetrics
+    ) -> None:
+        self._server = server
         self._upstreams = upstreams
         self._ledger = ledger
         self._in_flight = Gauge(
@@ -80,16 +91,33 @@ class Publisher:
             registry=registry,
         )
         self._failed = 0
+        self._up = Gauge(
+            "breakeven_ledger_up",
+            "0 while a worker cannot use the ledger's database: requests are answered and kept in the journal.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._remade = Counter(
+            "breakeven_ledger_remade",
+            "Times that the journal's folder or the file of a SQLite ledger was gone or replaced, and made again.",
+            registry=registry,
+        )
+        self._made_again = 0
 
     def publish(self) -> None:
         """Write the current state to the shared files."""
         for label, upstream in tuple(self._upstreams.items()):
             self._in_flight.labels(label).set(upstream.in_flight)
             self._circuit.labels(label).set(int(upstream.breaker.open))
+        self._server.read()
         self._pending.set(self._ledger.pending)
         failed = self._ledger.write_failures
         self._failures.inc(failed - self._failed)
         self._failed = failed
+        self._up.set(int(self._ledger.away is None))
+        remade = self._ledger.remade
+        self._remade.inc(remade - self._made_again)
+        self._made_again = remade
 
     async def run(self) -> None:
         """Publish four times a second until cancelled."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
-import os
 import sys
 import time
 import traceback
@@ -13,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.observability.lines import Lines
 from breakeven.router.masking import masked
 
 _requests = logging.getLogger("breakeven.request")
@@ -43,14 +42,22 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-class LineHandler(logging.StreamHandler[Any]):
+class LineHandler(logging.Handler):
     """Writes lines to standard error. Those of settled requests bypass `logging`, which would cost more CPU time."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self.setFormatter(JsonFormatter())
+        self.lines = Lines(sys.stderr.fileno())
         self._at = 0
         self._head = b""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line."""
+        try:
+            self.lines.write(self.format(record).encode() + b"\n")
+        except Exception:
+            self.handleError(record)
 
     def settled(self, record: bytes) -> None:
         """Write the line of a settled record, given as the JSON of the ledger's journal. Never raises."""
@@ -59,12 +66,16 @@ class LineHandler(logging.StreamHandler[Any]):
             self._at = now
             head = f'{{"time":"{_second(now // 1000)}.{now % 1000:03d}Z","level":"info","logger":"breakeven.request",'
             self._head = head.encode() + b'"request":'
-        line = b"%b%b}\n" % (self._head, record)
-        with contextlib.suppress(OSError, ValueError):
-            written = os.write(self.stream.fileno(), line)
-            while written < len(line):
-                line = line[written:]
-                written = os.write(self.stream.fileno(), line)
+        self.lines.write(b"%b%b}\n" % (self._head, record))
+
+    def flush(self) -> None:
+        """Wait, for a second at most, until what was logged is written."""
+        self.lines.flush()
+
+
+def lines_lost() -> int:
+    """How many lines this process could not write, since whoever reads standard error did not."""
+    return sum(handler.lines.lost for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
 
 
 def settled(record: bytes) -> None:

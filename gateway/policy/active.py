@@ -16,11 +16,11 @@ from typing import Literal, Protocol
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from breakeven.gateway.config.journal_folder import beside
 from breakeven.gateway.config.routing import Escalation
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.types import Fraction, Section
 from breakeven.gateway.errors import LedgerError
-from breakeven.gateway.ledger.journal import beside
 from breakeven.router.files import write_atomically
 from breakeven.router.policy import Policy
 

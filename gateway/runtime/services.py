@@ -22,6 +22,7 @@ from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.observability.exposition import Publisher, exported_registry, shared_by_workers
 from breakeven.gateway.observability.metrics import Metrics
+from breakeven.gateway.observability.server import ServerMetrics
 from breakeven.gateway.observability.state import PolicyCollector
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.policy.active import Policies
@@ -62,6 +63,7 @@ class Services:
     upstreams: Mapping[Route, Upstream]
     policies: Policies
     state: State
+    server_metrics: ServerMetrics
     publisher: Publisher | None = None
     # The teacher's other providers, in order.
     fallbacks: tuple[Upstream, ...] = ()
@@ -83,7 +85,8 @@ class Services:
         exported_upstreams = _by_label(upstreams, beside, fallbacks, models)
         metrics = Metrics(registry, flush_promptly=shared_by_workers())
         metrics.expect(exported_upstreams.values())
-        publisher = Publisher(registry, exported_upstreams, ledger) if shared_by_workers() else None
+        of_server = ServerMetrics(registry)
+        publisher = Publisher(registry, exported_upstreams, ledger, of_server) if shared_by_workers() else None
         exported = exported_registry(registry, exported_upstreams, ledger)
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         journal = config.ledger.journal
@@ -109,6 +112,7 @@ class Services:
             metrics=metrics,
             upstreams=upstreams,
             policies=policies,
+            server_metrics=of_server,
             publisher=publisher,
             state=state,
             fallbacks=fallbacks,

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from breakeven.gateway.ledger.journal import beside
+from breakeven.gateway.config.journal_folder import beside
 from breakeven.gateway.ledger.road import RoadStore
 from breakeven.router.model.artifact import Artifact, ArtifactError, load, written_hash
 

@@ -12,14 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.server.accepting import Acceptor
+from breakeven.gateway.server.connections import Connections
 from breakeven.gateway.server.direct_client import STATUS_LINES, CloseDelimited, DirectClient
 
 _log = logging.getLogger("breakeven.protocol")
@@ -32,21 +36,41 @@ _MAX_HEAD_BYTES = 1 << 16
 _LINGER_SECONDS = 2.0
 
 
-class SignalFreeServer(uvicorn.Server):
-    """uvicorn's server without its signal handlers, which would end the process by the signal instead of exit code 0.
-
-    `gateway.server.run` installs its own.
+class AcceptingServer(uvicorn.Server):
+    """uvicorn's server, which accepts connections only while there is room, and has no signal handlers: they would end
+    the process by the signal instead of exit code 0. `gateway.server.run` installs its own.
     """
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, and accept on the given sockets."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            return
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        acceptors = [Acceptor(one, protocol, self._connections, self.config.backlog) for one in sockets or []]
+        self.servers = cast(list[asyncio.base_events.Server], acceptors)
+        self.started = True
+
 
 class RelayProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol, in which relayed requests bypass ASGI and request heads have limits.
 
-    A head that takes longer than `app.read_seconds` is answered with 408, one above 64 KiB with 431. Trailers are
+    A head that takes longer than `app.head_seconds` is answered with 408, one above 64 KiB with 431. Trailers are
     discarded. After a response to a request whose body is not complete the connection is closed.
     """
 
@@ -60,10 +84,27 @@ class RelayProtocol(HttpToolsProtocol):
     _offered = False
     # Whether nothing of what else arrives is read.
     _deaf = False
+    # For `Connections`.
+    silent = True
+    peer = ""
+    _idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.peer = self.client[0] if self.client else ""
+        self._idle_since = time.monotonic()
+        self.app.open_connections.opened(self)
         self._start_read_timer()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when no request is running on it, or waits; None while one does."""
+        running = (self.cycle is not None and not self.cycle.response_complete) or self.pipeline
+        return None if running else self._idle_since
+
+    def leave(self) -> None:
+        """Close it, since another connection needs its place."""
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering is not None or self._deaf:
@@ -112,7 +153,7 @@ class RelayProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def _start_read_timer(self) -> None:
-        self._read_timer = self.loop.call_later(self.app.read_seconds, self._on_read_timeout)
+        self._read_timer = self.loop.call_later(self.app.head_seconds, self._on_read_timeout)
 
     def _on_read_timeout(self) -> None:
         self._read_timer = None
@@ -120,6 +161,7 @@ class RelayProtocol(HttpToolsProtocol):
             # A pipelined request may take until the response before it is complete.
             self._start_read_timer()
         else:
+            self.app.open_connections.timed_out()
             self._reject(408)
 
     def _reject(self, status: int) -> None:
@@ -139,6 +181,7 @@ class RelayProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._idle_since = time.monotonic()
         if self._without_content is not None and self.cycle.response_complete:
             self._linger()
         else:
@@ -157,6 +200,9 @@ class RelayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_bytes = None
         self._without_content = 0
+        if self.silent:
+            self.silent = False
+            self.app.open_connections.spoke(self)
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
@@ -191,6 +237,7 @@ class RelayProtocol(HttpToolsProtocol):
             client.received(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.app.open_connections.closed(self)
         for timer in (self._read_timer, self._lingering):
             if timer is not None:
                 timer.cancel()

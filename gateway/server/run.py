@@ -11,19 +11,23 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from fastapi import FastAPI
 
 from breakeven.gateway.config.schema import Config
+from breakeven.gateway.config.server import Server
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.proxy.downstream import Receive, Scope, Send
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.state import State
+from breakeven.gateway.server.connections import Connections, most_connections, raise_file_limit
 from breakeven.gateway.server.direct_client import BodyBytes
-from breakeven.gateway.server.protocol import RelayProtocol, SignalFreeServer
+from breakeven.gateway.server.protocol import AcceptingServer, RelayProtocol
 
 _POLL_SECONDS = 0.05
+_THREADS = 32
 _SWITCH_INTERVAL_SECONDS = 0.0002
 
 
@@ -67,10 +71,11 @@ def _cannot_listen(config: Config, error: OSError | UnicodeError) -> ConfigError
 class _Dispatcher:
     """The app as `RelayProtocol` needs it: it looks up `relays` by path itself; everything else goes through ASGI."""
 
-    def __init__(self, app: FastAPI, read_seconds: float, max_bodies_bytes: int) -> None:
+    def __init__(self, app: FastAPI, server: Server, connections: Connections) -> None:
         self._app = app
-        self.read_seconds = read_seconds
-        self.bodies = BodyBytes(max_bodies_bytes)
+        self.head_seconds = server.head_seconds
+        self.bodies = BodyBytes(server.max_bodies_bytes)
+        self.open_connections = connections
         relays: Mapping[str, Relay] = app.state.relays
         self.relays = {path.encode(): relay for path, relay in relays.items()}
 
@@ -105,9 +110,12 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
     Running requests get `server.drain_seconds` to end; a second signal, or the end of that time, aborts them.
     SIGHUP reloads the config.
     """
-    server = SignalFreeServer(
+    raise_file_limit()
+    metrics = app.state.current().server_metrics
+    connections = Connections(most_connections(config.server), config.server.max_connections_per_peer, metrics)
+    server = AcceptingServer(
         uvicorn.Config(
-            _Dispatcher(app, config.server.read_seconds, config.server.max_bodies_bytes),
+            _Dispatcher(app, config.server, connections),
             http=RelayProtocol,
             ws="none",
             loop="auto",
@@ -118,11 +126,14 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
-        )
+        ),
+        connections,
     )
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
+        # Reading the ledger in the background may hold some of them for as long as its database hangs.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "breakeven-work"))
         stop, abort_now = asyncio.Event(), asyncio.Event()
 
         def on_signal() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 from pathlib import Path
 
+from breakeven.gateway.config.journal_folder import claim, owner
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
@@ -22,7 +23,7 @@ _log = logging.getLogger("breakeven.server")
 
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
-    """Load the router artifact and open the ledger, which migrates its database.
+    """Load the router artifact and open the ledger, which migrates its database; where that is away, once it is back.
 
     Raises ConfigError with the key that is at fault: routing.artifact, road.scorer, tokenizer or ledger.url.
     """
@@ -32,7 +33,20 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
     _check_journal(config)
     _warn_of_readers(config)
     with config_errors_for("ledger.url"):
-        return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
+        journal = Path(config.ledger.journal)
+        return artifact, Ledger.open(config.ledger.url, journal=journal, config=config, later=True)
+
+
+def claim_journal(config: Config) -> bool:
+    """Make the folder of the journal for the config's ledger. Whether it belongs to another one: then the config, read
+    again, has a folder of its own. Raises ConfigError.
+    """
+    assert config.ledger.journal is not None, "load_config resolves it"
+    folder = Path(config.ledger.journal)
+    try:
+        return claim(folder, owner(config.ledger.url, folder)) != folder
+    except OSError as error:
+        raise ConfigError([f"ledger.journal: {folder} cannot be written ({error.strerror})"]) from None
 
 
 def _warn_of_readers(config: Config) -> None:

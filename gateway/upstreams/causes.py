@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -36,6 +37,10 @@ ADVICE: dict[Cause, Advice] = {
     Cause.CONNECT_TIMEOUT: Advice(
         "no connection within timeouts.connect_seconds",
         "look for a firewall that drops packets or an overloaded server; a server far away needs a longer timeout",
+    ),
+    Cause.NO_FILES: Advice(
+        "this gateway has no file left to open a connection with",
+        "raise the limit of open files (ulimit -n, LimitNOFILE), or lower server.max_connections",
     ),
     Cause.TLS_UNTRUSTED: Advice(
         "its certificate is signed by nobody whom this machine trusts",
@@ -132,6 +137,8 @@ OF_THE_REQUEST = frozenset({Cause.STALE_CONNECTION, Cause.CONTEXT_OVERFLOW, Caus
 
 def connect_cause(error: Exception) -> tuple[Cause, str]:
     """The cause of an error while a connection was opened, and what the library said; that may name the host."""
+    if out_of_files(error):
+        return Cause.NO_FILES, ""
     if isinstance(error, ssl.SSLError):
         return _tls_cause(error)
     if isinstance(error, socket.gaierror | UnicodeError):
@@ -148,6 +155,19 @@ def connect_cause(error: Exception) -> tuple[Cause, str]:
     if errno.ECONNREFUSED in numbers:
         return Cause.REFUSED, ""
     return Cause.UNREACHABLE, (error.strerror or "") if isinstance(error, OSError) else ""
+
+
+def out_of_files(error: Exception) -> bool:
+    """Whether this process, or its machine, has no file left: nothing against the upstream."""
+    if isinstance(error, socket.gaierror):
+        # A resolver that cannot open a file says that it knows no such name.
+        try:
+            os.close(os.dup(2))
+        except OSError as mine:
+            return mine.errno in (errno.EMFILE, errno.ENFILE)
+        return False
+    numbers = {getattr(error, "errno", None), *(int(number) for number in _ERRNO.findall(str(error)))}
+    return isinstance(error, OSError) and bool(numbers & {errno.EMFILE, errno.ENFILE})
 
 
 def lost_cause(error: Exception | None) -> tuple[Cause, str]:

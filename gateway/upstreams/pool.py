@@ -10,11 +10,13 @@ from urllib.parse import quote, urlsplit
 import aiohappyeyeballs
 
 from breakeven.gateway.errors import Cause
-from breakeven.gateway.upstreams.causes import connect_cause
+from breakeven.gateway.upstreams.causes import connect_cause, out_of_files
 from breakeven.gateway.upstreams.connection import Connection
 
 # After this long the next address of the same name is tried in parallel (Happy Eyeballs, RFC 8305).
 _NEXT_ADDRESS_SECONDS = 0.25
+# While this process has no file left.
+_TRIES_WITHOUT_FILES, _PAUSE_SECONDS = 20, 0.05
 
 
 class Unreachable(OSError):
@@ -68,30 +70,46 @@ class Pool:
         self._keep_seconds = -1.0
         if self._reaper is not None:
             self._reaper.cancel()
-        while self._idle:
-            self._idle.popitem()[0].close()
+        self._drop_idle()
 
     async def _open(self) -> Connection:
+        tries = _TRIES_WITHOUT_FILES
         try:
             async with asyncio.timeout(self._connect_seconds):
-                addresses = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-                connected = await aiohappyeyeballs.start_connection(
-                    addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=self._loop
-                )
-                try:
-                    _, connection = await self._loop.create_connection(
-                        lambda: Connection(self._released),
-                        sock=connected,
-                        ssl=self._tls,
-                        server_hostname=self._host if self._tls is not None else None,
-                    )
-                except BaseException:
-                    connected.close()
-                    raise
+                while True:
+                    try:
+                        return await self._connect()
+                    except OSError as error:
+                        tries -= 1
+                        if not (out_of_files(error) and tries):
+                            raise
+                    # Other requests end meanwhile.
+                    self._drop_idle()
+                    await asyncio.sleep(_PAUSE_SECONDS)
         # uvloop raises RuntimeError for some failed connects, and a name with an impossible label is a UnicodeError.
         except (OSError, RuntimeError, TimeoutError, UnicodeError) as error:
             raise Unreachable(*connect_cause(error)) from None
+
+    async def _connect(self) -> Connection:
+        addresses = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        connected = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=self._loop
+        )
+        try:
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self._released),
+                sock=connected,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls is not None else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
         return connection
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.popitem()[0].close()
 
     def _released(self, connection: Connection) -> None:
         if connection.lost:

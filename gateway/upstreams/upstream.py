@@ -249,15 +249,7 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
             code="timeout",
         ) from None
     except Unreachable as error:
-        raise UpstreamFailure(
-            502,
-            f"The {route} cannot be reached.",
-            retryable=True,
-            down=True,
-            cause=error.cause,
-            detail=error.detail,
-            code="upstream_unreachable",
-        ) from None
+        raise _unreachable(route, error) from None
     except (BrokenEncoding, UnknownEncoding):
         raise UpstreamFailure(
             502,
@@ -287,3 +279,18 @@ def translated_errors(route: Route, deadline: Deadline) -> Iterator[None]:
             detail=getattr(error, "detail", ""),
             code="upstream_disconnected",
         ) from None
+
+
+def _unreachable(route: Route, error: Unreachable) -> UpstreamFailure:
+    ours = error.cause is Cause.NO_FILES
+    return UpstreamFailure(
+        503 if ours else 502,
+        "The gateway has no file left for a connection; try again." if ours else f"The {route} cannot be reached.",
+        retryable=True,
+        # What this machine lacks is nothing against the upstream.
+        down=not ours,
+        cause=error.cause,
+        detail=error.detail,
+        code="no_files_left" if ours else "upstream_unreachable",
+        headers={"retry-after": "1"} if ours else None,
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import platform
 import tempfile
 import time
 import traceback
@@ -80,4 +82,29 @@ def table(results: Iterable[Result]) -> str:
     held = sum(one.held for one in found)
     return "\n".join(
         ["| attack | outcome | figures |", "| --- | --- | --- |", *rows, "", f"{held} of {len(found)} held"]
+    )
+
+
+def page(results: list[Result], command: str) -> str:
+    """The page of the documentation for the results of one run of `command`."""
+    known = attacks()
+    meanings = [f"- `{name}`: {(known[name].__doc__ or '').strip()}" for name in known]
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {os.getloadavg()[2]:.1f}"
+    return "\n".join(
+        [
+            "# Attacks",
+            "",
+            f"From one run of `{command}`. Each attack starts a gateway of its own between",
+            "scripted upstreams, and is bounded in time; some need PostgreSQL, which they start themselves. CI runs",
+            "some of them for seconds. What each party can and cannot do is in SECURITY.md.",
+            "",
+            f"Machine: {machine} over 15 minutes; the attackers and upstreams run beside the gateway.",
+            "",
+            table(results),
+            "",
+            "## What they do",
+            "",
+            *meanings,
+            "",
+        ]
     )

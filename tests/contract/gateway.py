@@ -163,10 +163,22 @@ class Gateway:
                 samples[name] = float(value)
         return samples
 
+    def fresh_metrics(self, seconds: float = 4.0) -> dict[str, float]:
+        """As `metrics`, once all that is settled is in the ledger and was read there: a scrape waits half a second for
+        that, and this machine may be busy. After `seconds` whatever there is.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.metrics()
+            fresh = found.get("breakeven_ledger_age_seconds", 1.0) < 0.5 and not found["breakeven_ledger_pending"]
+            if fresh or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of all samples of a metric that have these labels."""
         total = 0.0
-        for sample, value in self.metrics().items():
+        for sample, value in self.fresh_metrics().items():
             base, _, rest = sample.partition("{")
             if base == f"breakeven_{name}" and all(f'{k}="{v}"' in rest for k, v in labels.items()):
                 total += value
@@ -194,8 +206,8 @@ class Gateway:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the ledger, once everything settled is in it."""
-        with contextlib.suppress(OSError, EOFError):
-            self.get("/metrics")
+        with contextlib.suppress(OSError, EOFError, KeyError, ValueError):
+            self.fresh_metrics()
         with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as connection:
             return connection.execute(query).fetchall()
 

@@ -164,7 +164,7 @@ def test_an_upstream_without_an_end(gateway: Gateway, kind: str) -> None:
 
 
 def test_trailers_of_an_upstream_are_not_kept(gateway: Gateway) -> None:
-    body = completion("hi")
+    body = json.dumps(completion("hi")).encode()
     trailers = b"".join(b"x-%06d: %s\r\n" % (number, b"v" * 50) for number in range(1000))
     steps: list[Step] = [Head(200, JSON), Send(body), Raw(b"0\r\n"), *(Raw(trailers) for _ in range(300))]
     gateway.student.script(*steps, End())

@@ -12,7 +12,7 @@ from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, chat
 from tests.contract.scripted import DONE, End, Head, ScriptedUpstream, Send, Sleep, delta
 
-CONFIG = {"server": {"read_seconds": 0.6}}
+CONFIG = {"server": {"head_seconds": 0.6, "read_seconds": 0.6}}
 BODY = json.dumps(chat()).encode()
 LINE = b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n"
 HEAD = LINE + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -11,28 +12,55 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+
+
+class Absent(RuntimeError):
+    """PostgreSQL cannot be run here; says why."""
 
 
 def _binaries() -> Path:
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not folders or not (folders[-1] / "initdb").exists():
-        pytest.skip("PostgreSQL is absent (no initdb); install the Debian package postgresql")
+        raise Absent("PostgreSQL is absent (no initdb); install the Debian package postgresql")
     return folders[-1]
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A PostgreSQL server of the tests: the URL of its database `postgres`, and a function for pg_ctl commands."""
+    """A PostgreSQL server of the tests: the URL of its database `postgres`, a function for pg_ctl commands, and the
+    folder of its Unix socket and of its data.
+    """
 
     url: str
     control: Callable[..., None]
+    folder: Path
+
+    def database(self, name: str) -> str:
+        """The URL of a new, empty database of this name."""
+        # Imported here: the interpreter for training, which has no SQLAlchemy, reads this file as well.
+        from sqlalchemy import text
+
+        from breakeven.gateway.ledger.database import open_engine
+
+        engine = open_engine(self.url)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    def processes(self) -> list[psutil.Process]:
+        """The server and those that it started, one for each connection among them."""
+        pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server on a Unix socket, in a temporary folder."""
+@contextlib.contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server on a Unix socket, in a temporary folder. Raises Absent."""
     binaries = _binaries()
     # PostgreSQL refuses to run as root; its Debian package creates a user for it.
     user = None
@@ -40,7 +68,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         try:
             user = pwd.getpwnam("postgres").pw_name
         except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+            raise Absent("PostgreSQL does not run as root, and there is no user postgres") from None
     with tempfile.TemporaryDirectory(prefix="breakeven-pg-") as name:
         if user is not None:
             shutil.chown(name, user)
@@ -57,22 +85,23 @@ def postgres_server() -> Iterator[PostgresServer]:
 
         control("start")
         try:
-            yield PostgresServer(f"postgresql+psycopg://breakeven@/postgres?host={name}", control)
+            yield PostgresServer(f"postgresql+psycopg://breakeven@/postgres?host={name}", control, Path(name))
         finally:
             control("stop")
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of the module's own."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(running_postgres())
+        except Absent as error:
+            pytest.skip(str(error))
+        yield server
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of an empty database."""
-    # Imported here: the interpreter for training, which has no SQLAlchemy, reads the file with the fixtures as well.
-    from sqlalchemy import text
-
-    from breakeven.gateway.ledger.database import open_engine
-
-    engine = open_engine(postgres_server.url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS ledger WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE ledger"))
-    engine.dispose()
-    return postgres_server.url.replace("/postgres?", "/ledger?")
+    return postgres_server.database("ledger")

@@ -157,9 +157,16 @@ class Gateway:
 
     def metrics(self) -> dict[str, float]:
         """All samples of /metrics, as by `samples`. They include all requests settled before the call."""
-        response = httpx2.get(f"{self.url}/metrics", timeout=30.0)
-        assert response.status_code == 200, response.text
-        return samples(response.text)
+        # A scrape waits half a second for the ledger, and this machine may be busy.
+        deadline = time.monotonic() + 4.0
+        while True:
+            response = httpx2.get(f"{self.url}/metrics", timeout=30.0)
+            assert response.status_code == 200, response.text
+            found = samples(response.text)
+            fresh = found.get("breakeven_ledger_age_seconds", 1.0) < 0.5 and not found["breakeven_ledger_pending"]
+            if fresh or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
 
     def report(self, *options: str) -> dict[str, Any]:
         """The parsed output of `breakeven report --json` with further options."""

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.batches import SET_ASIDE
 from breakeven.gateway.ledger.database import open_engine, transaction
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.schema import attempts, requests
-from breakeven.gateway.ledger.writer import SET_ASIDE
 from tests.unit.gateway.ledger.records import record
 
 DAY = 24 * HOUR

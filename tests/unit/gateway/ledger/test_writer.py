@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import event, func, select
 
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.batches import SET_ASIDE
 from breakeven.gateway.ledger.database import open_engine, transaction
 from breakeven.gateway.ledger.journal import Segment, claim_orphan, segments
 from breakeven.gateway.ledger.schema import attempts, requests
 from breakeven.gateway.ledger.store import store
-from breakeven.gateway.ledger.writer import SET_ASIDE
 from breakeven.router.policy import Route
 from tests.support.processes import CHECKOUT
 from tests.unit.gateway.ledger.records import record

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 import ssl
 
 import pytest
 
-from breakeven.gateway.errors import Cause
+from breakeven.gateway.errors import Cause, UpstreamFailure
 from breakeven.gateway.upstreams.causes import ADVICE, connect_cause, lost_cause, status_cause
+from breakeven.gateway.upstreams.pool import Unreachable
+from breakeven.gateway.upstreams.upstream import translated_errors
+from breakeven.router.policy import Route
 
 
 def unverified(code: int, message: str) -> ssl.SSLCertVerificationError:
@@ -74,3 +78,27 @@ def test_every_cause_has_a_meaning_and_a_remedy() -> None:
             assert text
             assert not text.endswith(".")
             assert "|" not in text, "it stands in a table of the documentation"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "Too many open files"), OSError("[Errno 111] refused; [Errno 23] Too many open files")],
+)
+def test_no_file_left_is_nothing_against_an_upstream(error: OSError) -> None:
+    assert connect_cause(error)[0] is Cause.NO_FILES
+    with pytest.raises(UpstreamFailure) as raised, translated_errors(Route.STUDENT, deadline=None):  # type: ignore[arg-type]
+        raise Unreachable(*connect_cause(error))
+    assert not raised.value.down
+    assert (raised.value.status, raised.value.code) == (503, "no_files_left")
+
+
+def test_a_resolver_without_a_file_is_nothing_against_an_upstream() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert connect_cause(unknown)[0] is Cause.DNS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # standard input, output and error
+    try:
+        found = connect_cause(unknown)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found is Cause.NO_FILES
