@@ -19,7 +19,7 @@ from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
-HEAD = "0015"
+HEAD = "0016"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1

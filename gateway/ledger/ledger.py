@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,10 +23,12 @@ from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.candidates import CandidateStore
+from breakeven.gateway.ledger.changes import ChangeStore
 from breakeven.gateway.ledger.conversations import ConversationStore, purge
 from breakeven.gateway.ledger.database import error_message, migrate, open_engine, transaction
-from breakeven.gateway.ledger.decisions import Scored, last, scored
+from breakeven.gateway.ledger.decisions import Found, Scored, Wanted, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
+from breakeven.gateway.ledger.inspection import InspectionStore
 from breakeven.gateway.ledger.judged import JudgedStore
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
@@ -68,6 +69,8 @@ class Ledger(Tables):
         # The tables of stages, and of what they rest on.
         self.road = RoadStore(engine)
         self.candidates = CandidateStore(engine)
+        self.changes = ChangeStore(engine)
+        self.inspection = InspectionStore(engine)
         self.conversations = ConversationStore(engine)
         self.judged_pairs = JudgedStore(engine)
         self._config: Config | None = None
@@ -173,9 +176,9 @@ class Ledger(Tables):
         """Enter an investment, or replace the one with its name. Raises LedgerError."""
         self._write(lambda connection: invest(connection, one))
 
-    def decisions(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    def decisions(self, limit: int, wanted: Wanted) -> Found:
         """The newest requests with their cost; see `decisions.last`. Raises LedgerError."""
-        return self._read(lambda connection: last(connection, limit, before))
+        return self._read(lambda connection: last(connection, limit, wanted))
 
     def scored(self, artifact: str, since: int | None = None, until: int | None = None) -> Sequence[Scored]:
         """Requests scored by the artifact with this hash; see `decisions.scored`. Raises LedgerError."""
