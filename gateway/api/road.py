@@ -100,6 +100,10 @@ class WorkloadState(Schema):
     )
     trust: Confirmation | None = Field(description="How far the scorer can be trusted; null: nobody judged a pair.")
     in_force: Promise | None = Field(description="What routes; null: nothing.")
+    starts_with_share: Share | None = Field(
+        description="Share of the requests that goes to the teacher while nothing is in force, with `routing.start: "
+        "share`; null: all of them."
+    )
     previous: Promise | None = Field(description="What a rollback puts in force; null: the teacher for everything.")
     proposal: Promise | None = Field(description="What waits for `apply`; null: nothing.")
     proposal_saves_usd_per_month: float | None = Field(
@@ -139,7 +143,7 @@ async def get_road(
     def read() -> RoadState:
         found = positions(now.ledger, now.config, _now(), operator=now.operator_routes)
         happened = now.ledger.road.events(limit=limit)
-        return RoadState(workloads=[_state(one) for one in found], events=[_event(one) for one in happened])
+        return RoadState(workloads=[_state(now, one) for one in found], events=[_event(one) for one in happened])
 
     try:
         return await asyncio.to_thread(read)
@@ -177,15 +181,17 @@ async def _say(now: Services, workload: str, word: Word, by: str) -> WorkloadSta
         return position(now.ledger, now.config, state, _now(), operator=False)
 
     try:
-        return _state(await asyncio.to_thread(change))
+        return _state(now, await asyncio.to_thread(change))
     except LedgerError:
         raise ledger_unavailable() from None
     except BreakevenError as error:
         raise nothing_to_change(error) from None
 
 
-def _state(one: Position) -> WorkloadState:
-    return WorkloadState.model_validate(one.to_dict(), strict=False)
+def _state(now: Services, one: Position) -> WorkloadState:
+    routing = now.config.routing
+    begins = {"starts_with_share": routing.teacher_share if routing.start == "share" else None}
+    return WorkloadState.model_validate(one.to_dict() | begins, strict=False)
 
 
 def _event(one: Event) -> HappenedEvent:

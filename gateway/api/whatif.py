@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Security
 
@@ -39,6 +39,13 @@ async def get_whatif(
             ge=2, le=101, description="Look at thresholds for so many teacher shares from 0 to 1 in the place of those."
         ),
     ] = None,
+    of: Annotated[
+        Literal["in_force", "config"],
+        Query(
+            description="Whose scores: those of the router that routes the workload now, or of the config's router, "
+            "which thresholds that PUT /admin/policy sets are for."
+        ),
+    ] = "in_force",
     novelty_threshold: Annotated[
         Share | None, Query(description="The novelty threshold to assume; absent: the one in force.")
     ] = None,
@@ -48,10 +55,13 @@ async def get_whatif(
 ) -> WhatIf:
     """Say what other thresholds would have meant for recorded traffic."""
     unit = now.unit(DEFAULT_WORKLOAD if workload is None else workload)
-    novelty = unit.policy.novelty_threshold if novelty_threshold is None else novelty_threshold
+    artifact, policy = unit.artifact, unit.policy
+    if of == "config":
+        artifact, policy = now.artifact, now.policies.active.policy
+    novelty = policy.novelty_threshold if novelty_threshold is None else novelty_threshold
 
     def read() -> dict[str, Any]:
-        seen = _Seen.read(now, unit.artifact, novelty, workload, since, until)
+        seen = _Seen.read(now, artifact, novelty, workload, since, until)
         if threshold is not None:
             return seen.to_dict((threshold,))
         return seen.to_dict(whatif.POINTS if shares is None else whatif.by_share(seen.traffic, shares))

@@ -1,0 +1,160 @@
+"""How the console's pages look in a real Chromium: accessibility, three widths, light and dark; and their pictures.
+
+`BREAKEVEN_DRAW=docs/images pytest tests/integration/test_console_looks.py` draws the pictures of the documentation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support import processes, real
+from tests.support.console import PAGES, Page
+from tests.support.console_traffic import HEADERS, admin, busy
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
+
+DRAW = os.environ.get("BREAKEVEN_DRAW")
+WIDTHS = (1440, 900, 390)
+# What is opened beside the pages: the sheet of a request, and the question before a change.
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    with busy(tmp_path_factory.mktemp("looks"), requests=420 if DRAW else 120, candidate=True) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway that no request has come to."""
+    config = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1")
+    with processes.gateway(
+        tmp_path_factory.mktemp("quiet"), config, {"BREAKEVEN_ADMIN_KEY": "the-admin-key"}
+    ) as gateway:
+        yield gateway
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds wrong, with the elements."""
+    found = page.evaluate("(rules) => axe.run(document, rules)", _RULES)["violations"]
+    return [f"{one['id']}: {node['html'][:160]} {node['any'][:1]}" for one in found for node in one["nodes"]]
+
+
+def opened(browser: Any, gateway: processes.Gateway, width: int, scheme: str) -> Page:
+    page = Page(
+        browser, gateway.url, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page.sign_in()
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible_to_axe(browser: Any, running: processes.Gateway, scheme: str) -> None:
+    # The page's policy lets nobody add a script; its own world beside the page's may be added to.
+    script = real.axe().read_text(encoding="utf-8")
+    console = opened(browser, running, 1280, scheme)
+    found = {}
+    for name in PAGES:
+        console.open(name, range="all")
+        console.page.evaluate(script)
+        found[name] = violations(console.page)
+    console.open("traffic", range="all", id=admin(running, "decisions?limit=1")["decisions"][0]["id"])
+    console.page.get_by_role("dialog", name="Request").wait_for()
+    found["request"] = violations(console.page)
+    console.close()
+    door = Page(browser, running.url, color_scheme=scheme)
+    door.page.get_by_label("Admin key").wait_for()
+    door.page.evaluate(script)
+    found["door"] = violations(door.page)
+    door.close()
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_scrolls_sideways(browser: Any, running: processes.Gateway, width: int) -> None:
+    console = opened(browser, running, width, "light")
+    wide, heights = {}, {}
+    for name in PAGES:
+        console.open(name, range="all")
+        wide[name] = console.page.evaluate("document.documentElement.scrollWidth")
+        heights[name] = console.page.evaluate("document.documentElement.scrollHeight")
+    console.close()
+    assert wide == dict.fromkeys(PAGES, width)
+    # Three screens of a phone and a list that says how it goes on, in the place of one column with everything.
+    assert max(heights.values()) < 4000, heights
+
+
+def test_a_page_without_data_says_what_to_do(browser: Any, quiet: processes.Gateway) -> None:
+    console = opened(browser, quiet, 1280, "light")
+    script = real.axe().read_text(encoding="utf-8")
+    expected = {
+        "overview": ("road.sample", "curl "),
+        "tune": ("No request was scored by this router yet", "Send traffic"),
+        "traffic": ("No requests", f"{quiet.url}/v1"),
+        "label": ("ledger.store_conversations: true",),
+        "students": ("candidate:", "road.sample"),
+        "compare": ("Nothing was compared yet", "road.sample"),
+        "changes": ("Nothing has changed yet",),
+    }
+    for name, texts in expected.items():
+        console.open(name)
+        shown = console.page.locator("#page").inner_text()
+        for text in texts:
+            assert text in shown, (name, text)
+        console.page.evaluate(script)
+        assert violations(console.page) == [], name
+    console.close()
+
+
+def test_every_control_is_reached_and_seen_with_the_keyboard(browser: Any, running: processes.Gateway) -> None:
+    console = opened(browser, running, 1280, "light")
+    page = console.page
+    for name in PAGES:
+        console.open(name, range="all")
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        wanted = page.evaluate(
+            """() => [...document.querySelectorAll("#app :is(a, button, select, input, textarea, summary)")]
+                 .filter((one) => !one.disabled && one.checkVisibility()).length"""
+        )
+        seen = set()
+        for _ in range(wanted + 12):
+            page.keyboard.press("Tab")
+            ring = page.evaluate(
+                """() => { const one = document.activeElement; if (one === document.body) return null;
+                     one.dataset.seen ??= String(Math.random());
+                     return [one.dataset.seen, getComputedStyle(one).outlineStyle]; }"""
+            )
+            if ring is None:
+                break
+            assert ring[1] != "none", (name, page.evaluate("document.activeElement.outerHTML")[:120])
+            seen.add(ring[0])
+        assert len(seen) >= wanted, name
+    # The first stop leads past the navigation.
+    page.evaluate("document.activeElement.blur()")
+    page.locator("#skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    console.close()
+
+
+@pytest.mark.skipif(DRAW is None, reason="../shared: the pictures are drawn with BREAKEVEN_DRAW=docs/images")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures(browser: Any, running: processes.Gateway, scheme: str) -> None:
+    assert DRAW is not None
+    folder = Path(DRAW)
+    httpx2.put(f"{running.url}/admin/policy", json={}, headers=HEADERS, timeout=30.0)
+    for width in WIDTHS:
+        console = opened(browser, running, width, scheme)
+        for name in PAGES:
+            console.open(name)
+            if width == 1440 or scheme == "light" or name in ("overview", "tune"):
+                size = {1440: "", 900: "-middle", 390: "-phone"}[width]
+                console.page.screenshot(path=str(folder / f"console-{name}{size}-{scheme}.png"))
+        console.close()
