@@ -24,6 +24,7 @@ from breakeven.gateway.reports import labelling
 from breakeven.gateway.runtime.services import Services
 
 _Found = TypeVar("_Found")
+_Id = Annotated[str, Field(max_length=32)]
 
 
 class AskedPair(Schema):
@@ -51,9 +52,7 @@ class Verdict(Schema):
     """What a person says of a pair."""
 
     better: Literal["first", "second", "tie"] = Field(description="The better answer, or that they are as good.")
-    skipped: list[Annotated[str, Field(max_length=32)]] = Field(
-        max_length=1000, description="Pairs that were passed over before in this session."
-    )
+    after: _Id | None = Field(description="The pair that was passed over last in this session; null: none was.")
 
 
 class _LabelRoute(ApiRoute):
@@ -62,13 +61,15 @@ class _LabelRoute(ApiRoute):
 
 router = APIRouter(prefix="/admin/labels", tags=["admin"], route_class=_LabelRoute, dependencies=[Security(admin_key)])
 Workload = Annotated[str, Query(max_length=64, description="The workload.")]
-Skipped = Annotated[list[str], Query(max_length=1000, description="Pairs that were passed over in this session.")]
+After = Annotated[
+    str | None, Query(max_length=32, description="Only pairs after this one, which was passed over; absent: all.")
+]
 
 
 @router.get("", responses=documented(400, 401, 404, 503))
-async def next_label(now: Now, workload: Workload = DEFAULT_WORKLOAD, skipped: Skipped = []) -> LabelState:  # noqa: B006
+async def next_label(now: Now, workload: Workload = DEFAULT_WORKLOAD, after: After = None) -> LabelState:
     """Show the pair whose label tells most of the student's quality."""
-    return await _from_ledger(lambda: _state(now, workload, skipped))
+    return await _from_ledger(lambda: _state(now, workload, after))
 
 
 @router.post("/{request}", responses=documented(400, 401, 404, 408, 409, 413, 503))
@@ -81,19 +82,19 @@ async def put_label(
     """Store a person's verdict on the pair that was shown, and show the next one."""
 
     def put() -> LabelState:
-        if not labelling.label(now.ledger, now.config, workload, request, said.better, said.skipped):
+        if not labelling.label(now.ledger, now.config, workload, request, said.better, said.after):
             raise RequestError(
                 409,
                 "Another pair is to be judged first, or this one was judged in the meantime; take the next one.",
                 code="not_the_next_pair",
             )
-        return _state(now, workload, said.skipped)
+        return _state(now, workload, said.after)
 
     return await _from_ledger(put)
 
 
-def _state(now: Services, workload: str, skipped: list[str]) -> LabelState:
-    found = labelling.next_pair(now.ledger, now.config, workload, skipped)
+def _state(now: Services, workload: str, after: str | None) -> LabelState:
+    found = labelling.next_pair(now.ledger, now.config, workload, after)
     asked = found.asked
     return LabelState(
         workload=workload,

@@ -80,8 +80,8 @@ class Asking(NamedTuple):
     hint: str | None
 
 
-def next_pair(ledger: Ledger, config: Config, workload: str, skipped: Sequence[str]) -> Asking:
-    """The pair whose label tells most, without those that were `skipped`. Raises LedgerError."""
+def next_pair(ledger: Ledger, config: Config, workload: str, skipped: str | None) -> Asking:
+    """The pair whose label tells most, of those after the one that was `skipped` last. Raises LedgerError."""
     student, since = measured(ledger, workload)
     pairs = ledger.judged_pairs.pairs(workload, since, student)
     queue = Queue(candidates(pairs, by_judge=config.road.scorer == "judge", by_lot=False))
@@ -102,9 +102,9 @@ def next_pair(ledger: Ledger, config: Config, workload: str, skipped: Sequence[s
     )
 
 
-def label(ledger: Ledger, config: Config, workload: str, request: str, better: str, skipped: Sequence[str]) -> bool:
+def label(ledger: Ledger, config: Config, workload: str, request: str, better: str, skipped: str | None) -> bool:
     """Store a person's verdict on a pair: that the `first` or `second` answer is better, or `tie`. False, and nothing
-    stored, where it is not the next one after those that were `skipped`. Raises LedgerError.
+    stored, where it is not the next one after the one that was `skipped` last. Raises LedgerError.
     """
     student, since = measured(ledger, workload)
     pairs = ledger.judged_pairs.pairs(workload, since, student)

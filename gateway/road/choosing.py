@@ -65,17 +65,18 @@ class Queue:
         waiting = [(at, one.request) for at, one in ordered if not one.labelled]
         self.waiting = [request for _, request in waiting]
         self.before = [one.request for one in candidates if one.labelled]
+        self._place = {one.request: place for place, (_, one) in enumerate(ordered)}
         self._ends = [at for at, _ in waiting] + [math.inf]
         self._sizes = {one.request: one.size for one in candidates}
 
-    def after(self, skipped: Iterable[str]) -> list[str]:
-        """Those that wait, without those that were skipped."""
-        without = set(skipped)
-        return [one for one in self.waiting if one not in without]
+    def after(self, skipped: str | None) -> list[str]:
+        """Those that wait and come after the pair that was skipped last; all, where none was."""
+        place = -1 if skipped is None else self._place.get(skipped, -1)
+        return [one for one in self.waiting if self._place[one] > place]
 
-    def passed(self, request: str, skipped: Iterable[str]) -> int | None:
-        """How many of those that wait are passed with this one, if all before it were skipped; None if they were not,
-        or it does not wait.
+    def passed(self, request: str, skipped: str | None) -> int | None:
+        """How many of those that wait are passed with this one; None if it is not the first one after the pair that was
+        skipped last.
         """
         if self.after(skipped)[:1] != [request]:
             return None

@@ -153,13 +153,13 @@ def test_labels_are_stored_only_for_the_pair_that_comes_next(served: Gateway) ->
     first = read(served, "labels")
     shown = first["pair"]
     assert {shown["first"], shown["second"]} == {"London", "Paris"}
-    skipped = read(served, f"labels?skipped={shown['request']}")["pair"]
+    skipped = read(served, f"labels?after={shown['request']}")["pair"]
     assert skipped["request"] != shown["request"]
     # Without having skipped the first one, another one cannot be judged: its probability would not be known.
-    refused = post(served, f"labels/{skipped['request']}", {"better": "first", "skipped": []})
+    refused = post(served, f"labels/{skipped['request']}", {"better": "first", "after": None})
     assert (refused.status, refused.error["code"]) == (409, "not_the_next_pair")
     better = "first" if shown["first"] == "Paris" else "second"
-    after = post(served, f"labels/{shown['request']}", {"better": better, "skipped": []}).json
+    after = post(served, f"labels/{shown['request']}", {"better": better, "after": None}).json
     assert (after["verdicts"], after["waiting"]) == (first["verdicts"] + 1, first["waiting"] - 1)
     ((verdict,),) = served.rows(f"SELECT verdict FROM audits WHERE request = '{shown['request']}'")
     assert verdict == "teacher"
@@ -168,7 +168,7 @@ def test_labels_are_stored_only_for_the_pair_that_comes_next(served: Gateway) ->
         f"SELECT document FROM conversations WHERE request = '{shown['request']}' AND kind = 'chosen'"
     )
     assert 0.0 < float(chosen) <= 1.0
-    repeated = post(served, f"labels/{shown['request']}", {"better": better, "skipped": []})
+    repeated = post(served, f"labels/{shown['request']}", {"better": better, "after": None})
     assert repeated.status == 409
     assert "store_conversations" not in str(after["hint"])
 

@@ -192,7 +192,7 @@ def test_answers_of_a_gateway_with_traffic_are_what_the_document_says(
     }
     compared = eventually(lambda: admin(served, "comparisons")["comparisons"])[0]
     pair = eventually(lambda: admin(served, "labels")["pair"])
-    bodies["POST", "/admin/labels/{request}"] = {"better": "tie", "skipped": []}
+    bodies["POST", "/admin/labels/{request}"] = {"better": "tie", "after": None}
     ids = {"name": "auto", "workload": "default", "id": answered["id"], "request": compared["request"]}
     for method, path in ANSWERS:
         known = ids

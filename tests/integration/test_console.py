@@ -141,7 +141,7 @@ def test_the_slider_applies_what_it_shows_although_data_comes_meanwhile(
     page = console.page
     slider = page.get_by_role("slider", name="Share of requests for the teacher")
     held: list[Any] = []
-    page.route(re.compile("/admin/whatif.*shares="), held.append)
+    page.route(re.compile("/admin/whatif.*shares="), lambda route: held.append(route))
     page.get_by_role("button", name="Refresh").click()
     console.wait("document.getElementById('app').hasAttribute('aria-busy')")
     slider.fill("80")

@@ -9,7 +9,8 @@ const ENOUGH = 20; // verdicts from which on they correct the measured quality
 export function open(root, app) {
   const [head, pair, known] = ["label-head", "label-pair", "label-known"].map((id) => h("div", { id }));
   root.append(h("div.stack", {}, head, pair, known));
-  let skipped = [];
+  let after = null; // the pair that was skipped last
+  let skipped = 0;
   let state = null;
   const workload = () => app.params.get("workload") ?? "default";
 
@@ -27,9 +28,9 @@ export function open(root, app) {
   }
 
   const nothing = () => {
-    const passed = skipped.length && state.waiting;
-    return empty(passed ? "No other pair waits" : "No pair to judge", passed ? `You skipped ${count(skipped.length)}.` : state.hint,
-      passed ? h("button", { type: "button", onclick: () => { skipped = []; app.refresh(); } }, "Show them again") : null);
+    const passed = skipped && state.waiting;
+    return empty(passed ? "No other pair waits" : "No pair to judge", passed ? `You skipped ${count(skipped)}.` : state.hint,
+      passed ? h("button", { type: "button", onclick: () => { begin(); app.refresh(); } }, "Show them again") : null);
   };
 
   function question() {
@@ -42,15 +43,21 @@ export function open(root, app) {
       h("div.buttons.end", {}, say("A is better", "first", "A", "primary"), say("B is better", "second", "B", "primary"), say("As good", "tie", "T"), say("Skip", "skip", "S")));
   }
 
+  function begin() {
+    after = null;
+    skipped = 0;
+  }
+
   async function tell(better, button) {
     const { request } = state.pair;
     if (better === "skip") {
-      skipped = [...skipped, request].slice(-1000);
+      after = request;
+      skipped += 1;
       await app.refresh();
       return;
     }
     const call = async () => {
-      state = await admin("POST", `labels/${request}`, { query: { workload: workload() }, body: { better, skipped } });
+      state = await admin("POST", `labels/${request}`, { query: { workload: workload() }, body: { better, after } });
     };
     if (await change(button, call, () => "Stored.")) draw();
     else await app.refresh();
@@ -64,13 +71,13 @@ export function open(root, app) {
 
   return {
     async refresh() {
-      const [found, road] = await Promise.all([read("labels", { workload: workload(), skipped }), read("road", { limit: 0 })]);
+      const [found, road] = await Promise.all([read("labels", { workload: workload(), after }), read("road", { limit: 0 })]);
       // While a pair is read, a refresh must not replace it.
       state = found;
       draw(road.workloads.map((one) => one.workload));
     },
     moved() {
-      skipped = [];
+      begin();
       return app.refresh();
     },
   };

@@ -13,7 +13,7 @@ const COLUMNS = ["time", "route", "why", "workload", "key", "tokens", "cost", "s
 export function open(root, app) {
   const filters = h("div.filters", { role: "group", "aria-label": "Filters" });
   const list = h("div", { id: "requests" });
-  root.append(h("div.stack", {}, h("section.card", { "aria-label": "Requests" }, filters, list)));
+  root.append(h("div.stack", {}, h("section.card", { "aria-label": "List of requests" }, filters, list)));
   let rows = [];
   let next = null; // where older requests begin
   let pages = 1;
