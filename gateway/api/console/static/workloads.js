@@ -14,9 +14,11 @@ export function workloads(rows, app) {
   const note = routed && h("p.note", { id: "operator-routes" },
     "The operator says what routes: the artifact or threshold in the config, or a policy that was applied here. While it " +
     "does, no stage routes, and there is nothing to put in force.");
+  // What waits for the operator comes first.
+  const sorted = [...rows].sort((a, b) => (a.proposal === null) - (b.proposal === null));
   return h("section", { "aria-labelledby": "workloads-title" },
     h("h2", { id: "workloads-title", tabindex: "-1" }, rows.length === 1 ? "Workload" : "Workloads"), note,
-    h("div.grid", { id: "workloads" }, rows.map((row) => one(row, app, rows.length === 1 ? "" : ".w6"))));
+    h("div.grid", { id: "workloads" }, sorted.map((row) => one(row, app, rows.length === 1 ? "" : ".w6"))));
 }
 
 function one(row, app, width) {

@@ -30,7 +30,9 @@ def test_a_token_is_good_for_its_key_until_it_ends() -> None:
 
 def test_every_changed_token_is_refused() -> None:
     token = issue("secret", NOW)
-    changed = [token[:place] + ("0" if token[place] != "0" else "1") + token[place + 1 :] for place in range(len(token))]
+    changed = [
+        token[:place] + ("0" if token[place] != "0" else "1") + token[place + 1 :] for place in range(len(token))
+    ]
     for one in [*changed, token[:-1], token + "0", "", ".", "..", "a.b.c", "\udcff.x.y", None]:
         assert expires("secret", one, NOW) is None
 
