@@ -57,4 +57,6 @@ def check_change(method: str, headers: Mapping[str, str]) -> None:
 
 
 def _signature(key: str, signed: str) -> str:
-    return hmac.new(key.encode("utf-8", "surrogateescape"), f"console:{signed}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        key.encode("utf-8", "surrogateescape"), f"console:{signed}".encode("utf-8", "replace"), hashlib.sha256
+    ).hexdigest()
