@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is abse
 
 DRAW = os.environ.get("BREAKEVEN_DRAW")
 WIDTHS = (1440, 900, 390)
-# What is opened beside the pages: the sheet of a request, and the question before a change.
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
@@ -160,3 +160,28 @@ def test_pictures(browser: Any, running: processes.Gateway, scheme: str, tmp_pat
             picture.save(folder / f"console-{name}{size}-{scheme}.png", optimize=True)
         console.close()
     assert (folder / f"console-changes-phone-{scheme}.png").stat().st_size > 10_000
+
+
+def test_the_next_student_is_promoted_and_rolled_back(browser: Any, running: processes.Gateway) -> None:
+    """The last one of this file: it changes what the gateway knows."""
+    console = opened(browser, running, 1280, "light")
+    page = console.page
+    console.open("students")
+    before = admin(running, "candidate")
+    promote = page.get_by_role("button", name=re.compile("^Promote"))
+    promote.click()
+    dialog = page.get_by_role("dialog", name=re.compile("^Promote.*: desk-135m-v2"))
+    dialog.get_by_role("button", name="Cancel").click()
+    assert admin(running, "candidate")["phase"] == before["phase"]
+    promote.click()
+    dialog.get_by_role("button", name=re.compile("^Promote")).click()
+    page.locator("#status", has_text="Promoted: desk-135m-v2.").wait_for()
+    page.get_by_role("button", name="Roll back").wait_for()
+    assert admin(running, "candidate")["phase"] == "promoted"
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    page.locator("#status", has_text="Rolled back: desk-135m-v2.").wait_for()
+    assert admin(running, "candidate")["phase"] != "promoted"
+    said = [one for one in admin(running, "changes")["changes"] if one["workload"] == "candidate"][:2]
+    assert [one["who"] for one in said] == ["console", "console"]
+    console.close()
