@@ -10,6 +10,7 @@ from docs.rooms import ROOT
 
 _CLASSES = {
     "RequestError": "invalid_request_error",
+    "OverBudget": "insufficient_quota",
     "Untranslatable": "invalid_request_error",
     "UpstreamFailure": "upstream_error",
 }
@@ -53,12 +54,17 @@ ADVICE: dict[str, str] = {
     "gateway_error": "A bug in Breakeven. The gateway's log has the exception's type and traceback.",
     "host_not_allowed": "Use 127.0.0.1 or localhost; the operator lists other names in `server.allowed_hosts`.",
     "invalid_form": "Send the form as `multipart/form-data`, as an HTTP library writes it.",
-    "insufficient_quota": "`Retry-After` ends with the month (UTC). The operator sets `monthly_budget_usd`.",
+    "insufficient_quota": "Where the budget is spent, `Retry-After` ends with the month (UTC); the operator sets "
+    "`monthly_budget_usd`. Where running requests hold the rest: send a limit of output tokens, or fewer at once.",
     "invalid_api_key": "The operator lists the SHA-256 of valid keys under `auth.keys`.",
     "ledger_unavailable": "Retry. The operator looks at `breakeven_ledger_write_failures_total`.",
     "nothing_to_change": "`breakeven road` says whether there is a proposal, and what was in force before; "
     "`breakeven candidate status` where the candidate stands.",
     "routed_by_operator": "Remove `routing.artifact` and `routing.threshold`, and DELETE /admin/policy.",
+    "max_tokens_not_allowed": "Send a smaller limit, or none: the key's then holds. The operator sets "
+    "`auth.keys[].max_output_tokens`.",
+    "conversation_not_found": "Send the conversation with the key that began it.",
+    "item_not_found": "Send the item itself in place of the reference, or use the key that made it.",
     "model_not_allowed": "The operator lists the key's names under `auth.keys[].models`.",
     "path_not_supported": "Use a path of the message. The operator lists the model's paths under `models[].paths`.",
     "pin_not_allowed": "Send `auto`, or the operator sets `may_pin` of the key.",

@@ -45,6 +45,11 @@ TABLES = {
     "road_events": "What happened to the stages and to the operator's policy, for people, and who did it. Without text "
     "of prompts.",
     "artifacts": "The routers that gateways trained, as far as a stage names them, so that all gateways have them.",
+    "key_spend": "What each key has cost in a calendar month, as reported and as estimated, and `(comparisons)` what "
+    "comparisons have: for budgets, written in the transaction that stores the requests. Kept for ever.",
+    "holds": "What running requests of keys with a budget may cost at most, and ended ones did, until they are stored.",
+    "owned_ids": "Which key made stored responses, their items and conversations, where gateways on several machines "
+    "share the ledger. Removed after thirty days.",
     "leases": "What only one gateway at a time may do, and which one does.",
     "investments": "One-time costs: `economics.investment_usd` as `config`, and those of `breakeven invest`.",
 }
@@ -52,6 +57,15 @@ _USD_PER_TOKEN = "picodollars per token"  # noqa: S105
 _COST = "picodollars that the attempts cost, this kind of tokens"
 # By `table.column`, or by `column` where it means the same everywhere.
 COLUMNS = {
+    "key_spend.key": "name of the client key, or `(comparisons)`",
+    "key_spend.month": "first microsecond of the calendar month (UTC)",
+    "key_spend.cost": "picodollars, reported and estimated",
+    "holds.amount": "picodollars",
+    "holds.running": "whether the request has not ended; what an ended one holds is its cost",
+    "holds.until": "when the hold is void: its process was killed",
+    "owned_ids.id": "as the upstream gave it; `conversation` and a space before that of a conversation",
+    "owned_ids.maker": "name of the client key",
+    "owned_ids.route": "`student` or `teacher`: the upstream that stores it",
     "requests.id": "the record's own id, ordered by time",
     "requests.request_id": "what the client sees as `x-breakeven-request-id`",
     "at": "when",

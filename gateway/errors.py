@@ -7,6 +7,7 @@ BreakevenError
 ├── LearningFailed            a router could not be learned from comparisons
 ├── VerdictCutOff             a judge had too few tokens for a verdict
 └── RequestError              one request fails with an OpenAI error body
+    ├── OverBudget            the key's budget does not allow it
     ├── Untranslatable        the API that an upstream speaks cannot express the request
     └── UpstreamFailure       an attempt failed before the first byte reached the client
         └── StaleConnection   the upstream closed an idle connection while it was being reused
@@ -105,6 +106,10 @@ class RequestError(BreakevenError):
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
         )
+
+
+class OverBudget(RequestError):
+    """The budget of the request's key is spent, or what is left of it is not enough for what the request may cost."""
 
 
 class Untranslatable(RequestError):

@@ -77,7 +77,7 @@ def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
         if fault is not None:
             raise OutcomeError(f"{path}: row {number}: {fault}; nothing was written")
         made.append(json.dumps(record, ensure_ascii=False) + "\n")
-    write_atomically(path, "".join(made))
+    write_atomically(path, "".join(made), private=True)
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:

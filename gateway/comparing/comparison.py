@@ -53,8 +53,11 @@ class Comparison:
     """The comparison of one drawn request."""
 
     def __init__(self, services: Services, drawn: Drawn, scoring: Scoring, candidate: Upstream | None = None) -> None:
-        """`candidate` is asked, too, once both answers are compared. `of_candidate` is then what became of that."""
+        """`candidate` is asked, too, once both answers are compared. `of_candidate` is then what became of that. `id`
+        is that of the record.
+        """
         self.services = services
+        self.id = fresh_id()
         self.of_candidate: ComparisonResult | None = None
         self._candidate = candidate
         self._candidate_pair: Pair | msgspec.UnsetType = msgspec.UNSET
@@ -127,7 +130,7 @@ class Comparison:
         done = self._pair is not None or last is None
         without_calls = Outcome.OK if self._pair is not None else Outcome.GATEWAY_ERROR
         return RequestRecord(
-            id=fresh_id(),
+            id=self.id,
             request_id=self._drawn.record.id,
             at=self._at,
             endpoint=self._drawn.record.endpoint,

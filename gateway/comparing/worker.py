@@ -12,30 +12,25 @@ from collections.abc import Callable
 
 import msgspec
 
-from breakeven.gateway.accounting.money import picodollars
 from breakeven.gateway.accounting.record import ComparisonResult
 from breakeven.gateway.comparing.comparison import Comparison, judges_of
+from breakeven.gateway.comparing.reserving import reserve, within_budget
 from breakeven.gateway.comparing.scoring import Scoring, scoring
 from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure, VerdictCutOff
-from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.statements import shadow_spend
-from breakeven.gateway.limits.monthly_spend import MonthlySpend
+from breakeven.gateway.ledger.budget_tables import COMPARISONS
 from breakeven.gateway.observability import log
 from breakeven.gateway.runtime.comparison_queue import Drawn
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
-from breakeven.router.policy import Reason, Route
+from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.comparing")
-
-_REFRESH_SECONDS = 10.0
 
 
 class Comparer:
     """Processes the queue of drawn requests."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._spending = MonthlySpend(ledger, lambda month: {Reason.SHADOW: shadow_spend(ledger, month)})
+    def __init__(self) -> None:
         # The scoring in use, with the settings of `road` that it was made for.
         self._scoring: tuple[tuple[str, tuple[str, ...], str, int], Scoring] | None = None
 
@@ -60,17 +55,16 @@ class Comparer:
         paid = scoring.paid or drawn.asked is Route.TEACHER
         if services.state.draining or any(map(_busy, _needed(services, drawn, scoring))):
             self._count(services, drawn, ComparisonResult.DROPPED_BUSY)
-        elif paid and not await self._within_budget(services):
+        elif paid and not await within_budget(services):
             self._count(services, drawn, ComparisonResult.DROPPED_BUDGET)
         else:
             await _know(services.upstreams[Route.STUDENT])
             candidate = await _candidate(services, answered=drawn.by_candidate)
-            await self._compare(Comparison(services, drawn, scoring, candidate), drawn)
-
-    async def _within_budget(self, services: Services) -> bool:
-        """Whether the monthly budget is not spent yet. False while the ledger cannot be read: the spend is unknown."""
-        known = await self._spending.refresh(_REFRESH_SECONDS)
-        return known and self._spending.of(Reason.SHADOW) < picodollars(services.config.road.monthly_budget_usd)
+            comparison = Comparison(services, drawn, scoring, candidate)
+            if paid and not await reserve(comparison, drawn, scoring):
+                self._count(services, drawn, ComparisonResult.DROPPED_BUDGET)
+            else:
+                await self._compare(comparison, drawn)
 
     def _scorer(self, services: Services) -> Scoring:
         road = services.config.road
@@ -98,9 +92,11 @@ class Comparer:
             self._count(services, drawn, result)
             if comparison.of_candidate is not None:
                 services.metrics.candidate_compared(comparison.of_candidate)
-            record = comparison.record()
-            if record.attempts or record.pair is not None:
-                self._spending.add(Reason.SHADOW, sum(attempt.cost.total for attempt in record.attempts))
+            record, budgets = comparison.record(), services.state.quotas.budgets
+            stored = bool(record.attempts) or record.pair is not None
+            budgets.release(record.id, record if stored else None)
+            if stored:
+                budgets.add(COMPARISONS, record)
                 services.metrics.count_attempts(record)
                 encoded = msgspec.json.encode(record)
                 services.ledger.settle(record, encoded)

@@ -13,8 +13,11 @@ from breakeven.gateway.config.types import Section, Usd
 WORKLOAD = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
-# A client that sends an empty key would have this one.
-_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+# A client that sends an empty key would have the first one. The others are what a shell makes of an empty variable:
+# nobody could send such a key, since white space is cut off.
+_OF_NOTHING = frozenset(
+    hashlib.sha256(text).hexdigest() for text in (b"", b"\n", b"\r\n", b"\r", b" ", b" \n", b"\t", b"\0", b"\n\n")
+)
 
 
 class ClientKey(Section):
@@ -30,6 +33,12 @@ class ClientKey(Section):
     may_override: bool = Field(True, description="Whether it may set a threshold with `auto@`; else: 403.")
     teacher: bool = Field(
         True, description="Whether it may reach the teacher at all; else the student answers, or 403 where it cannot."
+    )
+    max_output_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="The most output tokens that it may ask for in one answer; above it: 403, and requests that name "
+        "no limit get this one. null: any.",
     )
     models: list[str] | None = Field(
         None, description="The model names that it may send, `auto` for requests without one; null: all."
@@ -48,8 +57,8 @@ class ClientKey(Section):
     @field_validator("sha256")
     @classmethod
     def _of_a_key(cls, value: str) -> str:
-        if value == _OF_NOTHING:
-            raise ValueError("is the SHA-256 of an empty key; hash the key itself")
+        if value in _OF_NOTHING:
+            raise ValueError("is the SHA-256 of an empty key or of white space; hash the key itself")
         return value
 
     @functools.cached_property
@@ -66,6 +75,11 @@ class ClientKey(Section):
 
 class Auth(Section):
     keys: list[ClientKey] = Field([], description="Client API keys; empty: no keys, loopback addresses only.")
+    unknown_ids: Literal["refuse", "pass"] = Field(
+        "refuse",
+        description="With several keys: what becomes of requests that name a stored response, or an item of one, that "
+        "the gateway has not seen being made. `refuse`: 404, as it may be another key's; `pass`: on to the upstream.",
+    )
 
     @field_validator("keys")
     @classmethod

@@ -63,6 +63,12 @@ class Upstream(Outbound):
         None,
         description="The only field for the output limit that this upstream accepts; null: as the client sent it.",
     )
+    reserve_output_tokens: int = Field(
+        4096,
+        ge=1,
+        description="Output tokens that a request of a key with a budget reserves the money for, where neither the "
+        "request nor the key limits them.",
+    )
     tokenizer: TokenizerName | None = Field(None, description=TOKENIZER)
     messages: Literal["native", "translate", "auto"] = Field("translate", description=MESSAGES)
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of attempts.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -13,6 +13,7 @@ from breakeven.gateway.accounting.usage import Usage, read_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import Message, flattened
+from breakeven.gateway.wire.error_objects import error_in_array
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
@@ -53,6 +54,22 @@ def without_json(data: bytes | None) -> EventInfo:
     return _DONE if data else _NO_CONTENT
 
 
+def unreadable(data: bytes) -> EventInfo:
+    """What an event means whose JSON is not of the API: an error in an array, else content."""
+    error = error_in_array(data)
+    return CONTENT if error is None else EventInfo(error=error)
+
+
+class Reference(NamedTuple):
+    """State at an upstream that a request names: the field, and the id in it. `whole`: what is sent may be all of it,
+    so that the upstream need not know it.
+    """
+
+    param: str
+    id: str
+    whole: bool = False
+
+
 class StreamTranslation(Protocol):
     """Translates one stream of an upstream into that of the endpoint."""
 
@@ -86,10 +103,11 @@ class Adapter(abc.ABC):
 
     `method` and `path`: of the request upstream, the path below /v1. `stream_options`: whether streams report usage
     only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
-    `renames_limit`: whether its output limit has two spellings. `unrouted`: the upstream that `auto` always selects,
-    None if the router decides. `in_ledger`: whether its requests are paid for, so that the ledger has them. `opaque`:
-    only further models have it, and what they answer is passed on without being understood. `translates`: whether
-    there are upstreams that do not speak its API, for which `translation` is asked.
+    `limit_field`: the field that limits its output tokens, None where it has none; `renames_limit`: whether that has
+    two spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides. `in_ledger`: whether
+    its requests are paid for, so that the ledger has them. `names_stored`: whether requests may name what an upstream
+    stores. `opaque`: only further models have it, and what they answer is passed on without being understood.
+    `translates`: whether there are upstreams that do not speak its API, for which `translation` is asked.
     """
 
     endpoint: Endpoint
@@ -98,8 +116,10 @@ class Adapter(abc.ABC):
     stream_options: bool
     streams: bool = True
     renames_limit: bool = False
+    limit_field: str | None = None
     unrouted: Route | None = None
     in_ledger: bool = True
+    names_stored: bool = False
     opaque: bool = False
     translates: bool = False
     version_headers: Mapping[str, str | None] = {}
@@ -143,8 +163,10 @@ class Adapter(abc.ABC):
         last answer of the conversation.
         """
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
-        """Remove from a body all that a model thought, for the upstream `route`; whether there was anything."""
+    def make_portable(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        """Remove from a body, for the upstream `route`, what an API may refuse that did not make it: all that a model
+        thought, and odd ids of calls, which are replaced; whether there was anything.
+        """
         return False
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002
@@ -169,6 +191,10 @@ class Adapter(abc.ABC):
     def previous(self, body: Body) -> str | None:  # noqa: ARG002
         """The id of the stored response that the request continues; None without one."""
         return None
+
+    def references(self, body: Body) -> list[Reference]:  # noqa: ARG002
+        """The stored state that a request continues or has in it. Raises RequestError 400 for what is no id."""
+        return []
 
     def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
         """The id under which the upstream stores a response, read from its JSON; None if it does not store it."""

@@ -13,10 +13,12 @@ from breakeven.gateway.endpoints.base import (
     JSON_FORMATS,
     Adapter,
     EventInfo,
+    Reference,
     says_something,
+    unreadable,
     without_json,
 )
-from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
+from breakeven.gateway.endpoints.foreign import portable_items, without_foreign_reasoning
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.translation.items import chat_format, chat_messages, chat_tools
 from breakeven.gateway.wire.body import Body, as_boolean
@@ -33,6 +35,7 @@ _NO_CONTENT = frozenset({"id", "type", "status", "role", "phase"})
 _INPUT = "a string or an array"
 _STORED = frozenset({"conversation", "prompt"})
 _OTHER_STATE = _STORED | {"background"}
+_BARE = frozenset({"id", "type"})
 _ENDED = frozenset({"completed", "failed", "incomplete", "cancelled"})
 
 
@@ -59,6 +62,8 @@ class Responses(Adapter):
     endpoint = Endpoint.RESPONSES
     path = "/responses"
     stream_options = False
+    limit_field = "max_output_tokens"
+    names_stored = True
 
     def check(self, body: Body) -> None:
         for index, item in enumerate(self._items(body)):
@@ -107,14 +112,27 @@ class Responses(Adapter):
     def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
         body.edit("input", lambda raw: without_foreign_reasoning(raw, route, maker))
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:
-        return body.edit("input", lambda raw: without_thoughts(raw, route))
+    def make_portable(self, body: Body, route: Route) -> bool:
+        return body.edit("input", lambda raw: portable_items(raw, route))
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.integer("max_output_tokens")
 
     def previous(self, body: Body) -> str | None:
         return body.get("previous_response_id", str, "a string")
+
+    def references(self, body: Body) -> list[Reference]:
+        found = []
+        previous = self.previous(body)
+        if previous is not None:
+            found.append(Reference("previous_response_id", previous))
+        named = body.get("conversation", Any, "a string or an object")
+        if isinstance(named, dict):
+            named = named.get("id")
+        if isinstance(named, str):
+            found.append(Reference("conversation", named))
+        items = ((index, item) for index, item in enumerate(self._items(body)) if isinstance(item, dict))
+        return found + [one for index, item in items if (one := _reference(index, item)) is not None]
 
     def background(self, body: Body) -> bool:
         """Whether the answer is to be made and stored after the request."""
@@ -138,7 +156,7 @@ class Responses(Adapter):
         except UNREADABLE:
             again = read_again(_TYPED, data)
             if again is None:
-                return CONTENT
+                return unreadable(data)
             typed = again
         kind = typed.type
         if typed.error is not None or kind == "error":
@@ -175,6 +193,30 @@ class Responses(Adapter):
     def _items(self, body: Body) -> list[Any]:
         given = body.get("input", str | list[Any], _INPUT)
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+
+
+class Compact(Responses):
+    """The adapter of /v1/responses/compact: the teacher makes its own, encrypted summary of a conversation, which only
+    it can read. A vLLM has nothing of the kind.
+    """
+
+    endpoint = Endpoint.COMPACT_RESPONSE
+    path = "/responses/compact"
+    streams = False
+    unrouted = Route.TEACHER
+
+    def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _reference(index: int, item: dict[str, Any]) -> Reference | None:
+    """What an item refers to: one without its content, whose type may be left out, or a thought, whose text may be."""
+    id, kind = item.get("id"), item.get("type")
+    if not isinstance(id, str):
+        return None
+    if kind == "item_reference" or (kind is None and item.keys() <= _BARE):
+        return Reference(f"input[{index}].id", id)
+    return Reference(f"input[{index}].id", id, whole=True) if kind == "reasoning" else None
 
 
 def _response(answer: bytes) -> _Response:

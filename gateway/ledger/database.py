@@ -16,10 +16,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 from sqlalchemy.pool import StaticPool
 
 from breakeven.gateway.errors import LedgerError
+from breakeven.gateway.ledger.journal import make_private
 from breakeven.gateway.ledger.schema import metadata
 
 # The newest migration; a test compares it with the files in migrations/versions.
-HEAD = "0016"
+HEAD = "0017"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
 _WAL_TRIES = 20
 _WAL_PAUSE_SECONDS = 0.1
@@ -132,8 +133,7 @@ def _make_private(engine: Engine) -> None:
     """
     path = engine.url.database
     if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        with contextlib.suppress(OSError):  # SQLite says what is wrong with it
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make_private(Path(path))
 
 
 def _switch_to_wal(engine: Engine) -> None:

@@ -32,6 +32,12 @@ def beside(folder: Path, what: str) -> Path:
     return folder.with_name(f"{name}-{what}")
 
 
+def make_private(path: Path) -> None:
+    """Create a file for its owner alone; one that exists keeps its mode. Raises no error: who opens it does."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 class Segment:
     """One file of the journal, locked by this process.
 

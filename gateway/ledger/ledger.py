@@ -22,6 +22,7 @@ from breakeven.gateway.economics.quality import Compared
 from breakeven.gateway.economics.totals import Hour, Sum
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import outcomes
+from breakeven.gateway.ledger.budgets import BudgetStore
 from breakeven.gateway.ledger.candidates import CandidateStore
 from breakeven.gateway.ledger.changes import ChangeStore
 from breakeven.gateway.ledger.conversations import ConversationStore, purge
@@ -30,6 +31,7 @@ from breakeven.gateway.ledger.decisions import Found, Scored, Wanted, last, scor
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
 from breakeven.gateway.ledger.inspection import InspectionStore
 from breakeven.gateway.ledger.judged import JudgedStore
+from breakeven.gateway.ledger.owned_ids import OwnedIdStore, purge_ids
 from breakeven.gateway.ledger.policy import put_policy, read_policy
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.rates import (
@@ -73,6 +75,8 @@ class Ledger(Tables):
         self.inspection = InspectionStore(engine)
         self.conversations = ConversationStore(engine)
         self.judged_pairs = JudgedStore(engine)
+        self.budgets = BudgetStore(engine)
+        self.owned_ids = OwnedIdStore(engine)
         self._config: Config | None = None
         self._contradicted = False
         self._prune_at = 0
@@ -293,3 +297,4 @@ class Ledger(Tables):
             before = now - config.ledger.keep_prompts_days * DAY
             outcomes.purge_prompts(connection, before)
             purge(connection, before)
+            purge_ids(connection, now)

@@ -83,8 +83,8 @@ def quality(ledger: Ledger, now: int) -> Quality:
 
 
 def shadow_spend(ledger: Ledger, since: int | None = None, until: int | None = None) -> int:
-    """Picodollars spent on comparisons in [since, until). Raises LedgerError, ValueError."""
-    return sum(one.cost for one in ledger.sums((), since, until, Reason.SHADOW))
+    """Picodollars spent on comparisons in [since, until), with what is estimated. Raises LedgerError, ValueError."""
+    return sum(one.cost + one.cost_estimated for one in ledger.sums((), since, until, Reason.SHADOW))
 
 
 def read(ledger: Ledger, now: int, since: int | None = None, until: int | None = None) -> Books:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import sqlite
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.economics.totals import COUNTS, MONEY
+from breakeven.gateway.ledger.budgets import add_spend
 from breakeven.gateway.ledger.conversation_tables import conversations
 from breakeven.gateway.ledger.database import transaction
 from breakeven.gateway.ledger.judged import verdict_rows
@@ -71,6 +72,8 @@ def store(
                 connection.execute(insert(conversations), judged)
         if sums:
             connection.execute(_upsert(engine.dialect.name), hourly_rows(sums))
+        if fresh:
+            add_spend(connection, fresh)
     return late
 
 

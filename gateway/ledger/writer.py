@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.ledger.database import error_message
-from breakeven.gateway.ledger.journal import Segment, claim_orphan, segments
+from breakeven.gateway.ledger.journal import Segment, claim_orphan, make_private, segments
 from breakeven.gateway.ledger.store import store
 
 _log = logging.getLogger("breakeven.ledger")
@@ -70,7 +70,7 @@ class Writer:
 
     def start(self) -> None:
         """Recover the journals of crashed processes, then start the thread. Raises OSError, SQLAlchemyError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._recover_orphans()
         if self.maintenance is not None:
             self.maintenance()
@@ -232,6 +232,7 @@ class Writer:
 
     def _set_aside(self, records: Sequence[RequestRecord], why: str) -> None:
         for record in records:
+            make_private(self._folder / SET_ASIDE)
             with (self._folder / SET_ASIDE).open("ab") as file:
                 file.write(msgspec.json.encode(record) + b"\n")
             self.write_failures += 1

@@ -1,7 +1,6 @@
 """Spend in the current calendar month (UTC) by name: the ledger's sum, read periodically, plus what was settled since.
 
-Gateways on one ledger share the sum. A budget can be exceeded by the requests in flight, and by what other gateways
-settled since the last read.
+Gateways on one ledger share the sum; what others settled since the last read is not in it.
 """
 
 from __future__ import annotations
@@ -10,20 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.budgets import month_start
 
 _log = logging.getLogger("breakeven.spending")
 
 _FLUSH_SECONDS = 2.0
-
-
-def month_start(seconds: float) -> int:
-    """The start of the UTC calendar month of a time in seconds since the epoch, in microseconds since the epoch."""
-    now = datetime.fromtimestamp(seconds, UTC)
-    return int(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1e6)
 
 
 class MonthlySpend:
@@ -50,6 +43,15 @@ class MonthlySpend:
     def of(self, name: str) -> int:
         """Picodollars that this name has spent this month, as far as this process knows."""
         return self._stored.get(name, 0) + self._since.get(name, 0)
+
+    def unread(self, name: str) -> int:
+        """The part of `of` that this process has added since the ledger was read."""
+        return self._since.get(name, 0)
+
+    @property
+    def known(self) -> bool:
+        """Whether the ledger was read in this month."""
+        return self._month == month_start(self._clock())
 
     async def refresh(self, max_age_seconds: float = 0.0) -> bool:
         """Read the ledger, unless that was done within `max_age_seconds`.

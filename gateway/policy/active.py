@@ -158,7 +158,7 @@ class Policies:
 
     def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path, text + "\n", durable=True)
+        write_atomically(self._path, text + "\n", durable=True, private=True)
 
     def _look(self) -> None:
         try:

@@ -53,6 +53,8 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         body.set("model", client.deployment)
     over_budget = services.state.quotas.admit(caller)
     adapter.check(body)
+    if caller is not None and caller.max_output_tokens is not None:
+        _limit_output(adapter, body, caller.max_output_tokens)
     stream = adapter.streams and body.boolean("stream")
     choices = adapter.choices(body)
     options: dict[str, Any] = body.get("stream_options", dict[str, Any], "an object") or {}
@@ -76,6 +78,26 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
         unit=services.unit(named_workload),
         versions=_versions(adapter, client) if adapter.version_headers else _NO_VERSIONS,
     )
+
+
+def _limit_output(adapter: Adapter, body: Body, most: int) -> None:
+    """Give a body that names no limit of output tokens that of its key. Raises RequestError 403 for a higher one: an
+    answer cut off where the client did not expect it would be taken for the whole one.
+    """
+    field = adapter.limit_field
+    if field is None:
+        return
+    asked = adapter.max_output_tokens(body)
+    if asked is None:
+        body.set(field, most)
+    elif asked > most:
+        raise RequestError(
+            403,
+            f"This key may ask for at most {most} output tokens in one answer; send a smaller limit.",
+            type="permission_error",
+            param=field,
+            code="max_tokens_not_allowed",
+        )
 
 
 def _versions(adapter: Adapter, client: Client) -> Mapping[str, str]:

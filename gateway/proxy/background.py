@@ -53,18 +53,13 @@ def defer(exchange: Exchange) -> None:
 
 
 def waits(exchange: Exchange, record: RequestRecord) -> bool:
-    """Store who made the answer of a settled request, if that matters later; whether its record waits for usage."""
+    """Whether the record of a settled request waits for the usage of its answer; it is then stored."""
     services, id = exchange.services, exchange.response_id
-    if id is None or record.endpoint is not Endpoint.RESPONSES:
-        return False
-    # One key needs no wall to itself.
-    if not (exchange.deferred or len(services.keys) > 1):
+    if id is None or record.endpoint is not Endpoint.RESPONSES or not exchange.deferred:
         return False
     last = record.attempts[-1]
     made = Made(last.upstream, last.provider, record.key or "")
-    waiting = _encode(_Waiting(record, exchange.counted())) if exchange.deferred else None
-    stored = services.state.stored.put(id, made, record.at / 1e6, waiting)
-    return stored and exchange.deferred
+    return services.state.stored.put(id, made, record.at / 1e6, _encode(_Waiting(record, exchange.counted())))
 
 
 def account(services: Services, waiting: bytes, usage: Usage) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from breakeven.gateway.endpoints.base import Adapter
-from breakeven.gateway.errors import RequestError
 from breakeven.gateway.policy.model_names import Target, teacher_not_allowed
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.proxy.admission import target
@@ -146,18 +145,11 @@ class _Routing:
 
     def _stored(self) -> Route | None:
         """The upstream that stores the response which the request continues; None if that is not known, or without one.
-        Raises RequestError 400 for a response that another key made: whoever continues it could have it repeated.
+        That it is not another key's was checked before.
         """
         if self.previous is None:
             return None
         made = self._services.state.stored.get(self.previous) if len(self._services.keys) > 1 else None
-        if made is not None and made.maker and made.maker != self._caller:
-            raise RequestError(
-                400,
-                "There is no response with the id in previous_response_id; it may have expired.",
-                param="previous_response_id",
-                code="previous_response_not_found",
-            )
         known = self._services.state.responses.get(self.previous)
         if known is None and made is not None:
             self._stored_at = made.provider

@@ -17,6 +17,7 @@ from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.escalation import Probe
 from breakeven.gateway.proxy.providers import Providers
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.runtime.stored_responses import Made
 from breakeven.gateway.upstreams.upstream import Upstream
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.ids import fresh_id
@@ -89,11 +90,12 @@ class Exchange:
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
     only the first ones. With the plan of a request to a further model `services` become that one's. After that only
-    attempts, `escalated`, `without_thoughts`, `outcome`, `status` and the next two change. `response_id` is the id
+    attempts, `escalated`, `portable`, `outcome`, `status` and the next two change. `response_id` is the id
     under which the upstream stores the answer of the last attempt, None if it does not; `deferred`: its tokens are
     known only once it has ended, in the background. `trace` is its place in a trace, None where traces are off;
-    `started` the time of its start on the clock of time.perf_counter. `without_thoughts` are the labels of the
-    upstreams that refused the request as it was, and get it without what a model thought.
+    `started` the time of its start on the clock of time.perf_counter. `portable` are the labels of the upstreams that
+    refused the request as it was, and get it as `Adapter.make_portable` leaves it; `reserved` is what is held of the
+    key's budget, in picodollars, by the label of the upstream.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -108,7 +110,8 @@ class Exchange:
         self.deferred = False
         self.response_id: str | None = None
         self.trace: Trace | None = None
-        self.without_thoughts: set[str] = set()
+        self.portable: set[str] = set()
+        self.reserved: dict[str, int] = {}
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500
@@ -182,9 +185,16 @@ class Exchange:
         is an id that is too long to be one, and what a further model stores: only requests with its name go there.
         """
         last = self.attempts[-1]
-        if response_id is not None and len(response_id) <= _MAX_ID and last.route is not Route.MODEL:
-            self.response_id = response_id
-            self.services.state.responses.put(response_id, last.route, last.provider)
+        if response_id is None or response_id == self.response_id or len(response_id) > _MAX_ID:
+            return
+        if last.route is Route.MODEL:
+            return
+        self.response_id = response_id
+        state = self.services.state
+        state.responses.put(response_id, last.route, last.provider)
+        if self.caller is not None and len(self.services.keys) > 1:
+            # Now, since another key may use it before this request has ended.
+            state.owners.note([response_id], Made(last.route, last.provider, self.caller.name))
 
     def counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes; none of a form."""

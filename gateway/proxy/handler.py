@@ -9,7 +9,7 @@ from typing import Any
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
-from breakeven.gateway.errors import RequestError, Untranslatable, UpstreamFailure
+from breakeven.gateway.errors import OverBudget, RequestError, Untranslatable, UpstreamFailure
 from breakeven.gateway.proxy.admission import admit, identify, shutting_down
 from breakeven.gateway.proxy.attempt import call_upstream
 from breakeven.gateway.proxy.decision import plan
@@ -17,7 +17,9 @@ from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Repl
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.further import plan_further
+from breakeven.gateway.proxy.ownership import check_references, walled
 from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
+from breakeven.gateway.proxy.reserving import budgeted, reserve, reserve_first
 from breakeven.gateway.proxy.settle import conclude
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.upstreams.upstream import Upstream
@@ -100,9 +102,13 @@ class Relay:
     async def answer(self, exchange: Exchange, client: Client) -> Reply:
         """Admit an identified request, decide for an upstream, and ask it. Raises RequestError and CancelledError."""
         exchange.request = await admit(exchange.services, exchange.adapter, exchange.caller, client)
+        if exchange.adapter.names_stored and walled(exchange.services):
+            await check_references(exchange)
         further = exchange.request.target.model
         exchange.plan = plan(exchange, exchange.request) if further is None else plan_further(exchange, further)
-        exchange.services.state.quotas.count(exchange.caller)
+        if exchange.caller is not None and exchange.caller.limited:
+            await reserve_first(exchange)
+            exchange.services.state.quotas.count(exchange.caller)
         return await self._attempts(exchange, client, exchange.plan)
 
     def _cancelled(self, exchange: Exchange, client: Client) -> Reply | None:
@@ -146,7 +152,7 @@ class Relay:
                 raise
             try:
                 return await _ask(exchange, client, route.other)
-            except Untranslatable:
+            except (Untranslatable, OverBudget):
                 raise failure from None
             except UpstreamFailure as other:
                 if _says_more(failure, other, plan):
@@ -154,9 +160,14 @@ class Relay:
                 raise
 
     async def _escalate(self, exchange: Exchange, client: Client, plan: Plan) -> Reply:
-        """Ask the teacher; if it fails, fall back to the student, whose answer is then not judged."""
+        """Ask the teacher; if it fails, or the key cannot pay for it, fall back to the student, whose answer is then
+        not judged.
+        """
         try:
             return await _ask(exchange, client, Route.TEACHER)
+        except OverBudget:
+            if Route.STUDENT not in exchange.services.available:
+                raise
         except UpstreamFailure as failure:
             if not (failure.retryable and plan.may_fall_back and Route.STUDENT in exchange.services.available):
                 raise
@@ -197,17 +208,21 @@ async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
-    """Call one upstream, and again without what a model thought if it refuses a request that has such. Raises as
-    `call_upstream` does; after two refusals the first one.
+    """Call one upstream, and again without what only another may have made, such as what a model thought, if it refuses
+    a request that has such. Raises as `call_upstream` does; after two refusals the first one. Raises OverBudget where
+    the key's budget does not allow it.
     """
+    key = budgeted(exchange)
+    if key is not None and not await reserve(exchange, key, upstream):
+        raise exchange.services.state.quotas.does_not_fit(key)
     try:
         return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
         if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
             raise
-        if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), upstream.route):
+        if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
             raise
-        exchange.without_thoughts.add(upstream.label)
+        exchange.portable.add(upstream.label)
         try:
             return await call_upstream(exchange, client, upstream)
         except UpstreamFailure as failure:

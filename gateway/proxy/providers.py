@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from breakeven.gateway.config.teacher import Fallback
-from breakeven.gateway.errors import Untranslatable, UpstreamFailure
+from breakeven.gateway.errors import OverBudget, Untranslatable, UpstreamFailure
 from breakeven.gateway.policy.capabilities import takes
 from breakeven.gateway.proxy.downstream import Reply
 from breakeven.gateway.runtime.services import Services
@@ -87,6 +87,10 @@ async def in_order(providers: Providers, call: Callable[[Upstream], Awaitable[Re
             continue
         try:
             return await call(upstream)
+        except OverBudget:
+            if not failures:
+                raise
+            break
         except Untranslatable as error:
             # The next one may speak the client's API.
             untranslatable = error

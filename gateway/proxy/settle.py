@@ -15,6 +15,7 @@ from breakeven.gateway.proxy.background import defer, waits
 from breakeven.gateway.proxy.counting import count, countable
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.keeping import keep
+from breakeven.gateway.proxy.ownership import note_made
 from breakeven.gateway.proxy.sampling import draw
 from breakeven.gateway.proxy.tracing import record_spans
 from breakeven.router.policy import Reason
@@ -62,10 +63,15 @@ def settle(exchange: Exchange) -> None:
     plan = exchange.plan
     record = exchange.record()
     encoded = _encode(record)
-    exchange.services.state.quotas.settle(exchange.caller, record)
     exchange.services.metrics.settle(record)
-    if record.attempts and exchange.adapter.in_ledger:
-        if exchange.response_id is None or not waits(exchange, record):
+    if exchange.response_id is not None:
+        note_made(exchange)
+    stored = bool(record.attempts) and exchange.adapter.in_ledger
+    waiting = stored and exchange.response_id is not None and waits(exchange, record)
+    if not waiting:
+        exchange.services.state.quotas.settle(exchange.caller, record, stored=stored)
+    if stored:
+        if not waiting:
             exchange.services.ledger.settle(record, encoded)
         if exchange.services.config.ledger.store_prompts and plan is not None:
             _store_prompt(exchange, plan, record)

@@ -15,6 +15,7 @@ from breakeven.gateway.proxy.background import account
 from breakeven.gateway.proxy.downstream import AsgiClient, Client, Receive, Reply, Scope, Send
 from breakeven.gateway.proxy.exchange import ClientRequest, Exchange, Plan
 from breakeven.gateway.proxy.handler import Relay
+from breakeven.gateway.proxy.ownership import walled
 from breakeven.gateway.proxy.unavailable import overloaded
 from breakeven.gateway.proxy.upstream_request import NOT_HONOURED
 from breakeven.gateway.runtime.services import Services
@@ -70,10 +71,10 @@ class StoredRelay(Relay):
             workload=named,
             unit=services.unit(named),
         )
-        return await _ask_in_turn(exchange, client, adapter, _likely(exchange, adapter))
+        return await _ask_in_turn(exchange, client, adapter, await _likely(exchange, adapter))
 
 
-def _likely(exchange: Exchange, adapter: StoredResponse) -> list[Upstream]:
+async def _likely(exchange: Exchange, adapter: StoredResponse) -> list[Upstream]:
     """The upstreams that may have the response, the likelier first; one where it is known. Raises RequestError 404 for
     a response of another key, and 403 for one of the teacher, where the key may not reach that.
     """
@@ -81,8 +82,10 @@ def _likely(exchange: Exchange, adapter: StoredResponse) -> list[Upstream]:
     if not adapter.valid:
         raise not_found()
     made = services.state.stored.get(adapter.id)
-    if made is not None and made.maker and caller is not None and made.maker != caller.name:
-        raise not_found()
+    if caller is not None and walled(services):
+        made = await services.state.owners.of(adapter.id)
+        if (services.config.auth.unknown_ids != "pass") if made is None else (made.maker != caller.name):
+            raise not_found()
     route = made.route if made is not None else services.state.responses.get(adapter.id)
     provider = made.provider if made is not None else services.state.responses.provider(adapter.id)
     student_only = exchange.admitted_request.student_only
@@ -114,7 +117,7 @@ async def _ask_in_turn(exchange: Exchange, client: Client, adapter: StoredRespon
             _account(exchange, adapter)
         if adapter.operation is DELETE:
             services.state.responses.forget(adapter.id)
-            services.state.stored.forget(adapter.id)
+            services.state.owners.forget(adapter.id)
         else:
             services.state.responses.put(adapter.id, upstream.route, upstream.provider)
         return reply

@@ -8,8 +8,8 @@ from breakeven.gateway.accounting.money import PICODOLLARS
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.periods import DAY, HOUR
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.budgets import month_start
 from breakeven.gateway.ledger.statements import shadow_spend
-from breakeven.gateway.limits.monthly_spend import month_start
 from breakeven.gateway.road.sampling import Flow, rates_within
 from breakeven.gateway.road.stages import Direction, Rates
 from breakeven.router.policy import Reason, Route

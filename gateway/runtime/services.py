@@ -30,6 +30,7 @@ from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.road.candidate import Phase
 from breakeven.gateway.road.sampling import raised
 from breakeven.gateway.road.stages import Rates, Stage
+from breakeven.gateway.runtime.owners import Owners
 from breakeven.gateway.runtime.state import State
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
@@ -87,14 +88,16 @@ class Services:
         policies = Policies.beside_ledger(config, artifact.hash, ledger if ledger.shared else None)
         journal = config.ledger.journal
         keeper = Keeper(ledger.conversations, ledger.store_prompts, load_redact(config.ledger.redact))
+        stored = StoredResponses(None if journal is None else Path(journal))
         state = State(
             policies,
-            Quotas(ledger),
+            Quotas(ledger, config.server.workers),
             TextQueue("prompts", keeper.store_prompts, _PROMPTS, lambda one: len(one[2]), _MOST_BYTES),
             TextQueue("conversations", keeper.store_conversations, _CONVERSATIONS, lambda one: one.size, _MOST_BYTES),
             UnknownWorkloads(metrics, ledger.road.put_unknown),
+            Owners(stored, ledger),
             exported_upstreams=exported_upstreams,
-            stored=StoredResponses(None if journal is None else Path(journal)),
+            stored=stored,
             spans=open_spans(config.tracing),
         )
         exported.register(PolicyCollector(lambda: state.policies.active.policy))

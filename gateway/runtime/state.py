@@ -13,6 +13,7 @@ from breakeven.gateway.limits.rate_limits import Quotas
 from breakeven.gateway.policy.active import Policies
 from breakeven.gateway.road.candidate import Experiment
 from breakeven.gateway.runtime.comparison_queue import ComparisonQueue
+from breakeven.gateway.runtime.owners import Owners
 from breakeven.gateway.runtime.response_affinity import ResponseAffinity
 from breakeven.gateway.runtime.stored_responses import StoredResponses
 from breakeven.gateway.runtime.text_queue import TextQueue
@@ -36,6 +37,8 @@ class State:
     prompts: TextQueue[Prompt]
     kept: TextQueue[Waiting]
     unknown_workloads: UnknownWorkloads
+    # Whose stored responses, their items and conversations are.
+    owners: Owners
     draining: bool = False
     # Set once running requests are aborted, so that their tasks know the cancellation comes from the shutdown.
     aborting: bool = False
@@ -48,7 +51,7 @@ class State:
     # The upstreams of the config in force by label, whose state the metrics export.
     exported_upstreams: dict[str, Upstream] = field(default_factory=dict)
     responses: ResponseAffinity = field(default_factory=ResponseAffinity)
-    # Who made which of them, and what waits for the usage of those that are made in the background.
+    # What is noted of them in a file, and what waits for the usage of those that are made in the background.
     stored: StoredResponses = field(default_factory=StoredResponses)
     # What records the spans of requests; None where traces are off.
     spans: Spans | None = None

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from breakeven.gateway.ledger.journal import make_private
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.responses")
@@ -47,6 +48,8 @@ class StoredResponses:
         self._connection: sqlite3.Connection | None = None
         try:
             path = ":memory:" if folder is None else folder / FILE
+            if folder is not None:
+                make_private(folder / FILE)
             connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
             # As the journal: a killed process loses nothing, a power failure may.
             connection.execute("PRAGMA journal_mode=WAL")
@@ -59,7 +62,8 @@ class StoredResponses:
     def put(self, id: str, made: Made, at: float, waiting: bytes | None = None) -> bool:
         """Note who made a response, and the record that waits for its usage, if one does. Whether that was stored."""
         # An id that is known stays its maker's: an upstream gives each only once.
-        query = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+        query = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) "
+        query += "DO NOTHING" if waiting is None else "DO UPDATE SET waiting = excluded.waiting"
         return self._run(query, (id, made.route.value, made.provider, made.maker, at, waiting)) is not None
 
     def get(self, id: str) -> Made | None:

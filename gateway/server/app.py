@@ -38,7 +38,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
 from breakeven.gateway.endpoints.messages import CountTokens, Messages
-from breakeven.gateway.endpoints.responses import Responses
+from breakeven.gateway.endpoints.responses import Compact, Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.observability.road import RoadCollector
@@ -60,7 +60,7 @@ from breakeven.gateway.server.sharing import follow_traffic
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
-_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, CountTokens)
+_ADAPTERS = (ChatCompletions, Completions, Responses, Compact, Embeddings, Messages, CountTokens)
 
 
 class _Gateway(FastAPI):
@@ -156,7 +156,9 @@ async def _running(current: Current, ledger: Ledger) -> AsyncIterator[None]:
         yield
     finally:
         # Each of them ends within two seconds.
-        await asyncio.gather(*current().state.counting, return_exceptions=True)
+        state = current().state
+        await asyncio.gather(*state.counting, *state.owners.writing, return_exceptions=True)
+        await state.quotas.budgets.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -212,4 +214,4 @@ async def _compare_answers(current: Current) -> None:
     await current().state.drawn.first()
     from breakeven.gateway.comparing.worker import Comparer
 
-    await Comparer(current().ledger).run(current)
+    await Comparer().run(current)

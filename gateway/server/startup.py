@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from pathlib import Path
 
 from breakeven.gateway.config.schema import Config
@@ -14,6 +16,8 @@ from breakeven.gateway.observability.tracing import check_tracing
 from breakeven.gateway.upstreams.tokenizers import AUTO, VLLM, load_tokenizer
 from breakeven.router.model.artifact import Artifact, ArtifactError, load
 
+_log = logging.getLogger("breakeven.server")
+
 
 def open_services(config: Config) -> tuple[Artifact, Ledger]:
     """Load the router artifact and open the ledger, which migrates its database.
@@ -23,8 +27,20 @@ def open_services(config: Config) -> tuple[Artifact, Ledger]:
     artifact = open_artifact(config)
     check_loadable(config)
     assert config.ledger.journal is not None, "load_config resolves it"
+    _warn_of_readers(config)
     with config_errors_for("ledger.url"):
         return artifact, Ledger.open(config.ledger.url, journal=Path(config.ledger.journal), config=config)
+
+
+def _warn_of_readers(config: Config) -> None:
+    """Say where a ledger from before it was private, or whose mode somebody changed, has prompts in it."""
+    path = config.ledger.url.removeprefix("sqlite:///")
+    if path == config.ledger.url or not (config.ledger.store_prompts or config.ledger.store_conversations):
+        return
+    with contextlib.suppress(OSError):
+        mode = Path(path).stat().st_mode & 0o777
+        if mode & 0o077:
+            _log.warning("%s has prompts in it, and others may read it (mode %03o); chmod 600 it", path, mode)
 
 
 def check_services(config: Config) -> None:

@@ -82,7 +82,7 @@ def write(
             split, row = "rejected", {"reason": state, **row}
         rows[split].append(json.dumps(row, ensure_ascii=False))
     for name, made in rows.items():
-        write_atomically(folder / f"{name}.jsonl", "".join(f"{row}\n" for row in made))
+        write_atomically(folder / f"{name}.jsonl", "".join(f"{row}\n" for row in made), private=True)
     splits = {name: len(made) for name, made in rows.items()}
     return Dataset(splits, dict(states), unanswered, dict(categories))
 

@@ -141,10 +141,10 @@ def _write(out: Path, written: Written, weights: dict[str, float], selected: Sel
         return row if by_workload else {name: value for name, value in row.items() if name != "category"}
 
     train = ({**shown(one.row), "weight": round(weights[one.kept.request], 4)} for one in written.train)
-    write_atomically(out / "train.jsonl", lines(train))
-    write_atomically(out / "eval.jsonl", lines(shown(one.row) for one in written.held_out))
-    write_atomically(out / "rejected.jsonl", lines(selected.rejected))
-    write_atomically(out / "unanswered.jsonl", lines(map(shown, selected.unanswered)))
+    write_atomically(out / "train.jsonl", lines(train), private=True)
+    write_atomically(out / "eval.jsonl", lines(shown(one.row) for one in written.held_out), private=True)
+    write_atomically(out / "rejected.jsonl", lines(selected.rejected), private=True)
+    write_atomically(out / "unanswered.jsonl", lines(map(shown, selected.unanswered)), private=True)
 
 
 def _day(at: int) -> str:
