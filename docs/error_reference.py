@@ -45,6 +45,8 @@ In a message, braces stand for a value.
 | --- | --- | --- | --- |"""
 # What a caller or an operator can do. Codes without a line here have a message that says it.
 ADVICE: dict[str, str] = {
+    "change_refused": "Send the admin key as a bearer token: its cookie is good for the console's own page only.",
+    "comparison_not_found": "`GET /admin/comparisons` lists those that there are.",
     "context_length_exceeded": "Shorten the conversation, or allow fallback to an upstream with a larger window.",
     "draining": "Retry: the gateway is restarting, and the load balancer sends you to another one.",
     "duplicate_key": "Fix the client's JSON encoder.",
@@ -70,12 +72,15 @@ ADVICE: dict[str, str] = {
     "threshold_not_allowed": "Send `auto`, or the operator sets `may_override` of the key.",
     "model_not_found": "Use one of the names that the message lists.",
     "not_translatable": "Ask for `auto` with fallback, or the operator sets `messages: native` where that is spoken.",
+    "not_the_next_pair": "`GET /admin/labels` says which pair is to be judged next.",
+    "nothing_to_undo": "`GET /admin/changes` says in `undo` which changes can be undone.",
     "not_found": "See the [HTTP API](http-api.md) for the paths.",
     "origin_not_allowed": "The operator lists the page's origin in `server.cors_origins`, or configures keys.",
     "rate_limit_exceeded": "Wait for `Retry-After`. The operator sets the key's limits and `max_concurrency`.",
     "previous_response_not_found": "Send the conversation itself. Only the key that made a response can continue it.",
     "response_not_found": "Only the key that made a response gets it, for as long as its upstream keeps it.",
-    "request_not_found": "Feedback needs the `x-request-id` of an answer that was made with the same key.",
+    "request_not_found": "Feedback needs the `x-request-id` of an answer that was made with the same key; operators "
+    "find ids with `GET /admin/decisions`.",
     "no_files_left": "Try again. The operator raises the limit of open files, or lowers `server.max_connections`.",
     "too_many_connections": "Use fewer connections at once. The operator raises `server.max_connections_per_peer`.",
     "bodies_full": "Try again. The operator raises `server.max_bodies_bytes`, or runs more workers.",

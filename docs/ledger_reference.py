@@ -42,7 +42,8 @@ TABLES = {
     "marks": "Single moments. `raw_since`: rows of requests before it were removed.",
     "policies": "The routing policy that an operator set over the config's, shared between machines.",
     "road_states": "The stage of each workload, with what is in force and what is proposed.",
-    "road_events": "What happened to the stages, for people. Without text of prompts.",
+    "road_events": "What happened to the stages and to the operator's policy, for people, and who did it. Without text "
+    "of prompts.",
     "artifacts": "The routers that gateways trained, as far as a stage names them, so that all gateways have them.",
     "key_spend": "What each key has cost in a calendar month, as reported and as estimated, and `(comparisons)` what "
     "comparisons have: for budgets, written in the transaction that stores the requests. Kept for ever.",
@@ -145,6 +146,9 @@ COLUMNS = {
     "road_states.document": "the state, as JSON",
     "road_events.stage": "the stage after it",
     "road_events.text": "what happened",
+    "road_events.workload": "its workload; `candidate`; empty: all of them",
+    "road_events.who": "who did it: `gateway`, `console`, `api`, `command line`",
+    "road_events.undo": "as JSON what takes it back; null where nothing does",
     "artifacts.hash": "12 hex digits",
     "artifacts.at": "when its newest comparison was",
     "artifacts.data": "a zip archive of the artifact's files",

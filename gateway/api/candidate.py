@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Security
+from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
 
 from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
@@ -12,7 +12,7 @@ from breakeven.gateway.api.judge_schemas import Estimate
 from breakeven.gateway.api.road import Promise
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
-from breakeven.gateway.api.security import admin_key
+from breakeven.gateway.api.security import admin_key, who
 from breakeven.gateway.errors import BreakevenError, LedgerError
 from breakeven.gateway.reports.candidate import Standing, standing
 from breakeven.gateway.road.candidate import Phase
@@ -72,27 +72,29 @@ async def get_candidate(now: Now) -> CandidateState:
 
 @router.post("/promote", responses=documented(401, 404, 409, 503))
 async def promote(
-    now: Now, anyway: Annotated[bool, Query(description="Although it is not shown to be better.")] = False
+    request: Request,
+    now: Now,
+    anyway: Annotated[bool, Query(description="Although it is not shown to be better.")] = False,
 ) -> CandidateState:
     """Make the candidate the student, with the routers of its own."""
-    return await _say(now, "promote", anyway=anyway)
+    return await _say(now, "promote", who(request), anyway=anyway)
 
 
 @router.post("/drop", responses=documented(401, 404, 409, 503))
-async def drop(now: Now) -> CandidateState:
+async def drop(request: Request, now: Now) -> CandidateState:
     """Ask the candidate no longer."""
-    return await _say(now, "drop")
+    return await _say(now, "drop", who(request))
 
 
 @router.post("/rollback", responses=documented(401, 404, 409, 503))
-async def rollback_candidate(now: Now) -> CandidateState:
+async def rollback_candidate(request: Request, now: Now) -> CandidateState:
     """Make the student of before the student again, with the routers that were in force then."""
-    return await _say(now, "rollback")
+    return await _say(now, "rollback", who(request))
 
 
-async def _say(now: Services, word: Word, *, anyway: bool = False) -> CandidateState:
+async def _say(now: Services, word: Word, by: str, *, anyway: bool = False) -> CandidateState:
     def change() -> CandidateState:
-        say(now.ledger, now.given, word, anyway=anyway)
+        say(now.ledger, now.given, word, by, anyway=anyway)
         return _read(now)
 
     try:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Security
+from fastapi import APIRouter, Path, Query, Request, Security
 from pydantic import Field
 
 from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
 from breakeven.gateway.api.judge_schemas import Estimate, JudgeState
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema, Share
-from breakeven.gateway.api.security import admin_key
+from breakeven.gateway.api.security import admin_key, who
 from breakeven.gateway.errors import BreakevenError, LedgerError, RequestError
+from breakeven.gateway.ledger.road import Event
 from breakeven.gateway.reports.road import Position, position, positions
 from breakeven.gateway.road.stages import Stage
 from breakeven.gateway.runtime.road_change import Word, say
@@ -98,6 +99,10 @@ class WorkloadState(Schema):
     )
     trust: Confirmation | None = Field(description="How far the scorer can be trusted; null: nobody judged a pair.")
     in_force: Promise | None = Field(description="What routes; null: nothing.")
+    starts_with_share: Share | None = Field(
+        description="Share of the requests that goes to the teacher while nothing is in force, with `routing.start: "
+        "share`; null: all of them."
+    )
     previous: Promise | None = Field(description="What a rollback puts in force; null: the teacher for everything.")
     proposal: Promise | None = Field(description="What waits for `apply`; null: nothing.")
     proposal_saves_usd_per_month: float | None = Field(
@@ -109,11 +114,13 @@ class HappenedEvent(Schema):
     """One thing that happened on the way."""
 
     at: Microseconds
-    workload: str = Field(description="Its workload.")
+    workload: str = Field(description="Its workload; empty: all of them.")
     stage: str = Field(
-        description="The stage after it; unknown: clients name a workload that the config does not have."
+        description="The stage after it; policy: the operator's policy changed; unknown: clients name a workload "
+        "that the config does not have."
     )
     text: str = Field(description="What happened, for people.")
+    who: str = Field(description="Who did it: gateway, console, api or command line.")
 
 
 class RoadState(Schema):
@@ -135,9 +142,7 @@ async def get_road(
     def read() -> RoadState:
         found = positions(now.ledger, now.config, _now(), operator=now.operator_routes)
         happened = now.ledger.road.events(limit=limit)
-        return RoadState(
-            workloads=[_state(one) for one in found], events=[HappenedEvent(**one._asdict()) for one in happened]
-        )
+        return RoadState(workloads=[_state(now, one) for one in found], events=[_event(one) for one in happened])
 
     try:
         return await now.ledger.ask(read)
@@ -146,18 +151,23 @@ async def get_road(
 
 
 @router.post("/{workload}/apply", responses=documented(401, 404, 409, 503))
-async def apply(workload: Annotated[str, Path(description="The workload.")], now: Now) -> WorkloadState:
+async def apply(
+    workload: Annotated[str, Path(description="The workload.")], request: Request, now: Now
+) -> WorkloadState:
     """Put the proposal of a workload in force."""
-    return await _say(now, workload, "apply")
+    return await _say(now, workload, "apply", who(request))
 
 
 @router.post("/{workload}/rollback", responses=documented(401, 404, 409, 503))
-async def rollback(workload: Annotated[str, Path(description="The workload.")], now: Now) -> WorkloadState:
+async def rollback(
+    workload: Annotated[str, Path(description="The workload.")], request: Request, now: Now
+) -> WorkloadState:
     """Put in force what was before; without any, the teacher answers everything."""
-    return await _say(now, workload, "rollback")
+    return await _say(now, workload, "rollback", who(request))
 
 
-async def _say(now: Services, workload: str, word: Word) -> WorkloadState:
+async def _say(now: Services, workload: str, word: Word, by: str) -> WorkloadState:
+    """Say it, as who is `by`. Raises RequestError 409, 503."""
     if now.operator_routes:
         raise RequestError(
             409,
@@ -166,19 +176,25 @@ async def _say(now: Services, workload: str, word: Word) -> WorkloadState:
         )
 
     def change() -> Position:
-        state = say(now.ledger.road, workload, word)
+        state = say(now.ledger.road, workload, word, by)
         return position(now.ledger, now.config, state, _now(), operator=False)
 
     try:
-        return _state(await now.ledger.ask(change))
+        return _state(now, await now.ledger.ask(change))
     except LedgerError:
         raise ledger_unavailable() from None
     except BreakevenError as error:
         raise nothing_to_change(error) from None
 
 
-def _state(one: Position) -> WorkloadState:
-    return WorkloadState.model_validate(one.to_dict(), strict=False)
+def _state(now: Services, one: Position) -> WorkloadState:
+    routing = now.config.routing
+    begins = {"starts_with_share": routing.teacher_share if routing.start == "share" else None}
+    return WorkloadState.model_validate(one.to_dict() | begins, strict=False)
+
+
+def _event(one: Event) -> HappenedEvent:
+    return HappenedEvent(at=one.at, workload=one.workload, stage=one.stage, text=one.text, who=one.who)
 
 
 def _now() -> int:

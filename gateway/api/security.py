@@ -8,7 +8,8 @@ import contextlib
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 
 from fastapi import Request, Response
 from fastapi.openapi.models import HTTPBearer
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breakeven.gateway.config.access import Admin, ClientKey
 from breakeven.gateway.errors import RequestError
-from breakeven.gateway.limits import keys
+from breakeven.gateway.limits import console_session, keys
 from breakeven.gateway.limits.local_access import check_local_access
 from breakeven.gateway.runtime.services import Services
 
@@ -32,11 +33,9 @@ class BearerKey(SecurityBase):
     ApiRoute calls it before the body is read; FastAPI calls it again for a handler that wants to know whose key it is.
     """
 
-    def __init__(
-        self, name: str, description: str, check: Callable[[Services, Mapping[str, str]], ClientKey | None]
-    ) -> None:
-        """`check` takes the services and the request's headers. It raises RequestError 401, or 404 where the route
-        is turned off.
+    def __init__(self, name: str, description: str, check: Callable[[Services, Request], ClientKey | None]) -> None:
+        """`check` takes the services and the request. It raises RequestError 401 or 403, or 404 where the route is
+        turned off.
         """
         self.scheme_name = name
         self.model = HTTPBearer(description=description)
@@ -44,11 +43,11 @@ class BearerKey(SecurityBase):
 
     async def __call__(self, request: Request) -> ClientKey | None:
         """The client's key, None where there are none. Raises RequestError."""
-        return self._check(request.state.services, request.headers)
+        return self._check(request.state.services, request)
 
 
-def _check_client(services: Services, headers: Mapping[str, str]) -> ClientKey | None:
-    return keys.client_key(services.keys, headers)
+def _check_client(services: Services, request: Request) -> ClientKey | None:
+    return keys.client_key(services.keys, request.headers)
 
 
 def _same(given: str, key: str) -> bool:
@@ -58,19 +57,51 @@ def _same(given: str, key: str) -> bool:
     )
 
 
-def _check_admin(services: Services, headers: Mapping[str, str]) -> None:
+def require_admin_key(services: Services) -> str:
+    """The admin key. Raises RequestError 404 where the environment has none."""
     key = os.environ.get(services.config.admin.key_env)
     if not key:
         raise RequestError(404, "There is nothing at this path.", code="not_found")
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if not _same(given.strip(), key) or scheme.lower() != "bearer":
-        raise RequestError(
-            401,
-            "Send the admin key as 'Authorization: Bearer <key>'.",
-            type="authentication_error",
-            code="invalid_api_key",
-            headers={"www-authenticate": "Bearer"},
-        )
+    return key
+
+
+def is_admin_key(services: Services, given: str) -> bool:
+    """Whether this is the admin key. Raises RequestError 404 where there is none."""
+    return _same(given.strip(), require_admin_key(services))
+
+
+def session_end(services: Services, request: Request) -> int | None:
+    """When the console's session of a request ends, seconds since the Unix epoch; None where it has none."""
+    token = request.cookies.get(console_session.cookie_name(request.url.port))
+    key = os.environ.get(services.config.admin.key_env)
+    return console_session.expires(key, token, time.time()) if key and token else None
+
+
+def by_console(request: Request) -> bool:
+    """Whether a request that is allowed is the console's: its cookie counts only where no bearer key is sent."""
+    return request.headers.get("authorization", "").partition(" ")[0].lower() != "bearer"
+
+
+def who(request: Request) -> str:
+    """Who makes an admin request, for the history of changes: the console or another program."""
+    return "console" if by_console(request) else "api"
+
+
+def _check_admin(services: Services, request: Request) -> None:
+    key = require_admin_key(services)
+    if by_console(request):
+        if session_end(services, request) is not None:
+            console_session.check_change(request.method, request.headers)
+            return
+    elif _same(request.headers["authorization"].partition(" ")[2].strip(), key):
+        return
+    raise RequestError(
+        401,
+        "Send the admin key as 'Authorization: Bearer <key>'.",
+        type="authentication_error",
+        code="invalid_api_key",
+        headers={"www-authenticate": "Bearer"},
+    )
 
 
 class PageKey:

@@ -13,12 +13,11 @@ import typer
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.conversations import KeptAnswer, Pair
+from breakeven.gateway.ledger.conversations import Pair
 from breakeven.gateway.ledger.opening import read_ledger
-from breakeven.gateway.reports.labelling import by_people, candidates, corrected_text
+from breakeven.gateway.reports.labelling import by_people, candidates, corrected_text, measured, nothing_left
 from breakeven.gateway.road.audit import Verdict, scorer_of, trust
 from breakeven.gateway.road.choosing import Session
-from breakeven.gateway.road.stages import State, read_state
 
 # Classes of characters that turn the direction of text around.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -30,11 +29,11 @@ def judge_pairs(settings: Config, workload: str, count: int, *, by_lot: bool) ->
     corrected interval most. Raises BreakevenError where none is stored.
     """
     with read_ledger(settings) as ledger:
-        student, since = _measured(ledger, workload)
+        student, since = measured(ledger, workload)
         pairs = ledger.judged_pairs.pairs(workload, since, student)
         session = Session(candidates(pairs, by_judge=settings.road.scorer == "judge", by_lot=by_lot), count)
         if not session.asked:
-            raise BreakevenError(_nothing(settings, workload))
+            raise BreakevenError(nothing_left(settings, workload))
         said = _ask_all(ledger, session, workload)
         found = trust(ledger.conversations.audited(workload, since, student))
         pairs = ledger.judged_pairs.pairs(workload, since, student)
@@ -44,20 +43,6 @@ def judge_pairs(settings: Config, workload: str, count: int, *, by_lot: bool) ->
         told = found.text(scorer_of(settings), settings.road.floor)
         for text in (told, corrected_text(by_people(pairs), verdicts, settings.road.floor)):
             typer.echo(text[:1].upper() + text[1:])
-
-
-def _measured(ledger: Ledger, workload: str) -> tuple[str, int]:
-    """The version of the student that is compared, and since when by the scorer of now."""
-    _, document = ledger.road.states().get(workload, (0, ""))
-    state = read_state(workload, document) if document else State(workload)
-    newest = ledger.road.newest_versions(workload)
-    return state.student or ("" if newest is None else newest[0]), state.scored_since
-
-
-def _nothing(config: Config, workload: str) -> str:
-    if not config.ledger.store_conversations:
-        return "no pair is stored: set ledger.store_conversations: true, and wait for comparisons"
-    return f"workload {workload}: no stored pair is left that nobody has judged; wait for more comparisons"
 
 
 def _ask_all(ledger: Ledger, session: Session, workload: str) -> int:
@@ -118,11 +103,7 @@ def _show(pair: Pair, first: Verdict) -> None:
         _print(message.get("role", ""), message.get("content", ""))
     answers = (pair.student, pair.teacher) if first is Verdict.STUDENT else (pair.teacher, pair.student)
     for name, answer in zip("AB", answers, strict=True):
-        _print(f"answer {name}", _text(answer))
-
-
-def _text(answer: KeptAnswer) -> str:
-    return "\n".join([*filter(None, [answer.text]), *(f"[call: {one.name} {one.arguments}]" for one in answer.calls)])
+        _print(f"answer {name}", answer.shown)
 
 
 def _print(heading: str, text: str) -> None:

@@ -59,7 +59,7 @@ def _say(config: Path, word: Word, *, anyway: bool = False) -> None:
 
     settings = load_config(config)
     with read_ledger(settings) as ledger:
-        found = say(ledger, settings, word, anyway=anyway)
+        found = say(ledger, settings, word, "command line", anyway=anyway)
     typer.echo(f"candidate {found.phase}; {found.why}")
     if (text := to_write(settings, found)) is not None:
         typer.echo(text)

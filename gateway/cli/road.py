@@ -54,14 +54,17 @@ def road(
         found = positions(ledger, settings, time.time_ns() // 1000, operator=operator_routes(settings, ledger))
         happened = ledger.road.events(limit=events)
     if as_json:
-        said = {"workloads": [one.to_dict() for one in found], "events": [one._asdict() for one in happened]}
+        said = {
+            "workloads": [one.to_dict() for one in found],
+            "events": [one._replace(undo=None)._asdict() for one in happened],
+        }
         typer.echo(json.dumps(said, indent=1))
         return
     for one in found:
         for line in one.lines():
             typer.echo(line)
-    for past in reversed(happened):
-        typer.echo(event_line(past))
+    for one_event in reversed(happened):
+        typer.echo(event_line(one_event))
 
 
 def apply(config: ConfigPath = DEFAULT_CONFIG, workload: Workload = DEFAULT_WORKLOAD) -> None:
@@ -84,7 +87,7 @@ def _say(config: Config, workload: str, word: Word) -> str:
         known = ledger.road.workloads() | set(ledger.road.states()) | config.workload_names | {DEFAULT_WORKLOAD}
         if workload not in known:
             raise ValueError(f"--workload: {workload!r} is none; there are {', '.join(sorted(known))}")
-        state = say(ledger.road, workload, word)
+        state = say(ledger.road, workload, word, "command line")
     return f"{workload}: stage {state.stage}; {state.why}"
 
 

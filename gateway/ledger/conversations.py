@@ -44,6 +44,11 @@ class KeptAnswer(msgspec.Struct, frozen=True):
     text: str
     calls: tuple[KeptCall, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """For a person: its text, and each call on a line of its own."""
+        return "\n".join([*filter(None, [self.text]), *(f"[call: {one.name} {one.arguments}]" for one in self.calls)])
+
 
 class Pair(msgspec.Struct, frozen=True):
     """The document of a comparison: roles and texts of the conversation, as the judge reads it, and both answers."""

@@ -22,7 +22,7 @@ from breakeven.gateway.ledger.schema import metadata
 from breakeven.router.masking import masked
 
 # The newest migration; a test compares it with the files in migrations/versions.
-HEAD = "0016"
+HEAD = "0017"
 _LOCK = 0x62726561  # arbitrary constant: the advisory lock that serialises writers, such as replicas that migrate
 _MIGRATION_SECONDS = 3600.0
 _WAL_TRIES = 20

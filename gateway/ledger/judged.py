@@ -81,6 +81,13 @@ class JudgedStore(Tables):
         document = self._read(lambda one: one.scalar(wanted))
         return None if document is None else Asked(request, _PAIR.decode(document))
 
+    def verdicts_on(self, request: str) -> Verdicts | None:
+        """The judges' verdicts on the pair of a request; None where none was asked."""
+        c = conversations.c
+        wanted = select(c.document).where(c.request == request, c.kind == VERDICTS)
+        document = self._read(lambda one: one.scalar(wanted))
+        return None if document is None else _VERDICTS.decode(document)
+
     def put_chosen(self, workload: str, at: int, chosen: Mapping[str, float]) -> None:
         """Store with which probability a person was to be asked about each of these requests, for what is known of it.
         It is never lowered.

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,10 +26,12 @@ from breakeven.gateway.ledger import outcomes
 from breakeven.gateway.ledger.asking import Asking
 from breakeven.gateway.ledger.budgets import BudgetStore
 from breakeven.gateway.ledger.candidates import CandidateStore
+from breakeven.gateway.ledger.changes import ChangeStore
 from breakeven.gateway.ledger.conversations import ConversationStore
 from breakeven.gateway.ledger.database import migrate, open_engine, transaction, unusable
-from breakeven.gateway.ledger.decisions import Scored, last, scored
+from breakeven.gateway.ledger.decisions import Found, Scored, Wanted, last, scored
 from breakeven.gateway.ledger.hosting import Span, observe, read_observations
+from breakeven.gateway.ledger.inspection import InspectionStore
 from breakeven.gateway.ledger.judged import JudgedStore
 from breakeven.gateway.ledger.maintenance import Maintenance
 from breakeven.gateway.ledger.owned_ids import OwnedIdStore
@@ -67,6 +68,8 @@ class Ledger(Tables):
         # The tables of stages, and of what they rest on.
         self.road = RoadStore(engine)
         self.candidates = CandidateStore(engine)
+        self.changes = ChangeStore(engine)
+        self.inspection = InspectionStore(engine)
         self.conversations = ConversationStore(engine)
         self.judged_pairs = JudgedStore(engine)
         self.budgets = BudgetStore(engine)
@@ -197,9 +200,9 @@ class Ledger(Tables):
         """Enter an investment, or replace the one with its name. Raises LedgerError."""
         self._write(lambda connection: invest(connection, one))
 
-    def decisions(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    def decisions(self, limit: int, wanted: Wanted) -> Found:
         """The newest requests with their cost; see `decisions.last`. Raises LedgerError."""
-        return self._read(lambda connection: last(connection, limit, before))
+        return self._read(lambda connection: last(connection, limit, wanted))
 
     def scored(self, artifact: str, since: int | None = None, until: int | None = None) -> Sequence[Scored]:
         """Requests scored by the artifact with this hash; see `decisions.scored`. Raises LedgerError."""
@@ -228,10 +231,7 @@ class Ledger(Tables):
         return self._read(outcomes.entered_pairs)
 
     def feedback(self, request_id: str, key: str, score: float) -> outcomes.Answered | None:
-        """Store a user's score in [0, 1] of a request of this client key.
-
-        Returns the request, or None, with nothing stored, if it is not known. Raises LedgerError.
-        """
+        """Store a user's score in [0, 1]; returns the request, None where the key has none. Raises LedgerError."""
 
         def put(connection: Connection) -> outcomes.Answered | None:
             about = outcomes.answered(connection, request_id, key)

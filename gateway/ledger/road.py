@@ -23,16 +23,22 @@ MAX_COMPARISONS = 20_000
 _MANY = 1 << 30
 # In the place of a stage: the event is about a workload that clients name and the config does not have.
 UNKNOWN = "unknown"
+# In the place of a stage: the event is about the policy of all workloads, and has none of them.
+POLICY = "policy"
 _MOST_UNKNOWN = 64
 
 
 class Event(NamedTuple):
-    """One thing that happened: `at` microseconds since the Unix epoch, the `stage` after it, and a sentence."""
+    """One thing that happened: `at` microseconds since the Unix epoch, the `stage` after it, and a sentence. `who` did
+    it: gateway, console, api or command line; `undo`: as JSON what takes it back, None where nothing does.
+    """
 
     at: int
     workload: str
     stage: str
     text: str
+    who: str = "gateway"
+    undo: str | None = None
 
 
 class Comparison(NamedTuple):
@@ -74,7 +80,7 @@ class RoadStore(Tables):
 
     def events(self, workload: str | None = None, limit: int = 100) -> list[Event]:
         """The newest events, newest first."""
-        wanted = select(events.c.at, events.c.workload, events.c.stage, events.c.text)
+        wanted = select(*(events.c[name] for name in Event._fields))
         if workload is not None:
             wanted = wanted.where(events.c.workload == workload)
         rows = self._read(lambda one: one.execute(wanted.order_by(events.c.id.desc()).limit(limit)).all())

@@ -15,7 +15,7 @@ road_states = Table(
     Column("document", Text, nullable=False),
 )
 
-# What happened on the way: each change of a stage, and what was said at it.
+# What happened on the way: each change of a stage or of the operator's policy, and what was said at it.
 road_events = Table(
     "road_events",
     metadata,
@@ -24,6 +24,10 @@ road_events = Table(
     Column("workload", String(64), nullable=False),
     Column("stage", String(16), nullable=False),
     Column("text", Text, nullable=False),
+    # gateway, console, api or command line.
+    Column("who", String(16), nullable=False, server_default="gateway"),
+    # As JSON what takes the change back; null where nothing does.
+    Column("undo", Text),
     Index("road_events_at", "at"),
 )
 

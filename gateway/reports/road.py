@@ -190,7 +190,7 @@ def position(ledger: Ledger, config: Config, state: State, now: int, *, operator
 
 def event_line(one: Event) -> str:
     """An event for people."""
-    return f"{moment(one.at / 1e6)}  {one.workload}  {one.stage}: {one.text}"
+    return f"{moment(one.at / 1e6)}  {one.workload or 'all workloads'}  {one.stage}: {one.text}"
 
 
 def _retention(compared: list[Comparison]) -> Interval | None:

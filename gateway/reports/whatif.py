@@ -16,7 +16,7 @@ from breakeven.gateway.economics.baseline import Ratios
 from breakeven.gateway.economics.periods import HOUR, MONTH
 from breakeven.gateway.ledger.decisions import Scored
 from breakeven.gateway.reports.labels import Labels, expected
-from breakeven.router.evaluation.tune import Traffic
+from breakeven.router.evaluation.tune import Traffic, for_share
 
 # A record of less than this is too short to extrapolate to a month.
 _MIN_SPAN = HOUR
@@ -45,6 +45,17 @@ def _cost(scored: Sequence[Scored], ratios: Ratios | None) -> Array | None:
     if any(one.student_input or one.student_output for one in scored):
         return None
     return np.array([one.known for one in scored]) / PICODOLLARS
+
+
+def by_share(seen: Traffic, count: int) -> list[float]:
+    """Thresholds that send evenly spaced shares of the traffic to the teacher, `count` at most, the highest threshold
+    first; without those that send the same. None without traffic.
+    """
+    if not len(seen.score):
+        return []
+    least = float(seen.novel.mean())
+    shares = [least] + [share for i in range(count) if (share := i / (count - 1)) > least]
+    return list(dict.fromkeys(for_share(seen, share) for share in shares))
 
 
 def months(scored: Sequence[Scored], since: int | None, until: int | None) -> float | None:

@@ -55,24 +55,46 @@ class Candidate(NamedTuple):
     labelled: bool
 
 
-class Session:
-    """The pairs that a person is asked about, one after the other, and with which probabilities."""
+class Queue:
+    """Pairs in the order in which people are asked about them. `waiting` are those that nobody has judged, `before`
+    those that somebody has: later ones make it more likely to have been asked about them.
+    """
 
-    def __init__(self, candidates: Sequence[Candidate], count: int) -> None:
-        """Of the pairs that nobody has judged, `count` are asked at most."""
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
         ordered = sorted((priority(one.request, one.size), one) for one in candidates)
         waiting = [(at, one.request) for at, one in ordered if not one.labelled]
-        self.asked = [request for _, request in waiting[:count]]
+        self.waiting = [request for _, request in waiting]
+        self.before = [one.request for one in candidates if one.labelled]
+        self._place = {one.request: place for place, (_, one) in enumerate(ordered)}
         self._ends = [at for at, _ in waiting] + [math.inf]
         self._sizes = {one.request: one.size for one in candidates}
-        # What was judged before: later sessions make it more likely to have been asked about.
-        self.before = [one.request for one in candidates if one.labelled]
+
+    def after(self, skipped: str | None) -> list[str]:
+        """Those that wait and come after the pair that was skipped last; all, where none was."""
+        place = -1 if skipped is None else self._place.get(skipped, -1)
+        return [one for one in self.waiting if self._place[one] > place]
+
+    def passed(self, request: str, skipped: str | None) -> int | None:
+        """How many of those that wait are passed with this one; None if it is not the first one after the pair that was
+        skipped last.
+        """
+        if self.after(skipped)[:1] != [request]:
+            return None
+        return self.waiting.index(request) + 1
 
     def probabilities(self, passed: int, judged: Iterable[str]) -> dict[str, float]:
         """With which probability each of the `judged` pairs was to be asked about by now, after the first `passed` ones
-        of this session. In an earlier one it may have been more likely.
+        that wait. In an earlier session it may have been more likely.
         """
         if not passed:
             return {}
         threshold = self._ends[passed]
         return {one: chosen(self._sizes[one], threshold) for one in judged}
+
+
+class Session(Queue):
+    """The pairs that a person is asked about, `count` at most, one after the other."""
+
+    def __init__(self, candidates: Sequence[Candidate], count: int) -> None:
+        super().__init__(candidates)
+        self.asked = self.waiting[:count]

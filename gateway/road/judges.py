@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from breakeven.gateway.accounting.record import Verdicts
 from breakeven.router.judging import Consistency, Length, Orders, consistency, length
 
-_WINNERS = {"AB": "student", "BA": "teacher"}
+_WINNERS: dict[str, Literal["student", "teacher"]] = {"AB": "student", "BA": "teacher"}
 _CONSISTENT = frozenset({"AB", "BA", "TT"})
 
 
@@ -51,6 +51,11 @@ def judges(verdicts: Sequence[Verdicts]) -> list[Judge]:
         )
         found.append(Judge(name, reading, by_length))
     return found
+
+
+def verdict_of(letters: str) -> tuple[Literal["student", "teacher", "tie"], bool]:
+    """What a judge's letters for both orders say: the better answer, and whether it said the same in both."""
+    return _WINNERS.get(letters, "tie"), letters in _CONSISTENT
 
 
 def measures(verdicts: Sequence[Verdicts]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Literal
@@ -52,10 +53,11 @@ def known_experiment(ledger: Ledger) -> Experiment:
     return Experiment() if document is None else read_experiment(document)
 
 
-def say(ledger: Ledger, config: Config, word: Word, *, anyway: bool = False) -> Experiment:
+def say(ledger: Ledger, config: Config, word: Word, who: str, *, anyway: bool = False) -> Experiment:
     """Promote, drop or roll back the candidate, on all gateways of the ledger within seconds; the new experiment.
 
-    `config` is as the file has it. `anyway`: promote it although it is not shown to be better. Raises BreakevenError
+    `config` is as the file has it. `who` says so: console, api or command line. `anyway`: promote it although it is
+    not shown to be better. Raises BreakevenError
     where that cannot be, LedgerError.
     """
     now, said = time.time_ns() // 1000, Experiment()
@@ -65,15 +67,22 @@ def say(ledger: Ledger, config: Config, word: Word, *, anyway: bool = False) -> 
         before = Experiment() if document is None else read_experiment(document)
         known = {workload: read_state(workload, text) for workload, text in states.items()}
         said, after = _changed(config, before, known, word, now, anyway=anyway)
-        return change(said, now, after)
+        undo = json.dumps({"kind": "candidate", "word": "rollback"}) if word == "promote" else None
+        return change(said, now, after, who, undo)
 
     ledger.candidates.change(make)
     return said
 
 
-def change(experiment: Experiment, now: int, states: Mapping[str, State] | None = None) -> Change:
-    """An experiment as it is stored, with what is said of it."""
-    happened = Event(now, CANDIDATE, experiment.phase, experiment.why)
+def change(
+    experiment: Experiment,
+    now: int,
+    states: Mapping[str, State] | None = None,
+    who: str = "gateway",
+    undo: str | None = None,
+) -> Change:
+    """An experiment as it is stored, with what is said of it, who did it, and as JSON what undoes it."""
+    happened = Event(now, CANDIDATE, experiment.phase, experiment.why, who, undo)
     documents = {workload: write_state(state) for workload, state in (states or {}).items()}
     return Change(write_experiment(experiment), documents, happened)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -31,8 +32,9 @@ def operator_routes(config: Config, ledger: Ledger) -> bool:
     return policies.active.source == "admin"
 
 
-def say(store: RoadStore, workload: str, word: Word) -> State:
-    """Change the state of a workload, for all gateways of the ledger within seconds. Returns the new one.
+def say(store: RoadStore, workload: str, word: Word, who: str) -> State:
+    """Change the state of a workload, for all gateways of the ledger within seconds. Returns the new one. `who` says
+    so: console, api or command line.
 
     Raises BreakevenError where there is nothing to put in force or to roll back, LedgerError.
     """
@@ -44,7 +46,13 @@ def say(store: RoadStore, workload: str, word: Word) -> State:
             new = _WORDS[word](state, now)
         except ValueError as error:
             raise BreakevenError(f"workload {workload}: {error}; see `breakeven road`") from None
-        if store.put_state(workload, version, write_state(new), event(state, new, now)):
+        happened = event(state, new, now)
+        if happened is not None:
+            undo = {"kind": "road", "word": "rollback" if word == "apply" else "apply"}
+            # What was in force is a proposal again only where nothing else is in force now.
+            possible = word == "apply" or new.proposal is not None
+            happened = happened._replace(who=who, undo=json.dumps(undo) if possible else None)
+        if store.put_state(workload, version, write_state(new), happened):
             return new
     raise BreakevenError(f"workload {workload}: its state keeps changing; try again")
 

@@ -14,7 +14,21 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as Path
 
-from breakeven.gateway.api import admin, candidate, feedback, road, status, upstreams
+from breakeven.gateway.api import (
+    admin,
+    candidate,
+    changes,
+    comparisons,
+    feedback,
+    labels,
+    policy,
+    road,
+    status,
+    students,
+    traffic,
+    upstreams,
+    whatif,
+)
 from breakeven.gateway.api.console import console_router
 from breakeven.gateway.api.docs_ui import docs_router
 from breakeven.gateway.api.errors import HANDLERS
@@ -98,8 +112,8 @@ def create_app(
     app.router.routes.extend(Path(path, relay) for path, relay in _stored_relays(current).items())
     # A server may take these paths straight to their relay, past the layers that only other paths need.
     app.state.relays = {} if config.server.cors_origins else relays
-    own = (status.router, admin.router, road.router, candidate.router, upstreams.router, feedback.router)
-    for router in (*own, console_router(), docs_router()):
+    own = (status, policy, admin, traffic, whatif, road, candidate, comparisons, labels, students, changes, upstreams)
+    for router in (*(one.router for one in (*own, feedback)), console_router(), docs_router()):
         app.include_router(router)
     app.router.routes.append(FurtherPaths(current))
     if config.server.cors_origins:

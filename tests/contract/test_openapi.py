@@ -12,6 +12,7 @@ import pytest
 import requests
 import schemathesis
 
+from tests.contract.client import eventually
 from tests.contract.gateway import Gateway, chat, running
 from tests.support.pairs import PAIRS, store
 
@@ -47,13 +48,31 @@ ANSWERS = {
     ("GET", "/admin/decisions"): "RecordedDecisions",
     ("GET", "/admin/whatif"): "WhatIf",
     ("GET", "/admin/upstreams"): "UpstreamStates",
+    ("GET", "/admin/requests/{id}"): "RequestDetails",
+    ("POST", "/admin/requests/{id}/feedback"): "RequestDetails",
+    ("GET", "/admin/series"): "Series",
+    ("GET", "/admin/comparisons"): "ComparedPairs",
+    ("GET", "/admin/comparisons/{request}"): "ComparisonDetails",
+    ("GET", "/admin/labels"): "LabelState",
+    ("POST", "/admin/labels/{request}"): "LabelState",
+    ("GET", "/admin/changes"): "RecordedChanges",
+    ("POST", "/admin/changes/{id}/undo"): "RecordedChange",
+    ("GET", "/admin/students"): "StudentVersions",
+    ("GET", "/console/session"): "Session",
+    ("POST", "/console/session"): "Session",
+    ("DELETE", "/console/session"): "Session",
 }
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Routed, pinned and compared requests are in its ledger."""
-    changes = {"road": {"sample": 1.0}, "economics": {"investment_usd": 5, "hosting_since": "2026-01-01T00:00:00Z"}}
+    keeping = {"ledger": {"store_conversations": True}}
+    changes = {
+        "road": {"sample": 1.0, "scorer": "exact"},
+        **keeping,
+        "economics": {"investment_usd": 5, "hosting_since": "2026-01-01T00:00:00Z"},
+    }
     with running(tmp_path_factory.mktemp("openapi"), changes, environment={"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway:
         for model in ("auto", "auto", "teacher", "auto@0"):
             assert gateway.post(chat("What is two and two?", model=model)).status == 200
@@ -63,6 +82,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture(scope="module")
 def document(served: Gateway) -> dict[str, Any]:
     return dict(served.get("/openapi.json").json)
+
+
+def admin(gateway: Gateway, path: str) -> dict[str, Any]:
+    return dict(gateway.get(f"/admin/{path}", ADMIN).json)
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -112,6 +135,9 @@ def test_request_bodies(document: dict[str, Any]) -> None:
         ("PUT", "/admin/policy"),
         ("POST", "/admin/route"),
         ("POST", "/v1/feedback"),
+        ("POST", "/admin/requests/{id}/feedback"),
+        ("POST", "/admin/labels/{request}"),
+        ("POST", "/console/session"),
     }
     assert all(body["required"] for body in bodies.values())
     schemas = {key: body["content"]["application/json"]["schema"] for key, body in bodies.items()}
@@ -161,13 +187,24 @@ def test_answers_of_a_gateway_with_traffic_are_what_the_document_says(
         ("POST", "/v1/feedback"): {"request_id": answered["request_id"], "score": 1},
         ("PUT", "/admin/policy"): {"threshold": 0.4, "escalation": {"probe_tokens": 8}},
         ("POST", "/admin/route"): chat("What is two and two?"),
+        ("POST", "/admin/requests/{id}/feedback"): {"score": 0.5},
+        ("POST", "/console/session"): {"key": "admin"},
     }
+    compared = eventually(lambda: admin(served, "comparisons")["comparisons"])[0]
+    pair = eventually(lambda: admin(served, "labels")["pair"])
+    bodies["POST", "/admin/labels/{request}"] = {"better": "tie", "after": None}
+    ids = {"name": "auto", "workload": "default", "id": answered["id"], "request": compared["request"]}
     for method, path in ANSWERS:
+        known = ids
+        if path == "/admin/labels/{request}":
+            known = {"request": pair["request"]}
+        elif path.startswith("/admin/changes/"):
+            known = {"id": admin(served, "changes")["changes"][0]["id"]}
         answer = requests.request(
             method,
-            url + path.format(name="auto", workload="default"),
+            url + path.format(**known),
             json=bodies.get((method, path)),
-            headers=ADMIN,
+            headers=ADMIN | {"x-breakeven-console": "1"},
             timeout=10,
         )
         # Nothing is proposed, nothing was in force before, and there is no candidate.

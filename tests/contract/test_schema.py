@@ -34,7 +34,10 @@ OPERATIONS = [
     ("POST", "/admin/candidate/promote"), ("POST", "/admin/candidate/drop"), ("POST", "/admin/candidate/rollback"),
     ("POST", "/admin/road/{workload}/apply"), ("POST", "/admin/road/{workload}/rollback"),
     ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("DELETE", "/admin/policy"), ("POST", "/admin/route"),
-    ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"),
+    ("GET", "/admin/report"), ("GET", "/admin/decisions"), ("GET", "/admin/whatif"), ("GET", "/admin/requests/{id}"),
+    ("POST", "/admin/requests/{id}/feedback"), ("GET", "/admin/series"), ("GET", "/admin/comparisons"),
+    ("GET", "/admin/comparisons/{request}"), ("GET", "/admin/labels"), ("POST", "/admin/labels/{request}"),
+    ("GET", "/admin/changes"), ("POST", "/admin/changes/{id}/undo"), ("GET", "/admin/students"),
 ]  # fmt: skip
 # The others take nothing, or any text.
 CAN_BE_WRONG = [*OPERATIONS[:8], *OPERATIONS[22:]]

@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
 }
 ADMIN = {"BREAKEVEN_ADMIN_KEY": KEY}
 # Training has a low priority: a busy machine takes its time.
-SECONDS = 180.0
+SECONDS = 400.0
 WIDE = {"width": 1200, "height": 900}
 
 
@@ -49,19 +49,25 @@ def staged(tmp_path: Path) -> Iterator[Gateway]:
 def opened(browser: Any, gateway: Gateway, **options: Any) -> Page:
     page = Page(browser, f"http://127.0.0.1:{gateway.port}", **{"viewport": WIDE, **options})
     page.sign_in()
-    page.page.locator("#road tbody tr").first.wait_for()
+    page.page.locator("#workloads article").first.wait_for()
     return page
 
 
 def cells(page: Page, workload: str = "default") -> list[str]:
     """Stage, quality, in force, proposal and buttons of a workload."""
-    row = page.page.locator("#road tbody tr").filter(has=page.page.get_by_role("rowheader", name=workload, exact=True))
-    return [str(text) for text in row.get_by_role("cell").all_inner_texts()]
+    card = page.page.get_by_role("article", name=workload, exact=True)
+    facts = [str(text) for text in card.locator("dl > div").all_inner_texts()]
+    buttons = [str(text) for text in card.get_by_role("button").all_inner_texts()]
+    return [*(text.partition("\n")[2] for text in facts), ", ".join(buttons)]
+
+
+def stage_of(page: Page, workload: str = "default") -> str:
+    return str(page.page.get_by_role("article", name=workload, exact=True).locator("[aria-current]").inner_text())
 
 
 def draw(page: Page, name: str) -> None:
     if folder := os.environ.get("BREAKEVEN_DRAW"):
-        page.page.locator("#road-title").scroll_into_view_if_needed()
+        page.page.locator("#workloads-title").scroll_into_view_if_needed()
         page.page.screenshot(path=str(Path(folder) / f"console-road-{name}.png"))
 
 
@@ -71,7 +77,7 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     console = opened(browser, staged)
     page = console.page
     stage, quality, in_force, proposal, _ = cells(console)
-    assert stage.startswith("propose")
+    assert stage_of(console) == "propose"
     assert "since 20" in stage
     kept = found["retention"]
     assert f"{100 * kept['value']:.1f} % of the teacher's" in quality
@@ -87,13 +93,14 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
         f"the hardest {100 * (1 - share):.0f} % of the measured traffic to the teacher (threshold {value:.4f})"
         in proposal
     )
-    assert "propose: " in page.locator("#road-events li").first.inner_text()
+    assert "default, propose" in page.locator("#events li").first.inner_text()
     # Nothing was measured of the other workload, and nothing can be done with it.
     other = state(staged, "coding")
     stage, quality, _, proposal, change = cells(console, "coding")
-    assert stage.startswith("observe")
+    assert stage_of(console, "coding") == "observe"
+    assert stage == "the teacher answers, and the student is measured beside it"
     assert quality.startswith(f"not measured yet: {other['next_look_at']} more comparisons")
-    assert (proposal, change) == ("none", "–")
+    assert (proposal, change) == ("none", "")
     draw(console, "propose")
 
     # With the keyboard only; nothing changes before the question is answered.
@@ -110,13 +117,13 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     page.get_by_role("button", name="Put in force: default").click()
     dialog.get_by_role("button", name="Put in force").click()
     page.get_by_text("The proposal is in force: default.").wait_for()
-    stage, _, in_force, proposal, change = cells(console)
-    assert stage.startswith("route")
+    console.eventually(lambda: stage_of(console) == "route")
+    _, _, in_force, proposal, change = cells(console)
     assert in_force.startswith(promise)
     assert "since then: not measured yet" in in_force
     assert (proposal, change) == ("none", "Roll back")
     assert state(staged)["in_force"]["artifact"] == found["proposal"]["artifact"]
-    assert page.evaluate("document.activeElement.id") == "road-title"
+    assert page.evaluate("document.activeElement.id") == "workloads-title"
     draw(console, "route")
 
     page.get_by_role("button", name="Roll back: default").click()
@@ -124,14 +131,21 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     assert "Then the teacher answers everything." in dialog.inner_text()
     dialog.get_by_role("button", name="Roll back").click()
     page.get_by_text("Rolled back: default.").wait_for()
+    console.eventually(lambda: stage_of(console) == "propose")
     stage, _, in_force, _, change = cells(console)
-    assert stage.startswith("propose")
     assert "rolled back by the operator" in stage
     # What was in force is a proposal again.
     assert (in_force, change) == ("nothing: the teacher answers everything", "Put in force")
-    assert "rolled back by the operator" in page.locator("#road-events li").first.inner_text()
-    assert (console.errors, console.hosts) == ([], {f"127.0.0.1:{staged.port}"})
-    console.context.close()
+    assert "rolled back by the operator" in page.locator("#events li").first.inner_text()
+    # The history says who did it, and the last change can be undone there.
+    console.open("changes")
+    entry = page.locator("#changes > li").first
+    assert "console" in entry.inner_text()
+    entry.get_by_role("button", name="Undo").click()
+    page.get_by_role("dialog").get_by_role("button", name="Undo").click()
+    page.locator("#status", has_text="Undone.").wait_for()
+    assert state(staged)["stage"] == "route"
+    console.close()
 
 
 def test_what_a_proposal_saves_and_an_error_are_said_in_words(browser: Any, staged: Gateway) -> None:
@@ -144,17 +158,17 @@ def test_what_a_proposal_saves_and_an_error_are_said_in_words(browser: Any, stag
         re.compile("/admin/road\\?"),
         lambda route: route.fulfill(status=200, body=json.dumps({"workloads": [found], "events": []})),
     )
-    page.get_by_role("button", name="Refresh workloads").click()
+    page.get_by_role("button", name="Refresh", exact=True).click()
     page.get_by_text("it saves $1,240.00 a month").wait_for()
     assert "waits: the judge fails" in cells(console)[0]
-    assert page.get_by_text("Nothing has happened yet.").is_visible()
+    assert page.get_by_text("Nothing yet").is_visible()
     # Another operator rolled back or applied in the meantime.
     page.unroute_all()
     assert staged.post({}, {"authorization": f"Bearer {KEY}"}, "/admin/road/default/apply").status == 200
     page.get_by_role("button", name="Put in force: default").click()
     page.get_by_role("dialog").get_by_role("button", name="Put in force").click()
     page.locator("#status.error", has_text="there is no proposal").wait_for()
-    assert cells(console)[0].startswith("route")
+    console.eventually(lambda: stage_of(console) == "route")
     console.context.close()
 
 
@@ -164,30 +178,27 @@ def test_the_operators_routing_is_said_and_has_no_buttons(browser: Any, tmp_path
         console = opened(browser, gateway)
         assert console.page.get_by_text("The operator says what routes").is_visible()
         stage, quality, in_force, _, change = cells(console)
-        assert stage.startswith("routed by the operator")
+        assert stage == "routed by the operator"
         assert "40 comparisons so far" in quality
-        assert (in_force, change) == ("the operator's artifact or threshold", "–")
-        assert console.page.locator("#road button").count() == 0
-        console.context.close()
-        assert console.errors == []
+        assert (in_force, change) == ("the operator's artifact or threshold", "")
+        console.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_workloads_on_a_phone(browser: Any, staged: Gateway, scheme: str) -> None:
+def test_workloads_on_a_phone(browser: Any, staged: Gateway) -> None:
     enter(staged.folder, 320)
     reached(staged, "propose")
-    phone = opened(browser, staged, viewport={"width": 400, "height": 900}, color_scheme=scheme)
-    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 400
-    # Shown below each other, they are still cells of a row for a screen reader.
-    assert phone.page.locator("#road").get_by_role("row").count() == 3
-    assert len(cells(phone)) == 5
-    button = phone.page.get_by_role("button", name="Put in force: default")
-    box = button.bounding_box()
-    assert box is not None
-    assert box["x"] + box["width"] <= 400
-    draw(phone, f"phone-{scheme}")
-    button.click()
-    phone.page.get_by_role("dialog").wait_for()
-    draw(phone, f"phone-question-{scheme}")
-    phone.context.close()
-    assert phone.errors == []
+    for scheme in ("light", "dark"):
+        phone = opened(browser, staged, viewport={"width": 400, "height": 900}, color_scheme=scheme)
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 400
+        # They lie beside each other, and the one with a proposal is in sight.
+        assert phone.page.get_by_role("article").count() == 2
+        assert len(cells(phone)) == 5
+        button = phone.page.get_by_role("button", name="Put in force: default")
+        box = button.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 400
+        draw(phone, f"phone-{scheme}")
+        button.click()
+        phone.page.get_by_role("dialog").wait_for()
+        draw(phone, f"phone-question-{scheme}")
+        phone.close()

@@ -54,6 +54,11 @@ def smollm2() -> Path:
     return folder
 
 
+def axe() -> Path:
+    """Path of axe-core's script; skips the test where there is none."""
+    return _existing(cache() / "axe/node_modules/axe-core/axe.min.js", "axe-core")
+
+
 def router_program() -> Path:
     """Path of vLLM's router; skips the test where there is none."""
     return _existing(cache() / "vllm-router/bin/vllm-router", "vllm-router")

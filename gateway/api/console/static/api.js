@@ -1,41 +1,59 @@
-// Calls to the gateway. The admin key is kept in this object only, never in browser storage.
+// Calls to the gateway. Who is signed in has a cookie that this page cannot read; the admin key is kept nowhere.
 
 // An error whose message can be shown to the user.
 export class UserError extends Error {}
 
-export class Api {
-  constructor(key) {
-    this.key = key;
-  }
+// The session has ended, or there was none.
+export class SignedOut extends UserError {}
 
-  // Call /admin/{path}; returns the decoded body. Throws UserError.
-  async admin(method, path, body) {
-    return (await this.send(method, `/admin/${path}`, this.key, body)).value;
-  }
+// Another origin cannot send this header without permission, so that the gateway knows that it was this page.
+const OURS = { "x-breakeven-console": "1" };
 
-  // Send one prompt; returns the response body, its headers, and the time in seconds.
-  async complete(model, prompt, clientKey) {
-    const body = { model, messages: [{ role: "user", content: prompt }] };
-    const start = performance.now();
-    const { value, headers } = await this.send("POST", "/v1/chat/completions", clientKey, body);
-    return { value, headers, seconds: (performance.now() - start) / 1000 };
+// Call a path; returns the decoded body and the headers. Throws UserError.
+async function send(method, path, body, headers = {}) {
+  const sent = { accept: "application/json", ...headers };
+  if (body !== undefined) sent["content-type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, { method, headers: sent, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new UserError("The gateway cannot be reached.");
   }
+  const value = await response.json().catch(() => null);
+  if (response.ok) return { value, headers: response.headers };
+  const message = value?.error?.message ?? `The gateway responded with status ${response.status}.`;
+  if (response.status === 401 && path.startsWith("/admin/")) throw new SignedOut("Your session has ended; sign in again.");
+  throw new UserError(message);
+}
 
-  async send(method, path, key, body) {
-    const headers = { accept: "application/json" };
-    if (key) headers.authorization = `Bearer ${key}`;
-    if (body !== undefined) headers["content-type"] = "application/json";
-    let response;
-    try {
-      response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-    } catch {
-      throw new UserError("The gateway cannot be reached.");
-    }
-    const value = await response.json().catch(() => null);
-    if (response.ok) return { value, headers: response.headers };
-    if (response.status === 404 && path.startsWith("/admin/")) {
-      throw new UserError("This gateway has no admin key in its environment: set it and restart the gateway.");
-    }
-    throw new UserError(value?.error?.message ?? `The gateway responded with status ${response.status}.`);
+// Call /admin/{path}; returns the decoded body. `query`: parameters, of which those that are undefined or "" are left out.
+export async function admin(method, path, { query = {}, body } = {}) {
+  const given = Object.entries(query).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).filter((one) => one !== undefined && one !== null && one !== "").map((one) => [name, one]),
+  );
+  const parameters = given.length ? `?${new URLSearchParams(given)}` : "";
+  return (await send(method, `/admin/${path}${parameters}`, body, method === "GET" ? {} : OURS)).value;
+}
+
+export const read = (path, query) => admin("GET", path, { query });
+
+// The session: whether the browser is signed in, signing in, and out.
+export const session = async () => (await send("GET", "/console/session")).value;
+export async function signIn(key) {
+  try {
+    return (await send("POST", "/console/session", { key })).value;
+  } catch (error) {
+    if (error.message !== "There is nothing at this path.") throw error;
+    throw new UserError("This gateway has no admin key in its environment: set it and restart the gateway.");
   }
+}
+export const signOut = async () => (await send("DELETE", "/console/session", undefined, OURS)).value;
+
+// Send one prompt as a client; returns the response body, its headers, and the time in seconds.
+export async function complete(model, prompt, clientKey) {
+  const start = performance.now();
+  const body = { model, messages: [{ role: "user", content: prompt }] };
+  const key = clientKey ? { authorization: `Bearer ${clientKey}` } : {};
+  const { value, headers } = await send("POST", "/v1/chat/completions", body, key);
+  return { value, headers, seconds: (performance.now() - start) / 1000 };
 }

@@ -1,72 +1,149 @@
-// The two charts, in the colours of the page, light or dark.
+// The charts, in the colours of the page, light or dark.
 
 import uPlot from "/console/uplot.esm.js";
+import { h } from "/console/dom.js";
 
-// The chart in each element.
-const plots = new Map();
+// What is drawn in each element, so that it can be drawn again.
+const drawn = new Map();
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const widthOf = (element) => Math.max(200, element.clientWidth);
+export const percentage = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(value > 0.995 || value < 0.1 ? 1 : 0)}%`);
+const ticks = (_, values) => values.map((value) => `${Math.round(100 * value)}%`);
+const dollars = (value) => `$${Math.abs(value) >= 1000 ? `${(value / 1000).toFixed(1)}k` : value.toFixed(Math.abs(value) < 10 ? 2 : 0)}`;
 
-function draw(element, options, data) {
-  plots.get(element)?.destroy();
-  element.replaceChildren();
-  const axis = { stroke: color("soft"), grid: { stroke: color("line") }, ticks: { stroke: color("line") } };
-  const axes = options.axes.map((given) => ({ ...axis, ...given }));
-  const width = Math.max(240, element.clientWidth);
-  const plot = new uPlot({ ...options, axes, width, height: 240 }, data, element);
-  plots.set(element, plot);
-  resizes.observe(element);
+// A figure: `label` says in words what the chart shows, `make` gives uPlot's options and data in the colours of now, and
+// `legend` has a text for each series, by the name of its colour.
+export function figure(label, legend, make, height = 260) {
+  const place = h("div.chart", { role: "img", "aria-label": label });
+  drawn.set(place, { make, height });
+  resizes.observe(place);
+  const marks = legend.map(([name, kind, text]) => h("li", {}, h(`span.swatch.${kind}.of-${name}`, { "aria-hidden": "true" }), text));
+  return h("figure", {}, place, h("figcaption", {}, h("ul.legend", {}, marks)));
 }
 
+function draw(place) {
+  const { make, height, plot } = drawn.get(place);
+  plot?.destroy();
+  const { data, axes, ...options } = make(color);
+  const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+  const given = { ...options, axes: axes.map((one) => ({ ...axis, ...one })), width: widthOf(place), height: Math.min(height, Math.round(widthOf(place) * 0.72)), legend: { show: false }, cursor: { show: false } };
+  drawn.get(place).plot = new uPlot(given, data, place);
+}
+
+// An element has a width only once it is in the page, which its observer tells; one that has left it is forgotten.
 const resizes = new ResizeObserver((entries) => {
   for (const { target } of entries) {
-    const plot = plots.get(target);
-    if (plot && plot.width !== Math.max(240, target.clientWidth)) {
-      plot.setSize({ width: Math.max(240, target.clientWidth), height: 240 });
-    }
+    const known = drawn.get(target);
+    if (known === undefined) continue;
+    if (!target.isConnected) {
+      known.plot?.destroy();
+      drawn.delete(target);
+      resizes.unobserve(target);
+    } else if (target.clientWidth && known.plot?.width !== widthOf(target)) draw(target);
   }
 });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((_, place) => place.isConnected && draw(place)));
 
-// points: results of /admin/whatif; current and chosen: the results for the threshold in use and the one selected.
-export function quality(element, points, current, chosen) {
-  const sorted = [...points, current, chosen].sort((a, b) => a.teacher_share - b.teacher_share);
-  const good = (point) => point.expected_retention;
-  const dot = (mark) => sorted.map((point) => (point === mark ? good(point) : null));
-  const point = (stroke, size) => ({ show: true, size, stroke, fill: stroke });
-  const percentage = (values) => values.map((value) => `${Math.round(100 * value)} %`);
-  draw(
-    element,
-    {
-      scales: { x: { time: false, range: [0, 1] } },
+const none = () => null;
+const dot = (stroke, size) => ({ paths: none, stroke, points: { show: true, size, stroke, fill: stroke } });
+
+// Quality by teacher share: points of /admin/whatif in order of their share; `marks`: [{share, quality, low, color, size}]
+// beside the curve; `chosen`: the point of the slider; `floor`: the promised quality, null without.
+export function quality(label, legend, points, marks, chosen, floor) {
+  return figure(label, legend, (tone) => {
+    const xs = [...new Set([...points.map((one) => one.teacher_share), ...marks.map((one) => one.share)])].sort((a, b) => a - b);
+    const by = new Map(points.map((one) => [one.teacher_share, one]));
+    const band = (end) => xs.map((x) => by.get(x)?.expected_retention_interval?.[end]);
+    const lows = [...points.map((one) => one.expected_retention_interval?.[0] ?? 1), ...marks.map((one) => one.low ?? one.quality), floor ?? 1];
+    const least = Math.max(0, Math.min(...lows) - 0.03);
+    const line = (u) => {
+      if (!chosen) return;
+      const x = Math.round(u.valToPos(chosen.teacher_share, "x", true)) + 0.5;
+      u.ctx.save();
+      u.ctx.strokeStyle = tone("accent");
+      u.ctx.lineWidth = 2 * devicePixelRatio;
+      u.ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+      u.ctx.beginPath();
+      u.ctx.moveTo(x, u.bbox.top);
+      u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
+      u.ctx.stroke();
+      u.ctx.restore();
+    };
+    return {
+      scales: { x: { time: false, range: [0, 1] }, y: { range: [least, Math.max(1.01, ...marks.map((one) => one.quality))] } },
       axes: [
-        { label: "teacher share of requests", values: (_, values) => percentage(values) },
-        { label: "quality, of the teacher's", size: 60, values: (_, values) => percentage(values) },
+        { values: ticks, size: 26, label: "share of requests sent to the teacher", labelFont: "12px system-ui, sans-serif", labelSize: 18 },
+        { values: ticks, size: 48 },
       ],
-      series: [
-        { label: "teacher share", value: (_, value) => (value === null ? "–" : percentage([value])[0]) },
-        { label: "recorded traffic", stroke: color("blue"), width: 2, points: { show: false } },
-        { label: "current", stroke: color("green"), paths: () => null, points: point(color("green"), 12) },
-        { label: "selected", stroke: color("red"), paths: () => null, points: point(color("red"), 8) },
-      ],
-    },
-    [sorted.map((one) => one.teacher_share), sorted.map(good), dot(current), dot(chosen)],
-  );
-}
-
-// curve: [{until, savings_usd}] in order of time.
-export function money(element, curve, investment) {
-  const times = curve.map((point) => Date.parse(point.until) / 1000);
-  const savings = curve.map((point) => Number(point.savings_usd));
-  draw(
-    element,
-    {
-      axes: [{}, { label: "USD", size: 70 }],
+      bands: [{ series: [1, 2], fill: tone("band") }],
       series: [
         {},
-        { label: "savings, estimated", stroke: color("blue"), width: 2 },
-        { label: "investment", stroke: color("red"), width: 2, dash: [8, 6], points: { show: false } },
+        { stroke: "transparent", points: { show: false }, spanGaps: true },
+        { stroke: "transparent", points: { show: false }, spanGaps: true },
+        { stroke: tone("student"), width: 2, points: { show: false }, spanGaps: true },
+        { stroke: tone("muted"), width: 1, dash: [6, 5], points: { show: false }, spanGaps: true },
+        ...marks.map((one) => dot(tone(one.color), one.size ?? 11)),
       ],
-    },
-    [times, savings, times.map(() => investment)],
-  );
+      data: [
+        xs,
+        band(1),
+        band(0),
+        xs.map((x) => by.get(x)?.expected_retention),
+        xs.map((_, index) => (floor !== null && (index === 0 || index === xs.length - 1) ? floor : null)),
+        ...marks.map((one) => xs.map((x) => (x === one.share ? one.quality : null))),
+      ],
+      hooks: { draw: [line] },
+    };
+  }, 320);
+}
+
+// Cumulative savings: [{until, savings_usd}] in order of time, and the investment.
+export function savings(label, curve, investment) {
+  const times = curve.map((point) => Date.parse(point.until) / 1000);
+  const values = curve.map((point) => Number(point.savings_usd));
+  // While hardly anything is saved, the line of the investment would press the curve flat.
+  const shown = investment > 0 && investment < 12 * Math.max(...values.map(Math.abs));
+  const legend = [["student", "line", "savings, estimated"], ...(shown ? [["teacher", "dash", "investment"]] : [])];
+  return figure(label, legend, (tone) => ({
+    axes: [{}, { values: (_, ticks) => ticks.map(dollars), size: 60 }],
+    series: [
+      {},
+      { stroke: tone("student"), width: 2, fill: tone("band"), points: { show: false } },
+      { stroke: tone("teacher"), width: 2, dash: [8, 6], points: { show: false } },
+    ],
+    data: [times, values, times.map(() => (shown ? investment : null))],
+  }));
+}
+
+// Requests by who answered them: the body of /admin/series.
+export function requests(label, { points, step }) {
+  const seconds = step / 1e6;
+  const times = points.map((one) => one.at / 1e6 + seconds / 2);
+  const both = points.map((one) => one.student + one.teacher);
+  const bars = uPlot.paths.bars({ size: [0.8, 42], align: 0 });
+  const legend = [["student", "box", "student"], ["teacher", "box", "teacher"]];
+  return figure(label, legend, (tone) => ({
+    scales: { x: { range: [times[0] - seconds / 2, times.at(-1) + seconds / 2] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
+    axes: [{}, { size: 46 }],
+    series: [
+      {},
+      { stroke: tone("teacher"), fill: tone("teacher"), paths: bars, points: { show: false } },
+      { stroke: tone("student"), fill: tone("student"), paths: bars, points: { show: false } },
+    ],
+    data: [times, both, points.map((one) => one.student)],
+  }), 200);
+}
+
+// An estimate with its interval as a mark on a line from `least` to `most`; `at`: a value that is marked, such as 0.
+export function whisker({ value, low, high }, least, most, at) {
+  const place = (one) => `${(100 * (Math.min(most, Math.max(least, one)) - least)) / (most - least)}%`;
+  const range = h("span.range");
+  range.style.left = place(low);
+  range.style.width = `calc(${place(high)} - ${place(low)})`;
+  const middle = h("span.middle");
+  middle.style.left = place(value);
+  const zero = at === undefined ? null : h("span.zero");
+  if (zero) zero.style.left = place(at);
+  return h("span.whisker", { "aria-hidden": "true" }, zero, range, middle);
 }

@@ -1,153 +1,210 @@
-// The slider: shows the effect of a threshold on recorded traffic, applies it, and undoes that.
+// The slider: what a share of the traffic for the teacher would have meant, and applying it.
 
-import { quality } from "/console/charts.js";
+import { admin, read } from "/console/api.js";
+import { percentage, quality } from "/console/charts.js";
+import { card, change, empty, h, select, swap } from "/console/dom.js";
 import { after, breakEven, count, HOURS_A_MONTH, NOT_MEASURED, percent, usd } from "/console/format.js";
+import { interval, more } from "/console/words.js";
 
-const $ = (id) => document.getElementById(id);
+const SHARES = 51;
 
-const ROWS = [
-  ["teacher share", (p) => percent(p.teacher_share)],
-  ["sent to the teacher as novel", (p) => percent(p.novel_share)],
-  ["quality expected, of the teacher's", kept],
-  ["monthly cost", (p) => usd(p.monthly_cost_usd)],
-  ["monthly savings", (p) => usd(p.monthly_savings_usd)],
-];
-
-// The expected share of the teacher's quality with its interval; of a result of /admin/whatif.
-function kept(point) {
-  if (point.expected_retention === null) return NOT_MEASURED;
-  const [low, high] = point.expected_retention_interval;
-  return `${percent(point.expected_retention)} (95%: ${percent(low)} to ${percent(high)})`;
+export function open(root, app) {
+  const page = new Tune(root, app);
+  // The curve costs the gateway some work, so it is loaded anew only on request; the policy in force always.
+  return { refresh: () => page.load() };
 }
 
-// What the quality rests on, or what it takes to have it; `seen` is the body of /admin/whatif.
-function basis(seen) {
-  if (seen.comparisons_needed > 0) return `Quality is ${NOT_MEASURED}: ${more(seen.comparisons_needed)}.`;
-  return `Quality is expected from ${count(seen.comparisons)} compared answers of this student, with a 95% interval.`;
-}
-
-const more = (number) => `${count(number)} more comparison${number === 1 ? "" : "s"}`;
-
-// What the monthly figures rest on; `seen` is the body of /admin/whatif.
-function costs(seen) {
-  if (seen.compared_pairs_needed > 0) {
-    return `Costs are unknown: ${count(seen.compared_pairs_needed)} more comparisons with the teacher's answers are needed.`;
-  }
-  return `The teacher's cost for the student's requests is estimated from ${count(seen.compared_pairs)} compared answers.`;
-}
-
-export class Tuning {
-  // `changed` is awaited after a change, for what else depends on it.
-  constructor(api, showStatus, changed) {
-    this.api = api;
-    this.showStatus = showStatus;
-    this.changed = changed;
-    this.previous = []; // thresholds to undo to; null is the one of the config file
-    this.requests = 0; // numbers the previews, so that only the response to the last one is shown
-    $("threshold").oninput = () => this.preview();
-    $("apply").onclick = () => this.apply(Number($("threshold").value));
-    $("undo").onclick = () => this.undo();
+class Tune {
+  constructor(root, app) {
+    this.app = app;
+    this.loads = 0; // numbers the loads, so that only the last one is shown
+    this.share = null; // the share that the operator chose; null: none yet
+    this.data = null;
+    this.places = Object.fromEntries(["notes", "chart", "slider", "figures"].map((name) => [name, h("div", { id: `tune-${name}` })]));
+    this.slider = h("input", { type: "range", id: "share", min: "0", max: "100", step: "0.1", disabled: true, "data-key": "share", oninput: () => this.moved() });
+    this.output = h("output", { id: "share-value", for: "share" }, "–");
+    this.apply = h("button.primary", { type: "button", id: "apply", disabled: true, "data-key": "apply", onclick: () => this.put() }, "Apply");
+    this.remove = h("button", { type: "button", id: "remove", hidden: true, "data-key": "remove", onclick: () => this.drop() }, "Remove the policy");
+    this.places.slider.append(h("div.slider", {},
+      h("div.line", {}, h("label", { for: "share" }, "Share of requests for the teacher"), this.output), this.slider,
+      h("div.ends.quiet", {}, h("span", {}, "all to the student"), h("span", {}, "all to the teacher")),
+      h("div.buttons", {}, this.apply, this.remove, h("a", { href: app.to("changes") }, "History and undo"))));
+    root.append(h("div.stack", {}, this.places.notes, h("div.grid", {},
+      h("section.card.w8", { "aria-labelledby": "curve-title" }, h("h2", { id: "curve-title" }, "Quality by teacher share, from your own comparisons"), this.places.chart, this.places.slider),
+      h("div.w4", {}, this.places.figures))));
   }
 
+  // What is shown stays usable while this loads; then the chosen share is looked up in what came.
   async load() {
-    this.policy = await this.api.admin("GET", "policy");
-    const all = await this.api.admin("GET", "whatif");
-    this.points = all.points;
-    this.needed = all.comparisons_needed;
-    this.current = await this.whatIf(this.policy.threshold);
-    this.report = await this.api.admin("GET", "report");
-    const months = all.months === null ? "less than an hour" : `${all.months.toFixed(2)} months`;
-    $("traffic").textContent =
-      `From ${count(this.current.requests)} requests that this router scored, over ${months}. ` +
-      `${basis(all)} ${costs(all)} Router ${this.policy.artifact}.` +
-      (this.policy.decided_by === "stages" ? " The stages decide now; a threshold that you apply routes all workloads at once." : "");
-    $("threshold").value = this.policy.threshold;
-    this.show(this.current);
-    $("undo").disabled = this.previous.length === 0;
+    const number = ++this.loads;
+    const workload = this.app.params.get("workload") ?? "";
+    const [policy, seen, report, road] = await Promise.all([
+      read("policy"), read("whatif", { of: "config", shares: SHARES, workload, since: this.app.since }), read("report"), read("road", { limit: 0 }),
+    ]);
+    const threshold = policy.artifact === seen.artifact ? policy.threshold : null;
+    const current = threshold === null ? null : (await read("whatif", { of: "config", threshold, workload, since: this.app.since })).points[0];
+    if (number !== this.loads) return;
+    const known = current === null || !seen.points.length || seen.points.some((one) => one.threshold === current.threshold) ? [] : [current];
+    const points = [...seen.points, ...known].sort((a, b) => a.teacher_share - b.teacher_share);
+    this.data = { policy, seen, report, road: road.workloads, current, points };
+    this.show();
   }
 
-  async whatIf(threshold) {
-    return (await this.api.admin("GET", `whatif?threshold=${threshold}`)).points[0];
+  // The point of the curve that is nearest to the chosen share, without a choice to the one in force.
+  nearest(share) {
+    return this.data.points.reduce((best, one) => (Math.abs(one.teacher_share - share) < Math.abs(best.teacher_share - share) ? one : best));
   }
 
-  preview() {
-    const chosen = Number($("threshold").value);
-    $("threshold-value").textContent = chosen.toFixed(2);
-    const number = ++this.requests;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(async () => {
-      try {
-        const point = await this.whatIf(chosen);
-        if (number === this.requests) this.show(point);
-      } catch (error) {
-        this.showStatus(error.message, true);
-      }
-    }, 120);
-  }
-
-  show(chosen) {
-    // Of no traffic there is no share.
-    const meaning = chosen.requests ? `: ${percent(chosen.teacher_share)} to the teacher` : "";
-    $("threshold-value").textContent = `${chosen.threshold.toFixed(2)}${meaning}`;
-    $("threshold").setAttribute("aria-valuetext", `${chosen.threshold.toFixed(2)}: teacher ${percent(chosen.teacher_share)}`);
-    const [first, ...others] = ROWS;
-    const shown = [first, ["threshold", (p) => p.threshold.toFixed(2)], ...others, ["break-even at this threshold", (p) => this.breakEven(p)]];
-    const rows = shown.map(([name, value]) => {
-      const row = document.createElement("tr");
-      const head = document.createElement("th");
-      head.scope = "row";
-      head.textContent = name;
-      row.append(head);
-      for (const point of [this.current, chosen]) row.insertCell().textContent = value(point);
-      return row;
-    });
-    $("figures").tBodies[0].replaceChildren(...rows);
-    $("apply").disabled = chosen.threshold === this.policy.threshold;
-    if (chosen.expected_retention === null) {
-      $("quality-chart").textContent = `The quality at a threshold is ${NOT_MEASURED}: ${more(this.needed)} with this student.`;
-    } else {
-      quality($("quality-chart"), this.points, this.current, chosen);
+  moved() {
+    const value = Number(this.slider.value) / 100;
+    const { points } = this.data;
+    let found = this.nearest(value);
+    // A key moves the slider by less than the distance of two points: go to the next one in its direction.
+    if (found === this.chosen && Math.abs(value - found.teacher_share) > 1e-9) {
+      const next = points[points.indexOf(found) + Math.sign(value - found.teacher_share)];
+      found = next ?? found;
     }
+    this.share = found.teacher_share;
+    this.choose(found);
   }
 
-  // The break-even date if savings change by the difference between `point` and the current threshold.
-  breakEven(point) {
-    const { projection, until } = this.report;
-    if (!projection || point.threshold === this.current.threshold) return breakEven(this.report);
-    if (point.monthly_savings_usd === null || this.current.monthly_savings_usd === null) return "–";
+  show() {
+    const { points, seen, current } = this.data;
+    this.slider.disabled = points.length === 0;
+    swap(this.places.notes, this.notes());
+    this.remove.hidden = this.data.policy.source !== "admin";
+    if (!points.length) {
+      this.chosen = null;
+      this.apply.disabled = true;
+      swap(this.places.chart, empty("No request was scored by this router yet",
+        `Shares are those of requests that router ${seen.artifact} scored. Send traffic, or choose a longer time range.`));
+      swap(this.places.figures, this.table());
+      return;
+    }
+    this.choose(this.nearest(this.share ?? current?.teacher_share ?? this.inForce()?.share ?? 1));
+  }
+
+  // From here on this point is what the page shows, and what Apply applies.
+  choose(point) {
+    this.chosen = point;
+    this.slider.value = String(100 * point.teacher_share);
+    const said = `${percent(point.teacher_share)} to the teacher`;
+    this.output.textContent = said;
+    this.slider.setAttribute("aria-valuetext", said);
+    const same = this.data.current !== null && this.data.policy.decided_by !== "stages" && point.threshold === this.data.policy.threshold;
+    this.apply.disabled = same;
+    this.apply.textContent = same ? "In force" : `Apply: ${said}`;
+    swap(this.places.chart, this.chart());
+    swap(this.places.figures, this.table());
+  }
+
+  // The promise of the workload that stages route with a router of its own.
+  inForce() {
+    const { road, policy } = this.data;
+    if (policy.decided_by !== "stages") return null;
+    const row = road.find((one) => one.workload === (this.app.params.get("workload") ?? "default"));
+    const unit = row?.in_force;
+    return unit ? { share: 1 - unit.answered, quality: unit.retention, low: unit.low, floor: unit.floor, unit } : null;
+  }
+
+  chart() {
+    const { points, seen, current } = this.data;
+    if (seen.comparisons_needed > 0) {
+      return empty(`Quality is ${NOT_MEASURED}: ${more(seen.comparisons_needed)}`,
+        "The share and the cost are those of your traffic already. Answers are compared at random: road.sample says how often.");
+    }
+    const own = this.inForce();
+    const marks = [];
+    const legend = [["student", "line", "this router on your comparisons"], ["band", "box", "95% interval"]];
+    if (own) {
+      marks.push({ share: own.share, quality: own.quality, low: own.low, color: "good" });
+      legend.push(["good", "dot", `in force: your workload's own router, at least ${percent(own.low)}`]);
+    } else if (current?.expected_retention !== null && current) {
+      marks.push({ share: current.teacher_share, quality: current.expected_retention, color: "good" });
+      legend.push(["good", "dot", "in force"]);
+    }
+    legend.push(["accent", "dash", "chosen"]);
+    if (own) legend.push(["muted", "dash", "the promised floor"]);
+    const kept = this.chosen.expected_retention;
+    const label = `Quality by teacher share. Chosen: ${percent(this.chosen.teacher_share)} to the teacher keep ${percent(kept)} of its quality`;
+    return quality(label, legend, points, marks, this.chosen, own?.floor ?? null);
+  }
+
+  table() {
+    const { current, report, seen } = this.data;
+    const own = this.inForce();
+    const chosen = this.chosen;
+    const kept = (point) => {
+      if (!point || point.expected_retention === null) return [NOT_MEASURED];
+      const [low, high] = point.expected_retention_interval;
+      return [percent(point.expected_retention), interval({ low, high })];
+    };
+    const now = own
+      ? [[percent(own.share)], [percent(own.quality), `at least ${percent(own.low)}`], ["–"], ["–"], [dateOf(report)], [`router ${own.unit.artifact}`]]
+      : [[percent(current?.teacher_share)], kept(current), [usd(current?.monthly_cost_usd)], [usd(current?.monthly_savings_usd)], [dateOf(report)], [current?.threshold.toFixed(4) ?? "–"]];
+    const then = [[percent(chosen?.teacher_share)], kept(chosen), [usd(chosen?.monthly_cost_usd)], [usd(chosen?.monthly_savings_usd)], [this.date(chosen)], [chosen?.threshold.toFixed(4) ?? "–"]];
+    const names = ["teacher share", "quality kept", "monthly cost", "monthly savings", "break-even", "threshold"];
+    const cell = ([first, note]) => h("td", {}, first, note && h("div.quiet", {}, note));
+    const rows = names.map((name, index) => h("tr", {}, h("th", { scope: "row" }, name), cell(now[index]), cell(then[index])));
+    return card("figures-title", "In force and chosen",
+      h("table", { id: "figures" }, h("thead", {}, h("tr", {}, ["", "in force", "chosen"].map((name) => (name ? h("th", { scope: "col" }, name) : h("td"))))), h("tbody", {}, rows)),
+      h("p.quiet", { id: "basis" }, basis(seen, chosen)));
+  }
+
+  // The break-even date if savings change by the difference between a point and what is in force.
+  date(point) {
+    const { report, current } = this.data;
+    const { projection, until } = report;
+    if (!projection || !point || point.threshold === current?.threshold) return dateOf(report);
+    if (point.monthly_savings_usd === null || !current || current.monthly_savings_usd === null) return "–";
     const before = (Number(projection.savings_usd_per_day) * HOURS_A_MONTH) / 24;
-    const monthly = before + point.monthly_savings_usd - this.current.monthly_savings_usd;
-    const remaining = Number(this.report.investment_usd) - Number(this.report.savings_usd);
+    const monthly = before + point.monthly_savings_usd - current.monthly_savings_usd;
+    const remaining = Number(report.investment_usd) - Number(report.savings_usd);
     return after(monthly > 0 ? remaining / monthly : null, Date.parse(until));
   }
 
-  async apply(threshold) {
-    const old = this.policy.source === "config" ? null : this.policy.threshold;
-    await this.change(() => this.api.admin("PUT", "policy", { threshold, artifact: this.policy.artifact }), () => {
-      this.previous.push(old);
-      return `Applied: threshold ${threshold.toFixed(2)} is in use from the next request on.`;
-    });
+  notes() {
+    const { policy, road, seen } = this.data;
+    const names = ["", ...road.map((one) => one.workload)];
+    const found = [];
+    if (names.length > 2) {
+      found.push(h("div.filters", {}, select("Traffic of", names.map((one) => [one, one || "all workloads"]), this.app.params.get("workload") ?? "",
+        (workload) => this.app.go({ workload }))));
+    }
+    if (policy.decided_by === "stages") {
+      found.push(h("p.note", {}, `The stages decide now. A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
+    } else if (policy.decided_by === "admin") {
+      found.push(h("p.note", {}, "A policy that an operator applied routes all workloads."));
+    }
+    return found;
   }
 
-  async undo() {
-    const old = this.previous.at(-1);
-    const call = () => (old === null ? this.api.admin("DELETE", "policy") : this.api.admin("PUT", "policy", { threshold: old }));
-    await this.change(call, () => {
-      this.previous.pop();
-      return "Undone.";
-    });
+  async put() {
+    const { threshold, teacher_share: share } = this.chosen;
+    const body = { threshold, artifact: this.data.seen.artifact };
+    const done = () => `Applied: ${percentage(share)} to the teacher (threshold ${threshold.toFixed(4)}), from the next request on.`;
+    if (await change(this.apply, () => admin("PUT", "policy", { body }), done)) await this.app.refresh();
+    else if (this.data) this.choose(this.chosen);
   }
 
-  // Make a change, reload, and show the message that `done` returns.
-  async change(call, done) {
-    try {
-      await call();
-      const message = done();
-      await this.load();
-      await this.changed();
-      this.showStatus(message);
-    } catch (error) {
-      this.showStatus(error.message, true);
+  async drop() {
+    if (await change(this.remove, () => admin("DELETE", "policy"), () => "Removed: the config or the stages decide again.")) {
+      this.share = null;
+      await this.app.refresh();
     }
   }
+}
+
+// The date, or in two words that there is none.
+const dateOf = (report) => (breakEven(report).startsWith("no date") ? "no date yet" : breakEven(report));
+
+function basis(seen, chosen) {
+  const months = seen.months === null ? "less than an hour" : `${seen.months.toFixed(2)} months`;
+  const number = count(chosen?.requests ?? 0);
+  const of = seen.of === "comparisons" ? `Shares are those of ${number} compared requests, since this router scored no others.` : `From ${number} requests that this router scored, over ${months}.`;
+  const kept = seen.comparisons_needed > 0 ? `Quality is ${NOT_MEASURED}: ${more(seen.comparisons_needed)}.` : `Quality is expected from ${count(seen.comparisons)} compared answers of this student.`;
+  const costs = seen.compared_pairs_needed > 0
+    ? `Costs are unknown: ${more(seen.compared_pairs_needed)} with the teacher's answers are needed.`
+    : `The teacher's cost for the student's requests is estimated from ${count(seen.compared_pairs)} compared answers.`;
+  return `${of} ${kept} ${costs} Router ${seen.artifact}.`;
 }

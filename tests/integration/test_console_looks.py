@@ -1,0 +1,187 @@
+"""How the console's pages look in a real Chromium: accessibility, three widths, light and dark; and their pictures.
+
+`BREAKEVEN_DRAW=docs/images pytest tests/integration/test_console_looks.py` draws the pictures of the documentation.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.support import processes, real
+from tests.support.console import PAGES, Page
+from tests.support.console_traffic import admin, busy
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
+
+DRAW = os.environ.get("BREAKEVEN_DRAW")
+WIDTHS = (1440, 900, 390)
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    with busy(tmp_path_factory.mktemp("looks"), requests=420 if DRAW else 120, candidate=True) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[processes.Gateway]:
+    """A gateway that no request has come to."""
+    config = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1")
+    with processes.gateway(
+        tmp_path_factory.mktemp("quiet"), config, {"BREAKEVEN_ADMIN_KEY": "the-admin-key"}
+    ) as gateway:
+        yield gateway
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds wrong, with the elements."""
+    found = page.evaluate("(rules) => axe.run(document, rules)", _RULES)["violations"]
+    return [f"{one['id']}: {node['html'][:160]} {node['any'][:1]}" for one in found for node in one["nodes"]]
+
+
+def opened(browser: Any, gateway: processes.Gateway, width: int, scheme: str) -> Page:
+    page = Page(
+        browser, gateway.url, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page.sign_in()
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible_to_axe(browser: Any, running: processes.Gateway, scheme: str) -> None:
+    # The page's policy lets nobody add a script; its own world beside the page's may be added to.
+    script = real.axe().read_text(encoding="utf-8")
+    console = opened(browser, running, 1280, scheme)
+    found = {}
+    for name in PAGES:
+        console.open(name, range="all")
+        console.page.evaluate(script)
+        found[name] = violations(console.page)
+    console.open("traffic", range="all", id=admin(running, "decisions?limit=1")["decisions"][0]["id"])
+    console.page.get_by_role("dialog", name="Request").wait_for()
+    found["request"] = violations(console.page)
+    console.close()
+    door = Page(browser, running.url, color_scheme=scheme)
+    door.page.get_by_label("Admin key").wait_for()
+    door.page.evaluate(script)
+    found["door"] = violations(door.page)
+    door.close()
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_scrolls_sideways(browser: Any, running: processes.Gateway, width: int) -> None:
+    console = opened(browser, running, width, "light")
+    wide, heights = {}, {}
+    for name in PAGES:
+        console.open(name, range="all")
+        wide[name] = console.page.evaluate("document.documentElement.scrollWidth")
+        heights[name] = console.page.evaluate("document.documentElement.scrollHeight")
+    console.close()
+    assert wide == dict.fromkeys(PAGES, width)
+    # Three screens of a phone and a list that says how it goes on, in the place of one column with everything.
+    assert max(heights.values()) < 4000, heights
+
+
+def test_a_page_without_data_says_what_to_do(browser: Any, quiet: processes.Gateway) -> None:
+    console = opened(browser, quiet, 1280, "light")
+    script = real.axe().read_text(encoding="utf-8")
+    expected = {
+        "overview": ("road.sample", "curl "),
+        "tune": ("No request was scored by this router yet", "Send traffic"),
+        "traffic": ("No requests", f"{quiet.url}/v1"),
+        "label": ("ledger.store_conversations: true",),
+        "students": ("candidate:", "road.sample"),
+        "compare": ("Nothing was compared yet", "road.sample"),
+        "changes": ("Nothing has changed yet",),
+    }
+    for name, texts in expected.items():
+        console.open(name)
+        shown = console.page.locator("#page").inner_text()
+        for text in texts:
+            assert text in shown, (name, text)
+        console.page.evaluate(script)
+        assert violations(console.page) == [], name
+    console.close()
+
+
+def test_every_control_is_reached_and_seen_with_the_keyboard(browser: Any, running: processes.Gateway) -> None:
+    console = opened(browser, running, 1280, "light")
+    page = console.page
+    for name in PAGES:
+        console.open(name, range="all")
+        # Rows that are replaced meanwhile would be counted twice.
+        page.get_by_label("Refresh by itself").select_option("0")
+        page.locator("#skip").focus()
+        wanted = page.evaluate(
+            """() => [...document.querySelectorAll("#app :is(a, button, select, input, textarea, summary)")]
+                 .filter((one) => !one.disabled && one.checkVisibility()).length"""
+        )
+        seen = set()
+        for _ in range(wanted + 12):
+            page.keyboard.press("Tab")
+            ring = page.evaluate(
+                """() => { const one = document.activeElement; if (one === document.body) return null;
+                     one.dataset.seen ??= String(Math.random());
+                     return [one.dataset.seen, getComputedStyle(one).outlineStyle]; }"""
+            )
+            if ring is None:
+                break
+            assert ring[1] != "none", (name, page.evaluate("document.activeElement.outerHTML")[:120])
+            seen.add(ring[0])
+        assert len(seen) >= wanted, name
+    # The first stop leads past the navigation.
+    page.evaluate("document.activeElement.blur()")
+    page.locator("#skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    console.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures(browser: Any, running: processes.Gateway, scheme: str, tmp_path: Path) -> None:
+    folder = Path(DRAW or tmp_path)
+    for width, size in {1440: "", 900: "-middle", 390: "-phone"}.items() if DRAW else [(390, "-phone")]:
+        console = opened(browser, running, width, scheme)
+        for name in PAGES:
+            console.open(name)
+            drawn = console.page.screenshot()
+            # Few colours make small files.
+            picture = Image.open(io.BytesIO(drawn)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+            picture.save(folder / f"console-{name}{size}-{scheme}.png", optimize=True)
+        console.close()
+    assert (folder / f"console-changes-phone-{scheme}.png").stat().st_size > 10_000
+
+
+def test_the_next_student_is_promoted_and_rolled_back(browser: Any, running: processes.Gateway) -> None:
+    """The last one of this file: it changes what the gateway knows."""
+    console = opened(browser, running, 1280, "light")
+    page = console.page
+    console.open("students")
+    before = admin(running, "candidate")
+    promote = page.get_by_role("button", name=re.compile("^Promote"))
+    promote.click()
+    dialog = page.get_by_role("dialog", name=re.compile("^Promote.*: desk-135m-v2"))
+    dialog.get_by_role("button", name="Cancel").click()
+    assert admin(running, "candidate")["phase"] == before["phase"]
+    promote.click()
+    dialog.get_by_role("button", name=re.compile("^Promote")).click()
+    page.locator("#status", has_text="Promoted: desk-135m-v2.").wait_for()
+    page.get_by_role("button", name="Roll back").wait_for()
+    assert admin(running, "candidate")["phase"] == "promoted"
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    page.locator("#status", has_text="Rolled back: desk-135m-v2.").wait_for()
+    assert admin(running, "candidate")["phase"] != "promoted"
+    said = [one for one in admin(running, "changes")["changes"] if one["workload"] == "candidate"][:2]
+    assert [one["who"] for one in said] == ["console", "console"]
+    console.close()
