@@ -1,0 +1,218 @@
+"""From paid answers to the next student, on the support desk, with a real vLLM and LoRA adapters that are trained here.
+
+Version 1 knows one kind of request. What it loses in traffic is harvested and trained on, and version 2 is promoted.
+Version 3, whose training went wrong, is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+import yaml
+
+from breakeven.models.examples.support import COMMON, SYSTEM
+from tests.support import processes, real
+
+KNOWN, LOST = "status", "login"
+ADMIN = {"authorization": "Bearer admin"}
+_SECONDS = 600.0
+_T = TypeVar("_T")
+
+
+class Desk:
+    """Requests of two kinds, no two alike, and the program's answers to them."""
+
+    def __init__(self, count: int) -> None:
+        """`count`: of each kind."""
+        rng = random.Random(5)
+        self.answers: dict[str, str] = {}
+        self._waiting: dict[str, list[str]] = {}
+        for kind in (KNOWN, LOST):
+            made = dict(COMMON[kind](rng) for _ in range(2 * count))
+            self._waiting[kind] = list(made)[:count]
+            self.answers |= made
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the replay server answers."""
+        return [{"prompt": p, "answer": a, "prompt_tokens": 20, "output_tokens": 8} for p, a in self.answers.items()]
+
+    def taken(self, count: int, *kinds: str) -> list[str]:
+        """The next requests, of these kinds in turn; none is given twice."""
+        return [self._waiting[kind].pop(0) for kind in itertools.islice(itertools.cycle(kinds), count)]
+
+    @staticmethod
+    def kind(answer: str) -> str:
+        """The kind of a request with this answer."""
+        return KNOWN if answer.startswith("LOOKUP") else LOST
+
+
+def messages(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}]
+
+
+def breakeven(*arguments: object, python: object = processes.BREAKEVEN[0]) -> str:
+    """Run a command; its output."""
+    line = [str(python), *processes.BREAKEVEN[1:], *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": processes.CHECKOUT, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def trained(out: Path, rows: list[Path], *, steps: int, rate: float) -> Path:
+    """Adapters for SmolLM2, trained on these rows; their folder."""
+    options = ["--lora", 8, "--max-steps", steps, "--batch-size", 8, "--learning-rate", rate, "--max-length", 128]
+    said = breakeven(
+        *("distill", "train", *rows, "--out", out, "--student", real.smollm2(), "--cpu", *options),
+        python=real.training_python(),
+    )
+    assert f"--max-lora-rank 8 --lora-modules {out.name}={out / 'adapters'}" in said
+    return out / "adapters"
+
+
+def load(vllm: real.Vllm, name: str, folder: Path) -> None:
+    """Load adapters into the running server, as an operator does."""
+    body = {"lora_name": name, "lora_path": str(folder)}
+    httpx2.post(f"{vllm.base_url}/load_lora_adapter", json=body, timeout=300.0).raise_for_status()
+
+
+class Traffic:
+    """Clients of a gateway, one request at a time: a vLLM on a CPU was seen to mix up adapters that answer at once."""
+
+    def __init__(self, gateway: processes.Gateway, desk: Desk) -> None:
+        self.gateway = gateway
+        self._desk = desk
+
+    def ask(self, prompt: str, model: str = "auto") -> str:
+        body = {"model": model, "max_tokens": 24, "temperature": 0, "messages": messages(prompt)}
+        answer = httpx2.post(f"{self.gateway.base_url}/chat/completions", json=body, timeout=300.0)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["choices"][0]["message"]["content"])
+
+    def compared(self, prompt: str) -> None:
+        """Send a request that the teacher answers, and wait until what it is compared with has answered."""
+        before = self._comparisons()
+        assert self.ask(prompt) == self._desk.answers[prompt]
+        until(lambda: self._comparisons() > before or None)
+
+    def until_phase(self, phase: str, most: int) -> dict[str, Any]:
+        """Send requests until the experiment is in this phase; what is known of it then."""
+        for prompt in self._desk.taken(most, KNOWN, LOST):
+            self.compared(prompt)
+            if self.standing()["phase"] == phase:
+                break
+        return until(lambda: found if (found := self.standing())["phase"] == phase else None)
+
+    def standing(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx2.get(f"{self.gateway.url}/admin/candidate", headers=ADMIN, timeout=60.0).json()
+        return found
+
+    def configured(self, config: dict[str, Any]) -> None:
+        """Change the config file, and wait until it is in force."""
+        before = self.gateway.child.said().count("the config was reloaded")
+        fresh = self.gateway.config.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(config))
+        fresh.replace(self.gateway.config)
+        until(lambda: self.gateway.child.said().count("the config was reloaded") > before or None)
+
+    def scores(self, source: str, kind: str) -> list[float]:
+        """The scores of comparisons of this source, of requests of a kind."""
+        rows = self.gateway.sql(
+            "SELECT p.text, o.student_score FROM outcomes o JOIN prompts p ON p.request = o.request "
+            f"WHERE o.source = '{source}'"
+        )
+        return [score for prompt, score in rows if self._desk.kind(self._desk.answers[prompt]) == kind]
+
+    def _comparisons(self) -> int:
+        return int(self.gateway.sql("SELECT count(*) FROM requests WHERE reason = 'shadow'")[0][0])
+
+
+def until(found: Callable[[], _T | None], seconds: float = 120.0) -> _T:
+    """What the function returns once that is not None. Raises AssertionError after some seconds."""
+    end = time.monotonic() + seconds
+    while (one := found()) is None:
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.2)
+    return one
+
+
+@contextlib.contextmanager
+def desk_server(folder: Path) -> Iterator[real.Vllm]:
+    """A vLLM that loads adapters while it runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "True")
+        more = ["--enable-lora", "--max-loras", "2", "--max-cpu-loras", "4", "--max-lora-rank", "8"]
+        with real.vllm(256, warm=False, more=more) as server:
+            yield server
+
+
+def test_what_version_1_loses_is_harvested_trained_promoted_and_a_worse_one_dropped(tmp_path: Path) -> None:
+    desk = Desk(150)
+    start = time.monotonic()
+
+    def lap(name: str) -> None:
+        print(f"{time.monotonic() - start:6.1f} {name}", flush=True)
+
+    first = tmp_path / "desk-1.jsonl"
+    rows = [
+        {"messages": [*messages(one), {"role": "assistant", "content": desk.answers[one]}]}
+        for one in desk.taken(48, KNOWN)
+    ]
+    first.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    v1 = trained(tmp_path / "v1", [first], steps=8, rate=1.5e-3)
+    lap("v1")
+    with desk_server(tmp_path) as vllm, processes.replay(tmp_path, "oracle", desk.rows(), "--speed", "inf") as teacher:
+        lap("vllm")
+        load(vllm, "v1", v1)
+        config = processes.make_config(
+            vllm.base_url, teacher, student={"model": "v1"}, teacher={"model": "oracle"}, routing={"threshold": None},
+            road={"sample": 0.1, "scorer": "exact"}, ledger={"store_conversations": True, "store_prompts": True},
+        )  # fmt: skip
+        with processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway:
+            traffic = Traffic(gateway, desk)
+            for prompt in desk.taken(40, LOST, KNOWN):
+                traffic.compared(prompt)
+            lap("observed")
+            print(traffic.scores("shadow", KNOWN), traffic.scores("shadow", LOST))
+            print(gateway.sql("select * from outcomes limit 3"))
+            said = breakeven(
+                *("distill", "harvest", "--config", gateway.config, "--out", tmp_path / "desk-2"),
+                "--i-may-train-on-these-outputs",
+            )
+            print(said)
+            lap("harvest")
+            v2 = trained(tmp_path / "v2", [first, tmp_path / "desk-2/train.jsonl"], steps=16, rate=1.5e-3)
+            lap("v2")
+            load(vllm, "v2", v2)
+            config["candidate"] = {"base_url": vllm.base_url, "model": "v2"}
+            traffic.configured(config)
+            found = traffic.until_phase("better", 60)
+            print(found)
+            lap("better")
+            print(traffic.scores("candidate", KNOWN), traffic.scores("candidate", LOST))
+            said = breakeven("candidate", "promote", "--config", gateway.config)
+            print(said)
+            written = yaml.safe_load(said[said.index("student:\n") :])
+            del config["candidate"]
+            traffic.configured({**config, **written})
+            lost = desk.taken(1, LOST)[0]
+            print(traffic.ask(lost, "student"), desk.answers[lost])
+            lap("promoted")
+            v3 = trained(tmp_path / "v3", [tmp_path / "desk-2/train.jsonl"], steps=3, rate=1.0)
+            lap("v3")
+            load(vllm, "v3", v3)
+            traffic.configured({**config, **written, "candidate": {"base_url": vllm.base_url, "model": "v3"}})
+            found = traffic.until_phase("dropped", 60)
+            print(found)
+            lap("dropped")
