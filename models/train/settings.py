@@ -81,8 +81,7 @@ class Settings(NamedTuple):
     @property
     def has_adapters(self) -> bool:
         """Whether it trains adapters that a server of the model it begins with can load."""
-        # `feature` also adapts maps between hidden states, which no server has.
-        return bool(self.lora) and not self.layers and self.method != "feature"
+        return bool(self.lora) and not self.layers
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""
