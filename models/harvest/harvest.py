@@ -143,7 +143,8 @@ def _write(out: Path, written: Written, weights: dict[str, float], selected: Sel
     train = ({**shown(one.row), "weight": round(weights[one.kept.request], 4)} for one in written.train)
     write_atomically(out / "train.jsonl", lines(train))
     write_atomically(out / "eval.jsonl", lines(shown(one.row) for one in written.held_out))
-    write_atomically(out / "rejected.jsonl", lines(selected.rejected))
+    # Also those that UTF-8 cannot hold.
+    write_atomically(out / "rejected.jsonl", "".join(json.dumps(row) + "\n" for row in selected.rejected))
     write_atomically(out / "unanswered.jsonl", lines(map(shown, selected.unanswered)))
 
 
