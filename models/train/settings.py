@@ -79,6 +79,12 @@ class Settings(NamedTuple):
         return self.reasoning == "keep" if self.enable_thinking is None else self.enable_thinking
 
     @property
+    def stops_early(self) -> bool:
+        """Whether a held-out loss that no longer falls ends the training."""
+        # What dpo learns makes the held-out answers less likely.
+        return bool(self.patience) and self.method != "dpo"
+
+    @property
     def has_adapters(self) -> bool:
         """Whether it trains adapters that a server of the model it begins with can load."""
         return bool(self.lora) and not self.layers
