@@ -1,7 +1,7 @@
 """Compares methods of training on the support desk at equal cost: each gets the same CPU seconds of training.
 
 `python -m breakeven.models.examples.compare_on_desk OUT --base SMOLLM2_DIR --teacher DIR --seconds 1800`: the teacher
-is a fine-tuned SmolLM2 with open weights, such as OUT/model of `run_support --steps 300`, and each student begins as the
+is a fine-tuned SmolLM2 with open weights, such as OUT/model of `run_support --steps 300`; each student begins as the
 base. What a step costs is measured for each method by the CPU time of runs of one and of three steps. Prints a table in
 Markdown with the share of right answers to held-out prompts, and writes OUT/result.json; a rerun resumes.
 """
