@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,8 @@ def _method(options: argparse.Namespace, method: str, held_out: list[Case]) -> d
     costs = {steps: _cost(options, method, steps) for steps in (1, 3)}
     step = max((costs[3] - costs[1]) / 2, 1e-3)
     steps = max(1, round(options.seconds / step))
-    _cost(options, method, steps)
-    out = options.out / f"{method}-{steps}"
+    out = options.out / method
+    _train(options, method, steps, out)
     facts = json.loads((out / "training.json").read_text(encoding="utf-8"))
     loss = facts["stages"][-1]["eval_loss"]
     return {
@@ -77,18 +78,24 @@ def _cost(options: argparse.Namespace, method: str, steps: int) -> float:
     kept = options.out / f"{method}-{steps}.cpu"
     if kept.exists():
         return float(kept.read_text())
+    # One that was cut off before it was measured.
+    shutil.rmtree(out, ignore_errors=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _train(options, method, steps, out)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    kept.write_text(f"{seconds}\n", encoding="utf-8")
+    return seconds
+
+
+def _train(options: argparse.Namespace, method: str, steps: int, out: Path) -> None:
     # An evaluation of the held-out rows at the start and at the end alone, which each run has.
     line = [sys.executable, "-P", "-m", "breakeven.gateway.cli", "distill", "train", options.out / "train.jsonl"]
     line += ["--eval", options.out / "eval.jsonl", "--out", out, "--student", options.base, "--method", method, "--cpu"]
     line += ["--max-steps", steps, "--batch-size", options.batch, "--learning-rate", _RATES.get(method, _RATE)]
     line += ["--eval-every", steps, "--patience", "0", "--completion-tokens", _LONGEST, "--max-length", "256"]
     line += [] if method == "sft" else ["--teacher", options.teacher]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([str(part) for part in line], check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    kept.write_text(f"{seconds}\n", encoding="utf-8")
-    return seconds
 
 
 def _right(folder: Path, held_out: list[Case]) -> float:

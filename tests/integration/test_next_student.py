@@ -147,7 +147,7 @@ class Traffic:
         return int(self.gateway.sql("SELECT count(*) FROM requests WHERE reason = 'shadow'")[0][0])
 
 
-def until(found: Callable[[], _T | None], seconds: float = 120.0) -> _T:
+def until(found: Callable[[], _T | None], seconds: float = 300.0) -> _T:
     """What the function returns once that is not None. Raises AssertionError after some seconds."""
     end = time.monotonic() + seconds
     while (one := found()) is None:
