@@ -182,6 +182,7 @@ def shown() -> Callable[[str], None]:
     return lambda step: print(f"{time.monotonic() - start:6.1f} s {step}", flush=True)
 
 
+@pytest.mark.timeout(2400)
 def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dropped(
     tmp_path: Path, shown: Callable[[str], None]
 ) -> None:
