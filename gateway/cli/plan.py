@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from breakeven.gateway.cli.money import Since, Until
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, require_plots, show, working
 
 if TYPE_CHECKING:
     from breakeven.gateway.economics.plan import Plan
@@ -128,7 +128,7 @@ def _source(context: typer.Context, config: Path, since: str | None, until: str 
 
     settings, now = load_config(config), time.time_ns() // 1000
     start, end = parse_moment("--since", since), parse_moment("--until", until)
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         found = monthly.read(ledger, now, start, end)
         texts = ledger.stored_prompts(found.since, found.until, NEWEST + EARLIER)
         following = next_student(ledger, settings, known_experiment(ledger))

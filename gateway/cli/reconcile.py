@@ -83,6 +83,7 @@ def _day(option: str, text: str | None) -> int | None:
     moment = parse_moment(option, text)
     if moment is None:
         return None
-    if moment % DAY:
+    # A week ago means that day, whole.
+    if moment % DAY and (text or "")[-1] not in "dw":
         raise ValueError(f"{option}: bills are by day in UTC; write a date such as 2026-11-01")
     return moment // DAY

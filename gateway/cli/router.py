@@ -17,6 +17,7 @@ from breakeven.gateway.cli.options import (
     OtherArtifact,
     console,
     plot_path,
+    working,
 )
 from breakeven.gateway.config.load import load_config
 
@@ -92,7 +93,8 @@ def train(
 
         if reference or prior:
             raise ValueError("--from-ledger uses the artifact in service as prior: leave out --reference and --prior")
-        learned = learn(load_config(config), out, confidence, read, [path.name for path in outcomes or []])
+        with working("training on the ledger's outcomes"):
+            learned = learn(load_config(config), out, confidence, read, [path.name for path in outcomes or []])
         for line in learned.lines(out):
             typer.echo(line)
         raise typer.Exit(0 if learned.live else 3)
@@ -100,7 +102,8 @@ def train(
     known = rows.read_texts(reference) if reference else None
     sources = [f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes]
     start = load(None if prior == Path("shipped") else prior) if prior is not None else None
-    digest = fit_and_write(read, out, sources=sources, reference=known, prior=start)
+    with working(f"training on {len(read)} rows"):
+        digest = fit_and_write(read, out, sources=sources, reference=known, prior=start)
     typer.echo(f"{out}: artifact {digest}, trained on {len(read)} rows{f' of split {chosen}' if chosen else ''}")
 
 
@@ -126,7 +129,8 @@ def evaluate(
     picture = plot_path("--plot", plot, "cost-quality.png")
     read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
     loaded = load(artifact)
-    evaluation = measure(read, loaded.assess, probabilities=not loaded.difficulty.ranks)
+    with working(f"scoring {len(read)} rows, and resampling them for intervals"):
+        evaluation = measure(read, loaded.assess, probabilities=not loaded.difficulty.ranks)
     if picture is not None:
         draw(evaluation, picture)
     if as_json:

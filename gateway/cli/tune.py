@@ -17,6 +17,7 @@ from breakeven.gateway.cli.options import (
     OtherArtifact,
     console,
     plot_path,
+    working,
 )
 from breakeven.gateway.economics.periods import HOURS_A_MONTH
 
@@ -89,10 +90,12 @@ def tune(
     router = load(artifact)
     if settings is not None and settings.student is not None:
         router.check_student(settings.student.model)
-    traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
+    with working("scoring the traffic"):
+        traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
-    tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
+    with working("solving the threshold"):
+        tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
     if picture is not None:
         tuning.draw(tuned, traffic, picture)
     if as_json:

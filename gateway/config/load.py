@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from breakeven.gateway.config.environment import with_environment
 from breakeven.gateway.config.faults import lines
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.price_lookup import with_prices
@@ -32,7 +33,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def load_config(path: Path) -> Config:
     """Load and validate a config file.
 
-    Relative paths and SQLite URLs in it are resolved against its folder. The prices that `prices_file` or
+    `${NAME}` in it, and keys that variables such as BREAKEVEN__STUDENT__BASE_URL give, come from the environment.
+    Relative paths and SQLite URLs are resolved against its folder. The prices that `prices_file` or
     `prices_package` of the teacher, a fallback or a further model names are read into its `usd_per_million` and
     `price_changes`. Raises ConfigError.
     """
@@ -51,6 +53,12 @@ def load_config(path: Path) -> Config:
         raise ConfigError([f"{path}: it is nested too deeply"]) from None
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: must be a mapping with at least the key teacher"])
+    try:
+        document = with_environment(document, os.environ)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: it is nested too deeply"]) from None
     try:
         priced, sources = with_prices(document, path.resolve().parent)
         config = Config.model_validate(priced)

@@ -13,6 +13,7 @@ from breakeven.gateway.errors import Cause
 from breakeven.gateway.ledger.schema import metadata
 from breakeven.gateway.wire.headers import REASONS
 from breakeven.router.policy import Reason
+from docs import chart_schema
 from docs.error_reference import ADVICE, raised
 from docs.generate import pages, with_causes
 from docs.http_reference import document
@@ -31,6 +32,11 @@ def test_the_committed_page_is_the_generated_one(name: str) -> None:
     assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == generated()[name], (
         "run: python -m docs.generate"
     )
+
+
+def test_the_committed_schema_of_the_chart_is_the_generated_one() -> None:
+    committed = ROOT / "deploy" / "helm" / "breakeven" / "values.schema.json"
+    assert committed.read_text(encoding="utf-8") == chart_schema.schema(), "run: python -m docs.generate"
 
 
 def test_every_generated_page_is_checked_and_committed() -> None:

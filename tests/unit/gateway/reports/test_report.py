@@ -226,7 +226,7 @@ def test_tables_and_charts(config: Path, tmp_path: Path) -> None:
         (("--by", "prompt"), "--by: cannot group by prompt"),
         (("--by", "day,day"), "--by: names the same twice"),
         (("--by", "day,hour"), "--by: choose day or hour"),
-        (("--since", "soon"), "--since: not a date"),
+        (("--since", "soon"), "--since: neither a date nor how long ago"),
         (("--since", "2999-01-01"), "--since is in the future, of which nothing is recorded"),
         (("--since", "2026-02-01", "--until", "2026-01-01"), "--since must be before --until"),
     ],

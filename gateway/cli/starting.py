@@ -1,0 +1,160 @@
+"""The commands of the first day: `init` writes a config, `key new` makes a client key."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breakeven.gateway.cli.options import DEFAULT_CONFIG
+from breakeven.gateway.cli.starter_config import Answers, StudentAnswers, starter_config
+
+keys = typer.Typer(name="key", help="Client keys.", no_args_is_help=True)
+
+
+@keys.callback()
+def _keys() -> None:
+    """Client keys."""
+
+
+@keys.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="Name of the key in the ledger, the log and the dashboards.")],
+) -> None:
+    """Make a client key, and print it once with the lines for the config, which has only its hash."""
+    from breakeven.gateway.config.access import ClientKey
+
+    key = f"bk-{secrets.token_urlsafe(32)}"
+    entry = ClientKey(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())
+    typer.echo(f"# The key, which is stored nowhere: give it to the client now.\n# {key}")
+    typer.echo(f'auth:\n  keys:\n    - {{name: {entry.name}, sha256: "{entry.sha256}"}}')
+
+
+Out = Annotated[Path, typer.Option(help="Path of the config file to write.")]
+TeacherUrl = Annotated[str | None, typer.Option(help="Base URL of the teacher's API, with /v1.")]
+TeacherModel = Annotated[str | None, typer.Option(help="The teacher's model name.")]
+TeacherKeyEnv = Annotated[
+    str | None, typer.Option(help="Environment variable with the teacher's API key; empty: it needs none.")
+]
+InputUsd = Annotated[float | None, typer.Option(min=0.0, help="The teacher's USD per million input tokens.")]
+OutputUsd = Annotated[float | None, typer.Option(min=0.0, help="The teacher's USD per million output tokens.")]
+CachedInputUsd = Annotated[
+    float | None, typer.Option(min=0.0, help="The same for cached input tokens; default: as input tokens.")
+]
+StudentUrl = Annotated[
+    str | None, typer.Option(help="Base URL of the student's vLLM, with /v1; empty: no student yet.")
+]
+StudentModel = Annotated[str | None, typer.Option(help="Name that the student is served under.")]
+HostingUsd = Annotated[float | None, typer.Option(min=0.0, help="What the student's machine costs, USD per hour.")]
+Floor = Annotated[float | None, typer.Option(min=0.5, max=1.0, help="Share of the teacher's quality to keep.")]
+StorePrompts = Annotated[
+    bool | None,
+    typer.Option(
+        "--store-prompts/--no-store-prompts",
+        help="Consent to store prompts, so that a router can be trained on them; without it quality is only measured.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+
+
+def init(
+    out: Out = DEFAULT_CONFIG,
+    teacher_url: TeacherUrl = None,
+    teacher_model: TeacherModel = None,
+    teacher_key_env: TeacherKeyEnv = None,
+    input_usd: InputUsd = None,
+    output_usd: OutputUsd = None,
+    cached_input_usd: CachedInputUsd = None,
+    student_url: StudentUrl = None,
+    student_model: StudentModel = None,
+    hosting_usd_per_hour: HostingUsd = None,
+    floor: Floor = None,
+    store_prompts: StorePrompts = None,
+    force: Force = False,
+) -> None:
+    """Ask for your models and their prices, and write a commented config file. What is given is not asked for."""
+    from breakeven.gateway.config.load import load_config
+
+    if out.exists() and not force:
+        raise ValueError(f"{out}: exists; give another --out, or --force to overwrite it")
+    answers = Answers(
+        teacher_url=_ask("--teacher-url", teacher_url, "The teacher's base URL, with /v1"),
+        teacher_model=_ask("--teacher-model", teacher_model, "Its model name"),
+        teacher_key_env=_ask(
+            "--teacher-key-env", teacher_key_env, "Environment variable with its API key", "TEACHER_API_KEY"
+        ),
+        input_usd=_number("--input-usd", input_usd, "USD per million input tokens"),
+        output_usd=_number("--output-usd", output_usd, "USD per million output tokens"),
+        cached_input_usd=cached_input_usd,
+        student=None,
+    )
+    url = _ask("--student-url", student_url, "The student's base URL, with /v1 (empty: none yet)", "")
+    if url:
+        student = StudentAnswers(
+            url=url,
+            model=_ask("--student-model", student_model, "Its model name", "my-student"),
+            hosting_usd_per_hour=_number(
+                "--hosting-usd-per-hour", hosting_usd_per_hour, "What its machine costs, USD an hour"
+            ),
+            floor=_number("--floor", floor, "Share of the teacher's quality to keep", "0.98"),
+            store_prompts=_consent(store_prompts),
+        )
+        answers = answers._replace(student=student)
+    _write(out, starter_config(answers))
+    load_config(out)
+    for line in _next_steps(out, answers):
+        typer.echo(line)
+
+
+def _number(option: str, given: float | None, question: str, default: str | None = None) -> float:
+    if given is not None:
+        return given
+    text = _ask(option, None, question, default)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option}: {text!r} is not a number") from None
+
+
+def _ask(option: str, given: str | None, question: str, default: str | None = None) -> str:
+    """What was given, else what is answered at the terminal. Raises ValueError where there is none, nor a default."""
+    if given is not None:
+        return given
+    if sys.stdin.isatty():
+        return str(typer.prompt(question, default=default))
+    if default is None:
+        raise ValueError(f"{option}: needed, since there is no terminal to ask at ({question})")
+    return default
+
+
+def _consent(given: bool | None) -> bool:
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        return False
+    return typer.confirm("Store prompts in your ledger, so that a router can be trained on them?", default=False)
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
+
+
+def _next_steps(out: Path, answers: Answers) -> list[str]:
+    option = "" if out == DEFAULT_CONFIG else f" --config {out}"
+    steps = [f"{out} is written. Next:"]
+    if answers.teacher_key_env:
+        steps.append(f"  export {answers.teacher_key_env}=...")
+    return [
+        *steps,
+        f"  export BREAKEVEN_ADMIN_KEY={secrets.token_urlsafe(24)}   # new and stored nowhere; opens /console",
+        f"  breakeven check --live{option}",
+        f"  breakeven serve{option}",
+        "Then point OpenAI clients at http://127.0.0.1:8080/v1, and look at http://127.0.0.1:8080/console.",
+    ]
