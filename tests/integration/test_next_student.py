@@ -14,6 +14,7 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -186,18 +187,21 @@ def shown() -> Callable[[str], None]:
 def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dropped(
     tmp_path: Path, shown: Callable[[str], None]
 ) -> None:
-    real.vllm_python()
+    for needed in (real.vllm_python, real.training_python, real.smollm2):
+        needed()  # skips where it is absent
     desk = Desk(150)
     first = tmp_path / "desk-1.jsonl"
     known = [[*messages(one), {"role": "assistant", "content": desk.answers[one]}] for one in desk.taken(48, KNOWN)]
     first.write_text("".join(json.dumps({"messages": one}) + "\n" for one in known))
-    v1 = trained(tmp_path / "v1", [first], steps=8, rate=1.5e-3)
-    shown("version 1 is trained")
     with contextlib.ExitStack() as stack:
+        # Trained on one core while vLLM starts, and then answers, on the other.
+        trainer = stack.enter_context(ThreadPoolExecutor(2))
+        made = trainer.submit(trained, tmp_path / "v1", [first], steps=8, rate=1.5e-3)
         vllm = stack.enter_context(desk_server())
         teacher = stack.enter_context(processes.replay(tmp_path, "oracle", desk.rows(), "--speed", "inf"))
         shown("vLLM runs")
-        load(vllm, "v1", v1)
+        load(vllm, "v1", made.result())
+        shown("version 1 is trained")
         config = processes.make_config(
             vllm.base_url, teacher, student={"model": "v1"}, teacher={"model": "oracle"}, routing={"threshold": None},
             road={"sample": 0.1, "scorer": "exact"}, ledger={"store_conversations": True, "store_prompts": True},
@@ -212,7 +216,10 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
 
         rows = harvested(gateway, tmp_path / "desk-2")
         assert {desk.kind(row["messages"][-1]["content"]) for row in rows if row["reason"] == "lost"} >= {LOST}
-        v2 = trained(tmp_path / "v2", [first, tmp_path / "desk-2/train.jsonl"], steps=16, rate=1.5e-3)
+        second = tmp_path / "desk-2/train.jsonl"
+        # Of version 3 the learning rate is far too high, so that it diverges.
+        diverged = trainer.submit(trained, tmp_path / "v3", [second], steps=3, rate=1.0)
+        v2 = trained(tmp_path / "v2", [first, second], steps=16, rate=1.5e-3)
         shown("version 2 is trained")
         load(vllm, "v2", v2)
         traffic.configured({**config, "candidate": {"base_url": vllm.base_url, "model": "v2"}})
@@ -226,8 +233,7 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         # The step after it: the config names the student of now, and then the next candidate.
         config |= yaml.safe_load(said[said.index("student:\n") :])
         traffic.configured(config)
-        # Diverged, since the learning rate is far too high.
-        v3 = trained(tmp_path / "v3", [tmp_path / "desk-2/train.jsonl"], steps=3, rate=1.0)
+        v3 = diverged.result()
         load(vllm, "v3", v3)
         traffic.configured({**config, "candidate": {"base_url": vllm.base_url, "model": "v3"}})
         found = traffic.until_phase("dropped", 60)
