@@ -191,7 +191,7 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         needed()  # skips where it is absent
     desk = Desk(150)
     first = tmp_path / "desk-1.jsonl"
-    known = [[*messages(one), {"role": "assistant", "content": desk.answers[one]}] for one in desk.taken(48, KNOWN)]
+    known = [[*messages(one), {"role": "assistant", "content": desk.answers[one]}] for one in desk.taken(36, KNOWN)]
     first.write_text("".join(json.dumps({"messages": one}) + "\n" for one in known))
     with contextlib.ExitStack() as stack:
         # Trained on one core while vLLM starts, and then answers, on the other.
@@ -208,10 +208,10 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         )  # fmt: skip
         gateway = stack.enter_context(processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": "admin"}))
         traffic = Traffic(gateway, desk)
-        for prompt in desk.taken(28, KNOWN, LOST):
+        for prompt in desk.taken(40, KNOWN, LOST):
             traffic.compared(prompt)
-        shown("28 requests were compared")
-        until(lambda: len(traffic.scores("shadow", LOST)) == 14 or None)
+        shown("40 requests were compared")
+        until(lambda: len(traffic.scores("shadow", LOST)) == 20 or None)
         assert fmean(traffic.scores("shadow", LOST)) < 0.2 < fmean(traffic.scores("shadow", KNOWN))
 
         rows = harvested(gateway, tmp_path / "desk-2")
@@ -219,14 +219,14 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         second = tmp_path / "desk-2/train.jsonl"
         # Of version 3 the learning rate is far too high, so that it diverges.
         diverged = trainer.submit(trained, tmp_path / "v3", [second], steps=3, rate=1.0)
-        v2 = trained(tmp_path / "v2", [first, second], steps=16, rate=1.5e-3)
+        v2 = trained(tmp_path / "v2", [first, second], steps=24, rate=1.5e-3)
         shown("version 2 is trained")
         load(vllm, "v2", v2)
         traffic.configured({**config, "candidate": {"base_url": vllm.base_url, "model": "v2"}})
-        found = traffic.until_phase("better", 60)
+        found = traffic.until_phase("better", 100)
         shown(f"it is better: {found['why']}")
         assert found["difference"]["low"] > 0.0
-        assert fmean(traffic.scores("candidate", LOST)) > 0.5
+        assert fmean(traffic.scores("candidate", LOST)) > 0.3  # version 1: below 0.2
         said = breakeven("candidate", "promote", "--config", gateway.config)
         until(lambda: traffic.asked(desk.taken(1, LOST)[0]) == f"v2 ({v2} on student)" or None)
 
