@@ -124,7 +124,10 @@ def tool_types(tools: object) -> frozenset[str]:
 
 
 def _tool_type(tool: dict[str, Any]) -> str:
-    kind = tool.get("type", "function")
+    kind = tool.get("type")
+    if kind is None or kind == "":
+        # Gemini's hosted tools are objects whose one key is their name.
+        return "function" if "function" in tool or "name" in tool else "other"
     if not isinstance(kind, str):
         return "other"
     environment = tool.get("environment")

@@ -54,8 +54,11 @@ class Session(NamedTuple):
 
 
 class _Entry(NamedTuple):
+    """`parted`: requests with these messages were decided in different ways."""
+
     hold: Hold
     trace: Trace | None
+    parted: bool = False
 
 
 class Conversations:
@@ -135,9 +138,10 @@ class Conversations:
         """Store that a request of this session was decided so, and that `answered` made the answer, at `now`; where
         the route has several providers, this one.
 
-        Under an id a conversation on the teacher stays there. Under the messages themselves the last decision counts:
-        all who sent these messages share it, and it is the one of the policy in force. What the student happened to
-        answer is not part of them, so an escalation is remembered under an id only.
+        Under an id a conversation on the teacher stays there. Under the messages themselves all who sent these share
+        the decision; where that was not the same for all of them, such as with thresholds of their own, none of them is
+        held by it. What the student happened to answer is not part of them, so an escalation is remembered under an id
+        only.
         Beyond the limit the conversation whose last turn is the oldest is dropped.
         """
         if session.begins is not None:
@@ -146,16 +150,20 @@ class Conversations:
             if len(self._starts) > self._limit:
                 self._starts.popitem(last=False)
         route, why = lasting(decision, session.held)
+        parted = False
+        before = self.recall(session.key, now)
         if session.trace is None:
             if escalated:
                 route, why = Route.TEACHER, Reason.ESCALATED
-            before = self.recall(session.key, now)
             if before is not None and (before.route is Route.TEACHER or route is None):
                 route, why = before.route, before.why
+        elif before is not None:
+            parted = self._entries[session.key].parted or (None not in (before.route, route) and before.route != route)
+            route, why = (None, "") if parted else (route, why)
         if session.key in self._entries:
             self._drop(session.key)
         hold = Hold(route, why, now + self._idle, answered, answered, provider)
-        self._entries[session.key] = _Entry(hold, session.trace)
+        self._entries[session.key] = _Entry(hold, session.trace, parted)
         if session.trace is not None:
             self._traces[session.trace] = self._traces.get(session.trace, 0) + 1
         if len(self._entries) > self._limit:

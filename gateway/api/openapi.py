@@ -62,6 +62,15 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         },
         [],
     ),
+    Endpoint.COMPACT_RESPONSE: (
+        "Have the teacher compact a conversation of the Responses API into an item that only it can read.",
+        {
+            "input": {"type": ["string", "array", "null"], "items": {"type": "object"}},
+            "instructions": {"type": ["string", "array", "null"]},
+            "previous_response_id": {"type": ["string", "null"]},
+        },
+        [],
+    ),
     Endpoint.EMBEDDINGS: (
         "Embed texts: with the student, unless `model` names the teacher.",
         {"input": {"type": ["string", "array"]}},

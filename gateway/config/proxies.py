@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -75,11 +76,10 @@ def _excepted(host: str, port: int, known: Mapping[str, str]) -> bool:
     """Whether NO_PROXY names this host: by `*`, its name or a parent's, its address, or a network; with any port or
     this one.
     """
-    for entry in known.get("no_proxy", known.get("NO_PROXY", "")).lower().split(","):
-        name = entry.strip()
-        if name == "*":
+    for entry in re.split(r"[,\s]+", known.get("no_proxy", known.get("NO_PROXY", "")).lower()):
+        if entry == "*":
             return True
-        name, given, only = name.rpartition(":") if _has_port(name) else (name, "", "")
+        name, given, only = entry.rpartition(":") if _has_port(entry) else (entry, "", "")
         if given and only != str(port):
             continue
         name = name.strip("[]").removeprefix("*").removeprefix(".").rstrip(".")

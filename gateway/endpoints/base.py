@@ -13,6 +13,7 @@ from breakeven.gateway.accounting.usage import Usage, read_usage
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import Message, flattened
+from breakeven.gateway.wire.error_objects import error_in_array
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 from breakeven.router.policy import Route
@@ -51,6 +52,12 @@ _DONE = EventInfo(done=True, content=False)
 def without_json(data: bytes | None) -> EventInfo:
     """What an event means that carries no JSON: the end of the stream with `[DONE]`, else nothing."""
     return _DONE if data else _NO_CONTENT
+
+
+def unreadable(data: bytes) -> EventInfo:
+    """What an event means whose JSON is not of the API: an error in an array, else content."""
+    error = error_in_array(data)
+    return CONTENT if error is None else EventInfo(error=error)
 
 
 class StreamTranslation(Protocol):
@@ -143,8 +150,10 @@ class Adapter(abc.ABC):
         last answer of the conversation.
         """
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
-        """Remove from a body all that a model thought, for the upstream `route`; whether there was anything."""
+    def make_portable(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        """Remove from a body, for the upstream `route`, what an API may refuse that did not make it: all that a model
+        thought, and odd ids of calls, which are replaced; whether there was anything.
+        """
         return False
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002

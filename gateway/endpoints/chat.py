@@ -8,8 +8,15 @@ import msgspec
 
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, check_messages, says_something, without_json
-from breakeven.gateway.endpoints.foreign import messages_without_thoughts
+from breakeven.gateway.endpoints.base import (
+    Adapter,
+    EventInfo,
+    check_messages,
+    says_something,
+    unreadable,
+    without_json,
+)
+from breakeven.gateway.endpoints.foreign import portable_messages
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.wire.body import Body
 from breakeven.gateway.wire.chat_text import Message, flattened
@@ -27,7 +34,9 @@ _NO_CONTENT = frozenset(
 )
 # What a model is given of a chat completion; the other fields say how it answers.
 GIVEN = ("messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
-_SELDOM = frozenset({"functions", "modalities", "audio", "web_search_options"})
+# How OpenAI, xAI, OpenRouter and Qwen are asked to search the web beside the list of tools; a vLLM ignores all of them.
+_SEARCHES = ("web_search_options", "search_parameters", "plugins", "enable_search")
+_SELDOM = frozenset({"functions", "modalities", "audio", *_SEARCHES})
 
 
 class _Choice(msgspec.Struct):
@@ -108,7 +117,7 @@ class Completions(Adapter):
         except UNREADABLE:
             again = read_again(_CHUNK, data)
             if again is None:
-                return CONTENT
+                return unreadable(data)
             chunk = again
         choices = chunk.choices
         if chunk.error is not None:
@@ -156,7 +165,7 @@ class ChatCompletions(Completions):
         outputs = _outputs(body)
         if outputs:
             seen = seen._replace(outputs=outputs)
-        if body.get("web_search_options", Any, "an object") is not None:
+        if _searches(body):
             seen = seen._replace(tools=True, tool_types=seen.tool_types | {"web_search"})
         return seen
 
@@ -169,8 +178,8 @@ class ChatCompletions(Completions):
     def as_chat(self, body: Body) -> dict[str, Any] | None:
         return {name: value for name in GIVEN if (value := body.get(name, Any, "valid")) is not None}
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
-        return body.edit("messages", messages_without_thoughts)
+    def make_portable(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        return body.edit("messages", portable_messages)
 
     def max_output_tokens(self, body: Body) -> int | None:
         newer = body.integer("max_completion_tokens")
@@ -178,6 +187,13 @@ class ChatCompletions(Completions):
 
     def choices(self, body: Body) -> int:
         return max(1, body.integer("n") or 1)
+
+
+def _searches(body: Body) -> bool:
+    """Whether a chat completion asks the API for something that it looks up itself."""
+    options, parameters, plugins, enabled = (body.get(name, Any, "valid") for name in _SEARCHES)
+    off = parameters is None or (isinstance(parameters, dict) and parameters.get("mode") == "off")
+    return options is not None or not off or bool(plugins) or enabled is True
 
 
 def _outputs(body: Body) -> frozenset[str] | None:

@@ -1,4 +1,5 @@
-"""Removing from a request what another upstream's model thought, which this one cannot read and does without.
+"""Removing from a request what another upstream's model thought, which this one cannot read and does without; and for
+one that has refused a request, ids of its calls that only their maker takes.
 
 A reasoning item is of one of two styles: encrypted, or named by its id alone, for the API that made it; or readable
 text, as open models write it. Values that are kept are kept byte for byte.
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.endpoints.call_ids import with_portable_ids
 from breakeven.router.policy import Route
 
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -57,15 +59,18 @@ def without_foreign_reasoning(raw: msgspec.Raw, route: Route, maker: Route | Non
     return kept if len(kept) < len(items) else None
 
 
-def without_thoughts(raw: msgspec.Raw, route: Route) -> list[msgspec.Raw] | None:
-    """The input items in `raw` without all that a model thought or looked up; None if there is nothing of it.
+def portable_items(raw: msgspec.Raw, route: Route) -> list[msgspec.Raw] | None:
+    """The input items in `raw` without all that a model thought or looked up, and with ids of calls that every API
+    takes; None if there is nothing of it.
 
     Items for the teacher lose their ids, which may name what another upstream stores.
     """
     kept: list[msgspec.Raw] = []
     changed = False
-    for item in _list(raw):
+    items = _list(raw)
+    for item, given in zip(with_portable_ids(items), items, strict=True):
         kind = _kind(item)
+        changed = changed or item != given
         if kind in _THOUGHTS:
             changed = True
         elif kind in _WITH_OPTIONAL_ID and route is Route.TEACHER:
@@ -77,10 +82,12 @@ def without_thoughts(raw: msgspec.Raw, route: Route) -> list[msgspec.Raw] | None
     return kept if changed else None
 
 
-def messages_without_thoughts(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
-    """The chat messages in `raw` without what a model thought; None if there is nothing of it."""
+def portable_messages(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """The messages in `raw` without what a model thought, and with ids of calls that every API takes; None if there is
+    nothing of it.
+    """
     messages = _list(raw)
-    cleaned = [_without_thoughts(message) for message in messages]
+    cleaned = with_portable_ids([_without_thoughts(message) for message in messages])
     return cleaned if cleaned != messages else None
 
 

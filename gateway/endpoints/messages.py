@@ -13,9 +13,17 @@ import msgspec.structs
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints import messages_read
-from breakeven.gateway.endpoints.base import CONTENT, Adapter, EventInfo, StreamTranslation, Translation, check_messages
+from breakeven.gateway.endpoints.base import (
+    CONTENT,
+    Adapter,
+    EventInfo,
+    StreamTranslation,
+    Translation,
+    check_messages,
+    unreadable,
+)
 from breakeven.gateway.endpoints.chat import ChatCompletions
-from breakeven.gateway.endpoints.foreign import messages_without_thoughts, messages_without_unsigned
+from breakeven.gateway.endpoints.foreign import messages_without_unsigned, portable_messages
 from breakeven.gateway.errors import RequestError, Untranslatable
 from breakeven.gateway.translation.answer import message
 from breakeven.gateway.translation.errors import error_body, with_status
@@ -103,8 +111,8 @@ class Messages(Adapter):
         if route is Route.TEACHER and maker is Route.STUDENT:
             body.edit("messages", messages_without_unsigned)
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:  # noqa: ARG002
-        return body.edit("messages", messages_without_thoughts)
+    def make_portable(self, body: Body, route: Route) -> bool:  # noqa: ARG002
+        return body.edit("messages", portable_messages)
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:
         return None if native else _AsChat(thinking=wants_thinking(body))
@@ -127,7 +135,7 @@ class Messages(Adapter):
         try:
             typed = read(_TYPED, event.data)
         except UNREADABLE:
-            return CONTENT
+            return unreadable(event.data)
         kind = typed.type
         if kind == "error" or typed.error is not None:
             return EventInfo(error=with_status(typed.error or read_object(event.data) or {}), done=True)

@@ -14,9 +14,10 @@ from breakeven.gateway.endpoints.base import (
     Adapter,
     EventInfo,
     says_something,
+    unreadable,
     without_json,
 )
-from breakeven.gateway.endpoints.foreign import without_foreign_reasoning, without_thoughts
+from breakeven.gateway.endpoints.foreign import portable_items, without_foreign_reasoning
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.translation.items import chat_format, chat_messages, chat_tools
 from breakeven.gateway.wire.body import Body, as_boolean
@@ -107,8 +108,8 @@ class Responses(Adapter):
     def remove_foreign(self, body: Body, route: Route, maker: Route | None) -> None:
         body.edit("input", lambda raw: without_foreign_reasoning(raw, route, maker))
 
-    def remove_thoughts(self, body: Body, route: Route) -> bool:
-        return body.edit("input", lambda raw: without_thoughts(raw, route))
+    def make_portable(self, body: Body, route: Route) -> bool:
+        return body.edit("input", lambda raw: portable_items(raw, route))
 
     def max_output_tokens(self, body: Body) -> int | None:
         return body.integer("max_output_tokens")
@@ -138,7 +139,7 @@ class Responses(Adapter):
         except UNREADABLE:
             again = read_again(_TYPED, data)
             if again is None:
-                return CONTENT
+                return unreadable(data)
             typed = again
         kind = typed.type
         if typed.error is not None or kind == "error":
@@ -175,6 +176,20 @@ class Responses(Adapter):
     def _items(self, body: Body) -> list[Any]:
         given = body.get("input", str | list[Any], _INPUT)
         return [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+
+
+class Compact(Responses):
+    """The adapter of /v1/responses/compact: the teacher makes its own, encrypted summary of a conversation, which only
+    it can read. A vLLM has nothing of the kind.
+    """
+
+    endpoint = Endpoint.COMPACT_RESPONSE
+    path = "/responses/compact"
+    streams = False
+    unrouted = Route.TEACHER
+
+    def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
+        return None
 
 
 def _response(answer: bytes) -> _Response:

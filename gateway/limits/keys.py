@@ -23,9 +23,10 @@ def client_key(keys: Mapping[str, ClientKey], headers: Mapping[str, str]) -> Cli
     """
     if not keys:
         return None
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if "authorization" not in headers:
-        scheme, token = "bearer", next((headers[name] for name in _BARE if name in headers), "")
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() in ("", "bearer") and not token.strip():
+        # Clients without a token for it send the header all the same, beside the one with their key.
+        scheme, token = "bearer", next((headers[name] for name in _BARE if headers.get(name, "").strip()), "")
     digest = hashlib.sha256(token.strip().encode()).hexdigest() if scheme.lower() == "bearer" else ""
     found = keys.get(digest)
     if found is None or not hmac.compare_digest(found.sha256, digest):

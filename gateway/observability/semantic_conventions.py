@@ -43,6 +43,7 @@ OPERATIONS = {
     Endpoint.CHAT_COMPLETIONS: "chat",
     Endpoint.COMPLETIONS: "text_completion",
     Endpoint.RESPONSES: "chat",
+    Endpoint.COMPACT_RESPONSE: "chat",
     Endpoint.MESSAGES: "chat",
     Endpoint.EMBEDDINGS: "embeddings",
 }

@@ -28,7 +28,8 @@ def resolve(name: str | None, config: Config, key: ClientKey | None = None) -> T
     Raises RequestError 404 for a name that means nothing here, 400 for a threshold outside [0, 1], and 403 for what the
     key may not ask for.
     """
-    asked = _AUTO if name is None else name
+    # vLLM takes an empty name for its only model.
+    asked = name or _AUTO
     meant = config.routing.aliases.get(asked, asked)
     found = _target(meant, config)
     # What an alias means is the operator's word; the rules are about what the client asks for itself.

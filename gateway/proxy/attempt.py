@@ -7,7 +7,7 @@ import asyncio
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.base import Translation
-from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
@@ -17,15 +17,13 @@ from breakeven.gateway.proxy.stream import StreamRelay
 from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import (
-    error_failure,
+    check_answer,
     invalid_answer,
-    reported_status,
     response_failure,
     unbilled,
 )
 from breakeven.gateway.upstreams.response import UpstreamResponse, Whole
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, Upstream, translated_errors
-from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.router.policy import Route
 
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -144,12 +142,7 @@ async def _read_whole(
     body = whole.body()
     usage = adapter.usage(body)
     if usage is None and not response.streams:
-        value = read_object(body)
-        if value is None:
-            raise invalid_answer(upstream)
-        error = value if value.get("object") == "error" else value.get("error")
-        if error and "choices" not in value and value.get("object") in (None, "error"):
-            raise error_failure(upstream, reported_status(error), error, cause=Cause.ERROR_EVENT)
+        check_answer(upstream, body)
     exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
     attempt.segments = [body]

@@ -89,11 +89,11 @@ class Exchange:
 
     `caller`, `request` and `plan` are assigned once each, by the handler, during admission; a rejected request has
     only the first ones. With the plan of a request to a further model `services` become that one's. After that only
-    attempts, `escalated`, `without_thoughts`, `outcome`, `status` and the next two change. `response_id` is the id
+    attempts, `escalated`, `portable`, `outcome`, `status` and the next two change. `response_id` is the id
     under which the upstream stores the answer of the last attempt, None if it does not; `deferred`: its tokens are
     known only once it has ended, in the background. `trace` is its place in a trace, None where traces are off;
-    `started` the time of its start on the clock of time.perf_counter. `without_thoughts` are the labels of the
-    upstreams that refused the request as it was, and get it without what a model thought.
+    `started` the time of its start on the clock of time.perf_counter. `portable` are the labels of the upstreams that
+    refused the request as it was, and get it as `Adapter.make_portable` leaves it.
     """
 
     def __init__(self, services: Services, adapter: Adapter, request_id: str) -> None:
@@ -108,7 +108,7 @@ class Exchange:
         self.deferred = False
         self.response_id: str | None = None
         self.trace: Trace | None = None
-        self.without_thoughts: set[str] = set()
+        self.portable: set[str] = set()
         self.attempts: list[Attempt] = []
         self.outcome = Outcome.GATEWAY_ERROR
         self.status = 500

@@ -197,17 +197,17 @@ async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
-    """Call one upstream, and again without what a model thought if it refuses a request that has such. Raises as
-    `call_upstream` does; after two refusals the first one.
+    """Call one upstream, and again without what only another may have made, such as what a model thought, if it refuses
+    a request that has such. Raises as `call_upstream` does; after two refusals the first one.
     """
     try:
         return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
         if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
             raise
-        if not exchange.adapter.remove_thoughts(exchange.admitted[0].body.copy(), upstream.route):
+        if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
             raise
-        exchange.without_thoughts.add(upstream.label)
+        exchange.portable.add(upstream.label)
         try:
             return await call_upstream(exchange, client, upstream)
         except UpstreamFailure as failure:

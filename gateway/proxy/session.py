@@ -18,10 +18,11 @@ from breakeven.router.text import Conversation
 
 OUR_HEADER = "x-breakeven-conversation"
 # Headers that agents send; the first one that is there counts.
-SESSION_HEADERS = ("session_id", "session-id", "x-session-id", "x-claude-code-session-id")
+SESSION_HEADERS = ("session_id", "session-id", "x-session-id", "conversation_id", "x-claude-code-session-id")
 _CACHE_KEY = "prompt_cache_key"
 _HEADERS = frozenset({OUR_HEADER, *SESSION_HEADERS})
-_ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata"})
+_SESSION_FIELD = "session_id"
+_ID_FIELDS = frozenset({"conversation", _CACHE_KEY, "metadata", _SESSION_FIELD})
 _USER_SESSION = re.compile(r"_session_([0-9A-Za-z-]{8,64})\Z")
 # Up to here a body is hashed in the time of a few dictionary look-ups.
 _SHORT_BYTES = 8192
@@ -43,6 +44,9 @@ def session_id(headers: Mapping[str, str], body: Body) -> tuple[str, str] | None
     if isinstance(conversation, str) and conversation:
         return "conversation", conversation
     session = _in_metadata(body)
+    given = body.get(_SESSION_FIELD, Any, "a string")
+    if session is None and isinstance(given, str) and given:
+        session = "field session_id", given
     if session is None:
         session = next(((name, headers[name]) for name in SESSION_HEADERS if headers.get(name)), None)
     key = body.get(_CACHE_KEY, Any, "a string")

@@ -70,8 +70,8 @@ def upstream_body(exchange: Exchange, upstream: Upstream, translation: Translati
     if adapter.endpoint is Endpoint.STORED_RESPONSES:
         return b""
     body, probe = request.body.copy(), exchange.probe(route)
-    if exchange.without_thoughts and upstream.label in exchange.without_thoughts:
-        adapter.remove_thoughts(body, route)
+    if exchange.portable and upstream.label in exchange.portable:
+        adapter.make_portable(body, route)
     elif plan.conversation is not None and plan.conversation.thoughts:
         foreign = plan.providers is not None and plan.providers.foreign_to(upstream)
         # What another provider encrypted, or names by its id alone, this one reads no better than the student does.
@@ -95,7 +95,7 @@ def compared(asked: Body, adapter: Adapter, upstream: Upstream, aside: Aside) ->
     if aside.thoughts:
         adapter.remove_foreign(body, upstream.route, aside.maker)
     else:
-        adapter.remove_thoughts(body, upstream.route)
+        adapter.make_portable(body, upstream.route)
     body, spoken = _addressed(body, adapter, translation, upstream)
     for name in _DELIVERY:
         body.remove(name)

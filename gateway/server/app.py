@@ -24,7 +24,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
 from breakeven.gateway.endpoints.messages import CountTokens, Messages
-from breakeven.gateway.endpoints.responses import Responses
+from breakeven.gateway.endpoints.responses import Compact, Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.observability.road import RoadCollector
@@ -46,7 +46,7 @@ from breakeven.gateway.server.sharing import follow_traffic
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
-_ADAPTERS = (ChatCompletions, Completions, Responses, Embeddings, Messages, CountTokens)
+_ADAPTERS = (ChatCompletions, Completions, Responses, Compact, Embeddings, Messages, CountTokens)
 
 
 class _Gateway(FastAPI):

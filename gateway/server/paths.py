@@ -1,9 +1,9 @@
 """The spellings of paths that clients use, and WebSocket upgrades, before the app's own routes.
 
 `/chat/completions`, `//v1/chat/completions/` and Azure's `/openai/v1/chat/completions` are `/v1/chat/completions`; so
-is `/openai/deployments/NAME/chat/completions`, whose NAME is the model, and `/anthropic/v1/messages` is `/v1/messages`.
-A request that wants a WebSocket is answered
-with 426, upon which clients such as Codex send the same over HTTP.
+is `/openai/deployments/NAME/chat/completions`, whose NAME is the model. `/anthropic/v1/messages` and `/v1/v1/messages`
+are `/v1/messages`. A request that wants a WebSocket is answered with 426, upon which clients such as Codex send the
+same over HTTP.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from breakeven.gateway.errors import RequestError
 from breakeven.gateway.proxy.downstream import DEPLOYMENT
 
 _SLASHES = re.compile(rb"/{2,}")
+# Of a client that adds it to a base URL which ends in it.
+_TWICE = re.compile(rb"\A((?:/openai|/anthropic)?/v1)(?:/v1)+(?=/)")
 _PREFIXED = (b"/openai/v1/", b"/anthropic/v1/")
 _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 
@@ -49,7 +51,7 @@ class ClientPaths:
     def _meant(self, raw: bytes) -> tuple[bytes | None, str | None]:
         """The path of the route, None where the given one is right as it is, and Azure's name of a deployment."""
         path = _SLASHES.sub(b"/", raw)
-        path = path.rstrip(b"/") or b"/"
+        path = _TWICE.sub(rb"\1", path.rstrip(b"/")) or b"/"
         deployment = None
         found = _DEPLOYMENT.fullmatch(path)
         if found is not None and self._is_relayed(found[2]):

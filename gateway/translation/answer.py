@@ -10,6 +10,7 @@ from breakeven.gateway.accounting.usage import NO_USAGE, Usage, read_usage
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_THINKING = "thinking"
 _STOPS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -45,8 +46,10 @@ class Said(msgspec.Struct):
 
     @property
     def thought(self) -> str:
-        """The reasoning, which servers send under one of two names, or both."""
-        return text(self.reasoning_content) or text(self.reasoning)
+        """The reasoning, which servers send under one of two names, or both, or as parts of the content."""
+        parts = self.content if isinstance(self.content, list) else []
+        shown = [part.get(_THINKING) for part in parts if isinstance(part, dict) and part.get("type") == _THINKING]
+        return text(self.reasoning_content) or text(self.reasoning) or "".join(map(text, shown))
 
 
 class Choice(msgspec.Struct):
@@ -72,8 +75,18 @@ ANSWER = msgspec.json.Decoder(Answer)
 
 
 def text(value: object) -> str:
-    """The value if it is text, else ""."""
+    """The value if it is text, the texts of its parts if it has such, as some servers send content, else ""."""
+    if isinstance(value, list):
+        parts = [part for part in value if isinstance(part, dict) and part.get("type") != _THINKING]
+        return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     return value if isinstance(value, str) else ""
+
+
+def arguments_of(function: Function) -> str:
+    """The arguments of a call, or a piece of them, which some servers send as an object and not as its text."""
+    if isinstance(function.arguments, dict):
+        return msgspec.json.encode(function.arguments).decode()
+    return text(function.arguments)
 
 
 def message(data: bytes, *, thinking: bool) -> bytes | None:
@@ -138,7 +151,7 @@ def complete(arguments: str) -> bool:
 
 
 def _tool_use(call: Call, function: Function) -> dict[str, Any]:
-    arguments = text(function.arguments)
+    arguments = arguments_of(function)
     given: object = {}
     if complete(arguments):
         given = msgspec.Raw(arguments.encode())

@@ -8,7 +8,7 @@ import msgspec
 
 from breakeven.gateway.errors import RequestError, Untranslatable
 from breakeven.gateway.wire.body import Body
-from breakeven.gateway.wire.lenient_json import UNREADABLE
+from breakeven.gateway.wire.lenient_json import UNREADABLE, read_as_python
 
 # Claude Code begins its system prompt with such a block, whose text differs in every request and is not for the model.
 _BILLING = "x-anthropic-billing-header"
@@ -76,9 +76,14 @@ def field(body: Body, name: str, kind: Any) -> Any:
     """
     if body.is_null(name):
         return None
+    given, decoder = bytes(body.get(name, msgspec.Raw, "valid") or b"null"), _DECODERS[kind]
     try:
-        return _DECODERS[kind].decode(body.get(name, msgspec.Raw, "valid") or b"null")
-    except UNREADABLE as error:
+        return decoder.decode(given)
+    except UNREADABLE as refusal:
+        error: Exception = refusal
+    try:
+        return read_as_python(decoder, given)
+    except (*UNREADABLE, ValueError):
         raise RequestError(400, f"'{name}' is not valid: {error}", param=name, code="invalid_type") from None
 
 

@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from breakeven.gateway.accounting.usage import Usage
-from breakeven.gateway.translation.answer import ANSWER, Answer, Call, Choice, begun, complete, counts, stopped, text
+from breakeven.gateway.translation.answer import (
+    ANSWER,
+    Answer,
+    Call,
+    Choice,
+    arguments_of,
+    begun,
+    complete,
+    counts,
+    stopped,
+    text,
+)
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 
@@ -120,7 +131,7 @@ class MessageStream:
         known.id = known.id or text(call.id)
         if call.function is not None:
             known.name = known.name or text(call.function.name)
-            known.early += text(call.function.arguments)
+            known.early += arguments_of(call.function)
         if not known.name:
             return None
         arguments, known.early = known.early, ""

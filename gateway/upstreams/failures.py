@@ -10,6 +10,8 @@ from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.upstreams.causes import status_cause
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream
+from breakeven.gateway.wire.error_objects import error_in, error_in_array
+from breakeven.gateway.wire.lenient_json import read_object
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
@@ -78,6 +80,20 @@ def invalid_answer(upstream: Upstream, expected: str = "JSON") -> UpstreamFailur
     )
 
 
+def check_answer(upstream: Upstream, body: bytes) -> None:
+    """Raise UpstreamFailure for an answer with success that is no JSON object, or in fact an error."""
+    value = read_object(body)
+    if value is None:
+        error = error_in_array(body)
+        if error is None:
+            raise invalid_answer(upstream)
+    else:
+        error = value if value.get("object") == "error" else value.get("error")
+        if not error or "choices" in value or value.get("object") not in (None, "error"):
+            return
+    raise error_failure(upstream, reported_status(error), error, cause=Cause.ERROR_EVENT)
+
+
 def error_failure(
     upstream: Upstream,
     status: int,
@@ -131,9 +147,6 @@ def error_failure(
 
 def _error_object(body: bytes) -> Any:
     try:
-        value = json.loads(body)
+        return error_in(json.loads(body))
     except (ValueError, RecursionError):
         return None
-    if isinstance(value, dict):
-        return value.get("error", value.get("detail", value if "message" in value else None))
-    return None

@@ -74,6 +74,9 @@ class UpstreamResponse:
             name = _forwarded_name(raw)
             if name is not None:
                 text = value.decode("latin-1")
+                if name == "content-type" and name in self.headers:
+                    # Two of them are a mistake; joined they would be the name of no type.
+                    continue
                 self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
             elif (rank := _REQUEST_IDS.get(raw, ranked)) < ranked and _REQUEST_ID.fullmatch(value):
                 ranked = rank

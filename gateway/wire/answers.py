@@ -257,7 +257,10 @@ class _Found:
     def _call(self, place: object, name: Any, *arguments: Any) -> None:
         call = self._calls.setdefault(str(place), ["", ""])
         call[0] = call[0] or (name if isinstance(name, str) else "")
-        call[1] += "".join(one for one in arguments if isinstance(one, str))
+        # Some servers send an object, and not its text.
+        call[1] += "".join(
+            _json(one) if isinstance(one, dict) else one for one in arguments if isinstance(one, str | dict)
+        )
 
 
 def _json(value: object) -> str:

@@ -17,13 +17,13 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from breakeven.gateway.errors import RequestError
+from breakeven.gateway.wire.lenient_json import UNREADABLE, fields_of, in_utf8, read_as_python
 
 T = TypeVar("T")
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # To compare with fields: a Raw is equal to another Raw, never to bytes.
 _NULL, _TRUE, _FALSE = msgspec.Raw(b"null"), msgspec.Raw(b"true"), msgspec.Raw(b"false")
-_BOM = b"\xef\xbb\xbf"
 # As long as an integer of 64 bits may be, and more.
 # pydantic takes any underscores among leading zeros, and single ones between other digits.
 _DIGITS = re.compile(r"\s*([+-]?)(?:0[0_]*(?=[0-9]))?([0-9](?:_?[0-9]){0,30})(?:\.0+)?\s*")
@@ -45,20 +45,20 @@ class Body:
     content_type = "application/json"
 
     def __init__(self, raw: bytes) -> None:
-        """`raw`: JSON in UTF-8. Raises RequestError 400 for anything but an object without duplicate keys."""
-        # Some editors and shells write it; parsers differ on whether they take it.
-        raw = raw.removeprefix(_BOM)
+        """`raw`: JSON, also such as only Python's decoder takes. Raises RequestError 400 for anything but an object
+        without duplicate keys.
+        """
         try:
-            if not raw.isascii():
-                raw.decode("utf-8")
-            self._fields = _TOP.decode(raw)
+            # Some editors and shells write a byte order mark, or UTF-16; parsers differ on whether they take it.
+            raw = in_utf8(raw)
+            self._fields = _fields(raw)
         except UnicodeDecodeError:
             raise RequestError(400, "The body is not valid UTF-8.", code="invalid_json") from None
         except RecursionError:
             raise RequestError(400, "The body is nested too deeply.", code="invalid_json") from None
         except msgspec.ValidationError:
             raise RequestError(400, "The body must be a JSON object.", code="invalid_json") from None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError):
             raise RequestError(
                 400,
                 "The body is not valid JSON; send a JSON object with content-type application/json.",
@@ -92,10 +92,17 @@ class Body:
         # Several rules read the same field, and decoding long messages is slow.
         if (name, type) in self._read:
             return cast(T, self._read[name, type])
+        if type is msgspec.Raw:
+            return cast(T, raw)
+        decoder = _decoder(cast(Hashable, type))
         try:
-            value = self._read[name, type] = _decoder(cast(Hashable, type)).decode(raw)
-        except (msgspec.DecodeError, RecursionError):
+            try:
+                value = decoder.decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                value = read_as_python(decoder, bytes(raw))
+        except (*UNREADABLE, ValueError):
             raise RequestError(400, f"'{name}' must be {expected}.", param=name, code="invalid_type") from None
+        self._read[name, type] = value
         return cast(T, value)
 
     def integer(self, name: str) -> int | None:
@@ -215,6 +222,15 @@ class Body:
         except RecursionError:
             return True
         return len(pairs) != len(self._fields)
+
+
+def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _TOP.decode(raw)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return {name: msgspec.Raw(value) for name, value in fields_of(raw).items()}
 
 
 def as_integer(value: object) -> int | None:

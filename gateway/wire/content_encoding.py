@@ -17,6 +17,8 @@ ENCODINGS = ("gzip", "deflate", "br", "zstd")
 _PIECE_BYTES = 1 << 18
 # The largest window that the standard of this encoding allows (RFC 9659); without it a frame may demand 2 GiB.
 _ZSTD_WINDOW_LOG = 23
+# No codings at all, but what misconfigured servers write there of a body that is as it is.
+_NOTHING = frozenset({"", "identity", "none", "binary", "8bit", "7bit", "utf-8", "utf8", "us-ascii", "ascii"})
 # A longer list of encodings is an attack: each layer multiplies the work.
 _MAX_LAYERS = 3
 
@@ -46,7 +48,7 @@ class Decoder(abc.ABC):
 
 def decoder(header: str) -> Decoder | None:
     """A decoder for this value of content-encoding, None where it is only identity. Raises UnknownEncoding."""
-    names = [name for name in (part.strip().lower() for part in header.split(",")) if name not in ("", "identity")]
+    names = [name for name in (part.strip().lower() for part in header.split(",")) if name not in _NOTHING]
     if len(names) > _MAX_LAYERS or any(name not in _DECODERS for name in names):
         raise UnknownEncoding(header)
     # The last one was applied last.

@@ -58,9 +58,9 @@ SENT = (
     ),
     ("x-breakeven-conversation", "Any id: requests with the same id are one conversation, for session affinity."),
     (
-        "session_id, session-id, x-session-id, x-claude-code-session-id",
+        "session_id, session-id, x-session-id, conversation_id, x-claude-code-session-id",
         "The id of the conversation as agents send it; used if the request has none of `x-breakeven-conversation` and "
-        "the fields `conversation`, `metadata.session_id`, and the session that Claude Code writes into "
+        "the fields `conversation`, `metadata.session_id`, `session_id`, and the session that Claude Code writes into "
         "`metadata.user_id`; together with `prompt_cache_key` where there is one.",
     ),
     (

@@ -57,7 +57,12 @@ BEYOND: list[tuple[str, dict[str, Any], str]] = [
     *((RESPONSES, {"tools": [FUNCTION, {"type": kind}]}, "tools") for kind in HOSTED),
     (RESPONSES, {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}, "tools"),
     (CHAT, {"tools": [CHAT_FUNCTION, {"type": "web_search"}]}, "tools"),
+    # Gemini's, xAI's, OpenRouter's and Qwen's ways to ask for a search.
+    *((CHAT, {"tools": [CHAT_FUNCTION, {name: {}}]}, "tools") for name in ("google_search", "codeExecution")),
     (CHAT, {"web_search_options": {}}, "tools"),
+    (CHAT, {"search_parameters": {"mode": "auto"}}, "tools"),
+    (CHAT, {"plugins": [{"id": "web"}]}, "tools"),
+    (CHAT, {"enable_search": True}, "tools"),
     (CHAT, {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "modality"),
     (CHAT, {"modalities": ["text", "audio"]}, "modality"),
     (CHAT, {"audio": {"voice": "alloy", "format": "wav"}}, "modality"),
@@ -173,6 +178,8 @@ WITHIN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"modalities": ["text"]}),
     (CHAT, {"modalities": None, "audio": None, "web_search_options": None}),
     (CHAT, {"tools": [CHAT_FUNCTION]}),
+    (CHAT, {"tools": [{"type": None, "function": {"name": "f"}}]}),
+    (CHAT, {"search_parameters": {"mode": "off"}, "plugins": [], "enable_search": False}),
     (CHAT, {"functions": [{"name": "f", "parameters": {}}]}),
     (
         CHAT,

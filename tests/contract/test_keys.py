@@ -50,6 +50,16 @@ def test_a_right_key_is_let_in_and_is_in_the_record(gateway: Gateway) -> None:
         assert gateway.get("/v1/models", {name: "secret-free"}).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("name", ["api-key", "x-api-key"])
+@pytest.mark.parametrize("empty", ["", " ", "Bearer", "Bearer ", "bearer  "])
+def test_an_empty_header_does_not_hide_the_key_beside_it(gateway: Gateway, path: str, name: str, empty: str) -> None:
+    headers = {"authorization": empty, "api-key": "", name: "secret-free"}
+    body = {"model": "auto", "input": "hi", "prompt": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    assert gateway.record(gateway.post(body, headers, path))["key"] == "free"
+    assert gateway.get("/v1/models", headers).status == 200
+
+
 def test_two_keys_with_one_hash_are_refused(tmp_path: Path) -> None:
     twice = [key("free"), {**key("free"), "name": "other", "tokens_per_minute": 1}]
     with pytest.raises(AssertionError, match="did not start"), running(tmp_path, {"auth": {"keys": twice}}):

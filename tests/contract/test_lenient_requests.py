@@ -279,7 +279,7 @@ def test_the_connection_may_be_used_again_after_a_decoded_body_was_too_large(gat
         assert client.response().status == 200
 
 
-@pytest.mark.parametrize("encoding", ["compress", "gzip, what", "utf-8", "gzip;q=1"])
+@pytest.mark.parametrize("encoding", ["compress", "gzip, what", "aws-chunked", "gzip;q=1"])
 @pytest.mark.parametrize("path", ASKED)
 def test_an_unknown_encoding_is_415_and_says_which_are_known(
     gateway: Gateway, student: ScriptedUpstream, path: str, encoding: str
@@ -288,6 +288,17 @@ def test_an_unknown_encoding_is_415_and_says_which_are_known(
     assert (response.status, response.error["code"]) == (415, "unsupported_encoding")
     assert response.headers["accept-encoding"] == "gzip, deflate, br, zstd"
     assert not student.received
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "none", "binary", ""])
+@pytest.mark.parametrize("path", ASKED)
+def test_what_names_no_encoding_of_a_body_is_ignored(
+    gateway: Gateway, student: ScriptedUpstream, path: str, encoding: str
+) -> None:
+    student.script(*answer(ANSWERS[path]))
+    body = json.dumps({"model": "small", **ASKED[path]}).encode()
+    assert gateway.post(body, {"content-encoding": encoding}, path).status == 200
+    assert student.last.body == body
 
 
 CUT: dict[str, Callable[[bytes], bytes]] = {

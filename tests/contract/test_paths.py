@@ -20,6 +20,7 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
 }
 SPELLINGS = (
     "{}", "/v1{}/", "//v1{}", "/v1/{}", "/v1{}//", "{}/", "/openai/v1{}", "/openai/v1{}?api-version=preview",
+    "/v1/v1{}", "/v1/v1/v1{}", "/v1//v1{}/", "/openai/v1/v1{}",
 )  # fmt: skip
 
 

@@ -42,9 +42,8 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
         b'{"messages":[{"role":"user","content":' + DEEP + b"}]}",
         b'{"model":"auto","model":"teacher","messages":[{"role":"user","content":"hi"}]}',
         b'{"messages":[],"messages":[{"role":"user","content":"hi"}]}',
-        b'{"messages":[{"role":"user","content":"half a pair \\ud800"}]}',
     ],
-    ids=range(19),
+    ids=range(18),
 )  # fmt: skip
 def test_bodies_that_are_no_json_object_are_400_and_nothing_goes_upstream(
     gateway: Gateway, student: ScriptedUpstream, teacher: ScriptedUpstream, body: bytes

@@ -94,6 +94,16 @@ def test_others_who_began_with_the_same_words_are_not_held_by_a_difficult_second
     assert where(send([*mine, said(), user("thanks")])) == ("teacher", "sticky")
 
 
+def test_others_who_began_with_the_same_words_are_not_held_by_another_threshold(send: Callable[..., Response]) -> None:
+    hi = user(f"Hi {time.time_ns()}")
+    for number in range(3):
+        assert where(send([hi], DIFFICULT)) == ("teacher", "difficult")
+        assert where(send([hi])) == ("student", "easy")
+        # Whoever asked last.
+        assert where(send([hi], DIFFICULT)) == ("teacher", "difficult")
+        assert where(send([hi, said(), user(f"question {number}")])) == ("student", "easy")
+
+
 def test_a_request_that_no_answer_precedes_is_never_held(send: Callable[..., Response]) -> None:
     environment = user(f"<environment>the same in every session {time.time_ns()}</environment>")
     assert where(send([environment, user("a difficult task")], DIFFICULT)) == ("teacher", "difficult")
@@ -134,6 +144,9 @@ IDS: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"session_id": "{}"}, {}),
     ({"session-id": "{}"}, {}),
     ({"x-session-id": "{}"}, {}),
+    ({"conversation_id": "{}"}, {}),
+    ({}, {"session_id": "{}"}),
+    ({"session_id": "other"}, {"session_id": "{}"}),
     # The first of these counts.
     ({"x-breakeven-conversation": "{}", "session_id": "other"}, {"prompt_cache_key": "other"}),
     # These count together.

@@ -50,11 +50,17 @@ def test_a_named_conversation_on_the_teacher_does_not_move_back() -> None:
     assert held.recall(b"b", 4.0) is None
 
 
-def test_the_last_decision_counts_for_messages_that_several_have_sent() -> None:
+def test_messages_that_several_have_sent_hold_nobody_once_they_were_decided_in_two_ways() -> None:
     held = Conversations()
     remember(held, b"a", Route.TEACHER, 0.0, named=False)
-    remember(held, b"a", Route.STUDENT, 1.0, named=False)
-    assert route_of(held, b"a", 2.0) is Route.STUDENT
+    remember(held, b"a", Route.TEACHER, 1.0, named=False)
+    assert route_of(held, b"a", 2.0) is Route.TEACHER
+    for number, route in enumerate((Route.STUDENT, Route.TEACHER, Route.TEACHER, Route.STUDENT)):
+        remember(held, b"a", route, 3.0 + number, named=False)
+        assert held.recall(b"a", 10.0) == Hold(None, "", 3603.0 + number, route, route)
+    # They are forgotten as others are.
+    remember(held, b"a", Route.TEACHER, 5000.0, named=False)
+    assert route_of(held, b"a", 5001.0) is Route.TEACHER
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -58,6 +58,8 @@ def test_the_variables_of_the_scheme_then_of_all(
         ("fd00::2", "[fd00::1]", False),
         ("", "api.example.com", False),
         (",.,//", "api.example.com", False),
+        ("localhost example.com\tother.com", "api.example.com", True),
+        (" * ", "api.example.com", True),
     ],
 )
 def test_no_proxy(no_proxy: str, host: str, excepted: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakeven.gateway.endpoints.foreign import messages_without_thoughts, without_foreign_reasoning, without_thoughts
+from breakeven.gateway.endpoints.foreign import portable_items, portable_messages, without_foreign_reasoning
 from breakeven.router.policy import Route
 
 SECRET = {"type": "reasoning", "id": "rs_1", "encrypted_content": "x"}
@@ -58,16 +58,16 @@ def test_reasoning_that_an_upstream_cannot_have_made_is_removed(
 def test_ids_are_removed_for_the_teacher_only() -> None:
     items = [{"type": "message", "id": "m", "role": "assistant"}, {"type": "shell_call", "id": "s"}]
     plain = [{"type": "message", "role": "assistant"}, items[1]]
-    assert values(without_thoughts(raw(items), Route.TEACHER)) == plain
-    assert without_thoughts(raw(items), Route.STUDENT) is None
+    assert values(portable_items(raw(items), Route.TEACHER)) == plain
+    assert portable_items(raw(items), Route.STUDENT) is None
     searched = {"type": "web_search_call", "id": "w"}
-    assert values(without_thoughts(raw([*items, searched]), Route.STUDENT)) == items
+    assert values(portable_items(raw([*items, searched]), Route.STUDENT)) == items
 
 
 @given(JSON)
 def test_any_json_is_read_without_error(value: object) -> None:
     for route in Route:
-        without_thoughts(raw(value), route)
+        portable_items(raw(value), route)
         without_foreign_reasoning(raw(value), route, None)
-    messages_without_thoughts(raw(value))
-    messages_without_thoughts(raw([value]))
+    portable_messages(raw(value))
+    portable_messages(raw([value]))
