@@ -93,6 +93,8 @@ ACROSS: dict[str, tuple[str, ...]] = {
     # Loaded only where answers are compared.
     "gateway.comparing": ("models.scoring", "models.errors"),
     "models.evaluate": ("router.outcomes",),
+    # What an evaluation found lost is what more prompts are made of.
+    "models.generate": ("router.outcomes",),
     # What `evaluate` wrote is what `dpo` learns from.
     "models.train": ("router.outcomes",),
     # What is not worth a package of its own and not worth writing twice.

@@ -121,17 +121,20 @@ def _source(context: typer.Context, config: Path, since: str | None, until: str 
     from breakeven.gateway.config.load import load_config
     from breakeven.gateway.ledger import monthly
     from breakeven.gateway.ledger.opening import read_ledger
+    from breakeven.gateway.reports.next_student import next_student
     from breakeven.gateway.reports.plan_from_ledger import Source
     from breakeven.gateway.reports.resemblance import EARLIER, NEWEST, resemblance
+    from breakeven.gateway.runtime.promotion import known_experiment
 
     settings, now = load_config(config), time.time_ns() // 1000
     start, end = parse_moment("--since", since), parse_moment("--until", until)
     with working("reading the ledger"), read_ledger(settings) as ledger:
         found = monthly.read(ledger, now, start, end)
         texts = ledger.stored_prompts(found.since, found.until, NEWEST + EARLIER)
+        following = next_student(ledger, settings, known_experiment(ledger))
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, one in sources.items() if one and one.name == "COMMANDLINE"]
-    return Source(found, settings, now, given, resemblance(texts))
+    return Source(found, settings, now, given, resemblance(texts), following)
 
 
 def _print(made: Plan, source: Source | None, traffic: Traffic, plot: Path | None, as_json: bool) -> None:

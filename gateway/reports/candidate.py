@@ -16,6 +16,12 @@ from breakeven.gateway.road.machine import promise_text
 from breakeven.gateway.wire.moments import moment
 from breakeven.router.statistics import Interval
 
+# A config with both the new student and a router of the old one is refused.
+_OWN_ROUTER = (
+    "Remove its routing.artifact in the same edit, or name a router that learned from the new student there: one that "
+    "learned from {student} still decides until then, and is refused beside the new student."
+)
+
 
 class Standing(NamedTuple):
     """Where the candidate stands. `named`: as the config has it, None without one; `waits`: what keeps it from being
@@ -94,9 +100,10 @@ def to_write(config: Config, experiment: Experiment) -> str | None:
     if (candidate.named, student.named) != (experiment.named, experiment.student_named):
         return None
     text = yaml.safe_dump({"student": candidate.given()}, sort_keys=False, width=1000).rstrip()
+    routes = f". {_OWN_ROUTER.format(student=student.named)}" if config.routing.artifact is not None else ":"
     return (
         f"The config still names {student.named} as the student. Put this in the place of its section student, and "
-        f"remove its section candidate:\n\n{text}"
+        f"remove its section candidate{routes}\n\n{text}"
     )
 
 

@@ -14,6 +14,7 @@ from breakeven.gateway.config.schema import Config
 from breakeven.gateway.economics.plan import Assumptions, dataset_cost, least_student_share, plan
 from breakeven.gateway.ledger.monthly import Monthly, Tokens
 from breakeven.gateway.ledger.rates import micros
+from breakeven.gateway.reports.next_student import NextStudent
 from breakeven.gateway.reports.plan import months
 from breakeven.gateway.reports.plan_options import OneTimeCosts, Traffic
 from breakeven.gateway.reports.report import moment
@@ -26,7 +27,7 @@ class Source(NamedTuple):
     """Where a plan's assumptions come from: the ledger's traffic, and the config's prices as of `now`, microseconds.
 
     The names of options in `given` were on the command line, which comes first. `resemblance` is of the stored prompts,
-    None where they are too few.
+    None where they are too few, and `next_student` what is known of the candidate, None without a student.
     """
 
     monthly: Monthly
@@ -34,6 +35,7 @@ class Source(NamedTuple):
     now: int
     given: Collection[str]
     resemblance: Resemblance | None = None
+    next_student: NextStudent | None = None
 
     def fill(self, traffic: Traffic) -> Traffic:
         """`traffic` with the ledger's tokens and the config's prices and hosting where the command line has none."""
@@ -60,6 +62,9 @@ class Source(NamedTuple):
             f"Training examples: the teacher's answers to 1,000 more prompts like these cost {dollars(thousand)}; "
             "--examples adds the cost of as many as you say."
         )
+        if self.next_student is not None:
+            yield from self.next_student.lines(self.monthly.by_workload, a.teacher)
+            return
         yield (
             "Retention: not measured yet. How much of the teacher's quality a student keeps, and on which share, takes "
             "a student and its comparisons with the teacher (road.sample; 300 for a router of its own)."
@@ -178,6 +183,9 @@ def to_dict(source: Source, a: Assumptions) -> dict[str, Any]:
                 for name, share in (("near_copies", seen.near_copies), ("alike", seen.alike))
             },
         },
+        "next_student": None
+        if source.next_student is None
+        else source.next_student.to_dict(monthly.by_workload, a.teacher),
         "example_usd": exact(_examples_cost(monthly, a, 1)),
     }
 

@@ -10,10 +10,11 @@ import typer
 from breakeven.models.cli.evaluate import evaluate
 from breakeven.models.cli.generate import generate
 from breakeven.models.cli.harvest import harvest
+from breakeven.models.cli.plan import plan
 from breakeven.models.cli.train import train
 
 app = typer.Typer(
-    name="distill", help="Distill a student model: generate, harvest, train, evaluate.", no_args_is_help=True
+    name="distill", help="Distill a student model: generate, harvest, train, evaluate, plan.", no_args_is_help=True
 )
-for command in (train, generate, harvest, evaluate):
+for command in (train, generate, harvest, evaluate, plan):
     app.command()(command)

@@ -42,6 +42,21 @@ EvalShare = Annotated[
     float, typer.Option(min=0.0, max=0.9, help="Share of prompts held out for evaluation (0-0.9), chosen by a hash.")
 ]
 Synthesize = Annotated[int, typer.Option(min=0, help="Number of new prompts to have the teacher write from yours.")]
+Aim = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --synthesize: folder of an evaluation; new prompts are of the kinds that its student lost most on."
+    ),
+]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Most answers to a row with checker and reference: it is asked again until one is right, and left out "
+        "where none is.",
+    ),
+]
 TopLogprobs = Annotated[
     int, typer.Option(min=0, max=20, help="Number of alternatives per token whose log-probabilities are stored.")
 ]
@@ -87,6 +102,8 @@ def generate(
     eval_share: EvalShare = 0.1,
     skip_bad: SkipBad = False,
     synthesize: Synthesize = 0,
+    aim: Aim = None,
+    best_of: BestOf = 1,
     top_logprobs: TopLogprobs = 0,
     max_tokens: MaxTokens = 1024,
     temperature: Temperature = None,
@@ -128,6 +145,8 @@ def _settings(options: dict[str, Any]) -> Settings:
 
     if options["limit_field"] not in LIMITS:
         raise DistillError(f"--limit-field {options['limit_field']}: must be {' or '.join(LIMITS)}")
+    if options["aim"] is not None and not options["synthesize"]:
+        raise DistillError("--aim says what new prompts are about: give their number with --synthesize")
     same = {name: value for name, value in options.items() if name in Settings._fields}
     batching = None
     if options["batch"]:

@@ -32,7 +32,11 @@ FeatureLayers = Annotated[
     str | None, typer.Option(help="Pairs of student and teacher layers to match, such as 2:4,6:12.")
 ]
 Patience = Annotated[
-    int, typer.Option(min=0, help="Evaluations without improvement before early stopping; 0 disables it.")
+    int | None,
+    typer.Option(
+        min=0,
+        help="Evaluations without improvement before early stopping; 0 disables it; default: 3, and none with dpo.",
+    ),
 ]
 LearningRate = Annotated[
     float | None, typer.Option(min=0.0, help="Peak learning rate; by default 1e-4, and with dpo 1e-6 (LoRA: 1e-5).")
@@ -102,7 +106,7 @@ def train(
     completion_tokens: CompletionTokens = 128,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 50,
     save_every: SaveEvery = 0,
-    patience: Patience = 3,
+    patience: Patience = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same model.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
     weights: Weights = "float32",
@@ -155,6 +159,12 @@ def _settings(options: dict[str, Any]) -> Settings:
     method, lora = options["method"], options["lora"]
     if method == "qlora":
         options |= {"lora": lora or QLORA_RANK, "weights": "bfloat16"}
+    if options["patience"] and method == "dpo":
+        raise DistillError(
+            "--patience: dpo has no early stopping, as the loss of held-out answers is not its aim; leave it out"
+        )
+    if options["patience"] is None:
+        options["patience"] = Settings._field_defaults["patience"]
     rate, beta = options["learning_rate"], options["beta"]
     if rate is None:
         options["learning_rate"] = (1e-5 if lora else 1e-6) if method == "dpo" else 1e-4

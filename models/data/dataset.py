@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from breakeven.models.client.chat import Reply
 from breakeven.models.data.prompts import Prompt
 from breakeven.router.files import write_atomically
 
-State = Literal["ok", "refused", "truncated", "empty"]
+State = Literal["ok", "refused", "truncated", "empty", "wrong"]
 
 _REFUSAL = re.compile(
     r"(i am |i'm )?(very )?(sorry|afraid)\b.{0,40}\b(can't|cannot|can not|unable|not able|won't)\b"
@@ -36,7 +36,9 @@ class Dataset(NamedTuple):
 
 
 def state_of(reply: Reply) -> State:
-    """Whether an answer can be used for training, or why not; `truncated`: cut off by the output limit."""
+    """Whether an answer can be used for training, or why not; `truncated`: cut off by the output limit. Never `wrong`,
+    which a checker says.
+    """
     if reply.refusal or reply.finish_reason == "content_filter":
         return "refused"
     if reply.finish_reason == "length":
@@ -54,9 +56,10 @@ def write(
     *,
     eval_share: float,
     keep_refusals: bool,
+    wrong: Collection[str] = (),
 ) -> Dataset:
     """Write train.jsonl, eval.jsonl and rejected.jsonl to `folder`. `replies` are by prompt key; `eval_share` in [0, 1)
-    is held out. Raises OSError.
+    is held out; answers to the prompts whose keys are `wrong` are rejected. Raises OSError.
 
     A row is {"id", "messages": prompt and answer, which may have "tool_calls" and "reasoning_content", "tools"?,
     "response_format"?, "category"?, "reference"?, "checker"?, "synthetic"?,
@@ -71,7 +74,7 @@ def write(
         if reply is None:
             unanswered += 1
             continue
-        state = state_of(reply)
+        state: State = "wrong" if prompt.key in wrong else state_of(reply)
         states[state] += 1
         row = _row(prompt, reply)
         if state == "ok" or (state == "refused" and keep_refusals and reply.text.strip()):

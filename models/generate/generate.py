@@ -18,7 +18,8 @@ from breakeven.models.client.journal import Journal
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompts
 from breakeven.models.data.terms import agreed
-from breakeven.models.generate.run import GenerationRun, Settings, best_limit, by_prompt, check_batches
+from breakeven.models.generate import best_of
+from breakeven.models.generate.run import GenerationRun, Settings, by_prompt, check_batches
 from breakeven.models.generate.synthesize import Synthesized, coverage
 from breakeven.router.files import write_atomically
 
@@ -42,15 +43,28 @@ def generate(settings: Settings, read: Prompts, console: Console) -> Generated:
         terms = _terms(settings)
         budget = Budget(int(settings.max_usd * PICODOLLARS), spent=journal.spent, possible=journal.possible)
         prompts = list(read.prompts)
+        best_of.check(prompts, settings.best_of, settings.temperature)
         run = GenerationRun(settings, journal, budget, console)
         more, stop = session.run(run.run(prompts))
         prompts += more.prompts
         answered = by_prompt(journal.replies)
-        answers = {key: known[limit] for key, known in answered.items() if (limit := best_limit(known)) is not None}
+        chosen = best_of.choose(prompts, answered, settings.best_of)
         written = dataset.write(
-            settings.out, prompts, answers, eval_share=settings.eval_share, keep_refusals=settings.keep_refusals
+            settings.out,
+            prompts,
+            chosen.answers,
+            eval_share=settings.eval_share,
+            keep_refusals=settings.keep_refusals,
+            wrong=chosen.wrong,
         )
         facts = _facts(settings, read, more, written, journal, terms, run)
+        if settings.best_of > 1:
+            facts["best_of"] = {
+                "answers": settings.best_of,
+                "right_at_once": chosen.right_at_once,
+                "right_later": chosen.right_later,
+                "never_right": len(chosen.wrong),
+            }
         write_atomically(settings.out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         write_atomically(settings.out / "README.md", dataset.card(facts))
         return Generated(facts, stop)
@@ -67,6 +81,17 @@ def summary(facts: Mapping[str, Any], out: Path) -> list[str]:
         lines += [
             f"  cluster {row['terms']}: {row['seeds']} seeds, {row['synthetic']} synthetic" for row in found["coverage"]
         ]
+        lines += [
+            f"  aimed at {row['kind']}, {row['share']:.0%} of what was lost: {row['seeds']} seeds, {row['written']} of "
+            f"{row['wanted']} synthetic"
+            for row in found["aimed"]
+        ]
+    if facts.get("best_of"):
+        found = facts["best_of"]
+        lines.append(
+            f"checked answers: {found['right_at_once']} right at once, {found['right_later']} at a later one of up to "
+            f"{found['answers']}, {found['never_right']} never, which are left out"
+        )
     if facts["teacher"]["refused"]:
         refused = ", ".join(facts["teacher"]["refused"])
         lines.append(f"{facts['teacher']['model']} leaves out {refused}: it refuses any value but its own")
@@ -128,7 +153,8 @@ def _facts(
             "synthetic": len(more.prompts),
             "unanswered": written.unanswered,
         },
-        "synthesis": {"too_alike": more.dropped, "unreadable_answers": more.unreadable, "coverage": spread},
+        "synthesis": {"too_alike": more.dropped, "unreadable_answers": more.unreadable, "coverage": spread}
+        | {"aimed": list(more.aimed)},
         "splits": written.splits,
         "eval_share": settings.eval_share,
         "answers": written.states,

@@ -22,7 +22,9 @@ from breakeven.models.client.session import ProgressDisplay, stop_on_signals
 from breakeven.models.data import dataset
 from breakeven.models.data.prompts import Prompt
 from breakeven.models.errors import DistillError
-from breakeven.models.generate.synthesize import Synthesized, synthesize
+from breakeven.models.generate import best_of
+from breakeven.models.generate.aim import targets
+from breakeven.models.generate.synthesize import Synthesized, seeds_of, synthesize, synthesize_aimed
 
 
 class Batching(NamedTuple):
@@ -35,7 +37,9 @@ class Batching(NamedTuple):
 
 class Settings(NamedTuple):
     """What to send and how much to spend. `prices` are those of single calls; `max_usd` is a hard limit over all runs
-    into the same `out`; `synthesize`: the number of new prompts to write; `batch`: None to send calls one by one.
+    into the same `out`; `synthesize`: the number of new prompts to write, and `aim` the evaluation whose losses they
+    are for, None for all kinds; `best_of`: how often an answer is asked for at most, until the row's checker finds one
+    right; `batch`: None to send calls one by one.
     """
 
     base_url: str
@@ -48,6 +52,8 @@ class Settings(NamedTuple):
     concurrency: int = 16
     eval_share: float = 0.1
     synthesize: int = 0
+    aim: Path | None = None
+    best_of: int = 1
     top_logprobs: int = 0
     max_tokens: int = 1024
     temperature: float | None = None
@@ -83,12 +89,6 @@ def by_prompt(replies: Mapping[str, Reply]) -> dict[str, dict[int, Reply]]:
         if limit.isdigit():
             found.setdefault(name, {})[int(limit)] = reply
     return found
-
-
-def best_limit(answers: Mapping[int, Reply]) -> int | None:
-    """The output limit of the answer to use: a complete one before a truncated one; None where there is no answer."""
-    whole = [limit for limit, reply in answers.items() if dataset.state_of(reply) != "truncated"]
-    return max(whole or answers, default=None)
 
 
 class GenerationRun:
@@ -132,9 +132,7 @@ class GenerationRun:
             more = await self._synthesized(pool, prompts)
             stop = more.stop
             if stop is None:
-                calls = self._calls([*prompts, *more.prompts])
-                with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
-                    stop = await pool.run(calls)
+                stop = await self._answers(pool, [*prompts, *more.prompts])
         self._add_failures(pool)
         return more, stop
 
@@ -162,12 +160,20 @@ class GenerationRun:
             calls = self._calls([*prompts, *more.prompts])
             with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
                 stop = await batches.finish()
-            calls = self._calls([*prompts, *more.prompts])
             if stop is None:
-                with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
-                    stop = await batches.run(calls)
+                stop = await self._answers(batches, [*prompts, *more.prompts])
         self._add_failures(batches)
         return more, stop
+
+    async def _answers(self, pool: Pool | BatchPool, prompts: Sequence[Prompt]) -> Stop | None:
+        """Ask for an answer to each prompt, and again where all answers are wrong; why it stopped, or None."""
+        for number in range(1, self._settings.best_of + 1):
+            calls = self._calls(prompts, number)
+            with self._display.tracking("answers", {c.key for c in calls}, self._journal, self._budget):
+                stop = await pool.run(calls)
+            if stop is not None:
+                return stop
+        return None
 
     def _pool(self, chat: Chat) -> Pool:
         s = self._settings
@@ -183,6 +189,9 @@ class GenerationRun:
         s = self._settings
         if not s.synthesize:
             return Synthesized([], 0, 0, None)
+        if s.aim is not None:
+            aimed_at = targets(s.aim, seeds_of(prompts, s.eval_share), s.synthesize)
+            return await synthesize_aimed(pool, self._journal, prompts, aimed_at)
         return await synthesize(pool, self._journal, prompts, s.synthesize, eval_share=s.eval_share)
 
     def _show(self, status: str = "") -> None:
@@ -192,8 +201,10 @@ class GenerationRun:
         self.failures += pool.failures
         self.given_up |= pool.given_up
 
-    def _calls(self, prompts: Sequence[Prompt]) -> list[Call]:
-        """A call for each prompt, with the limit of its usable answer or else the limit of the settings."""
+    def _calls(self, prompts: Sequence[Prompt], number: int = 1) -> list[Call]:
+        """A call for the answer of this number to each prompt that needs it, with the limit of its usable answer or
+        else the limit of the settings.
+        """
         s = self._settings
         more: dict[str, Any] = {} if s.temperature is None else {"temperature": s.temperature}
         if s.top_logprobs:
@@ -201,9 +212,12 @@ class GenerationRun:
         answered = by_prompt(self._journal.replies)
         calls = []
         for prompt in prompts:
-            known = answered.get(prompt.key, {})
-            limit = best_limit(known)
+            if not best_of.again(prompt, answered, number):
+                continue
+            name = best_of.name_of(prompt, number)
+            known = answered.get(name, {})
+            limit = best_of.best_limit(known)
             if limit is None or (dataset.state_of(known[limit]) == "truncated" and s.max_tokens > limit):
                 limit = s.max_tokens
-            calls.append(Call(f"{prompt.key}@{limit}", prompt.messages, limit, {**prompt.asked, **more}))
+            calls.append(Call(f"{name}@{limit}", prompt.messages, limit, {**prompt.asked, **more}))
         return calls

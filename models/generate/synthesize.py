@@ -19,6 +19,7 @@ from breakeven.models.client.json_in_text import json_values
 from breakeven.models.client.pool import Pool
 from breakeven.models.data.clusters import cluster
 from breakeven.models.data.prompts import Prompt, key_of
+from breakeven.models.generate.aim import Target
 
 # How many seeds a call shows, and how many new prompts it requests.
 _SHOWN = 5
@@ -31,13 +32,19 @@ _NUMBERED = re.compile(r"^\s*\d+[.)]\s+(.+)$", re.MULTILINE)
 
 class Synthesized(NamedTuple):
     """New prompts, the number of proposals dropped as too similar and of answers that could not be read, and why it
-    stopped early, or None.
+    stopped early, or None. `aimed`: of each kind of prompt that was aimed at its name, loss and numbers.
     """
 
     prompts: list[Prompt]
     dropped: int
     unreadable: int
     stop: Stop | None
+    aimed: tuple[dict[str, Any], ...] = ()
+
+
+def seeds_of(prompts: Sequence[Prompt], eval_share: float) -> list[Prompt]:
+    """The prompts that more may be made of: those for training, and all where none is."""
+    return [one for one in prompts if one.split(eval_share) == "train"] or list(prompts)
 
 
 async def synthesize(
@@ -48,8 +55,36 @@ async def synthesize(
     Only training prompts are seeds; a proposal similar to any prompt, including held-out ones, is dropped. A call
     depends on the seeds and its number alone, so that a rerun finds its answers in the journal.
     """
-    seeds = [one for one in prompts if one.split(eval_share) == "train"] or list(prompts)
+    seeds, known = seeds_of(prompts, eval_share), _SimilarityIndex(prompts)
+    return await _written(pool, journal, known, seeds, wanted, 0)
+
+
+async def synthesize_aimed(
+    pool: Pool, journal: Journal, prompts: Sequence[Prompt], targets: Sequence[Target]
+) -> Synthesized:
+    """As `synthesize`, with so many new prompts of each kind as its target wants, from its seeds alone."""
     known = _SimilarityIndex(prompts)
+    found = Synthesized([], 0, 0, None)
+    for one in targets:
+        made = Synthesized([], 0, 0, None)
+        if one.wanted and found.stop is None:
+            made = await _written(pool, journal, known, one.seeds, one.wanted, len(found.prompts))
+        said = {"kind": one.name, "gap": one.gap, "share": one.share, "seeds": len(one.seeds)}
+        said |= {"wanted": one.wanted, "written": len(made.prompts)}
+        found = Synthesized(
+            [*found.prompts, *made.prompts],
+            found.dropped + made.dropped,
+            found.unreadable + made.unreadable,
+            found.stop or made.stop,
+            (*found.aimed, said),
+        )
+    return found
+
+
+async def _written(
+    pool: Pool, journal: Journal, known: _SimilarityIndex, seeds: Sequence[Prompt], wanted: int, before: int
+) -> Synthesized:
+    """New prompts from these seeds; `before`: how many there were already, for their names."""
     made: list[Prompt] = []
     dropped = unreadable = first = 0
     for _ in range(_MAX_ROUNDS):
@@ -68,7 +103,7 @@ async def synthesize(
                 if seed is None or len(made) >= wanted:
                     dropped += seed is None
                     continue
-                made.append(_prompt(text, seed, len(made)))
+                made.append(_prompt(text, seed, before + len(made)))
                 known.add(text)
         if stop is not None or len(made) >= wanted:
             return Synthesized(made, dropped, unreadable, stop)

@@ -143,7 +143,9 @@ def _write(out: Path, written: Written, weights: dict[str, float], selected: Sel
     train = ({**shown(one.row), "weight": round(weights[one.kept.request], 4)} for one in written.train)
     write_atomically(out / "train.jsonl", lines(train), private=True)
     write_atomically(out / "eval.jsonl", lines(shown(one.row) for one in written.held_out), private=True)
-    write_atomically(out / "rejected.jsonl", lines(selected.rejected), private=True)
+    # Also those that UTF-8 cannot hold.
+    rejected = "".join(json.dumps(row) + "\n" for row in selected.rejected)
+    write_atomically(out / "rejected.jsonl", rejected, private=True)
     write_atomically(out / "unanswered.jsonl", lines(map(shown, selected.unanswered)), private=True)
 
 

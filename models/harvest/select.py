@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.models.client.chat import Message, Reply
 from breakeven.models.data.dataset import state_of
+from breakeven.models.data.formats import surrogate
 from breakeven.models.data.prompts import Prompt, fault_of, key_of
 from breakeven.models.data.rows import fault_in
 from breakeven.models.harvest.kept import Kept
@@ -65,7 +66,7 @@ def select(kept: Sequence[Kept], eval_share: float) -> Selected:
             _add(found, one, newest.get(one.workload), eval_share)
         elif one.request not in answered and _bad(one, on_teacher=False):
             row = {"id": one.request, "messages": plain(one.document.get("messages")), "category": one.workload}
-            if fault_of(row) is None:
+            if surrogate(row) is None and fault_of(row) is None:
                 found.unanswered.append(row)
     return found
 
@@ -137,7 +138,7 @@ def _fault(one: Kept, row: dict[str, Any]) -> str | None:
     state = state_of(Reply(text, None, one.document.get("finish"), NO_USAGE, 0.0, None, None))
     if state != "ok" and not (state == "empty" and answer.get("tool_calls")):
         return state
-    return fault_in(row)
+    return surrogate(row) or fault_in(row)
 
 
 def _bad(one: Kept, *, on_teacher: bool) -> bool:

@@ -14,6 +14,8 @@ TRL: tuple[str, ...] = ("dpo", "on-policy", "gold")
 # Those that learn from texts alone, whatever --teacher says.
 TEXT_ONLY: tuple[str, ...] = ("sft", "qlora", "dpo")
 QLORA_RANK = 16
+# The folder in a model directory with the adapters alone.
+ADAPTERS = "adapters"
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3")
 
 
@@ -75,6 +77,17 @@ class Settings(NamedTuple):
     def thinking(self) -> bool:
         """Whether the student is to think before it answers, unless a request says otherwise."""
         return self.reasoning == "keep" if self.enable_thinking is None else self.enable_thinking
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether a held-out loss that no longer falls ends the training."""
+        # What dpo learns makes the held-out answers less likely.
+        return bool(self.patience) and self.method != "dpo"
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether it trains adapters that a server of the model it begins with can load."""
+        return bool(self.lora) and not self.layers
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the interrupted one, as a dict for JSON."""

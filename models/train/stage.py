@@ -14,7 +14,7 @@ from breakeven.models.train.checkpoints import TrainingClock, last_checkpoint
 from breakeven.models.train.encode import Row
 from breakeven.models.train.loading import load
 from breakeven.models.train.packing import check_packing
-from breakeven.models.train.settings import Settings
+from breakeven.models.train.settings import ADAPTERS, Settings
 from breakeven.models.train.shrink import text_config
 from breakeven.models.train.stop import StopOnSignal
 from breakeven.models.train.trainer import (
@@ -155,9 +155,13 @@ def schedule(settings: Settings) -> Schedule:
 
 
 def save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
-    """Save the model and the tokenizer for vLLM and transformers, with LoRA adapters merged into the weights."""
+    """Save the model and the tokenizer for vLLM and transformers, with LoRA adapters merged into the weights; and the
+    adapters alone, where they fit the model that training began with.
+    """
+    if settings.has_adapters or settings.method == "qlora":
+        model.save_pretrained(str(folder / ADAPTERS))
     if settings.method == "qlora":
-        model = _on_whole_weights(model, folder / "adapters", settings)
+        model = _on_whole_weights(folder / ADAPTERS, settings)
     if settings.lora:
         model = model.merge_and_unload()
     if hasattr(model, PROJECTIONS):
@@ -169,11 +173,10 @@ def save(model: Any, tokenizer: Any, folder: Path, settings: Settings) -> None:
     tokenizer.save_pretrained(str(folder))
 
 
-def _on_whole_weights(model: Any, folder: Path, settings: Settings) -> Any:
-    """Trained adapters on the weights as they were before they were rounded to four bits."""
+def _on_whole_weights(folder: Path, settings: Settings) -> Any:
+    """The adapters in a folder on the weights as they were before they were rounded to four bits."""
     from peft import PeftModel
 
-    model.save_pretrained(str(folder))
     whole = load(settings.student, settings._replace(method="sft"), settings.layers[0] if settings.layers else None)
     return PeftModel.from_pretrained(whole, str(folder))
 

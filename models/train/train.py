@@ -20,7 +20,7 @@ from breakeven.models.errors import DistillError
 from breakeven.models.train import card, inputs
 from breakeven.models.train import quantize as quantizing
 from breakeven.models.train.checks import check
-from breakeven.models.train.settings import TEXT_ONLY, TRL, Settings
+from breakeven.models.train.settings import ADAPTERS, TEXT_ONLY, TRL, Settings
 from breakeven.router import plots
 from breakeven.router.files import write_atomically
 
@@ -104,6 +104,11 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
         lines.append(line)
     lines.append(f"{facts['seconds']:.0f} s, {facts['usd']} USD")
     lines.append(f"{out}: a model directory; serve it with: breakeven student --model {out}")
+    if (out / ADAPTERS).is_dir():
+        lines.append(
+            f"{out / ADAPTERS}: the adapters alone; a vLLM with {facts['student']} takes them with --enable-lora "
+            f"--max-lora-rank {_lora_rank(facts['settings']['lora'])} --lora-modules {out.name}={out / ADAPTERS}"
+        )
     if made := facts.get("quantized"):
         folder = quantizing.folder_of(out, made["scheme"])
         share = made["bytes"] / made["bytes_before"]
@@ -112,6 +117,11 @@ def summary(facts: dict[str, Any], out: Path) -> list[str]:
             "evaluate it before you serve it"
         )
     return lines
+
+
+def _lora_rank(rank: int) -> int:
+    """The lowest limit of ranks that vLLM takes and that this one keeps."""
+    return next((one for one in (8, 16, 32, 64, 128, 256, 320, 512) if one >= rank), rank)
 
 
 def _finished_facts(settings: Settings) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ import torch
 
 from breakeven.models.errors import DistillError
 from breakeven.models.train.checkpoints import TrainingClock, last_checkpoint
+from breakeven.models.train.held_out_stop import HeldOutStop
 from breakeven.models.train.loading import load
 from breakeven.models.train.settings import Settings
 from breakeven.models.train.shrink import text_config
@@ -28,7 +29,8 @@ from breakeven.router.files import write_atomically
 def run_trl_stage(settings: Settings, tokenizer: Any, data: Data, say: Callable[[str], None]) -> dict[str, Any]:
     """Train and save the student as `stage.run_stage` does, and return the same facts. Raises DistillError.
 
-    Eval loss is the cross-entropy of the held-out answers before and after; there is no early stopping.
+    Eval loss is the cross-entropy of the held-out answers before and after. With `patience` it is measured at each
+    evaluation too, which ends the training early, and the best weights are kept; not of `dpo`, whose aim it is not.
     """
     folder = settings.out
     finished = folder / STAGE
@@ -52,16 +54,22 @@ def run_trl_stage(settings: Settings, tokenizer: Any, data: Data, say: Callable[
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
         _continue_order(trainer, checkpoint)
+    held_out = None
+    if before is not None and settings.stops_early:
+        held_out = _stop_early(trainer, settings, tokenizer, data, before)
+        trainer.add_callback(held_out)
     stop = StopOnSignal()
     trainer.add_callback(stop)
     with stop.listening():
         train_from(trainer, checkpoint, settings)
     trained = trainer.accelerator.unwrap_model(trainer.model)
+    if held_out is not None:
+        held_out.restore()
     after = _eval_loss(trained, settings, tokenizer, data)
     steps = trainer.state.global_step
     losses = history(trainer.state.log_history)
     if before is not None and after is not None:
-        losses["eval"] = [(0, before), (steps, after)]
+        losses["eval"] = [(0, before), (steps, after)] if held_out is None else held_out.history
     result = size | {"steps": steps, "eval_loss_before": before, "eval_loss": after, "seconds": clock.seconds()}
     result["history"] = losses
     trainer.accelerator.wait_for_everyone()
@@ -72,9 +80,20 @@ def run_trl_stage(settings: Settings, tokenizer: Any, data: Data, say: Callable[
     return result
 
 
+def _stop_early(trainer: Any, settings: Settings, tokenizer: Any, data: Data, before: float) -> HeldOutStop:
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise DistillError("--patience: not with FSDP or DeepSpeed in the methods of trl; give --patience 0")
+    measure = _measure(trainer.accelerator.unwrap_model(trainer.model), settings, tokenizer, data)
+    folder = settings.out / "checkpoints"
+    return HeldOutStop(measure, trainer, folder, every=settings.eval_every, patience=settings.patience, before=before)
+
+
 def _eval_loss(model: Any, settings: Settings, tokenizer: Any, data: Data) -> float | None:
-    if not data.held_out:
-        return None
+    return _measure(model, settings, tokenizer, data)() if data.held_out else None
+
+
+def _measure(model: Any, settings: Settings, tokenizer: Any, data: Data) -> Callable[[], float]:
+    """A function that gives the cross-entropy of the held-out answers by a model as it then is."""
     measure, _ = build_trainer(
         model,
         None,
@@ -86,9 +105,13 @@ def _eval_loss(model: Any, settings: Settings, tokenizer: Any, data: Data) -> fl
         settings.out / "checkpoints",
         lambda _: None,
     )
-    training = model.training
-    loss = float(measure.evaluate()["eval_loss"])
-    model.train(training)
+
+    def loss() -> float:
+        training = model.training
+        found = float(measure.evaluate()["eval_loss"])
+        model.train(training)
+        return found
+
     return loss
 
 

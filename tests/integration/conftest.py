@@ -20,8 +20,8 @@ __all__ = ["postgres_server", "postgres_url"]
 # They run vLLM or a training of their own.
 _BOTH_CORES = frozenset(
     {
-        "test_candidate_adapters", "test_distill", "test_quantize", "test_record_desk", "test_support_example",
-        "test_vllm_server",
+        "test_candidate_adapters", "test_distill", "test_next_student", "test_quantize", "test_record_desk",
+        "test_support_example", "test_vllm_server",
     }
 )  # fmt: skip
 

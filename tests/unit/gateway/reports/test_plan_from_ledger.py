@@ -129,7 +129,6 @@ def test_from_which_share_a_student_pays(config: Path) -> None:
     found = json.loads(plan(config, *options, "--json").stdout)["from_ledger"]
     assert found["least_student_share"] == {"at_all": 0.33, "in_a_year": 0.62}
     assert "it takes 300 stored prompts in the period (ledger.store_prompts: true), and there are 5." in done.stdout
-    assert "Retention: not measured yet." in done.stdout
     # 1,000 prompt tokens and 100 of the answer, uncached.
     assert found["example_usd"] == "0.021000000000"
     assert "the teacher's answers to 1,000 more prompts like these cost $21.00;" in done.stdout

@@ -150,3 +150,20 @@ def test_a_dataset_of_generate_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text("")
     with pytest.raises(DistillError, match="holds a dataset of `breakeven distill generate`"):
         harvest(Settings(tmp_path, consent=True), traffic(3))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        kept("bad", "half of \ud83d"),
+        kept("bad", "a question", said="half of \ud83d"),
+        kept("bad", "a question", tools=[{"type": "function", "function": {"name": "\ud83d"}}]),
+    ],
+)
+def test_what_utf_8_cannot_hold_is_left_out_with_the_place(tmp_path: Path, made: Kept) -> None:
+    facts = harvest(Settings(tmp_path / "d", consent=True, eval_share=0.0), [made, kept("good", "another question")])
+    assert [row["id"] for row in lines(tmp_path / "d/train.jsonl")] == ["good"]
+    (rejected,) = lines(tmp_path / "d/rejected.jsonl")
+    assert rejected["id"] == "bad"
+    assert "holds half of a character (a lone surrogate" in rejected["reason"]
+    assert list(facts["left_out"].values()) == [1]

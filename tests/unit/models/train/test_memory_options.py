@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from breakeven.models.train.settings import Settings
 from tests.support.processes import CHECKOUT
 from tests.unit.models.train import tiny
 
@@ -128,3 +129,22 @@ def test_what_cannot_be_used_is_one_line(parts: Path, tmp_path: Path, options: t
     done = run(parts, tmp_path / "out", *options, code=2)
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_adapters_are_kept_apart_and_are_the_merged_model_on_the_one_it_began_with(parts: Path, tmp_path: Path) -> None:
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "out"
+    said = run(parts, out, "--lora", "4").stdout
+    assert f"--enable-lora --max-lora-rank 8 --lora-modules out={out / 'adapters'}" in said
+    base = AutoModelForCausalLM.from_pretrained(str(parts / "student"))
+    apart = peft.PeftModel.from_pretrained(base, str(out / "adapters")).eval()
+    merged = AutoModelForCausalLM.from_pretrained(str(out)).eval()
+    ids = torch.tensor([[1, 5, 9, 20]])
+    with torch.no_grad():
+        difference = (apart(ids).logits - merged(ids).logits).abs().max()
+    assert float(difference) < 1e-4
+    # A model with fewer layers, which its adapters would fit, is saved nowhere.
+    assert not Settings((), (), out, "sft", parts / "student", lora=4, layers=(1,)).has_adapters

@@ -235,3 +235,34 @@ def test_a_template_without_a_system_role_gets_one(parts: Path, tmp_path: Path, 
     said: list[str] = []
     train(chosen._replace(rows=(tmp_path / "rows.jsonl",)), said.append)
     assert sum("the chat template has no system role" in line for line in said) == 1
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_a_held_out_loss_that_rises_ends_the_training_and_the_best_weights_are_kept(
+    parts: Path, tmp_path: Path, lora: int
+) -> None:
+    """Fed with rows that teach the opposite of the held-out ones, by a teacher that knows these rows."""
+    more = {"max_steps": 40, "eval_every": 1, "patience": 2, "learning_rate": 0.3, "lora": lora}
+    facts = train(settings(parts, "on-policy", tmp_path / "out", **more), quiet)
+    (stage,) = facts["stages"]
+    assert 3 <= stage["steps"] < 40
+    losses = dict(json.loads((tmp_path / "out/stage.json").read_text())["history"]["eval"])
+    best = min(loss for step, loss in losses.items() if step)
+    assert losses[stage["steps"]] > best
+    # What is saved are the weights of the best evaluation.
+    assert stage["eval_loss"] == pytest.approx(best, rel=1e-4)
+    assert not (tmp_path / "out/checkpoints").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(parts, "on-policy", tmp_path / "cut", **more), stopping_at("step 2 of 40: loss"))
+    train(settings(parts, "on-policy", tmp_path / "cut", **more), quiet)
+    whole, cut = model(tmp_path / "out").state_dict(), model(tmp_path / "cut").state_dict()
+    assert max(float((whole[name] - cut[name]).abs().max()) for name in whole) < 1e-5
+
+
+def test_dpo_has_no_early_stopping(parts: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "breakeven.gateway.cli", "distill", "train", str(parts / "outcomes.jsonl")]
+    line += ["--out", str(tmp_path / "out"), "--method", "dpo", "--student", str(parts / "student"), "--patience", "2"]
+    env = {**os.environ, "PYTHONPATH": CHECKOUT, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
+    assert done.returncode == 2
+    assert "--patience: dpo has no early stopping" in done.stderr.splitlines()[-1]
