@@ -69,6 +69,15 @@ def check_access(url: str) -> None:
         engine.dispose()
 
 
+def refuse_impossible(url: str) -> None:
+    """Raise LedgerError for a URL that names no database, and for a SQLite file that cannot be made."""
+    engine = open_engine(url)
+    try:
+        _refuse_impossible(engine)
+    finally:
+        engine.dispose()
+
+
 def _refuse_impossible(engine: Engine) -> None:
     """Raise LedgerError for a SQLite file that is not there and cannot be made."""
     path = engine.url.database

@@ -12,7 +12,7 @@ from breakeven.gateway.config.journal_folder import claim, owner
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.database import check_access
+from breakeven.gateway.ledger.database import check_access, refuse_impossible
 from breakeven.gateway.ledger.opening import config_errors_for
 from breakeven.gateway.ledger.redaction import load_redact
 from breakeven.gateway.observability.tracing import check_tracing
@@ -43,6 +43,9 @@ def claim_journal(config: Config) -> bool:
     """
     assert config.ledger.journal is not None, "load_config resolves it"
     folder = Path(config.ledger.journal)
+    with config_errors_for("ledger.url"):
+        # Before the journal's folder is made, which may be in the one that is missing.
+        refuse_impossible(config.ledger.url)
     try:
         return claim(folder, owner(config.ledger.url, folder)) != folder
     except OSError as error:
