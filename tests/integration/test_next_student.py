@@ -183,6 +183,8 @@ def shown() -> Callable[[str], None]:
     return lambda step: print(f"{time.monotonic() - start:6.1f} s {step}", flush=True)
 
 
+# Trains three adapters: minutes on two free cores, and up to half an hour on busy ones. `pytest -m large` runs it.
+@pytest.mark.large
 @pytest.mark.timeout(2400)
 def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dropped(
     tmp_path: Path, shown: Callable[[str], None]
