@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_better_challenger_goes_live_without_a_restart(folder: Path) -> None:
     out = folder / "router"
     # The made-up rows are from 1970.
-    with running(folder, {"routing": {"artifact": str(out)}, "ledger": {"keep_prompts_days": 100_000}}) as gateway:
+    with running(folder, {"routing": {"artifact": str(out)}, "ledger": {"keep_prompts_days": 36_000}}) as gateway:
         before = gateway.post(chat("hi")).headers["x-breakeven-router"]
         enter(folder, 400)
         done = breakeven(gateway, "train", "--from-ledger", "--out", str(out))
@@ -76,7 +76,7 @@ def test_a_better_challenger_goes_live_without_a_restart(folder: Path) -> None:
 def test_a_challenger_that_is_not_better_stays_outside(folder: Path) -> None:
     """There is nothing to learn from coin flips: whichever is ahead, it is not so in every draw."""
     out = folder / "router"
-    with running(folder, {"routing": {"artifact": str(out)}, "ledger": {"keep_prompts_days": 100_000}}) as gateway:
+    with running(folder, {"routing": {"artifact": str(out)}, "ledger": {"keep_prompts_days": 36_000}}) as gateway:
         enter(folder, 400, noise=1.0)
         live = (out / "metadata.json").read_bytes()
         done = breakeven(gateway, "train", "--from-ledger", "--out", str(out), "--confidence", "1")
