@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -63,3 +64,27 @@ def _without_skips(report: Any) -> Any:
             report.outcome = "failed"
             report.longrepr = f"BREAKEVEN_CI=1 allows no skip. {reason}"
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, files that need a real vLLM, or train, go to one worker, one after the other, and each
+    other file goes whole to any worker. xdist's own groups have no effect with pytest 9.2, whose test ids it cannot
+    change.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.split("::", 1)[0]
+            return "vllm" if _needs_vllm(config.rootpath / name) else name
+
+    return ByFile(config, log)
+
+
+@functools.cache
+def _needs_vllm(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return any(word in text for word in ("vllm", "real_gateway", "client: openai", "training_python"))

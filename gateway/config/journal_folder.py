@@ -61,6 +61,7 @@ def claim(folder: Path, of: str) -> Path:
     if not taken.exists():
         fresh = taken.with_name(f"{taken.name}.{uuid.uuid4().hex}")
         try:
+            fresh.touch(mode=0o600)
             fresh.write_text(of + "\n", encoding="utf-8")
             os.link(fresh, taken)
         except OSError:

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.contract.gateway import Gateway, running
 
-EXAMPLES = 100 if os.environ.get("BREAKEVEN_CI") == "1" else 15
+EXAMPLES = 40 if os.environ.get("BREAKEVEN_CI") == "1" else 15
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 OPERATIONS = [
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses"),

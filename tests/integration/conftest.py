@@ -17,13 +17,6 @@ from tests.support.real import Vllm
 
 KEY = "sk-test"
 __all__ = ["postgres_server", "postgres_url"]
-# They run vLLM or a training of their own.
-_BOTH_CORES = frozenset(
-    {
-        "test_candidate_adapters", "test_distill", "test_next_student", "test_quantize", "test_record_desk",
-        "test_support_example", "test_vllm_server",
-    }
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +44,11 @@ def client(real_gateway: processes.Gateway, sdk: Callable[..., openai.OpenAI]) -
     return sdk(real_gateway.base_url)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Raise the timeout: the first test starts vLLM, which takes minutes on a slow machine. With `--dist loadgroup` the
-    tests that need vLLM, or train, run one after the other, beside those of other files.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Raise the timeout: the first test starts vLLM, which takes minutes on a slow machine."""
     for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
-        if item.get_closest_marker("timeout") is None:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))
-        # An interpreter for training has no xdist.
-        if config.pluginmanager.hasplugin("xdist"):
-            takes_all = "vllm" in getattr(item, "fixturenames", ()) or item.path.stem in _BOTH_CORES
-            item.add_marker(pytest.mark.xdist_group("vllm" if takes_all else item.path.stem))
 
 
 @pytest.fixture(scope="module")
