@@ -44,7 +44,7 @@ def environment() -> dict[str, str]:
 
 def run(parts: Path, out: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     line = command(parts, out, *options)
-    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=200, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=600, check=False)
     assert done.returncode == code, done.stderr[-3000:]
     return done
 

@@ -187,7 +187,7 @@ def test_rows_without_a_preference_are_one_line(parts: Path, tmp_path: Path) -> 
         line += ["--out", str(tmp_path / f"out-{path.stem}"), "--method", "dpo"]
         line += ["--student", str(parts / "student"), "--cpu"]
         env = {**os.environ, "PYTHONPATH": CHECKOUT, "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=600, check=False)
         assert done.returncode == 2, done.stderr[-2000:]
         assert said in done.stderr.splitlines()[-1]
 
@@ -263,6 +263,6 @@ def test_dpo_has_no_early_stopping(parts: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "breakeven.gateway.cli", "distill", "train", str(parts / "outcomes.jsonl")]
     line += ["--out", str(tmp_path / "out"), "--method", "dpo", "--student", str(parts / "student"), "--patience", "2"]
     env = {**os.environ, "PYTHONPATH": CHECKOUT, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=600, check=False)
     assert done.returncode == 2
     assert "--patience: dpo has no early stopping" in done.stderr.splitlines()[-1]
