@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
+from breakeven.gateway.api.errors import documented, ledger_unavailable
 from breakeven.gateway.api.judge_schemas import Estimate
+from breakeven.gateway.api.reading import changed
 from breakeven.gateway.api.road import Promise
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import admin_key, who
-from breakeven.gateway.errors import BreakevenError, LedgerError
+from breakeven.gateway.errors import BreakevenError
 from breakeven.gateway.reports.candidate import Standing, standing
 from breakeven.gateway.road.candidate import Phase
 from breakeven.gateway.runtime.promotion import Word, known_experiment, say
@@ -97,12 +98,7 @@ async def _say(now: Services, word: Word, by: str, *, anyway: bool = False) -> C
         say(now.ledger, now.given, word, by, anyway=anyway)
         return _read(now)
 
-    try:
-        return await now.ledger.ask(change)
-    except LedgerError:
-        raise ledger_unavailable() from None
-    except BreakevenError as error:
-        raise nothing_to_change(error) from None
+    return await changed(now, change)
 
 
 def _read(now: Services) -> CandidateState:

@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
+from breakeven.gateway.api.errors import documented
 from breakeven.gateway.api.policy import change_policy
-from breakeven.gateway.api.reading import from_ledger
+from breakeven.gateway.api.reading import changed, from_ledger
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import admin_key, who
-from breakeven.gateway.errors import BreakevenError, LedgerError, RequestError
+from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger.changes import Change
 from breakeven.gateway.policy.active import PolicyUpdate
 from breakeven.gateway.runtime import promotion, road_change
@@ -88,12 +88,7 @@ async def _say(now: Services, one: Change, undo: dict[str, str], by: str) -> Non
             word: road_change.Word = "apply" if undo["word"] == "apply" else "rollback"
             road_change.say(now.ledger.road, one.event.workload, word, by)
 
-    try:
-        await now.ledger.ask(change)
-    except LedgerError:
-        raise ledger_unavailable() from None
-    except BreakevenError as error:
-        raise nothing_to_change(error) from None
+    await changed(now, change)
 
 
 def _recorded(now: Services, one: Change) -> RecordedChange:

@@ -5,24 +5,23 @@ As `breakeven label` in a terminal. The person is not told which answer is whose
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Security
 from pydantic import Field
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
 from breakeven.gateway.api.comparisons import messages
-from breakeven.gateway.api.errors import documented, ledger_unavailable
+from breakeven.gateway.api.errors import documented
+from breakeven.gateway.api.reading import asked
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.api.security import admin_key
 from breakeven.gateway.api.traffic_schemas import Message
-from breakeven.gateway.errors import LedgerError, RequestError
+from breakeven.gateway.errors import RequestError
 from breakeven.gateway.reports import labelling
 from breakeven.gateway.runtime.services import Services
 
-_Found = TypeVar("_Found")
 _Id = Annotated[str, Field(max_length=32)]
 
 
@@ -68,7 +67,7 @@ After = Annotated[
 @router.get("", responses=documented(400, 401, 404, 503))
 async def next_label(now: Now, workload: Workload = DEFAULT_WORKLOAD, after: After = None) -> LabelState:
     """Show the pair whose label tells most of the student's quality."""
-    return await _from_ledger(now, lambda: _state(now, workload, after))
+    return await asked(now, lambda: _state(now, workload, after))
 
 
 @router.post("/{request}", responses=documented(400, 401, 404, 408, 409, 413, 503))
@@ -89,7 +88,7 @@ async def put_label(
             )
         return _state(now, workload, said.after)
 
-    return await _from_ledger(now, put)
+    return await asked(now, put)
 
 
 def _state(now: Services, workload: str, after: str | None) -> LabelState:
@@ -106,10 +105,3 @@ def _state(now: Services, workload: str, after: str | None) -> LabelState:
         quality=found.quality,
         hint=found.hint,
     )
-
-
-async def _from_ledger(now: Services, read: Callable[[], _Found]) -> _Found:
-    try:
-        return await now.ledger.ask(read)
-    except LedgerError:
-        raise ledger_unavailable() from None

@@ -1,4 +1,4 @@
-"""What the routes under /admin that read the ledger have in common: their period, and how they wait for it."""
+"""What the routes that use the ledger have in common: their period, how they wait for it, and its errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, TypeVar
 from fastapi import Query
 from pydantic import Field
 
-from breakeven.gateway.api.errors import ledger_unavailable
-from breakeven.gateway.errors import LedgerError, RequestError
+from breakeven.gateway.api.errors import ledger_unavailable, nothing_to_change
+from breakeven.gateway.errors import BreakevenError, LedgerError, RequestError
 from breakeven.gateway.runtime.services import Services
 
 _FLUSH_SECONDS = 2.0
@@ -39,8 +39,26 @@ async def from_ledger(now: Services, read: Callable[[], _Read]) -> _Read:
         return read()
 
     try:
-        return await now.ledger.ask(after_writes)
+        return await asked(now, after_writes)
     except ValueError as error:  # a period that the ledger cannot cut
         raise RequestError(400, str(error), code="invalid_period") from None
+
+
+async def asked(now: Services, what: Callable[[], _Read]) -> _Read:
+    """What `what` finds or does in the ledger. Raises RequestError 503 where it cannot be used."""
+    try:
+        return await now.ledger.ask(what)
     except LedgerError:
         raise ledger_unavailable() from None
+
+
+async def changed(now: Services, change: Callable[[], _Read]) -> _Read:
+    """What an operator's change of the stages or the candidate gives. Raises RequestError 409 where there is nothing to
+    change, 503.
+    """
+    try:
+        return await now.ledger.ask(change)
+    except LedgerError:
+        raise ledger_unavailable() from None
+    except BreakevenError as error:
+        raise nothing_to_change(error) from None

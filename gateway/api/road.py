@@ -8,12 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Security
 from pydantic import Field
 
-from breakeven.gateway.api.errors import documented, ledger_unavailable, nothing_to_change
+from breakeven.gateway.api.errors import documented
 from breakeven.gateway.api.judge_schemas import Estimate, JudgeState
+from breakeven.gateway.api.reading import asked, changed
 from breakeven.gateway.api.route import ApiRoute, Now
 from breakeven.gateway.api.schema import Schema, Share
 from breakeven.gateway.api.security import admin_key, who
-from breakeven.gateway.errors import BreakevenError, LedgerError, RequestError
+from breakeven.gateway.errors import RequestError
 from breakeven.gateway.ledger.road import Event
 from breakeven.gateway.reports.road import Position, position, positions
 from breakeven.gateway.road.stages import Stage
@@ -144,10 +145,7 @@ async def get_road(
         happened = now.ledger.road.events(limit=limit)
         return RoadState(workloads=[_state(now, one) for one in found], events=[_event(one) for one in happened])
 
-    try:
-        return await now.ledger.ask(read)
-    except LedgerError:
-        raise ledger_unavailable() from None
+    return await asked(now, read)
 
 
 @router.post("/{workload}/apply", responses=documented(401, 404, 409, 503))
@@ -179,12 +177,7 @@ async def _say(now: Services, workload: str, word: Word, by: str) -> WorkloadSta
         state = say(now.ledger.road, workload, word, by)
         return position(now.ledger, now.config, state, _now(), operator=False)
 
-    try:
-        return _state(now, await now.ledger.ask(change))
-    except LedgerError:
-        raise ledger_unavailable() from None
-    except BreakevenError as error:
-        raise nothing_to_change(error) from None
+    return _state(now, await changed(now, change))
 
 
 def _state(now: Services, one: Position) -> WorkloadState:
