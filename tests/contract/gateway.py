@@ -109,9 +109,13 @@ class Gateway:
             time.sleep(0.02)
         raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
 
+    @property
+    def _several(self) -> bool:
+        """Whether it may have several workers."""
+        return "workers" in self.config["server"] or "--workers" in self._arguments
+
     def _run(self) -> subprocess.Popen[bytes] | Forked:
-        several = "workers" in self.config["server"] or "--workers" in self._arguments
-        if self._command is None and not several and self.environment["PYTHONPATH"] == CHECKOUT:
+        if self._command is None and not self._several and self.environment["PYTHONPATH"] == CHECKOUT:
             return Forked(["serve", *self._arguments], ROOT, self.environment, self.log)
         command = [sys.executable, *(self._command or ("-m", "breakeven.gateway.cli", "serve")), *self._arguments]
         with self.log.open("ab") as log:
@@ -178,6 +182,7 @@ class Gateway:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of all samples of a metric that have these labels."""
         total = 0.0
+        self._await_workers()
         for sample, value in self.fresh_metrics().items():
             base, _, rest = sample.partition("{")
             if base == f"breakeven_{name}" and all(f'{k}="{v}"' in rest for k, v in labels.items()):
@@ -206,10 +211,24 @@ class Gateway:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the ledger, once everything settled is in it."""
+        self._await_workers()
         with contextlib.suppress(OSError, EOFError, KeyError, ValueError):
             self.fresh_metrics()
         with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as connection:
             return connection.execute(query).fetchall()
+
+    def _await_workers(self, seconds: float = 10.0) -> None:
+        """Wait until the journal of several workers is empty, since a scrape waits only for the one that answers it:
+        for `seconds`, as the database may be away.
+        """
+        deadline = time.monotonic() + seconds
+        while self._several and time.monotonic() < deadline:
+            try:
+                if not any(one.stat().st_size for one in self.folder.glob("*journal*/**/*.jsonl")):
+                    return
+            except FileNotFoundError:
+                pass
+            time.sleep(0.02)
 
     def memory(self) -> int:
         """Resident bytes."""
