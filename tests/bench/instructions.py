@@ -24,7 +24,7 @@ from tests.bench.run import Workload, request, workloads
 
 # What is learned and cached by the first requests is not a request's cost.
 _WARM = 100
-_CONNECTIONS = 4
+_CONNECTIONS = 1
 _START_SECONDS = 600.0
 _COUNTS = re.compile(r"^(?:totals|summary): (.+)$", re.MULTILINE)
 _EVENTS = re.compile(r"^events: (.+)$", re.MULTILINE)
