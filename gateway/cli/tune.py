@@ -75,8 +75,8 @@ def tune(
     """Solve the routing threshold for a maximum teacher share, a guaranteed minimum quality, or a monthly budget."""
     from breakeven.gateway.config.load import load_config
     from breakeven.gateway.reports import tuning, tuning_plot
-    from breakeven.gateway.reports.labels import not_measured
     from breakeven.gateway.reports.tuned_policy import apply as apply_to
+    from breakeven.gateway.reports.tuning_outlook import outlook, sentences
     from breakeven.router.model.artifact import load
 
     if sum(goal is not None for goal in (teacher_share, quality, monthly_usd)) != 1:
@@ -96,24 +96,35 @@ def tune(
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     with working("solving the threshold"):
         tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
+        found = outlook(traffic, goal, tuned.chosen, compared)
     if picture is not None:
         tuning_plot.draw(tuned, traffic, compared, picture)
     if as_json:
-        typer.echo(json.dumps(tuned.to_dict(), indent=1))
+        known = {} if found is None else {"outlook": found.to_dict()}
+        typer.echo(json.dumps(tuned.to_dict() | known, indent=1))
     else:
         console().print(tuned.table())
-        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
-        if traffic.cost is None and not outcomes:
-            typer.echo(
-                "cost: not measured yet; it takes requests that this router scored and comparisons (road.sample)"
-            )
-        if compared is not None and compared.missing:
-            typer.echo(f"quality: {not_measured(compared.missing)}")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
+        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
+        unmeasured = _unmeasured(compared, without_cost=traffic.cost is None and not outcomes)
+        said = [] if found is None else sentences(found, goal, tuned.chosen)
+        for line in (*unmeasured, *said):
+            typer.echo(line)
     if apply:
         assert settings is not None
         apply_to(tuned, settings, url)
         typer.echo("threshold set on the gateway", err=as_json)
+
+
+def _unmeasured(compared: Labels | None, *, without_cost: bool) -> list[str]:
+    from breakeven.gateway.reports.labels import not_measured
+
+    said = []
+    if without_cost:
+        said.append("cost: not measured yet; it takes requests that this router scored and comparisons (road.sample)")
+    if compared is not None and compared.missing:
+        said.append(f"quality: {not_measured(compared.missing)}")
+    return said
 
 
 def _traffic(
