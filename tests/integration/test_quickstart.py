@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support.console import Page
@@ -96,6 +97,13 @@ def test_from_clone_to_a_routed_client_that_is_seen_in_the_console(checkout: Pat
         said = "".join(run(f"export OPENAI_BASE_URL={URL}/v1; {command}", checkout) for command in client)
         (answered,) = re.findall(r"answered by the (\w+), because: (\w+)", said)
         look(browser, key, *answered)
+        # What the demo says to try next.
+        (unlike,) = re.findall(
+            r'The same with "(.+)" goes to the teacher as novel', (checkout / "demo.log").read_text()
+        )
+        body = {"messages": [{"role": "user", "content": unlike}]}
+        sent = httpx2.post(f"{URL}/v1/chat/completions", json=body, timeout=60.0).headers
+        assert (sent["x-breakeven-route"], sent["x-breakeven-reason"]) == ("teacher", "novel")
         assert time.monotonic() - begun < MOST_SECONDS
     finally:
         assert gateway.stop() == 0
