@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from breakeven.gateway.reports.tuning import Money
     from breakeven.router.evaluation.tune import Traffic
     from breakeven.router.model.artifact import Artifact
+    from breakeven.router.progress import Progress
 
 Outcomes = Annotated[
     list[Path] | None,
@@ -90,8 +91,8 @@ def tune(
     router = load(artifact)
     if settings is not None and settings.student is not None:
         router.check_student(settings.student.model)
-    with working("scoring the traffic"):
-        traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
+    with working("scoring the traffic") as advance:
+        traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month, advance)
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     with working("solving the threshold"):
@@ -128,7 +129,12 @@ def _unmeasured(compared: Labels | None, *, without_cost: bool) -> list[str]:
 
 
 def _traffic(
-    outcomes: list[Path] | None, split: str | None, settings: Config | None, router: Artifact, requests: float | None
+    outcomes: list[Path] | None,
+    split: str | None,
+    settings: Config | None,
+    router: Artifact,
+    requests: float | None,
+    progress: Progress,
 ) -> tuple[Traffic, Money | None, Labels | None]:
     from breakeven.gateway.accounting.money import PICODOLLARS
     from breakeven.gateway.ledger.opening import read_ledger
@@ -150,7 +156,7 @@ def _traffic(
     if outcomes:
         read = rows.read(outcomes, split or rows.default_split(outcomes, "dev"))
         price = price_at(settings, now) if settings is not None else None
-        traffic = tuning.from_rows(read, router, novelty, price)
+        traffic = tuning.from_rows(read, router, novelty, price, progress)
     elif scored:
         traffic = whatif.traffic(scored, novelty, ratios)
         span = whatif.months(scored, None, None)
