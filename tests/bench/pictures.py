@@ -1,5 +1,7 @@
-"""`python -m tests.bench.pictures`: draw all pictures of the documentation anew: those of the dashboards and of README.md,
-and the console's pages at three widths, light and dark. What is given is passed on to `tests.bench.dashboards`.
+"""`python -m tests.bench.pictures`: draw the pictures of the documentation anew.
+
+They are those of the dashboards and of README.md, and the console's pages at three widths, light and dark. What is
+given is passed on to `tests.bench.dashboards`.
 
 CI draws all of them as well, dashboards from one played day, and keeps them with the run, as the artifact `pictures`.
 """
