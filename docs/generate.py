@@ -182,8 +182,10 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     from breakeven.gateway.economics.statement import Statement
     from breakeven.gateway.economics.totals import Sum
     from breakeven.gateway.economics.traffic import NO_TRAFFIC
+    from breakeven.gateway.ledger.changes import LastChange
     from breakeven.gateway.ledger.statements import Books, Quality
     from breakeven.gateway.observability.candidate import CandidateCollector
+    from breakeven.gateway.observability.changes import change_families
     from breakeven.gateway.observability.metrics import Metrics
     from breakeven.gateway.observability.money_families import families, state_families
     from breakeven.gateway.observability.prometheus_internals import family_name, label_names
@@ -227,7 +229,8 @@ def _families() -> Iterator[tuple[Any, list[str]]]:
     stored = (*families(books, pending=0, write_failures=0, price_sets=0), *state, *quality_families(books))
     before = families(unmeasured, pending=0, write_failures=0, price_sets=None)
     only_before = [family for family in before if family.name == "breakeven_savings_upper_bound_usd"]
-    for family in (*read, *stored, *only_before):
+    changes = change_families([LastChange("default", Stage.WATCH, "gateway", 0)])
+    for family in (*read, *stored, *changes, *only_before):
         yield family, label_names(family)
 
 

@@ -73,6 +73,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "judging",
         "statistics",
         "functions",
+        "progress",
         "files",
         "masking",
     ),

@@ -1,45 +1,38 @@
-"""Annotations of all dashboards: what changed and when, from the metrics."""
+"""Annotations of all dashboards: what changed and when, from the metrics.
+
+Grafana draws an annotation where a value is above 0, or at the time that a value is. Its steps are a hundredth of the
+time range, so that only the latter are exact on a range of days.
+"""
 
 from __future__ import annotations
 
-from panels import BLUE, GREEN, JOB, ORANGE, RED, SOURCE
+from panels import BLUE, JOB, ORANGE, RED, SOURCE, job
 
-
-def begun(metric: str, labels: str, value: int = 1) -> str:
-    """A PromQL expression with a sample only where the metric's value became `value` within the step."""
-    now = f"max by ({labels}) ({metric}{JOB}) == {value}"
-    before = f"max by ({labels}) ({metric}{JOB} offset $__interval) == {1 - value}"
-    return f"{now} and {before}"
+_REJECTED = f"max by (job) (breakeven_config_last_reload_successful{JOB}"
 
 
 def annotations() -> list[dict[str, object]]:
     """The annotations as a dashboard's JSON has them."""
     return [
-        _annotation(
-            "Stages", BLUE, begun("breakeven_stage", "workload, breakeven_stage"), "{{workload}}: {{breakeven_stage}}"
-        ),
-        _annotation("Thresholds", GREEN, _changed(), "threshold of {{workload}}"),
-        _annotation(
-            "Candidate", "purple", begun("breakeven_candidate_phase", "breakeven_candidate_phase"),
-            "candidate: {{breakeven_candidate_phase}}",
-        ),
+        _annotation("Operator changes", "purple", _changed('who!="gateway"'), "{{workload}}: {{stage}}, by {{who}}"),
+        _annotation("Gateway changes", BLUE, _changed('who="gateway"'), "{{workload}}: {{stage}}"),
         _annotation(
             "Config reloads", ORANGE, f"1000 * max(breakeven_config_last_reload_success_timestamp_seconds{JOB})",
-            "config reloaded", of_value=True,
+            "config reloaded",
         ),
         _annotation(
-            "Rejected configs", RED, begun("breakeven_config_last_reload_successful", "job", 0), "config rejected"
+            "Rejected configs", RED, f"({_REJECTED}) == 0 and {_REJECTED} offset $__interval) == 1) + 1",
+            "config rejected", of_value=False,
         ),
     ]  # fmt: skip
 
 
-def _changed() -> str:
-    """Threshold in force that became another one; where it appears, a stage begins."""
-    metric = f"max by (workload) (breakeven_threshold{JOB}"
-    return f"{metric}) != {metric} offset $__interval)"
+def _changed(author: str) -> str:
+    """The times at which what routes changed, in milliseconds; all replicas of a ledger say the same."""
+    return f"1000 * max by (workload, stage, who) (breakeven_change_timestamp_seconds{job(author)})"
 
 
-def _annotation(name: str, color: str, expression: str, title: str, *, of_value: bool = False) -> dict[str, object]:
+def _annotation(name: str, color: str, expression: str, title: str, *, of_value: bool = True) -> dict[str, object]:
     return {
         "name": name,
         "datasource": {"type": SOURCE.type_val, "uid": SOURCE.uid},

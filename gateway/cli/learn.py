@@ -16,8 +16,9 @@ from breakeven.gateway.ledger.outcomes import Judged
 from breakeven.gateway.ledger.rows import SHADOW
 from breakeven.router.model.artifact import load, replace
 from breakeven.router.outcomes import OutcomeRow
+from breakeven.router.progress import Progress, quiet
 from breakeven.router.training.champion import Contest, contest
-from breakeven.router.training.train import train
+from breakeven.router.training.train import fit, save
 
 # The share of the newest rows held out to compare the two routers; neither is trained on them.
 _HELD_OUT = 0.2
@@ -52,7 +53,14 @@ class Learned(NamedTuple):
         return [*lines, f"the champion stays; the challenger is in {self.aside}"]
 
 
-def learn(config: Config, out: Path, confidence: float, more: Sequence[OutcomeRow], sources: Sequence[str]) -> Learned:
+def learn(
+    config: Config,
+    out: Path,
+    confidence: float,
+    more: Sequence[OutcomeRow],
+    sources: Sequence[str],
+    progress: Progress = quiet,
+) -> Learned:
     """Train a challenger on the ledger's outcomes and on `more` rows, with the champion as prior, and compare them.
 
     `out` is replaced only if the challenger is better in at least the share `confidence` of bootstrap resamples.
@@ -70,7 +78,8 @@ def learn(config: Config, out: Path, confidence: float, more: Sequence[OutcomeRo
     cut = len(rows) - max(MIN_ROWS // 2, int(len(rows) * _HELD_OUT))
     aside = out.with_name(out.name + ".challenger")
     used = [*more, *rows[:cut]]
-    digest = train(used, aside, sources=[*sources, "the ledger"], prior=champion)
+    fitted = fit(used, prior=champion.difficulty, progress=progress)
+    digest = save(fitted, used, aside, sources=[*sources, "the ledger"], prior=champion)
     probabilities = not champion.difficulty.ranks
     found = contest(rows[cut:], champion.assess, load(aside).assess, probabilities=probabilities)
     live = found.better_in >= confidence

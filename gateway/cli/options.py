@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.status import Status
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from breakeven.gateway.config.load import check_environment, load_config
 from breakeven.gateway.config.schema import Config
 from breakeven.router import plots
+from breakeven.router.progress import Progress as Advance
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar="BREAKEVEN_CONFIG", help="Path of the config file.", show_default=True)
@@ -35,9 +37,17 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
-def working(text: str) -> Status:
-    """Show on a terminal that something takes its time, as long as the block lasts; elsewhere nothing is printed."""
-    return Console(stderr=True).status(text)
+@contextmanager
+def working(text: str) -> Iterator[Advance]:
+    """Show on a terminal that something takes its time, with a bar and the time that has passed, as long as the block
+    lasts; elsewhere nothing is printed. Yields what is told how many steps are done, and of how many; until then the
+    bar says only that it goes on.
+    """
+    on = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=on, transient=True, disable=not on.is_terminal) as shown:
+        task = shown.add_task(text, total=None)
+        yield lambda done, of: shown.update(task, completed=done, total=of)
 
 
 def show(parts: Iterable[Table | str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, show
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, parse_moment, show, working
 from breakeven.gateway.config.load import load_config
 from breakeven.gateway.config.schema import Config
 from breakeven.router.policy import Route
@@ -55,7 +55,7 @@ def reconcile(
     end = max(row.day for row in rows) + 1 if end is None else end
     if first >= end:
         raise ValueError("the bill has no day in this period; see --since and --until")
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         by = ("day", "upstream") if provider is None else ("day", "upstream", "provider")
         sums = ledger.sums(by, first * DAY, end * DAY)
     # Comparisons are in it: the provider charges for it as well.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from breakeven.gateway.accounting.record import DEFAULT_WORKLOAD
-from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from breakeven.gateway.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, working
 from breakeven.gateway.config.load import load_config
 from breakeven.gateway.config.schema import Config
 
@@ -29,7 +29,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     from breakeven.gateway.runtime.road_change import operator_routes
 
     settings, now = load_config(config), time.time_ns() // 1000
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         found = overview(ledger, settings, now)
         places = positions(ledger, settings, now, operator=operator_routes(settings, ledger))
     if as_json:
@@ -50,7 +50,7 @@ def road(
     from breakeven.gateway.runtime.road_change import operator_routes
 
     settings = load_config(config)
-    with read_ledger(settings) as ledger:
+    with working("reading the ledger"), read_ledger(settings) as ledger:
         found = positions(ledger, settings, time.time_ns() // 1000, operator=operator_routes(settings, ledger))
         happened = ledger.road.events(limit=events)
     if as_json:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,10 @@ from breakeven.gateway.cli.options import (
     working,
 )
 from breakeven.gateway.config.load import load_config
+
+if TYPE_CHECKING:
+    from breakeven.router.outcomes import OutcomeRow
+    from breakeven.router.training.train import Fit
 
 TrainSplit = Annotated[
     str | None, typer.Option(help="Use only rows with this split; default: train, if any row has it.")
@@ -82,7 +87,7 @@ def train(
     """
     from breakeven.router import outcomes as rows
     from breakeven.router.model.artifact import load
-    from breakeven.router.training.train import train as fit_and_write
+    from breakeven.router.training.train import fit, save
 
     if not outcomes and not from_ledger:
         raise ValueError("give files of outcome rows, or --from-ledger")
@@ -93,8 +98,9 @@ def train(
 
         if reference or prior:
             raise ValueError("--from-ledger uses the artifact in service as prior: leave out --reference and --prior")
-        with working("training on the ledger's outcomes"):
-            learned = learn(load_config(config), out, confidence, read, [path.name for path in outcomes or []])
+        sources = [path.name for path in outcomes or []]
+        with working("training on the ledger's outcomes") as advance:
+            learned = learn(load_config(config), out, confidence, read, sources, advance)
         for line in learned.lines(out):
             typer.echo(line)
         raise typer.Exit(0 if learned.live else 3)
@@ -102,9 +108,27 @@ def train(
     known = rows.read_texts(reference) if reference else None
     sources = [f"{path.name}{f' ({chosen})' if chosen else ''}" for path in outcomes]
     start = load(None if prior == Path("shipped") else prior) if prior is not None else None
-    with working(f"training on {len(read)} rows"):
-        digest = fit_and_write(read, out, sources=sources, reference=known, prior=start)
+    with working(f"training on {len(read)} rows") as advance:
+        fitted = fit(read, prior=None if start is None else start.difficulty, progress=advance)
+        digest = save(fitted, read, out, sources=sources, reference=known, prior=start)
     typer.echo(f"{out}: artifact {digest}, trained on {len(read)} rows{f' of split {chosen}' if chosen else ''}")
+    for line in _trained(fitted, read, out):
+        typer.echo(line)
+
+
+def _trained(fitted: Fit, rows: Sequence[OutcomeRow], out: Path) -> Iterator[str]:
+    """What training found, for people, and what to do next."""
+    from breakeven.router.outcomes import scores
+
+    student, teacher = scores(rows)
+    yield f"on {(student < teacher).mean():.1%} of the rows the student is worse than the teacher"
+    found = fitted.held_out_auroc(student < teacher)
+    if found is not None:
+        yield (
+            f"of two rows that it had not seen, on one of which the student is worse, it sends that one to the teacher "
+            f"first in {found:.0%} of cases; 50% is chance (AUROC)"
+        )
+    yield f"next, with rows that it was not trained on: breakeven evaluate HELD-OUT.jsonl --artifact {out}"
 
 
 def evaluate(
@@ -129,8 +153,8 @@ def evaluate(
     picture = plot_path("--plot", plot, "cost-quality.png")
     read = rows.read(outcomes, split or rows.default_split(outcomes, "test"))
     loaded = load(artifact)
-    with working(f"scoring {len(read)} rows, and resampling them for intervals"):
-        evaluation = measure(read, loaded.assess, probabilities=not loaded.difficulty.ranks)
+    with working(f"scoring {len(read)} rows, and resampling them for intervals") as advance:
+        evaluation = measure(read, loaded.assess, probabilities=not loaded.difficulty.ranks, progress=advance)
     if picture is not None:
         draw(evaluation, picture)
     if as_json:

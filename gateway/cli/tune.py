@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from breakeven.gateway.reports.tuning import Money
     from breakeven.router.evaluation.tune import Traffic
     from breakeven.router.model.artifact import Artifact
+    from breakeven.router.progress import Progress
 
 Outcomes = Annotated[
     list[Path] | None,
@@ -75,8 +76,8 @@ def tune(
     """Solve the routing threshold for a maximum teacher share, a guaranteed minimum quality, or a monthly budget."""
     from breakeven.gateway.config.load import load_config
     from breakeven.gateway.reports import tuning, tuning_plot
-    from breakeven.gateway.reports.labels import not_measured
     from breakeven.gateway.reports.tuned_policy import apply as apply_to
+    from breakeven.gateway.reports.tuning_outlook import outlook, sentences
     from breakeven.router.model.artifact import load
 
     if sum(goal is not None for goal in (teacher_share, quality, monthly_usd)) != 1:
@@ -90,34 +91,50 @@ def tune(
     router = load(artifact)
     if settings is not None and settings.student is not None:
         router.check_student(settings.student.model)
-    with working("scoring the traffic"):
-        traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month)
+    with working("scoring the traffic") as advance:
+        traffic, money, compared = _traffic(outcomes, split, settings, router, requests_per_month, advance)
     goal = tuning.Goal(teacher_share, quality, confidence, monthly_usd, escalation)
     novelty = settings.routing.novelty_threshold if settings is not None else 1.0
     with working("solving the threshold"):
         tuned = tuning.tune(traffic, goal, router.hash, novelty, money, compared)
+        found = outlook(traffic, goal, tuned.chosen, compared)
     if picture is not None:
         tuning_plot.draw(tuned, traffic, compared, picture)
     if as_json:
-        typer.echo(json.dumps(tuned.to_dict(), indent=1))
+        known = {} if found is None else {"outlook": found.to_dict()}
+        typer.echo(json.dumps(tuned.to_dict() | known, indent=1))
     else:
         console().print(tuned.table())
-        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
-        if traffic.cost is None and not outcomes:
-            typer.echo(
-                "cost: not measured yet; it takes requests that this router scored and comparisons (road.sample)"
-            )
-        if compared is not None and compared.missing:
-            typer.echo(f"quality: {not_measured(compared.missing)}")
         typer.echo(PLOT_SKIPPED if picture is None else f"curve: {picture}")
+        typer.echo(f"threshold {tuned.chosen.threshold:.6f} for the router {router.hash}")
+        unmeasured = _unmeasured(compared, without_cost=traffic.cost is None and not outcomes)
+        said = [] if found is None else sentences(found, goal, tuned.chosen)
+        for line in (*unmeasured, *said):
+            typer.echo(line)
     if apply:
         assert settings is not None
         apply_to(tuned, settings, url)
         typer.echo("threshold set on the gateway", err=as_json)
 
 
+def _unmeasured(compared: Labels | None, *, without_cost: bool) -> list[str]:
+    from breakeven.gateway.reports.labels import not_measured
+
+    said = []
+    if without_cost:
+        said.append("cost: not measured yet; it takes requests that this router scored and comparisons (road.sample)")
+    if compared is not None and compared.missing:
+        said.append(f"quality: {not_measured(compared.missing)}")
+    return said
+
+
 def _traffic(
-    outcomes: list[Path] | None, split: str | None, settings: Config | None, router: Artifact, requests: float | None
+    outcomes: list[Path] | None,
+    split: str | None,
+    settings: Config | None,
+    router: Artifact,
+    requests: float | None,
+    progress: Progress,
 ) -> tuple[Traffic, Money | None, Labels | None]:
     from breakeven.gateway.accounting.money import PICODOLLARS
     from breakeven.gateway.ledger.opening import read_ledger
@@ -139,7 +156,7 @@ def _traffic(
     if outcomes:
         read = rows.read(outcomes, split or rows.default_split(outcomes, "dev"))
         price = price_at(settings, now) if settings is not None else None
-        traffic = tuning.from_rows(read, router, novelty, price)
+        traffic = tuning.from_rows(read, router, novelty, price, progress)
     elif scored:
         traffic = whatif.traffic(scored, novelty, ratios)
         span = whatif.months(scored, None, None)

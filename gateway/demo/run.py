@@ -31,6 +31,9 @@ from breakeven.router.text import read_chat
 
 _ADMIN_KEY_ENV = "BREAKEVEN_ADMIN_KEY"
 _TIMEOUT_SECONDS = 30.0
+# Of prompts like the desk's at most 1% are as novel; another language, code or a proof is.
+_NOVELTY = 0.99
+_UNLIKE = "Prove that there are infinitely many primes."
 
 
 def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker | None = None) -> dict[str, object]:
@@ -61,16 +64,33 @@ def run(rows: Sequence[DemoRow], setup: Setup, console: Console, check: Checker 
         if setup.once:
             return found
         console.print(
-            "\nThe gateway keeps running; try it, and stop it with Ctrl-C:\n"
-            f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
-            f"    -d '{_example([*played.after, *played.before])}'\n"
-            f"  curl {url}/metrics\n"
-            f"  {url}/console, with the admin key {key}",
-            markup=False,
-            highlight=False,
+            _to_try(url, key, _example([*played.after, *played.before]), setup), markup=False, highlight=False
         )
         _until_stopped()
     return found
+
+
+def _to_try(url: str, key: str, body: str, setup: Setup) -> str:
+    """What to do next, for people; `body` is that of a request."""
+    said = [
+        "\nThe gateway keeps running; stop it with Ctrl-C. What to try next:",
+        f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\",
+        f"    -d '{body}'",
+    ]
+    if setup.stages:
+        said += [
+            f'  The same with "{_UNLIKE}" goes to the teacher as novel: it is unlike the others.',
+            "  (The replayed models know no answer to what was not recorded.)",
+        ]
+    return "\n".join(
+        [
+            *said,
+            f"  {url}/console, with the admin key {key}",
+            "    Traffic says of each request why it went where it went; Tune moves the share of the teacher.",
+            f"  curl {url}/metrics",
+            "  breakeven init: the same with your own models",
+        ]
+    )
 
 
 def _routing(rows: Sequence[DemoRow], setup: Setup) -> tuple[dict[str, dict[str, object]], str]:
@@ -79,7 +99,8 @@ def _routing(rows: Sequence[DemoRow], setup: Setup) -> tuple[dict[str, dict[str,
         road = comparisons.section_from_observe(len(rows), setup.floor)
         said = "stage observe: the teacher answers, and the student's answers are compared with its"
         # The prompts are ours: the router may be trained on them.
-        return {"road": road, "ledger": {"store_prompts": True}}, said
+        novelty: dict[str, object] = {"novelty_threshold": _NOVELTY}
+        return {"road": road, "ledger": {"store_prompts": True}, "routing": novelty}, said
     threshold, to_student = _solve(rows, setup)
     routing: dict[str, object] = {
         "threshold": threshold,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from breakeven.gateway.ledger.road import UNKNOWN, Event
 from breakeven.gateway.ledger.road_tables import road_events as events
@@ -17,6 +17,15 @@ class Change(NamedTuple):
     id: int
     event: Event
     newest: bool
+
+
+class LastChange(NamedTuple):
+    """When events with the same workload, stage and author happened last: `at` microseconds since the Unix epoch."""
+
+    workload: str
+    stage: str
+    who: str
+    at: int
 
 
 class ChangeStore(Tables):
@@ -40,3 +49,10 @@ class ChangeStore(Tables):
             wanted = wanted.where(c.id == id)
         rows = self._read(lambda one: one.execute(wanted.order_by(c.id.desc()).limit(limit)).all())
         return [Change(row[0], Event(*row[1:-1]), bool(row[-1])) for row in rows]
+
+    def last(self) -> list[LastChange]:
+        """When each kind of event happened last, without what clients name and the config does not have."""
+        c = events.c
+        kinds = (c.workload, c.stage, c.who)
+        wanted = select(*kinds, func.max(c.at)).where(c.stage != UNKNOWN).group_by(*kinds).order_by(*kinds)
+        return [LastChange(*row) for row in self._read(lambda one: one.execute(wanted).all())]

@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
+from breakeven.gateway.ledger.changes import LastChange
 from breakeven.gateway.ledger.statements import Books, read
+from breakeven.gateway.observability.changes import change_families
 from breakeven.gateway.observability.money_families import families, state_families
 from breakeven.gateway.observability.quality import quality_families
 
@@ -53,6 +55,7 @@ class MoneyCollector(Collector):
         self._last: Books | None = None
         self._read_at: float | None = None
         self._price_sets: int | None = None
+        self._changes: list[LastChange] = []
         self._read_again = 0.0
         self._reading: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -73,6 +76,7 @@ class MoneyCollector(Collector):
             write_failures=self._ledger.write_failures,
             price_sets=self._price_sets,
         )
+        yield from change_families(self._changes)
         yield from state_families(
             age=None if self._read_at is None else time.monotonic() - self._read_at,
             away=self._ledger.away is not None,
@@ -84,6 +88,7 @@ class MoneyCollector(Collector):
             self._ledger.flush(_FLUSH_SECONDS)
             if self._last is None or time.monotonic() >= self._read_again:
                 self._read_books()
+            self._changes = self._ledger.changes.last()
             self._price_sets = self._ledger.contradictions(self._clock())
         except LedgerError as error:
             self._price_sets = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.road.judges import measures
-from breakeven.gateway.road.promise import SHARES, Comparisons, missing
+from breakeven.gateway.road.promise import SHARES, Comparisons, Setting, answered, missing, retention
 from breakeven.gateway.road.promise import solve as certify
 from breakeven.gateway.road.stages import read_state
 from breakeven.router.evaluation.tune import Traffic, TuneError
@@ -126,15 +126,13 @@ def solve(labels: Labels, floor: float, confidence: float, *, escalation: bool) 
         raise TuneError(f"quality: {not_measured(labels.missing)}; road.sample says how often answers are compared")
     if escalation and labels.logprob is None:
         raise TuneError("no log-probabilities are known of the compared answers")
-    logprob = labels.logprob if escalation else None
-    rank = _ranks(labels)
-    compared = Comparisons(rank, labels.student, labels.teacher, labels.weight, logprob)
+    compared = _compared(labels, escalation=escalation)
     promise = certify(compared, floor, 1.0 - confidence)
     if promise is not None:
         share, limit = promise.setting.share, promise.setting.limit
-        above = labels.score[~labels.novel & (rank >= share)]
+        above = labels.score[~labels.novel & (compared.rank >= share)]
         return (float(above.min()) if len(above) else 1.0), limit
-    more, count = missing(compared, floor, 1.0 - confidence, SHARES[0]), len(rank)
+    more, count = missing(compared, floor, 1.0 - confidence, SHARES[0]), len(compared.rank)
     if more is None:
         raise TuneError(
             f"{count} comparisons do not show that a share of the traffic keeps {floor:.1%} of the teacher's quality, "
@@ -144,6 +142,29 @@ def solve(labels: Labels, floor: float, confidence: float, *, escalation: bool) 
         f"{count} comparisons are too few to promise {floor:.1%} with {confidence:.0%} confidence: about {more} more "
         "are needed, if they are like these"
     )
+
+
+def measured_share(labels: Labels, floor: float, limit: float | None) -> float:
+    """The largest share of the requests with whose answers by the student these comparisons keep the floor, in [0, 1]:
+    what they measure, of which chance is a part, and not what they promise. `limit` is that of escalation.
+    """
+    compared = _compared(labels, escalation=limit is not None)
+    kept = (share for share in SHARES if retention(compared, Setting(share, limit, 0.0)) >= floor)
+    return max((answered(compared, share, limit) for share in kept), default=0.0)
+
+
+def missing_comparisons(
+    labels: Labels, floor: float, confidence: float, share: float, *, escalation: bool
+) -> int | None:
+    """About how many more comparisons like these would promise the floor with the `share` of the requests answered by
+    the student; None where no number that is tried would.
+    """
+    return missing(_compared(labels, escalation=escalation), floor, 1.0 - confidence, share)
+
+
+def _compared(labels: Labels, *, escalation: bool) -> Comparisons:
+    logprob = labels.logprob if escalation else None
+    return Comparisons(_ranks(labels), labels.student, labels.teacher, labels.weight, logprob)
 
 
 def _ranks(labels: Labels) -> Array:

@@ -29,6 +29,7 @@ from breakeven.router.evaluation.tune import (
 )
 from breakeven.router.model.artifact import Artifact
 from breakeven.router.outcomes import OutcomeRow, scores
+from breakeven.router.progress import Progress, counted, quiet
 
 # Outcome rows carry output token counts but rarely prompt token counts: English has about four bytes a token.
 _BYTES_PER_TOKEN = 4
@@ -181,13 +182,19 @@ def at(traffic: Traffic, labels: Labels | None, threshold: float, min_logprob: f
     return found if kept is None else found._replace(retention=kept.value, low=kept.low, high=kept.high)
 
 
-def from_rows(rows: Sequence[OutcomeRow], artifact: Artifact, novelty_threshold: float, price: Price | None) -> Traffic:
+def from_rows(
+    rows: Sequence[OutcomeRow],
+    artifact: Artifact,
+    novelty_threshold: float,
+    price: Price | None,
+    progress: Progress = quiet,
+) -> Traffic:
     """Outcome rows as arrays for the threshold solver, scored by `artifact`.
 
     Costs are in USD: `teacher_cost` of a row, else its tokens at `price`; None unless every row has one. Raises
     TuneError for a bad `student_mean_logprob`.
     """
-    seen = [artifact.assess(row.text) for row in rows]
+    seen = [artifact.assess(row.text) for row in counted(rows, len(rows), progress)]
     novelty = np.array([one.novelty or 0.0 for one in seen])
     student, teacher = scores(rows)
     costs = [_cost(row, price) for row in rows]

@@ -138,14 +138,14 @@ def solve(compared: Comparisons, floor: float, error: float) -> Promise | None:
     return Promise(best, retention(compared, best), low, len(compared.rank))
 
 
-def missing(compared: Comparisons, floor: float, error: float, answered: float) -> int | None:
-    """About how many more comparisons like these would certify that the student answers at least the share `answered`;
+def missing(compared: Comparisons, floor: float, error: float, wanted: float) -> int | None:
+    """About how many more comparisons like these would certify that the student answers at least the share `wanted`;
     None where no number would, as far as these tell.
     """
     count = len(compared.rank)
     for multiple in _MULTIPLES:
         setting = _best(compared, floor, error, multiple)
-        if setting is not None and setting.answered >= answered:
+        if setting is not None and setting.answered >= wanted:
             return math.ceil(count * multiple) - count
     return None
 
@@ -155,6 +155,11 @@ def retention(compared: Comparisons, setting: Setting) -> float:
     kept = np.where(_to_teacher(compared, setting.share, setting.limit), compared.teacher, compared.student)
     whole = float(compared.weight @ compared.teacher)
     return float(compared.weight @ kept) / whole if whole else 0.0
+
+
+def answered(compared: Comparisons, share: float, limit: float | None) -> float:
+    """The share of the requests whose answer is the student's under a setting, by weight, in [0, 1]."""
+    return float(compared.weight @ ~_to_teacher(compared, share, limit)) / float(compared.weight.sum())
 
 
 def p_value(values: Array, worst: float, times: float = 1.0) -> float:
@@ -221,7 +226,7 @@ def _certified(compared: Comparisons, floor: float, error: float, limit: float |
             continue
         if p_value(*_excess(compared, up, floor), times) > error:
             break
-        found = Setting(share, limit, float(compared.weight @ ~up) / float(compared.weight.sum()))
+        found = Setting(share, limit, answered(compared, share, limit))
     return found
 
 

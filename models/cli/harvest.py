@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from breakeven.models.cli.ledger import LedgerAccess
 
@@ -69,6 +70,9 @@ def harvest(
         raise DistillError("the conversations are in the gateway's ledger: run `breakeven distill harvest`")
     require_datasketch()
     settings = Settings(out, tuple(reasons or ()), rows, rehearse, eval_share, similar, consent)
-    facts = harvesting(settings, context.obj.kept(config, workload, since))
+    with Console(stderr=True).status("reading the ledger"):
+        kept = context.obj.kept(config, workload, since)
+    with Console(stderr=True).status(f"comparing {len(kept)} conversations"):
+        facts = harvesting(settings, kept)
     for line in summary(facts, out):
         typer.echo(line)

@@ -17,6 +17,7 @@ from rich.table import Table
 from breakeven.router import plots
 from breakeven.router.outcomes import OutcomeRow, scores, texts
 from breakeven.router.policy import Assessment
+from breakeven.router.progress import Progress, counted, quiet
 from breakeven.router.statistics import Interval, percentile_interval
 
 Array = NDArray[np.float64]
@@ -146,16 +147,24 @@ class Evaluation(NamedTuple):
 
 
 def measure(
-    rows: Sequence[OutcomeRow], assess: Callable[[str], Assessment], *, probabilities: bool = True
+    rows: Sequence[OutcomeRow],
+    assess: Callable[[str], Assessment],
+    *,
+    probabilities: bool = True,
+    progress: Progress = quiet,
 ) -> Evaluation:
     """Evaluate a router, given as the function from a text to its assessment, on outcome rows.
 
-    `probabilities` and errors as for `evaluate`.
+    `probabilities` and errors as for `evaluate`. Scoring is the first half of the `progress`, resampling the second.
     """
     seen = texts(rows)
-    score = np.array([assess(text).score for text in seen])
+    score = np.array([assess(text).score for text in counted(seen, 2 * len(seen), progress)])
     return evaluate(
-        score, np.array([len(text) for text in seen], dtype=float), *scores(rows), probabilities=probabilities
+        score,
+        np.array([len(text) for text in seen], dtype=float),
+        *scores(rows),
+        probabilities=probabilities,
+        progress=lambda done, of: progress(of + done, 2 * of),
     )
 
 
@@ -168,6 +177,7 @@ def evaluate(
     probabilities: bool = True,
     resamples: int = RESAMPLES,
     seed: int = 1,
+    progress: Progress = quiet,
 ) -> Evaluation:
     """Measure a router's `score` against routing by prompt length (`lengths`) and at random; arguments are (n,) each.
 
@@ -184,7 +194,7 @@ def evaluate(
     routers = {"router": score, "length": lengths, "random": rng.random(len(score))}
     samples = [rng.integers(0, len(score), len(score)) for _ in range(resamples)]
     measures: dict[str, dict[str, Interval]] = {}
-    for name, values in routers.items():
+    for name, values in counted(routers.items(), len(routers), progress):
         measures[name] = {
             measure: percentile_interval(
                 function(values, student, teacher),

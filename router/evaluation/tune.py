@@ -9,6 +9,8 @@ long as traffic has the distribution of the rows.
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -124,10 +126,10 @@ def for_quality(traffic: Traffic, floor: float, confidence: float) -> float:
     Both are in (0, 1). Raises TuneError where no threshold that sends anything to the student can be guaranteed; the
     message estimates how many more rows are needed, where more rows would help.
     """
-    found = _certified(traffic, floor, confidence)
+    found = certified(traffic, floor, confidence)
     if found is not None:
         return found
-    reached = [t for t in _tested(traffic) if _excess(traffic, t, floor).mean() > 0]
+    reached = [t for t in tested(traffic) if excess(traffic, t, floor).mean() > 0]
     if not reached:
         raise TuneError(
             f"at no threshold the student's answers keep {floor:.1%} of the teacher's quality on these rows: more rows "
@@ -135,7 +137,7 @@ def for_quality(traffic: Traffic, floor: float, confidence: float) -> float:
         )
     rows = len(traffic.score)
     for multiple in _MULTIPLES:
-        if _certified(_repeated(traffic, multiple), floor, confidence) is not None:
+        if certified(repeated(traffic, multiple), floor, confidence) is not None:
             raise TuneError(
                 f"{rows} rows are too few to promise {floor:.1%} with {confidence:.0%} confidence: about "
                 f"{rows * (multiple - 1)} more are needed, if they are like these"
@@ -155,8 +157,8 @@ def for_quality_and_escalation(traffic: Traffic, floor: float, confidence: float
     if traffic.logprob is None:
         raise TuneError("no log-probabilities are known; give rows with student_mean_logprob")
     choices = (None, *FLOORS)
-    strict = 1.0 - (1.0 - confidence) / len(choices)
-    found = [(at, _certified(traffic, floor, strict, at)) for at in choices]
+    strict = strict_confidence(confidence)
+    found = [(at, certified(traffic, floor, strict, at)) for at in choices]
     solved = [(float(traffic.sent_up(t, at).mean()), t, at) for at, t in found if t is not None]
     if not solved:
         # Raises the error for the threshold alone, which applies here too.
@@ -165,31 +167,46 @@ def for_quality_and_escalation(traffic: Traffic, floor: float, confidence: float
     return threshold, at
 
 
-def _certified(traffic: Traffic, floor: float, confidence: float, min_logprob: float | None = None) -> float | None:
+def strict_confidence(confidence: float) -> float:
+    """The confidence of each test sequence where an escalation limit is solved too; that of all together is given."""
+    return 1.0 - (1.0 - confidence) / (1 + len(FLOORS))
+
+
+def certified(traffic: Traffic, floor: float, confidence: float, min_logprob: float | None = None) -> float | None:
     """Fixed-sequence testing: the last threshold before the first whose hypothesis is not rejected; None without."""
     order = np.random.default_rng(_SEED).permutation(len(traffic.score))
     found = None
-    for threshold in _tested(traffic):
-        if betting_p_value(_excess(traffic, threshold, floor, min_logprob)[order], floor) > 1.0 - confidence:
+    for threshold in tested(traffic):
+        if not _kept(excess(traffic, threshold, floor, min_logprob)[order], floor, confidence):
             break
         found = threshold
     return found
 
 
-def _tested(traffic: Traffic) -> list[float]:
+def _kept(values: Array, floor: float, confidence: float) -> bool:
+    """Whether "the floor is broken" is rejected, by the bets and by the mean of all values, (n,) in random order.
+
+    The bets alone give the guarantee. They may be won on the first rows, though, while all rows together measure a
+    quality below the floor: such a promise would contradict the figure beside it.
+    """
+    limit = NormalDist().inv_cdf(confidence) * float(values.std()) / math.sqrt(len(values))
+    return betting_p_value(values, floor) <= 1.0 - confidence and float(values.mean()) > limit
+
+
+def tested(traffic: Traffic) -> list[float]:
     """The thresholds of the grid that send something to the student, one for each distinct set of such rows."""
     ends = np.sort(traffic.score[~traffic.novel])
     sent = np.searchsorted(ends, GRID, side="left")
     return [float(t) for i, t in enumerate(GRID) if sent[i] and (i + 1 == len(GRID) or sent[i + 1] != sent[i])]
 
 
-def _excess(traffic: Traffic, threshold: float, floor: float, min_logprob: float | None = None) -> Array:
+def excess(traffic: Traffic, threshold: float, floor: float, min_logprob: float | None = None) -> Array:
     """Each routed answer's score minus `floor` times the teacher's; its mean is at most 0 where the floor is broken."""
     if traffic.student is None or traffic.teacher is None:
         raise TuneError("a quality floor needs outcome rows: the ledger has no scores of answers")
     up = traffic.sent_up(threshold, min_logprob)
-    excess: Array = np.where(up, traffic.teacher, traffic.student) - floor * traffic.teacher
-    return excess
+    found: Array = np.where(up, traffic.teacher, traffic.student) - floor * traffic.teacher
+    return found
 
 
 def betting_p_value(values: Array, bound: float) -> float:
@@ -207,7 +224,8 @@ def betting_p_value(values: Array, bound: float) -> float:
     return float(min(1.0, np.exp(-max(0.0, capital.max()))))
 
 
-def _repeated(traffic: Traffic, times: int) -> Traffic:
+def repeated(traffic: Traffic, times: int) -> Traffic:
+    """So many times as many rows like these."""
     return Traffic(*(None if part is None else np.tile(part, times) for part in traffic))  # type: ignore[arg-type]
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breakeven.router.evaluation.evaluate import auroc
 from breakeven.router.features.extract import extract
 from breakeven.router.model import artifact, forest, neighbours
 from breakeven.router.model.calibration import Calibration
@@ -25,6 +26,7 @@ from breakeven.router.model.difficulty import BIASES, SCALE, Difficulty
 from breakeven.router.model.heads import HEADS
 from breakeven.router.model.tables import Tables
 from breakeven.router.outcomes import OutcomeError, OutcomeRow, scores, texts
+from breakeven.router.progress import Progress, counted, quiet
 from breakeven.router.training.design import Design, idf_of
 from breakeven.router.training.estimators import (
     PARTS,
@@ -89,12 +91,23 @@ class Fit(NamedTuple):
         """The fitted classifier in the form that serves requests."""
         return Difficulty(self.tables(), self.numbers())
 
+    def held_out_auroc(self, worse: NDArray[np.bool_]) -> float | None:
+        """How well the gains of held-out rows rank those on which the student is worse, (n,) in the order of the rows:
+        the mean over the folds, whose models differ; None where no fold has rows of both kinds.
+        """
+        folds = [self.folds == number for number in np.unique(self.folds)]
+        found = [(auroc(self.gains[own], worse[own]), int(own.sum())) for own in folds]
+        known = [(value, count) for value, count in found if not np.isnan(value)]
+        return sum(value * count for value, count in known) / sum(count for _, count in known) if known else None
+
     def numbers(self) -> dict[str, float]:
         """The numbers of an artifact that `difficulty.NUMBERS` names."""
         return {**dict(zip(BIASES, self.bias.tolist(), strict=True)), **self.calibration._asdict()}
 
 
-def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None) -> Fit:
+def fit(
+    rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None = None, progress: Progress = quiet
+) -> Fit:
     """Train and calibrate a router. The same rows give the same result, in whatever order.
 
     With a `prior`, such as the shipped artifact's classifier, its log-odds are one more feature of each head, whose
@@ -120,7 +133,10 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     data = Rows(design.columns, known.columns, np.array([item.shape for item in features]), points, errors)
 
     held_out, folds = np.zeros((HEADS, PARTS, len(rows))), np.zeros(len(rows), dtype=np.int64)
-    for number, (train, test) in enumerate(grouped_folds(features, worse, seed)):
+    splits = grouped_folds(features, worse, seed)
+    # Models are fitted for each fold, then for all rows, and for the error of both.
+    steps = len(splits) + 2
+    for number, (train, test) in enumerate(counted(splits, steps, progress)):
         held_out[..., test] = fit_models(data.subset(train), seed)(data.subset(test))
         folds[test] = number
     stack = fit_stack(held_out, errors)
@@ -128,6 +144,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     calibration = fit_calibration(gains, worse)
 
     models = fit_models(data, seed)
+    progress(steps - 1, steps)
     linear, of_trees, of_knn = stack.weights.T
     weights = linear[:, None] * np.array([weights for weights, _ in models.linear])
     bias = stack.biases + linear * np.array([bias for _, bias in models.linear])
@@ -137,6 +154,7 @@ def fit(rows: Sequence[OutcomeRow], seed: int = _SEED, prior: Difficulty | None 
     neighbour_points, labels = models.knn
     knn = {**space, "votes_points": neighbour_points, "votes_opinions": neighbours.to_fixed_point(of_knn * labels)}
     noise = _standard_error(data, stack, calibration, seed)
+    progress(steps, steps)
     novel = worse[reference.most_novel(_NOVEL_SHARE)]
     base = float((novel.sum() + _PSEUDO_ROWS * worse.mean()) / (len(novel) + _PSEUDO_ROWS))
     tables = (idf, grams, own, design.mean, bias, trees, knn)

@@ -18,7 +18,7 @@ from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.hosting import Span
 from tests.support import processes
 from tests.support.console import KEY, Page
-from tests.support.console_traffic import CLIENT_KEYS, HEADERS, admin, busy
+from tests.support.console_traffic import CLIENT_KEYS, HEADERS, SHARE, admin, busy
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; install the extra test")
 
@@ -95,7 +95,9 @@ def test_tune_applies_what_it_shows_and_the_change_is_undone_after_a_reload(
 ) -> None:
     console.open("tune", range="all")
     page = console.page
-    assert console.cell("teacher share", 0) == console.cell("teacher share", 1)
+    # By `start: share`, and not by the config's threshold, which decides nothing.
+    assert [console.cell("teacher share", column) for column in (0, 1)] == [f"{100 * SHARE:.1f} %"] * 2
+    assert console.cell("threshold", 0) == "by workload"
     slider = page.get_by_role("slider", name="Share of requests for the teacher")
     slider.focus()
     page.keyboard.press("End")  # with the keyboard only

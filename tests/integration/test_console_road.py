@@ -145,6 +145,16 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     page.get_by_role("dialog").get_by_role("button", name="Undo").click()
     page.locator("#status", has_text="Undone.").wait_for()
     assert state(staged)["stage"] == "route"
+    # The page Tune says of each workload what is in force.
+    for parameters, share, threshold in (
+        ({"workload": "default"}, 1 - found["proposal"]["answered"], f"router {found['proposal']['artifact']}"),
+        ({"workload": "coding"}, 1.0, "none"),
+        ({}, None, "by workload"),
+    ):
+        console.open("tune", **parameters)
+        console.eventually(lambda threshold=threshold: console.cell("threshold", 0) == threshold)
+        assert console.cell("teacher share", 0) == ("–" if share is None else f"{100 * share:.1f} %")
+    assert "What is in force differs by workload: choose one." in page.locator("#tune-notes").inner_text()
     console.close()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.bench.dashboards import history
 from tests.bench.dashboards.__main__ import DRAWN, IMAGES, draw_all, drawn_from, play
 from tests.support import panels
+from tests.support.kept import kept
 
 # Nothing fails in it, and none of it is played in detail.
 DAY = history.Story(end=datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC), days=1, hours=0, a_day=90.0)
@@ -25,7 +26,8 @@ def test_the_pictures_in_the_docs_are_of_these_dashboards() -> None:
 
 def test_every_panel_is_drawn_and_says_what_it_shows(tmp_path: Path) -> None:
     play(tmp_path / "played", DAY)
-    texts = draw_all(tmp_path / "played", DAY, tmp_path, ("light",))
+    out = kept(tmp_path)
+    texts = draw_all(tmp_path / "played", DAY, out, ("light",))
     assert set(texts) == {path.stem for path in panels.DASHBOARDS.glob("*.json")}
     for name, seen in texts.items():
         board = json.loads((panels.DASHBOARDS / f"{name}.json").read_text(encoding="utf-8"))
@@ -35,7 +37,7 @@ def test_every_panel_is_drawn_and_says_what_it_shows(tmp_path: Path) -> None:
             assert text.startswith(title)
             # Neither an expression in the place of a name, nor a panel that does not say why it is empty.
             assert not any(wrong in text for wrong in ("{", "breakeven_", "No data")), text
-        assert (tmp_path / f"dashboard-{name}-light.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / f"dashboard-{name}-light.png").read_bytes().startswith(b"\x89PNG")
     shown = {name: " ".join(seen) for name, seen in texts.items()}
     assert "$" in shown["money"]
     assert "observe" in shown["routing"]

@@ -91,7 +91,7 @@ def test_dashboards_lead_to_one_another_and_say_what_changed_when(name: str) -> 
     assert (link["type"], link["tags"]) == ("dashboards", ["breakeven"])
     assert all("breakeven" in other["tags"] for other in documents().values())
     found = {one["name"]: one for one in document["annotations"]["list"]}
-    assert set(found) == {"Stages", "Thresholds", "Candidate", "Config reloads", "Rejected configs"}
+    assert set(found) == {"Operator changes", "Gateway changes", "Config reloads", "Rejected configs"}
     for one in found.values():
         assert one["enable"]
         assert one["datasource"]["uid"] == "${datasource}"
@@ -260,6 +260,38 @@ def test_the_workload_panels_have_data_from_a_gateway_that_watches(tmp_path: Pat
     # Of a workload whose requests all go to the teacher there is no threshold.
     assert found["Score and threshold"] == {"default": pytest.approx(live["threshold"], abs=1e-9)}
     assert found["Margin over the floor"] == {"default": pytest.approx(margin, abs=1e-9)}
+
+
+def test_annotations_mark_what_operators_changed_and_configs_that_were_rejected(tmp_path: Path) -> None:
+    """At stage observe there is no threshold, and after it was removed there is none: both are marked all the same."""
+    admin = {"authorization": "Bearer admin"}
+    asked = {query.panel: query for query in panels.annotation_queries() if query.dashboard == "money"}
+    config = processes.make_config("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1", routing={"threshold": None})
+    with (
+        processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": "admin"}) as gateway,
+        prometheus(tmp_path, breakeven=f"127.0.0.1:{gateway.port}") as url,
+    ):
+        begin = wait_for_scrape(url, "breakeven_config_last_reload_successful == 1")
+
+        def drawn(name: str) -> panels.Series:
+            """What Grafana draws: at the time that the value is, or where it is above 0."""
+            found = panels.ask(url, asked[name].filled("1s"), begin, time.time())
+            return [(labels, points) for labels, points in found if any(value > 0 for _, value in points)]
+
+        assert drawn("Operator changes") == drawn("Rejected configs") == []
+        for method, body in (("PUT", {"threshold": 0.4}), ("DELETE", None)):
+            changed = httpx2.request(method, f"{gateway.url}/admin/policy", json=body, headers=admin, timeout=30.0)
+            assert changed.status_code == 200
+            at = httpx2.get(f"{gateway.url}/admin/changes", headers=admin, timeout=30.0).json()["changes"][0]["at"]
+
+            def marked(at: int = at) -> panels.Series | None:
+                found = drawn("Operator changes")
+                return found if found and found[0][1][-1][1] == pytest.approx(at / 1000, abs=1.0) else None
+
+            ((labels, _),) = eventually(marked, seconds=60.0)
+            assert labels == {"workload": "(all)", "stage": "policy", "who": "api"}
+        gateway.config.write_text("student: nothing")
+        assert eventually(lambda: drawn("Rejected configs"), seconds=60.0)
 
 
 def test_the_vllm_panels_have_data_from_a_real_vllm(vllm: Vllm, tmp_path: Path) -> None:

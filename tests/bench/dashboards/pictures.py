@@ -107,12 +107,12 @@ def _ask(client: httpx2.Client, target: dict[str, Any], window: Window) -> list[
 
 
 def _moments(series: list[dict[str, Any]], *, of_value: bool) -> Iterator[float]:
-    """Milliseconds at which an annotation is: the value's, or the first of samples that follow one another."""
+    """Milliseconds at which Grafana draws an annotation: those that a value is, or where it is above 0."""
     for one in series:
         seen: set[float] = set()
         for at, value in one["values"]:
             moment = float(value) if of_value else 1000 * float(at)
-            if moment not in seen:
+            if moment not in seen and float(value) > 0:
                 yield moment
             seen.add(moment)
 

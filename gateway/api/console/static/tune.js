@@ -69,7 +69,7 @@ class Tune {
   }
 
   show() {
-    const { points, seen, current } = this.data;
+    const { points, seen } = this.data;
     this.slider.disabled = points.length === 0;
     swap(this.places.notes, this.notes());
     this.remove.hidden = this.data.policy.source !== "admin";
@@ -81,7 +81,8 @@ class Tune {
       swap(this.places.figures, this.table());
       return;
     }
-    this.choose(this.nearest(this.share ?? current?.teacher_share ?? this.inForce()?.share ?? 1));
+    const { own, point } = this.standing();
+    this.choose(this.nearest(this.share ?? own?.share ?? point?.teacher_share ?? 1));
   }
 
   // From here on this point is what the page shows, and what Apply applies.
@@ -98,29 +99,38 @@ class Tune {
     swap(this.places.figures, this.table());
   }
 
-  // The promise of the workload that stages route with a router of its own.
-  inForce() {
-    const { road, policy } = this.data;
-    if (policy.decided_by !== "stages") return null;
-    const row = road.find((one) => one.workload === (this.app.params.get("workload") ?? "default"));
-    const unit = row?.in_force;
-    return unit ? { share: 1 - unit.answered, quality: unit.retention, low: unit.low, floor: unit.floor, unit } : null;
+  // What is in force: a `point` of the curve with its `threshold` in words, or the promise of a workload's `own` router.
+  // Neither where workloads differ. Where stages decide and nothing is certified, that is the teacher for everything.
+  standing() {
+    const { road, policy, current, points } = this.data;
+    if (policy.decided_by !== "stages") return { point: current, threshold: current?.threshold.toFixed(4) };
+    const name = this.app.params.get("workload") ?? "";
+    const rows = road.filter((one) => !name || one.workload === name);
+    if (rows.length && rows.every((one) => one.in_force === null)) {
+      const share = rows[0].starts_with_share ?? 1;
+      const threshold = share === 1 ? "none" : "by workload";
+      return { share, point: points.length ? this.nearest(share) : null, threshold };
+    }
+    if (rows.length !== 1) return { threshold: "by workload", differ: true };
+    const unit = rows[0].in_force;
+    const own = { share: 1 - unit.answered, quality: unit.retention, low: unit.low, floor: unit.floor };
+    return { own, threshold: `router ${unit.artifact}` };
   }
 
   chart() {
-    const { points, seen, current } = this.data;
+    const { points, seen } = this.data;
     if (seen.comparisons_needed > 0) {
       return empty(`Quality is ${NOT_MEASURED}: ${more(seen.comparisons_needed)}`,
         "The share and the cost are those of your traffic already. Answers are compared at random: road.sample says how often.");
     }
-    const own = this.inForce();
+    const { own, point } = this.standing();
     const marks = [];
     const legend = [["student", "line", "this router on your comparisons"], ["band", "box", "95% interval"]];
     if (own) {
       marks.push({ share: own.share, quality: own.quality, low: own.low, color: "good" });
       legend.push(["good", "dot", `in force: your workload's own router, at least ${percent(own.low)}`]);
-    } else if (current?.expected_retention !== null && current) {
-      marks.push({ share: current.teacher_share, quality: current.expected_retention, color: "good" });
+    } else if (point && point.expected_retention !== null) {
+      marks.push({ share: point.teacher_share, quality: point.expected_retention, color: "good" });
       legend.push(["good", "dot", "in force"]);
     }
     legend.push(["accent", "dash", "chosen"]);
@@ -131,8 +141,8 @@ class Tune {
   }
 
   table() {
-    const { current, report, seen } = this.data;
-    const own = this.inForce();
+    const { report, seen } = this.data;
+    const { own, point, share, threshold } = this.standing();
     const chosen = this.chosen;
     const kept = (point) => {
       if (!point || point.expected_retention === null) return [NOT_MEASURED];
@@ -140,8 +150,8 @@ class Tune {
       return [percent(point.expected_retention), interval({ low, high })];
     };
     const now = own
-      ? [[percent(own.share)], [percent(own.quality), `at least ${percent(own.low)}`], ["–"], ["–"], [dateOf(report)], [`router ${own.unit.artifact}`]]
-      : [[percent(current?.teacher_share)], kept(current), [usd(current?.monthly_cost_usd)], [usd(current?.monthly_savings_usd)], [dateOf(report)], [current?.threshold.toFixed(4) ?? "–"]];
+      ? [[percent(own.share)], [percent(own.quality), `at least ${percent(own.low)}`], ["–"], ["–"], [dateOf(report)], [threshold]]
+      : [[percent(point?.teacher_share ?? share)], point ? kept(point) : ["–"], [usd(point?.monthly_cost_usd)], [usd(point?.monthly_savings_usd)], [dateOf(report)], [threshold ?? "–"]];
     const then = [[percent(chosen?.teacher_share)], kept(chosen), [usd(chosen?.monthly_cost_usd)], [usd(chosen?.monthly_savings_usd)], [this.date(chosen)], [chosen?.threshold.toFixed(4) ?? "–"]];
     const names = ["teacher share", "quality kept", "monthly cost", "monthly savings", "break-even", "threshold"];
     const cell = ([first, note]) => h("td", {}, first, note && h("div.quiet", {}, note));
@@ -153,13 +163,16 @@ class Tune {
 
   // The break-even date if savings change by the difference between a point and what is in force.
   date(point) {
-    const { report, current } = this.data;
-    const { projection, until } = report;
-    if (!projection || !point || point.threshold === current?.threshold) return dateOf(report);
-    if (point.monthly_savings_usd === null || !current || current.monthly_savings_usd === null) return "–";
+    const { projection, until } = this.data.report;
+    const standing = this.standing();
+    // A router of a workload's own costs about what this one does at the same share.
+    const now = standing.own ? this.nearest(standing.own.share) : standing.point;
+    if (!projection || !point || point.threshold === now?.threshold) return dateOf(this.data.report);
+    if (point.monthly_savings_usd === null || !now || now.monthly_savings_usd === null) return "–";
     const before = (Number(projection.savings_usd_per_day) * HOURS_A_MONTH) / 24;
-    const monthly = before + point.monthly_savings_usd - current.monthly_savings_usd;
-    const remaining = Number(report.investment_usd) - Number(report.savings_usd);
+    const monthly = before + point.monthly_savings_usd - now.monthly_savings_usd;
+    const { investment_usd: investment, savings_usd: savings } = this.data.report;
+    const remaining = Number(investment) - Number(savings);
     return after(monthly > 0 ? remaining / monthly : null, Date.parse(until));
   }
 
@@ -171,6 +184,7 @@ class Tune {
       found.push(h("div.filters", {}, select("Traffic of", names.map((one) => [one, one || "all workloads"]), this.app.params.get("workload") ?? "",
         (workload) => this.app.go({ workload }))));
     }
+    if (this.standing().differ) found.push(h("p.note", {}, "What is in force differs by workload: choose one."));
     if (policy.decided_by === "stages") {
       found.push(h("p.note", {}, `The stages decide now. A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
     } else if (policy.decided_by === "admin") {

@@ -70,7 +70,7 @@ def test_the_interpreter_has_no_matplotlib(folder: Path) -> None:
 def test_a_plot_by_default_is_left_out(folder: Path, command: tuple[str, ...]) -> None:
     done = run(folder, *BREAKEVEN, *command, "rows.jsonl")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == SKIPPED
+    assert SKIPPED in done.stdout.splitlines()
     assert "60 rows" in done.stdout
     assert not list(folder.glob("*.png"))
     as_json = run(folder, *BREAKEVEN, *command, "rows.jsonl", "--json")

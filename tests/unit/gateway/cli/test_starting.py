@@ -137,3 +137,14 @@ def test_every_example_in_the_help_can_be_typed(name: str, examples: list[str]) 
 def test_every_plain_command_has_an_example() -> None:
     without = {name for name, examples in commands() if not examples}
     assert without == {"candidate", "distill", "key", "road"}, "groups have none; a command has at least one"
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    """By what `--install-completion` puts into bash's start file."""
+    program = "import sys; sys.argv = ['breakeven']; from breakeven.gateway.cli.main import main; main()"
+    for typed, wanted in (("breakeven tu", "tune"), ("breakeven tune --teach", "--teacher-share")):
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_BREAKEVEN_COMPLETE": "complete_bash"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, **words}, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.split() == [wanted], done.stderr

@@ -93,6 +93,29 @@ def test_a_share_and_a_budget(folder: Path) -> None:
     assert 100 < chosen["monthly_cost_usd"] <= 150
 
 
+def test_the_choice_ends_with_what_it_rests_on_and_what_more_rows_would_allow(folder: Path) -> None:
+    command = [
+        "tune",
+        str(folder / "rows.jsonl"),
+        "--artifact",
+        str(folder / "art"),
+        "--plot",
+        str(folder / "said.png"),
+    ]
+    floor = CliRunner().invoke(app, [*command, "--quality", "0.95"]).stdout.splitlines()
+    found = figures(tune(folder, str(folder / "rows.jsonl"), "--quality", "0.95"))
+    answered = found["outlook"]["student_share"]
+    assert floor[-2] == (
+        f"the student answers {answered:.1%} of the requests, the teacher {1 - answered:.1%}: with 95% confidence at "
+        "least 95.0% of the teacher's quality is kept, from 1,500 rows"
+    )
+    more = found["outlook"]["more_labelled"]
+    assert "more rows like these would " + ("hardly " if more is None else "") + "allow" in floor[-1]
+    share = CliRunner().invoke(app, [*command, "--teacher-share", "0.2"]).stdout.splitlines()
+    assert "is measured, and not promised: 95% interval" in share[-2]
+    assert "about 4,500 more rows would make the interval half as wide" in share[-1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

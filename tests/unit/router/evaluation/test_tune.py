@@ -104,6 +104,25 @@ def test_the_quality_guarantee_holds_over_200_samples(floor: float) -> None:
     assert broken <= 10 + 6
 
 
+def test_no_promise_contradicts_what_the_rows_measure() -> None:
+    """A student at 88% for a floor of 90%, whose failures no score foresees: some draws begin well, and end below."""
+    solved = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        rows = Traffic(rng.random(600), np.zeros(600, bool), (rng.random(600) < 0.88).astype(float), np.ones(600))
+        try:
+            found = point(rows, for_quality(rows, 0.9, 0.95))
+        except TuneError:
+            continue
+        solved += 1
+        assert found.retention is not None
+        # With a hundredth for the difference between this interval and the test's.
+        assert found.low is not None
+        assert found.retention > 0.9
+        assert found.low > 0.9 - 0.01
+    assert solved > 30
+
+
 def test_too_few_rows_are_an_error_that_estimates_how_many_are_missing() -> None:
     with pytest.raises(TuneError, match=r"60 rows are too few to promise 98.0% with 95% confidence: about \d+ more"):
         for_quality(draw(60, seed=2), 0.98, 0.95)

@@ -29,7 +29,7 @@ class Boundary extends Component {
 // Grafana has switches for the annotations and links to the other dashboards there.
 function Header({ board, boards, label }) {
   return (
-    <div style={{ padding: '10px 16px', fontSize: 18, fontWeight: 500, display: 'flex', alignItems: 'baseline', gap: 16 }}>
+    <div style={{ padding: '10px 16px', fontSize: 18, fontWeight: 500, display: 'flex', alignItems: 'baseline', gap: 16, whiteSpace: 'nowrap' }}>
       {board.title}
       <span style={{ fontSize: 12, color: theme.colors.text.secondary, display: 'flex', gap: 14 }}>
         {board.annotations.list.map(({ name, iconColor }) => (
