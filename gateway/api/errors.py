@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.errors import BreakevenError, RequestError
+from breakeven.gateway.translation.errors import error_body
 
 
 class ErrorDetail(Schema):
@@ -104,14 +105,24 @@ async def _failed(request: Request, _: Exception) -> Response:
     return await _request_error(request, error)
 
 
+_NOT_PASSED = (
+    "There is nothing at this path. Requests that name a model of `models` in the gateway's config are passed on at the "
+    "`paths` that it lists. Files, batches, conversations and whatever else a provider keeps are not: ask it directly."
+)
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.scope["path"]
     texts = {
-        404: ("There is nothing at this path.", "not_found"),
+        404: (_NOT_PASSED if path.startswith("/v1/") else "There is nothing at this path.", "not_found"),
         405: ("This method is not allowed here.", "method_not_allowed"),
     }
     message, code = texts.get(error.status_code, ("The request cannot be served.", None))
     shaped = RequestError(error.status_code, message, code=code, headers=error.headers)
+    if path.startswith("/v1/messages/"):
+        headers = {"content-type": "application/json", **shaped.headers}
+        return Response(error_body(shaped.status, shaped.message), shaped.status, headers)
     return await _request_error(request, shaped)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
@@ -27,6 +27,7 @@ from breakeven.gateway.wire import trace_context
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
+_T = TypeVar("_T")
 
 
 class Relay:
@@ -208,15 +209,21 @@ async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
-    """Call one upstream, and again without what only another may have made, such as what a model thought, if it refuses
-    a request that has such. Raises as `call_upstream` does; after two refusals the first one. Raises OverBudget where
-    the key's budget does not allow it.
+    """Call one upstream, and again if need be: see `portably`. Raises as `call_upstream` does, and OverBudget where the
+    key's budget does not allow it.
     """
     key = budgeted(exchange)
     if key is not None and not await reserve(exchange, key, upstream):
         raise exchange.services.state.quotas.does_not_fit(key)
+    return await portably(exchange, upstream, lambda: call_upstream(exchange, client, upstream))
+
+
+async def portably(exchange: Exchange, upstream: Upstream, ask: Callable[[], Awaitable[_T]]) -> _T:
+    """What `ask` makes of the request, or, if the upstream refuses it, of the request without what only another may
+    have made. Raises UpstreamFailure: after two refusals the first one.
+    """
     try:
-        return await call_upstream(exchange, client, upstream)
+        return await ask()
     except UpstreamFailure as refusal:
         if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
             raise
@@ -224,7 +231,7 @@ async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply
             raise
         exchange.portable.add(upstream.label)
         try:
-            return await call_upstream(exchange, client, upstream)
+            return await ask()
         except UpstreamFailure as failure:
             if failure.upstream_status in REFUSED:
                 raise refusal from None
