@@ -106,8 +106,9 @@ async def _failed(request: Request, _: Exception) -> Response:
 
 
 _NOT_PASSED = (
-    "There is nothing at this path. Requests that name a model of `models` in the gateway's config are passed on at the "
-    "`paths` that it lists. Files, batches, conversations and whatever else a provider keeps are not: ask it directly."
+    "There is nothing at this path. Requests that name a model of `models` in the gateway's config are passed on at "
+    "the `paths` that it lists. Files, batches, conversations and whatever else a provider keeps are not: ask it "
+    "directly."
 )
 
 

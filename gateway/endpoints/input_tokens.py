@@ -16,7 +16,7 @@ class InputTokens(Responses):
     path = "/responses/input_tokens"
     streams = False
     in_ledger = False
-    limit_field = None
+    limit_field: str | None = None
 
     def prompt(self, body: Body) -> Body | None:
         chat = self.as_chat(body)

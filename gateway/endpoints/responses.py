@@ -62,7 +62,7 @@ class Responses(Adapter):
     endpoint = Endpoint.RESPONSES
     path = "/responses"
     stream_options = False
-    limit_field = "max_output_tokens"
+    limit_field: str | None = "max_output_tokens"
     names_stored = True
 
     def check(self, body: Body) -> None:

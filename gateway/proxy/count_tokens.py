@@ -79,7 +79,7 @@ async def _of_the_answering(exchange: Exchange, client: Client, upstream: Upstre
     count = None
     if upstream.speaks_messages or not exchange.adapter.translates:
         try:
-            count = await portably(exchange, upstream, lambda: _native(exchange, client, upstream))
+            count = await _native(exchange, client, upstream)
         except UpstreamFailure as failure:
             if failure.upstream_status in _INVALID:
                 raise
@@ -101,7 +101,7 @@ async def _of_its_keeper(exchange: Exchange, client: Client, plan: Plan) -> int:
         asked.append(exchange.services.upstreams[plan.decision.route.other])
     for upstream in asked:
         try:
-            count = await portably(exchange, upstream, lambda one=upstream: _native(exchange, client, one))
+            count = await _native(exchange, client, upstream)
         except UpstreamFailure as failure:
             if failure.upstream_status not in _ABSENT:
                 raise
@@ -117,6 +117,11 @@ async def _of_its_keeper(exchange: Exchange, client: Client, plan: Plan) -> int:
 
 async def _native(exchange: Exchange, client: Client, upstream: Upstream) -> int | None:
     """The upstream's own count; None for an answer that is none. Raises UpstreamFailure."""
+    return await portably(exchange, upstream, lambda: _asked(exchange, client, upstream))
+
+
+async def _asked(exchange: Exchange, client: Client, upstream: Upstream) -> int | None:
+    """The count that one call to the upstream gives; else as `_native`."""
     adapter, deadline = exchange.adapter, Deadline(_SECONDS)
     response: UpstreamResponse | None = None
     try:
