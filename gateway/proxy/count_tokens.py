@@ -8,6 +8,7 @@ the log and in `requests_total`, but is no attempt at an upstream, and not in th
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from breakeven.gateway.proxy.handler import Relay, portably
 from breakeven.gateway.proxy.upstream_request import Prepared, upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
+from breakeven.gateway.upstreams.health import Failure
 from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import Upstream, translated_errors
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
@@ -135,6 +137,12 @@ async def _asked(exchange: Exchange, client: Client, upstream: Upstream) -> int 
         return read(_COUNT, answer).input_tokens
     except UNREADABLE:
         return None
+    except UpstreamFailure as failure:
+        if failure.upstream_status not in _ABSENT:
+            now = time.time_ns() // 1000
+            upstream.health.note(Failure(failure.cause, now, failure.upstream_status, detail=failure.detail))
+            exchange.services.metrics.upstream_failures.labels(upstream.label, failure.cause).inc()
+        raise
     finally:
         deadline.close()
         if response is not None:

@@ -32,7 +32,11 @@ _CONTEXT_OVERFLOW = re.compile(
 
 def unbilled(failure: UpstreamFailure) -> bool:
     """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
-    refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
+    if failure.upstream_status is None:
+        # A server refuses a client certificate by TLS 1.3 only once the request is on its way.
+        refused = failure.cause is Cause.TLS
+    else:
+        refused = not 200 <= failure.upstream_status < 300
     return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
 
 
