@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from tests.contract.anthropic_like import error_of
@@ -42,6 +43,12 @@ def test_the_upstream_that_would_answer_is_asked(gateway: Gateway, model: str, p
     assert to.last.path == COUNT
     assert to.last.json == {"model": to.model, "input": ASKED, "tools": [TOOL], "instructions": "Be brief."}
     assert len(gateway.student.received) + len(gateway.teacher.received) == 1
+
+
+def test_openais_sdk_reads_it(gateway: Gateway, student: ScriptedUpstream) -> None:
+    student.script(*answer(COUNTED))
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="x", max_retries=0) as client:
+        assert client.responses.input_tokens.count(model="auto", input="hi").input_tokens == 11
 
 
 def test_it_costs_nothing_and_is_in_log_and_metrics(gateway: Gateway, student: ScriptedUpstream) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.contract.client import RawClient, Response, eventually
+from tests.contract.further import key
 from tests.contract.gateway import Gateway, running
 from tests.contract.scripted import answer, error_answer
 from tests.contract.test_endpoints import RESPONSE_USAGE, response_object
@@ -122,6 +123,33 @@ def test_a_stored_response_is_continued_at_the_other_worker(
         found = client.request("GET", f"{RESPONSES}/{made}").response("GET")
         assert (found.status, found.headers["x-breakeven-route"]) == (200, keeper)
         assert len(gateway.teacher.received) + len(gateway.student.received) - count <= 2
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    config = {**CONFIG, "auth": {"keys": [key("one"), key("two")]}}
+    with running(tmp_path_factory.mktemp("keyed"), config) as gateway:
+        eventually(lambda: len(workers(gateway)) == 2, 60)
+        yield gateway
+
+
+def test_a_stored_response_is_its_keys_at_either_worker(keyed: Gateway) -> None:
+    one, two = ({"authorization": f"Bearer secret-{name}"} for name in ("one", "two"))
+    keyed.teacher.script(*answer(response_object(id="resp_mine", usage=RESPONSE_USAGE)))
+    keyed.teacher.default(*answer(response_object(id="resp_later", usage=RESPONSE_USAGE)))
+    with connected(keyed, workers(keyed)[0]) as first, connected(keyed, workers(keyed)[1]) as second:
+        assert send(first, "hi", "teacher", RESPONSES, one).status == 200
+        for client in (second, first):
+            refused = send(client, "more", "teacher", RESPONSES, two, previous_response_id="resp_mine")
+            assert (refused.status, refused.error["code"]) == (404, "previous_response_not_found")
+            assert client.request("GET", f"{RESPONSES}/resp_mine", headers=two).response("GET").status == 404
+            counted = send(client, "x", "teacher", f"{RESPONSES}/input_tokens", two, previous_response_id="resp_mine")
+            assert counted.status == 404
+        assert len(keyed.teacher.received) == 1
+        for client in (second, first):
+            assert send(client, "x", EASY, RESPONSES, one, previous_response_id="resp_mine").status == 200
+            assert client.request("GET", f"{RESPONSES}/resp_mine", headers=one).response("GET").status == 200
+    assert keyed.student.received == []
 
 
 def test_a_thought_of_the_teacher_is_not_sent_to_the_student_by_a_worker_that_did_not_see_it(
