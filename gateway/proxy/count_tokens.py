@@ -53,7 +53,7 @@ class CountRelay(Relay):
         if _names_stored(exchange, plan):
             how, count = "upstream", await _of_its_keeper(exchange, client, plan)
         else:
-            how, count = await _of_the_answering(exchange, client, _upstreams(exchange, plan)[0])
+            how, count = await _of_the_answering(exchange, client, _upstreams(exchange, plan))
         headers = {**exchange.headers(), HEADER: how, "content-type": "application/json"}
         beside = _BESIDE.get(exchange.adapter.endpoint, {})
         return Reply(200, headers, msgspec.json.encode({**beside, "input_tokens": count}))
@@ -74,19 +74,25 @@ def _names_stored(exchange: Exchange, plan: Plan) -> bool:
     return named or (seen is not None and seen.stored)
 
 
-async def _of_the_answering(exchange: Exchange, client: Client, upstream: Upstream) -> tuple[str, int]:
-    """Who counted, and the count, which is an estimate where nobody did. Raises UpstreamFailure for a request that the
+async def _of_the_answering(exchange: Exchange, client: Client, upstreams: list[Upstream]) -> tuple[str, int]:
+    """Who counted, and the count, which is an estimate where nobody did. Raises UpstreamFailure for a request that an
     upstream refuses.
     """
-    count = None
-    if upstream.speaks_messages or not exchange.adapter.translates:
+    upstream, *others = upstreams
+    for one in (upstream, *filter(lambda other: other.available, others)):
+        if exchange.adapter.translates and not one.speaks_messages:
+            continue
         try:
-            count = await _native(exchange, client, upstream)
+            count = await _native(exchange, client, one)
         except UpstreamFailure as failure:
             if failure.upstream_status in _INVALID:
                 raise
-    if count is not None:
-        return "upstream", count
+            if failure.upstream_status is None and failure.code != "upstream_unreachable":
+                # The client has waited long enough.
+                break
+        else:
+            if count is not None:
+                return "upstream", count
     count = await _tokenized(exchange, upstream)
     if count is not None:
         return "tokenizer", count

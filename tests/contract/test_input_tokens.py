@@ -14,6 +14,7 @@ import pytest
 
 from tests.contract.anthropic_like import error_of
 from tests.contract.client import Response, ask, eventually
+from tests.contract.fallback_net import net
 from tests.contract.gateway import Gateway, running
 from tests.contract.scripted import ScriptedUpstream, answer, error_answer
 from tests.contract.test_endpoints import RESPONSE_USAGE, response_object
@@ -199,3 +200,22 @@ def test_a_path_of_anthropics_that_is_not_passed_on_says_so_in_its_shape(
 def test_chat_completions_are_not_listed(gateway: Gateway) -> None:
     response = gateway.get("/v1/chat/completions?limit=2")
     assert (response.status, response.headers["allow"], response.error["code"]) == (405, "POST", "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", [COUNT, "/v1/messages/count_tokens"])
+def test_the_next_provider_counts_where_the_first_one_cannot(tmp_path: Path, path: str) -> None:
+    changes = {"teacher": {"messages": "native"}}
+    asked = {"model": "teacher", "input": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    with net(tmp_path, changes, messages="native") as found:
+        for status in (429, 500, 503, 404):
+            found.clear()
+            found.teacher.script(*error_answer(status))
+            found.eu.script(*answer(COUNTED))
+            response = found.gateway.post(asked, path=path)
+            assert (response.status, response.json["input_tokens"], response.headers[HEADER]) == (200, 11, "upstream")
+            assert found.counts() == (0, 1, 1, 0)
+            assert found.eu.last.json["model"] == "big-eu"
+        found.clear()
+        found.teacher.script(*error_answer(400, "wrong"))
+        assert found.gateway.post(asked, path=path).status == 400
+        assert found.counts() == (0, 1, 0, 0)
