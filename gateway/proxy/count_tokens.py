@@ -18,7 +18,7 @@ from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange, Plan
-from breakeven.gateway.proxy.handler import Relay, portably
+from breakeven.gateway.proxy.handler import Relay, again
 from breakeven.gateway.proxy.upstream_request import Prepared, upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
@@ -125,7 +125,10 @@ async def _of_its_keeper(exchange: Exchange, client: Client, plan: Plan) -> int:
 
 async def _native(exchange: Exchange, client: Client, upstream: Upstream) -> int | None:
     """The upstream's own count; None for an answer that is none. Raises UpstreamFailure."""
-    return await portably(exchange, upstream, lambda: _asked(exchange, client, upstream))
+    try:
+        return await _asked(exchange, client, upstream)
+    except UpstreamFailure as refusal:
+        return await again(exchange, upstream, refusal, lambda: _asked(exchange, client, upstream))
 
 
 async def _asked(exchange: Exchange, client: Client, upstream: Upstream) -> int | None:

@@ -209,33 +209,35 @@ async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
-    """Call one upstream, and again if need be: see `portably`. Raises as `call_upstream` does, and OverBudget where the
+    """Call one upstream, and again if need be: see `again`. Raises as `call_upstream` does, and OverBudget where the
     key's budget does not allow it.
     """
     key = budgeted(exchange)
     if key is not None and not await reserve(exchange, key, upstream):
         raise exchange.services.state.quotas.does_not_fit(key)
-    return await portably(exchange, upstream, lambda: call_upstream(exchange, client, upstream))
+    try:
+        return await call_upstream(exchange, client, upstream)
+    except UpstreamFailure as refusal:
+        return await again(exchange, upstream, refusal, lambda: call_upstream(exchange, client, upstream))
 
 
-async def portably(exchange: Exchange, upstream: Upstream, ask: Callable[[], Awaitable[_T]]) -> _T:
-    """What `ask` makes of the request, or, if the upstream refuses it, of the request without what only another may
-    have made. Raises UpstreamFailure: after two refusals the first one.
+async def again(
+    exchange: Exchange, upstream: Upstream, refusal: UpstreamFailure, ask: Callable[[], Awaitable[_T]]
+) -> _T:
+    """What `ask` makes of the request without what only another upstream may have made, where this one refused it with
+    such. Raises the refusal if there is nothing to leave out, and after a second one; else as `ask` does.
     """
+    if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
+        raise refusal
+    if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
+        raise refusal
+    exchange.portable.add(upstream.label)
     try:
         return await ask()
-    except UpstreamFailure as refusal:
-        if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
-            raise
-        if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
-            raise
-        exchange.portable.add(upstream.label)
-        try:
-            return await ask()
-        except UpstreamFailure as failure:
-            if failure.upstream_status in REFUSED:
-                raise refusal from None
-            raise
+    except UpstreamFailure as failure:
+        if failure.upstream_status in REFUSED:
+            raise refusal from None
+        raise
 
 
 def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> bool:

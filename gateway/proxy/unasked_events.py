@@ -39,6 +39,7 @@ async def check_no_events(attempt: Attempt, adapter: Adapter, body: bytes) -> No
         retryable=True,
         down=True,
         cause=Cause.INVALID_ANSWER,
+        detail="a stream of events, although none was asked for",
         code="upstream_invalid_answer",
     )
 
