@@ -43,11 +43,11 @@ OTHERS = {
     "zh": ("早上好", "非常感谢", "你们几点营业？", "我忘记密码了。", "鞋子可以退货吗？", "送货需要多久？"),
     "pl": ("dzień dobry", "dziękuję bardzo", "Jakie są godziny otwarcia?", "Zapomniałem hasła.",
            "Czy mogę zwrócić buty?", "Ile trwa dostawa?"),
-    "tr": ("günaydın", "çok teşekkürler", "Çalışma saatleriniz nedir?", "Şifremi unuttum.",
+    "tr": ("günaydın", "çok teşekkürler", "Şifremi unuttum.",
            "Ayakkabıları iade edebilir miyim?", "Teslimat ne kadar sürer?"),
 }  # fmt: skip
 # What the artifact wrongly calls novel; Polish is in none of its training.
-FALSE_ALARMS = {"我忘记密码了。", "Czy mogę zwrócić buty?", "Çalışma saatleriniz nedir?", "Şifremi unuttum."}
+FALSE_ALARMS = {"我忘记密码了。", "Czy mogę zwrócić buty?", "Şifremi unuttum."}
 HARD = {
     "proof": (
         "Prove that the sum of two continuous functions is continuous, from the definition with epsilon and delta.",
