@@ -206,6 +206,10 @@ class Adapter(abc.ABC):
         """The usage that a response's JSON reports; None if it reports none."""
         return answer_usage(answer)
 
+    def failed(self, answer: bytes) -> object:  # noqa: ARG002
+        """The error of a whole answer with success that says it failed and has nothing else; None for any other."""
+        return None
+
     @abc.abstractmethod
     def read_event(self, event: Event) -> EventInfo:
         """Read one stream event. Never raises: an event that cannot be read counts as content."""

@@ -44,6 +44,7 @@ class _Response(msgspec.Struct):
     status: Any = None
     usage: Any = None
     error: Any = None
+    output: Any = None
 
 
 class _Typed(msgspec.Struct):
@@ -141,6 +142,10 @@ class Responses(Adapter):
     def response_id(self, answer: bytes) -> str | None:
         found = _response(answer).id
         return found if isinstance(found, str) else None
+
+    def failed(self, answer: bytes) -> object:
+        found = _response(answer)
+        return found.error or None if found.status == "failed" and not found.output else None
 
     def ended(self, answer: bytes) -> bool:
         """Whether a response, given as JSON, says that nothing more will be generated for it."""

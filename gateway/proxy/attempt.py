@@ -7,7 +7,7 @@ import asyncio
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.base import Translation
-from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
@@ -19,6 +19,7 @@ from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstrea
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import (
     check_answer,
+    event_failure,
     invalid_answer,
     response_failure,
     unbilled,
@@ -148,8 +149,11 @@ async def _read_whole(
     if usage is None:
         await check_no_events(attempt, adapter, body)
         check_answer(upstream, body)
-    exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
+    error = adapter.failed(body)
+    if error is not None:
+        raise event_failure(upstream, error, Cause.ERROR_EVENT)
+    exchange.remember_response(adapter.response_id(body))
     attempt.segments = [body]
     if translation is not None:
         body = _translated(translation, body, upstream)

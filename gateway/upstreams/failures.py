@@ -15,6 +15,8 @@ from breakeven.gateway.wire.lenient_json import read_object
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
+# Longer texts say more than what is wrong.
+_LINE_BYTES = 500
 # What `code` or `type` of an error object say of it, where its HTTP status says nothing.
 _STATUSES = {
     "rate_limit_exceeded": 429,
@@ -46,7 +48,7 @@ async def response_failure(upstream: Upstream, response: UpstreamResponse) -> Up
         body = await response.read(_ERROR_BODY_BYTES)
     except (OSError, ValueError):
         body = b""
-    return error_failure(upstream, response.status, _error_object(body), response.headers)
+    return error_failure(upstream, response.status, _error_object(body) or _said(response, body), response.headers)
 
 
 def event_failure(upstream: Upstream, error: object, cause: Cause | None = None) -> UpstreamFailure:
@@ -147,6 +149,14 @@ def error_failure(
         code="context_length_exceeded" if overflow else None if code is None else str(code),
         headers=passed,
     )
+
+
+def _said(response: UpstreamResponse, body: bytes) -> str | None:
+    """A line of plain text, in which routers and load balancers say what is wrong; None for anything else."""
+    if response.content_type.partition(";")[0].strip().lower() != "text/plain" or len(body) > _LINE_BYTES:
+        return None
+    text = body.decode("utf-8", "replace").strip()
+    return text if text.isprintable() else None
 
 
 def _error_object(body: bytes) -> Any:
