@@ -18,7 +18,8 @@ from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.errors import RequestError, UpstreamFailure
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange, Plan
-from breakeven.gateway.proxy.handler import Relay, again
+from breakeven.gateway.proxy.handler import Relay
+from breakeven.gateway.proxy.portable import again
 from breakeven.gateway.proxy.upstream_request import Prepared, upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.endpoints.base import Adapter
@@ -18,6 +18,7 @@ from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.further import plan_further
 from breakeven.gateway.proxy.ownership import check_references, walled
+from breakeven.gateway.proxy.portable import again
 from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
 from breakeven.gateway.proxy.reserving import budgeted, reserve, reserve_first
 from breakeven.gateway.proxy.settle import conclude
@@ -27,7 +28,6 @@ from breakeven.gateway.wire import trace_context
 from breakeven.router.policy import Route
 
 _log = logging.getLogger("breakeven.relay")
-_T = TypeVar("_T")
 
 
 class Relay:
@@ -219,25 +219,6 @@ async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply
         return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
         return await again(exchange, upstream, refusal, lambda: call_upstream(exchange, client, upstream))
-
-
-async def again(
-    exchange: Exchange, upstream: Upstream, refusal: UpstreamFailure, ask: Callable[[], Awaitable[_T]]
-) -> _T:
-    """What `ask` makes of the request without what only another upstream may have made, where this one refused it with
-    such. Raises the refusal if there is nothing to leave out, and after a second one; else as `ask` does.
-    """
-    if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
-        raise refusal
-    if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
-        raise refusal
-    exchange.portable.add(upstream.label)
-    try:
-        return await ask()
-    except UpstreamFailure as failure:
-        if failure.upstream_status in REFUSED:
-            raise refusal from None
-        raise
 
 
 def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> bool:
