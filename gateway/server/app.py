@@ -195,10 +195,13 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
 
 
 async def _report_start(current: Current) -> None:
-    """Log what was reached and what is missing; with several workers their supervisor does."""
+    """Log what was reached and what is missing; with several workers their supervisor does, and each only notes it."""
     services = current()
+    upstreams = list(services.every_upstream.values())
     if services.publisher is None:
-        await start_report.report(services.config, list(services.every_upstream.values()))
+        await start_report.report(services.config, upstreams)
+    else:
+        await start_report.note_reached(upstreams)
 
 
 async def _observe_hosting(current: Current) -> None:
