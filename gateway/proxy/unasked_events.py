@@ -20,8 +20,25 @@ async def check_no_events(attempt: Attempt, adapter: Adapter, body: bytes) -> No
 
     The client waits for JSON, and another upstream may have it.
     """
+    if await note_events(attempt, adapter, body):
+        raise UpstreamFailure(
+            502,
+            f"The {attempt.route} answered with a stream of events, although none was asked for.",
+            upstream_status=attempt.status,
+            retryable=True,
+            down=True,
+            cause=Cause.INVALID_ANSWER,
+            detail="a stream of events, although none was asked for",
+            code="upstream_invalid_answer",
+        )
+
+
+async def note_events(attempt: Attempt, adapter: Adapter, body: bytes) -> bool:
+    """Whether a whole answer is a stream of events, whose usage is then noted. Raises UpstreamFailure for an error
+    before any content.
+    """
     if not starts_events(body):
-        return
+        return False
     attempt.segments = [body[:MAX_KEPT_BYTES]]
     scanner = Scanner(attempt.upstream.config.max_event_bytes)
     for start in range(0, len(body), _SLICE_BYTES):
@@ -32,16 +49,7 @@ async def check_no_events(attempt: Attempt, adapter: Adapter, body: bytes) -> No
     last = scanner.flush()
     if last is not None:
         _read(attempt, adapter, [last])
-    raise UpstreamFailure(
-        502,
-        f"The {attempt.route} answered with a stream of events, although none was asked for.",
-        upstream_status=attempt.status,
-        retryable=True,
-        down=True,
-        cause=Cause.INVALID_ANSWER,
-        detail="a stream of events, although none was asked for",
-        code="upstream_invalid_answer",
-    )
+    return True
 
 
 def _read(attempt: Attempt, adapter: Adapter, events: list[Event]) -> None:
