@@ -177,10 +177,9 @@ def test_of_a_count_that_is_estimated_instead(gateway: Gateway, path: str) -> No
     assert counted(gateway, "student") == before
 
 
-@pytest.mark.parametrize("status", [403, 407])
-def test_of_a_proxy(tmp_path: Path, status: int) -> None:
+def test_of_a_proxy(tmp_path: Path) -> None:
     with ScriptedUpstream("small") as student, ScriptedUpstream("proxy") as proxy:
-        proxy.default(Head(status, {"content-length": "0"}))
+        proxy.default(Head(403, {"content-length": "0"}))
         changes: dict[str, Any] = {
             "teacher": {"base_url": "https://teacher.test/v1", "proxy": {"env": "T_PROXY"}, "transport": "auto"}
         }
@@ -212,8 +211,15 @@ def wanting_a_certificate(folder: Path, version: ssl.TLSVersion) -> Iterator[tup
         yield authority, f"https://127.0.0.1:{port}/v1"
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("given", ["none", "of another CA", "expired"])
+@pytest.mark.parametrize(
+    ("version", "given"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "none"),
+        (ssl.TLSVersion.TLSv1_3, "none"),
+        (ssl.TLSVersion.TLSv1_3, "of another CA"),
+        (ssl.TLSVersion.TLSv1_3, "expired"),
+    ],
+)
 def test_of_a_refused_client_certificate(tmp_path: Path, version: ssl.TLSVersion, given: str) -> None:
     with (
         wanting_a_certificate(tmp_path, version) as (authority, url),
