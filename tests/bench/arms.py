@@ -78,7 +78,9 @@ def available(upstream: int, folder: Path) -> tuple[list[Arm], list[str]]:
 
 
 @contextlib.contextmanager
-def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm]:
+def started(
+    arm: Arm, folder: Path, cores: Sequence[int] | None, within_seconds: float = _START_SECONDS
+) -> Iterator[Arm]:
     """Start an arm, pinned to `cores` if given, wait until it is ready, and end it with the context."""
     if not arm.command:
         yield arm
@@ -91,7 +93,7 @@ def started(arm: Arm, folder: Path, cores: Sequence[int] | None) -> Iterator[Arm
         arm.process.cpu_affinity(list(cores))
     try:
         while not _listens(arm.port):
-            if process.poll() is not None or time.monotonic() - begun > _START_SECONDS:
+            if process.poll() is not None or time.monotonic() - begun > within_seconds:
                 raise RuntimeError(f"{arm.name} did not start; see {log.name}")
             time.sleep(0.02)
         arm.start_seconds = time.monotonic() - begun
