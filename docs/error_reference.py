@@ -86,6 +86,7 @@ ADVICE: dict[str, str] = {
     "bodies_full": "Try again. The operator raises `server.max_bodies_bytes`, or runs more workers.",
     "too_many_values": "Send less in one request, or the operator raises `server.max_body_values`.",
     "request_too_large": "Send less, or the operator raises `server.max_body_bytes`.",
+    "stored_not_counted": "Send the whole input, without `previous_response_id` and other references.",
     "stream_truncated": "Retry. What arrived is incomplete.",
     "timeout": "Retry, or the operator raises the upstream's `timeouts`.",
     "upstream_auth": "The operator checks the environment variable that `api_key_env` names, and `auth_header`.",

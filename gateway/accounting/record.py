@@ -28,7 +28,7 @@ def upstream_label(route: Route, provider: str) -> str:
 class Endpoint(StrEnum):
     """The endpoints whose requests are sent to an upstream: OpenAI's, Anthropic's messages and count_tokens, and those
     that only further models have. STORED_RESPONSES is /v1/responses/{id} with all that is below it, COMPACT_RESPONSE
-    /v1/responses/compact.
+    /v1/responses/compact, INPUT_TOKENS /v1/responses/input_tokens.
     """
 
     CHAT_COMPLETIONS = "chat_completions"
@@ -37,6 +37,7 @@ class Endpoint(StrEnum):
     EMBEDDINGS = "embeddings"
     STORED_RESPONSES = "stored_responses"
     COMPACT_RESPONSE = "compact_response"
+    INPUT_TOKENS = "input_tokens"
     MESSAGES = "messages"
     COUNT_TOKENS = "count_tokens"
     # Paths that only further models have; see `endpoints/further.py`.

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from breakeven.gateway.api.schema import Schema
 from breakeven.gateway.errors import BreakevenError, RequestError
+from breakeven.gateway.translation.errors import error_body
 
 
 class ErrorDetail(Schema):
@@ -94,9 +95,16 @@ def nothing_to_change(error: BreakevenError) -> RequestError:
     return RequestError(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", code="nothing_to_change")
 
 
-async def _request_error(_: Request, error: Exception) -> Response:
+def error_response(path: str, error: RequestError) -> Response:
+    """An error as the whole response to a request for this path: below /v1/messages in the shape of Anthropic's API."""
+    of_anthropic = path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+    body = error_body(error.status, error.message) if of_anthropic else error.body()
+    return Response(body, error.status, {"content-type": "application/json", **error.headers})
+
+
+async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return Response(error.body(), error.status, {"content-type": "application/json", **error.headers})
+    return error_response(request.scope["path"], error)
 
 
 async def _failed(request: Request, _: Exception) -> Response:
@@ -104,15 +112,23 @@ async def _failed(request: Request, _: Exception) -> Response:
     return await _request_error(request, error)
 
 
+_MESSAGES = "/v1/messages"
+_NOT_PASSED = (
+    "There is nothing at this path. Requests that name a model of `models` in the gateway's config are passed on at "
+    "the `paths` that it lists. Files, batches, conversations and whatever else a provider keeps are not: ask it "
+    "directly."
+)
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.scope["path"]
     texts = {
-        404: ("There is nothing at this path.", "not_found"),
+        404: (_NOT_PASSED if path.startswith("/v1/") else "There is nothing at this path.", "not_found"),
         405: ("This method is not allowed here.", "method_not_allowed"),
     }
     message, code = texts.get(error.status_code, ("The request cannot be served.", None))
-    shaped = RequestError(error.status_code, message, code=code, headers=error.headers)
-    return await _request_error(request, shaped)
+    return error_response(path, RequestError(error.status_code, message, code=code, headers=error.headers))
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {

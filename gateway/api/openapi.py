@@ -71,6 +71,16 @@ _FIELDS: dict[Endpoint, tuple[str, dict[str, Any], list[str]]] = {
         },
         [],
     ),
+    Endpoint.INPUT_TOKENS: (
+        "Count the tokens of a request of the Responses API at the upstream that would answer it; "
+        "`x-breakeven-token-count` says how.",
+        {
+            "input": {"type": ["string", "array", "null"], "items": {"type": "object"}},
+            "instructions": {"type": ["string", "array", "null"]},
+            "previous_response_id": {"type": ["string", "null"]},
+        },
+        [],
+    ),
     Endpoint.EMBEDDINGS: (
         "Embed texts: with the student, unless `model` names the teacher.",
         {"input": {"type": ["string", "array"]}},

@@ -11,18 +11,21 @@ import os
 import time
 from collections.abc import Callable
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from breakeven.gateway.api.errors import error_response
 from breakeven.gateway.config.access import Admin, ClientKey
 from breakeven.gateway.errors import RequestError
 from breakeven.gateway.limits import console_session, keys
 from breakeven.gateway.limits.local_access import check_local_access
 from breakeven.gateway.runtime.services import Services
 
+# They say that the process runs, and nothing else.
+_ALIVE = frozenset({"/healthz", "/health", "/ping"})
 # Beside a requirement in `security`: the route also answers without a key, where the config lists none.
 OPTIONAL: dict[str, list[dict[str, list[str]]]] = {"security": [{}]}
 
@@ -138,7 +141,9 @@ class PageKey:
 
 
 class LocalAccess:
-    """Middleware that lets no website use a gateway without keys; see `check_local_access`. /healthz is left alone."""
+    """Middleware that lets no website use a gateway without keys; see `check_local_access`. What load balancers ask
+    under names of their own is left alone.
+    """
 
     def __init__(self, app: ASGIApp, services: Callable[[], Services]) -> None:
         """`services` returns those in force now."""
@@ -146,14 +151,13 @@ class LocalAccess:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/healthz":
+        if scope["type"] == "http" and scope["path"] not in _ALIVE:
             services = self._services()
             try:
                 if not services.keys:
                     check_local_access(Headers(scope=scope), scope["method"], services.config.server)
             except RequestError as error:
-                answer = Response(error.body(), error.status, {"content-type": "application/json"})
-                await answer(scope, receive, send)
+                await error_response(scope["path"], error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

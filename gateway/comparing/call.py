@@ -10,6 +10,7 @@ from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.errors import StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
+from breakeven.gateway.proxy.unasked_events import note_events
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure, unbilled
 from breakeven.gateway.upstreams.response import UpstreamResponse
@@ -56,8 +57,11 @@ async def _attempt(
             if not 200 <= response.status < 300:
                 raise await response_failure(upstream, response)
             data = await response.read(_ANSWER_BYTES)
-        attempt.first_event()
-        attempt.usage = adapter.usage(data) or NO_USAGE
+            attempt.first_event()
+            attempt.usage = adapter.usage(data) or NO_USAGE
+            if not attempt.usage.complete:
+                # Its text can be compared, whoever asked for a stream.
+                await note_events(attempt, adapter, data)
         attempt.outcome = Outcome.OK
         if counted:
             upstream.health.succeeded()

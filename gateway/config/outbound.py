@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from breakeven.gateway.config.types import Section, http_url
+from breakeven.gateway.config.types import Section, api_url
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -102,7 +102,7 @@ class Outbound(Section):
         "auto", description="HTTP client: `auto` takes `httpx2` where there is a proxy, else `direct`, which is faster."
     )
 
-    _is_http = field_validator("base_url")(http_url)
+    _is_http = field_validator("base_url")(api_url)
 
     @field_validator("api_key_env")
     @classmethod

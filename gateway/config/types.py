@@ -35,6 +35,7 @@ Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
 
 
 _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages")
 
 
 def http_url(value: str) -> str:
@@ -51,6 +52,19 @@ def http_url(value: str) -> str:
     if not usable:
         raise ValueError("must name a host, IPv6 addresses in [brackets], and a port from 1 to 65535 if any")
     return value.rstrip("/")
+
+
+def api_url(value: str) -> str:
+    """The base URL of an API, as `http_url` gives it. Raises ValueError as that does, and for the URL of one endpoint,
+    below which there is nothing.
+    """
+    if "?" in value:
+        raise ValueError("must be a URL without a query; write its parameters under query")
+    url = http_url(value)
+    for path in _ENDPOINTS:
+        if url.endswith(path):
+            raise ValueError(f"must be the URL before {path}, which the gateway adds; most end in /v1")
+    return url
 
 
 def chronological(value: list[Any]) -> list[Any]:

@@ -102,7 +102,8 @@ class Adapter(abc.ABC):
     """One endpoint: reads its requests, responses and stream events.
 
     `method` and `path`: of the request upstream, the path below /v1. `stream_options`: whether streams report usage
-    only if stream_options asks for it, and end with `[DONE]`. `streams`: whether the endpoint supports `stream`.
+    only if stream_options asks for it. `end_marker`: what ends a complete stream whose upstream left it out.
+    `streams`: whether the endpoint supports `stream`.
     `limit_field`: the field that limits its output tokens, None where it has none; `renames_limit`: whether that has
     two spellings. `unrouted`: the upstream that `auto` always selects, None if the router decides. `in_ledger`: whether
     its requests are paid for, so that the ledger has them. `names_stored`: whether requests may name what an upstream
@@ -114,6 +115,7 @@ class Adapter(abc.ABC):
     method: str = "POST"
     path: str
     stream_options: bool
+    end_marker = b""
     streams: bool = True
     renames_limit: bool = False
     limit_field: str | None = None
@@ -203,6 +205,10 @@ class Adapter(abc.ABC):
     def usage(self, answer: bytes) -> Usage | None:
         """The usage that a response's JSON reports; None if it reports none."""
         return answer_usage(answer)
+
+    def failed(self, answer: bytes) -> object:  # noqa: ARG002
+        """The error of a whole answer with success that says it failed and has nothing else; None for any other."""
+        return None
 
     @abc.abstractmethod
     def read_event(self, event: Event) -> EventInfo:

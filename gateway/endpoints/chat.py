@@ -83,6 +83,7 @@ class Completions(Adapter):
     endpoint = Endpoint.COMPLETIONS
     path = "/completions"
     stream_options = True
+    end_marker = b"data: [DONE]\n\n"
     limit_field = "max_tokens"
 
     def check(self, body: Body) -> None:

@@ -84,6 +84,7 @@ class Messages(Adapter):
     endpoint = Endpoint.MESSAGES
     path = "/messages"
     stream_options = False
+    end_marker = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     limit_field: str | None = "max_tokens"
     version_headers: Mapping[str, str | None] = {"anthropic-version": VERSION, "anthropic-beta": None}
     translates = True

@@ -44,6 +44,7 @@ class _Response(msgspec.Struct):
     status: Any = None
     usage: Any = None
     error: Any = None
+    output: Any = None
 
 
 class _Typed(msgspec.Struct):
@@ -62,7 +63,7 @@ class Responses(Adapter):
     endpoint = Endpoint.RESPONSES
     path = "/responses"
     stream_options = False
-    limit_field = "max_output_tokens"
+    limit_field: str | None = "max_output_tokens"
     names_stored = True
 
     def check(self, body: Body) -> None:
@@ -141,6 +142,10 @@ class Responses(Adapter):
     def response_id(self, answer: bytes) -> str | None:
         found = _response(answer).id
         return found if isinstance(found, str) else None
+
+    def failed(self, answer: bytes) -> object:
+        found = _response(answer)
+        return found.error or None if found.status == "failed" and not found.output else None
 
     def ended(self, answer: bytes) -> bool:
         """Whether a response, given as JSON, says that nothing more will be generated for it."""

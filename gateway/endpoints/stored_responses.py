@@ -59,6 +59,10 @@ class StoredResponse(Responses):
     def response_id(self, answer: bytes) -> str | None:  # noqa: ARG002
         return None
 
+    def failed(self, answer: bytes) -> object:  # noqa: ARG002
+        # That is what was asked for.
+        return None
+
     def read_event(self, event: Event) -> EventInfo:
         info = super().read_event(event)
         if info.response_id is not None:

@@ -40,7 +40,7 @@ def check_local_access(headers: Mapping[str, str], method: str, server: Server) 
         foreign = method not in _READING and headers.get("sec-fetch-site") == "cross-site"
     else:
         place = origin.partition("://")[2].lower()
-        foreign = not (place == host.lower() or _is_loopback(place) or origin in server.cors_origins)
+        foreign = not ((place and place == host.lower()) or _is_loopback(place) or origin in server.cors_origins)
     if foreign:
         raise RequestError(
             403,

@@ -36,8 +36,8 @@ UPSTREAM = "breakeven.upstream"
 UPSTREAM_REQUEST_ID = "breakeven.upstream_request_id"
 WORKLOAD = "breakeven.workload"
 
-# What both upstreams speak, as the conventions have it for servers whose provider is not known.
-OPENAI = "openai"
+# Whose API was spoken, as the conventions have it for servers whose provider is not known.
+OPENAI, ANTHROPIC = "openai", "anthropic"
 # Requests about stored responses generate nothing.
 OPERATIONS = {
     Endpoint.CHAT_COMPLETIONS: "chat",

@@ -167,7 +167,7 @@ def _of_request(request: TracedRequest) -> Attributes:
 
 def _of_attempt(record: RequestRecord, attempt: AttemptRecord, traced: TracedAttempt) -> Attributes:
     attributes: Attributes = {
-        names.PROVIDER: names.OPENAI,
+        names.PROVIDER: names.ANTHROPIC if traced.anthropic else names.OPENAI,
         names.REQUEST_MODEL: traced.model,
         names.UPSTREAM: attempt.upstream.value,
         names.OUTCOME: attempt.outcome.value,

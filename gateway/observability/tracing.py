@@ -22,12 +22,14 @@ _PACKAGES = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.
 class TracedAttempt(NamedTuple):
     """What the record does not have of an attempt: when it began, in seconds after the request, the model that was
     asked and the one that the answer names, and the answer's messages as JSON; None where they are not to be recorded.
+    `anthropic`: the upstream was asked in the Messages API.
     """
 
     began: float
     model: str
     answered_by: str | None
     output: str | None
+    anthropic: bool = False
 
 
 class TracedRequest(NamedTuple):

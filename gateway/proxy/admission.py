@@ -51,7 +51,7 @@ async def admit(services: Services, adapter: Adapter, caller: ClientKey | None, 
     client.watch()
     if client.deployment is not None:
         body.set("model", client.deployment)
-    over_budget = services.state.quotas.admit(caller)
+    over_budget = services.state.quotas.admit(caller, free=not adapter.in_ledger)
     adapter.check(body)
     if caller is not None and caller.max_output_tokens is not None:
         _limit_output(adapter, body, caller.max_output_tokens)

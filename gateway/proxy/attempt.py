@@ -7,17 +7,19 @@ import asyncio
 from breakeven.gateway.accounting.record import Outcome
 from breakeven.gateway.accounting.usage import NO_USAGE
 from breakeven.gateway.endpoints.base import Translation
-from breakeven.gateway.errors import StaleConnection, UpstreamFailure
+from breakeven.gateway.errors import Cause, StaleConnection, UpstreamFailure
 from breakeven.gateway.proxy.attempt_state import Attempt
 from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.proxy.passing import Passing
 from breakeven.gateway.proxy.stream import StreamRelay
+from breakeven.gateway.proxy.unasked_events import check_no_events
 from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import (
     check_answer,
+    event_failure,
     invalid_answer,
     response_failure,
     unbilled,
@@ -110,6 +112,9 @@ async def _relay(
             headers["content-type"] = "text/event-stream"
         relay = StreamRelay(exchange, attempt, response, client, deadline, sent.translation)
         return await relay.run({**headers, **_STREAM_HEADERS})
+    if response.streams:
+        # What is read to its end and passed on is JSON, whatever its label.
+        headers["content-type"] = "application/json"
     headers.setdefault("content-type", "application/json")
     try:
         return Reply(response.status, headers, await _read_whole(exchange, attempt, response, deadline, sent))
@@ -130,8 +135,8 @@ async def _is_event_stream(response: UpstreamResponse, route: Route, deadline: D
 async def _read_whole(
     exchange: Exchange, attempt: Attempt, response: UpstreamResponse, deadline: Deadline, sent: Prepared
 ) -> bytes:
-    """The body of a response that is no stream, translated if need be. Raises UpstreamFailure for one that is not JSON,
-    or an error object with a success status, or nothing that can be translated.
+    """The body of a response that is to be no stream, translated if need be. Raises UpstreamFailure for one that is not
+    JSON, or a stream all the same, or an error object with a success status, or nothing that can be translated.
     """
     upstream, adapter, translation = attempt.upstream, sent.adapter, sent.translation
     whole = Whole(upstream.config.max_answer_bytes)
@@ -141,10 +146,14 @@ async def _read_whole(
         deadline.within(upstream.config.timeouts.idle_seconds)
     body = whole.body()
     usage = adapter.usage(body)
-    if usage is None and not response.streams:
+    if usage is None:
+        await check_no_events(attempt, adapter, body)
         check_answer(upstream, body)
-    exchange.remember_response(adapter.response_id(body))
     attempt.usage = usage or NO_USAGE
+    error = adapter.failed(body)
+    if error is not None:
+        raise event_failure(upstream, error, Cause.ERROR_EVENT)
+    exchange.remember_response(adapter.response_id(body))
     attempt.segments = [body]
     if translation is not None:
         body = _translated(translation, body, upstream)

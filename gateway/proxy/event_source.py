@@ -77,6 +77,9 @@ class EventSource:
 
 def _is_complete(event: Event) -> bool:
     """Whether a last event without its empty line has all its data; one that was cut off is not relayed."""
-    if event.data is None or event.data.strip() == b"[DONE]":
+    if event.data is None:
+        # What has no data may be cut off before it, unless it is a comment.
+        return event.raw.startswith(b":")
+    if event.data.strip() == b"[DONE]":
         return True
     return readable(event.data)

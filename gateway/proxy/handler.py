@@ -18,6 +18,7 @@ from breakeven.gateway.proxy.escalation import Escalated
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.further import plan_further
 from breakeven.gateway.proxy.ownership import check_references, walled
+from breakeven.gateway.proxy.portable import again
 from breakeven.gateway.proxy.providers import REFUSED, TOO_MANY, in_order
 from breakeven.gateway.proxy.reserving import budgeted, reserve, reserve_first
 from breakeven.gateway.proxy.settle import conclude
@@ -208,9 +209,8 @@ async def _ask_candidate(exchange: Exchange, client: Client, candidate: Upstream
 
 
 async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply:
-    """Call one upstream, and again without what only another may have made, such as what a model thought, if it refuses
-    a request that has such. Raises as `call_upstream` does; after two refusals the first one. Raises OverBudget where
-    the key's budget does not allow it.
+    """Call one upstream, and again if need be: see `again`. Raises as `call_upstream` does, and OverBudget where the
+    key's budget does not allow it.
     """
     key = budgeted(exchange)
     if key is not None and not await reserve(exchange, key, upstream):
@@ -218,17 +218,7 @@ async def _call(exchange: Exchange, client: Client, upstream: Upstream) -> Reply
     try:
         return await call_upstream(exchange, client, upstream)
     except UpstreamFailure as refusal:
-        if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
-            raise
-        if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
-            raise
-        exchange.portable.add(upstream.label)
-        try:
-            return await call_upstream(exchange, client, upstream)
-        except UpstreamFailure as failure:
-            if failure.upstream_status in REFUSED:
-                raise refusal from None
-            raise
+        return await again(exchange, upstream, refusal, lambda: call_upstream(exchange, client, upstream))
 
 
 def _says_more(first: UpstreamFailure, second: UpstreamFailure, plan: Plan) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.base import Adapter
 from breakeven.gateway.policy.unit import Unit
 from breakeven.gateway.runtime.services import Services
@@ -81,6 +82,11 @@ def _in_user_id(user: object) -> str | None:
     return found[1] if found else None
 
 
+def _sees_all(config: Config) -> bool:
+    """Whether no other process answers clients of this gateway: several of them share a database on a server."""
+    return config.server.workers == 1 and config.ledger.url.startswith("sqlite")
+
+
 class Turn:
     """One request's place in its conversation: what earlier turns say about it, and what is remembered of it.
 
@@ -137,9 +143,10 @@ class Turn:
             key = conversations.named_key(self._caller, *self._named)
             # Many send one prompt_cache_key with several conversations, so that these share the upstream's cache.
             counted = self._named[0] == _CACHE_KEY
+            alone = counted and _sees_all(self._services.config)
             begins = not conversation.replies and self._adapter.previous(self._body) is None
             self._begins = key if counted and begins else None
-            if not (counted and conversations.shared(key, begins=begins)):
+            if not counted or (alone and not conversations.shared(key, begins=begins)):
                 self._key = key
                 return None if self._begins else conversations.recall(key, now)
         if not conversation.replies:

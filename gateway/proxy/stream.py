@@ -21,7 +21,6 @@ from breakeven.gateway.upstreams.response import UpstreamResponse
 from breakeven.gateway.upstreams.upstream import UPSTREAM_ERRORS, translated_errors
 from breakeven.gateway.wire.sse import Event
 
-_DONE = b"data: [DONE]\n\n"
 # Events before the first one with content, such as comments, are held back up to this size.
 _MAX_BUFFERED_BYTES = 1 << 16
 
@@ -231,12 +230,14 @@ class StreamRelay:
             attempt.outcome, attempt.cause = Outcome.UPSTREAM_ERROR, Cause.ERROR_EVENT
             if self._translated is not None:
                 return bytes(self._buffer)
-            return bytes(self._buffer) + usage + (self._done or self._end_marker())
+            # Where `[DONE]` ends streams, it ends those with an error, too.
+            marker = self._adapter.end_marker if self._adapter.stream_options else b""
+            return bytes(self._buffer) + usage + (self._done or marker)
         if complete:
             attempt.outcome = Outcome.OK
             if self._translated is not None:
                 return bytes(self._buffer) + self._translated.end(attempt.usage)
-            return bytes(self._buffer) + usage + (self._done or self._end_marker())
+            return bytes(self._buffer) + usage + (self._done or self._adapter.end_marker)
         attempt.outcome = Outcome.TRUNCATED
         error = failure or UpstreamFailure(
             502,
@@ -248,6 +249,3 @@ class StreamRelay:
         )
         attempt.fail(error)
         return usage + self._exchange.adapter.error_tail(error, attempt.next_number())
-
-    def _end_marker(self) -> bytes:
-        return _DONE if self._adapter.stream_options else b""

@@ -30,7 +30,9 @@ _SLICE_BYTES, _READ_BYTES = 1 << 9, 1 << 16
 
 class _Answer(msgspec.Struct):
     model: Any = None
+    # What the first events of a response, and of a message, have it in.
     response: Any = None
+    message: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -77,6 +79,7 @@ def _attempt(exchange: Exchange, attempt: Attempt, *, content: bool) -> TracedAt
         model=attempt.upstream.config.model,
         answered_by=_answering_model(attempt.segments),
         output=_json([_message("assistant", text)]) if text else None,
+        anthropic=exchange.adapter.translates and attempt.upstream.speaks_messages,
     )
 
 
@@ -115,8 +118,10 @@ def _named(data: bytes) -> str | None:
         answer = read(_ANSWER, data)
     except UNREADABLE:
         return None
-    model = answer.response.get("model") if isinstance(answer.response, dict) else answer.model
-    return model if isinstance(model, str) else None
+    for holder in (answer.response, answer.message):
+        if isinstance(holder, dict):
+            return holder["model"] if isinstance(holder.get("model"), str) else None
+    return answer.model if isinstance(answer.model, str) else None
 
 
 def _input(adapter: Adapter, body: Body) -> str | None:

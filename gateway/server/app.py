@@ -37,6 +37,7 @@ from breakeven.gateway.api.security import LocalAccess
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.endpoints.chat import ChatCompletions, Completions
 from breakeven.gateway.endpoints.embeddings import Embeddings
+from breakeven.gateway.endpoints.input_tokens import InputTokens
 from breakeven.gateway.endpoints.messages import CountTokens, Messages
 from breakeven.gateway.endpoints.responses import Compact, Responses
 from breakeven.gateway.endpoints.stored_responses import OPERATIONS, Operation
@@ -61,7 +62,8 @@ from breakeven.gateway.server.sharing import follow_traffic
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
-_ADAPTERS = (ChatCompletions, Completions, Responses, Compact, Embeddings, Messages, CountTokens)
+_COUNTING = (InputTokens, CountTokens)
+_ADAPTERS = (ChatCompletions, Completions, Responses, Compact, Embeddings, Messages, *_COUNTING)
 
 
 class _Gateway(FastAPI):
@@ -105,7 +107,7 @@ def create_app(
     current().registry.register(RoadCollector(lambda: routing(current())))
     current().registry.register(CandidateCollector(lambda: current().state.experiment))
     relays = {
-        f"/v1{adapter.path}": (CountRelay if adapter is CountTokens else Relay)(adapter(), current)
+        f"/v1{adapter.path}": (CountRelay if adapter in _COUNTING else Relay)(adapter(), current)
         for adapter in _ADAPTERS
     }
     app.router.routes.extend(Path(path, relay) for path, relay in relays.items())
@@ -193,10 +195,13 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
 
 
 async def _report_start(current: Current) -> None:
-    """Log what was reached and what is missing; with several workers their supervisor does."""
+    """Log what was reached and what is missing; with several workers their supervisor does, and each only notes it."""
     services = current()
+    upstreams = list(services.every_upstream.values())
     if services.publisher is None:
-        await start_report.report(services.config, list(services.every_upstream.values()))
+        await start_report.report(services.config, upstreams)
+    else:
+        await start_report.note_reached(upstreams)
 
 
 async def _observe_hosting(current: Current) -> None:

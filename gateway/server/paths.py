@@ -22,6 +22,8 @@ _SLASHES = re.compile(rb"/{2,}")
 # Of a client that adds it to a base URL which ends in it.
 _TWICE = re.compile(rb"\A((?:/openai|/anthropic)?/v1)(?:/v1)+(?=/)")
 _PREFIXED = (b"/openai/v1/", b"/anthropic/v1/")
+# What load balancers and probes ask.
+_STATUS = frozenset({b"/healthz", b"/health", b"/ping", b"/readyz", b"/version"})
 _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 
 
@@ -43,6 +45,9 @@ class ClientPaths:
         if _wants_websocket(scope):
             await _UPGRADE(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # The server leaves the body of the answer away.
+            scope = {**scope, "method": "GET"}
         path, deployment = self._meant(scope.get("raw_path") or scope["path"].encode())
         if path is not None:
             scope = {**scope, "path": unquote(path.decode("latin-1")), "raw_path": path, DEPLOYMENT: deployment}
@@ -61,7 +66,8 @@ class ClientPaths:
         elif self._is_relayed(path.removeprefix(b"/openai")):
             path = b"/v1" + path.removeprefix(b"/openai")
         # Pages and the paths for operators have one spelling.
-        return (path if path != raw and path.startswith(b"/v1/") else None), deployment
+        known = path.startswith(b"/v1/") or path in _STATUS
+        return (path if path != raw and known else None), deployment
 
     def _is_relayed(self, path: bytes) -> bool:
         known = path in self._relayed or path == b"/models" or path.startswith((b"/responses/", b"/models/"))

@@ -26,15 +26,21 @@ async def report(config: Config, upstreams: Sequence[Upstream]) -> None:
 
 
 async def report_reached(upstreams: Sequence[Upstream]) -> None:
-    """Ask each upstream for its models, and log what came of it, one line after the other. A failure is kept in the
-    upstream's health. Never raises for an upstream that fails.
+    """Do as `note_reached`, and log what came of it, one line after the other."""
+    for upstream, listing in zip(upstreams, await note_reached(upstreams), strict=True):
+        level, text = _line(upstream, listing)
+        _log.log(level, text)
+
+
+async def note_reached(upstreams: Sequence[Upstream]) -> list[Listing]:
+    """Ask each upstream for its models. A failure is kept in the upstream's health, for /readyz and the admin API of
+    this process. Never raises for an upstream that fails.
     """
     listings = await asyncio.gather(*(list_models(upstream, _SECONDS) for upstream in upstreams))
     for upstream, listing in zip(upstreams, listings, strict=True):
         if not listing.reached and listing.failure is not None:
             upstream.health.not_reached(listing.failure)
-        level, text = _line(upstream, listing)
-        _log.log(level, text)
+    return listings
 
 
 def report_alone(config: Config) -> None:

@@ -15,6 +15,8 @@ from breakeven.gateway.wire.lenient_json import read_object
 
 _RETRYABLE = frozenset({408, 429, 529})
 _ERROR_BODY_BYTES = 1 << 20
+# Longer texts say more than what is wrong.
+_LINE_BYTES = 500
 # What `code` or `type` of an error object say of it, where its HTTP status says nothing.
 _STATUSES = {
     "rate_limit_exceeded": 429,
@@ -32,7 +34,11 @@ _CONTEXT_OVERFLOW = re.compile(
 
 def unbilled(failure: UpstreamFailure) -> bool:
     """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
-    refused = failure.upstream_status is not None and not 200 <= failure.upstream_status < 300
+    if failure.upstream_status is None:
+        # A server refuses a client certificate by TLS 1.3 only once the request is on its way.
+        refused = failure.cause is Cause.TLS
+    else:
+        refused = not 200 <= failure.upstream_status < 300
     return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"
 
 
@@ -42,7 +48,7 @@ async def response_failure(upstream: Upstream, response: UpstreamResponse) -> Up
         body = await response.read(_ERROR_BODY_BYTES)
     except (OSError, ValueError):
         body = b""
-    return error_failure(upstream, response.status, _error_object(body), response.headers)
+    return error_failure(upstream, response.status, _error_object(body) or _said(response, body), response.headers)
 
 
 def event_failure(upstream: Upstream, error: object, cause: Cause | None = None) -> UpstreamFailure:
@@ -143,6 +149,14 @@ def error_failure(
         code="context_length_exceeded" if overflow else None if code is None else str(code),
         headers=passed,
     )
+
+
+def _said(response: UpstreamResponse, body: bytes) -> str | None:
+    """A line of plain text, in which routers and load balancers say what is wrong; None for anything else."""
+    if response.content_type.partition(";")[0].strip().lower() != "text/plain" or len(body) > _LINE_BYTES:
+        return None
+    text = body.decode("utf-8", "replace").strip()
+    return text if text.isprintable() else None
 
 
 def _error_object(body: bytes) -> Any:

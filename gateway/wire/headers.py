@@ -26,7 +26,8 @@ HEADERS = (
     ("request-id", "The same id, on the endpoints of Anthropic's API."),
     (
         "x-breakeven-token-count",
-        "On `/v1/messages/count_tokens`: who counted, `upstream`, its `tokenizer`, or nobody: `estimated`.",
+        "On `/v1/messages/count_tokens` and `/v1/responses/input_tokens`: who counted, `upstream`, its `tokenizer`, "
+        "or nobody: `estimated`.",
     ),
     ("x-breakeven-workload", "The workload that the request is counted in."),
     ("x-breakeven-stage", "The stage of that workload: `observe`, `propose`, `route` or `watch`."),

@@ -15,6 +15,8 @@ import pytest
 from tests.contract.client import Response, eventually
 from tests.contract.gateway import Gateway, chat, merged, running
 from tests.contract.scripted import (
+    DONE,
+    End,
     ExpectDisconnect,
     Head,
     ScriptedUpstream,
@@ -22,7 +24,9 @@ from tests.contract.scripted import (
     Sleep,
     answer,
     completion,
+    delta,
     error_answer,
+    usage_chunk,
 )
 from tests.contract.test_road import breakeven
 
@@ -237,6 +241,16 @@ def test_a_teacher_that_fails_is_counted_and_nothing_else(fresh: Gateway) -> Non
     assert fresh.rows("SELECT outcome FROM requests WHERE reason = 'shadow'") == [("upstream_error",)]
     ask(fresh)
     outcomes(fresh, 1)
+
+
+def test_a_teacher_that_streams_unasked_is_compared_and_paid(fresh: Gateway) -> None:
+    whole = delta("hel") + delta("lo") + delta("", finish="stop") + usage_chunk() + DONE
+    fresh.teacher.script(Head(200, {"content-type": "text/event-stream"}), Send(whole), End())
+    ask(fresh)
+    outcomes(fresh, 1)
+    # The same as the student's, so that no judge was asked.
+    rows = fresh.rows("SELECT output_tokens, usage_missing FROM attempts WHERE upstream = 'teacher'")
+    assert rows == [(3, 0)]
 
 
 def test_shutting_down_waits_for_no_comparison(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.anthropic_like import error_of
 from tests.contract.client import Response, ask
 from tests.contract.gateway import Gateway, chat, running
 from tests.contract.scripted import ScriptedUpstream
@@ -27,12 +28,15 @@ def post(gateway: Gateway, headers: dict[str, str], path: str = PATHS[0]) -> Res
 LOCAL = [
     "127.0.0.1", "127.0.0.1:8080", "localhost", "localhost:1", "LOCALHOST:8080", "localhost.", "app.localhost:3000",
     "[::1]", "[::1]:8080", "10.1.2.3:80", "0.0.0.0:8080", "gateway", "gateway:8080", "gateway.example.com",
-    "Gateway.Example.com:443",
+    "Gateway.Example.com:443", "GATEWAY.example.com.", "localhost.:8080", "localhost:", "[::ffff:127.0.0.1]:80",
+    "[::FFFF:7F00:1]", "[2001:db8::1]:8080", "foo.localhost.",
 ]  # fmt: skip
 FOREIGN_HOSTS = [
     "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example.",
     "127.0.0.1.nip.io", "other.example.com", "x.gateway.example.com", "127.0.0.1@evil.example", "1.2.3", "999.1.1.1",
-    "[evil.example]", "[::1].evil.com", "localhost:80:evil.example", "[gateway]", "localhost evil.example",
+    "[evil.example]", "[::1].evil.com", "localhost:80:evil.example", "[gateway]", "localhost evil.example", "...", ".",
+    "[::1", "::1", "[::1].", "evil.example:80@localhost", "localhost/evil.example", "gateway.example.com:x",
+    "localhost.localdomain", "127.1", "[fe80::1%25eth0]", "local\xe4host",
 ]  # fmt: skip
 
 
@@ -61,15 +65,20 @@ def test_a_rebound_name_is_refused_although_it_is_of_one_origin(gateway: Gateway
     assert not student.received
 
 
-def test_health_is_told_under_any_host(gateway: Gateway) -> None:
-    assert gateway.get("/healthz", {"host": "balancer.example"}).status == 200
+@pytest.mark.parametrize("path", ["/healthz", "/health", "/ping", "/health/", "//healthz"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_health_is_told_under_any_host(gateway: Gateway, path: str, method: str) -> None:
+    for headers in ({"host": "balancer.example"}, {"origin": "https://status.example"}):
+        assert ask(gateway.port, path, headers=headers, method=method).status == 200
 
 
 @pytest.mark.parametrize(
     "origin",
     ["https://evil.example", "http://evil.example:8080", "null", "http://localhost.evil.example", "http://10.1.2.3",
      "http://127.0.0.1.evil.example:1", "http://other", "file://", "chrome-extension://abc", "", "127.0.0.1",
-     "https://gateway.example.com", "http://localhost@evil.example", "http://0.0.0.0:8080"],
+     "https://gateway.example.com", "http://localhost@evil.example", "http://0.0.0.0:8080", "data:", "null, null",
+     "http://localhost, http://evil.example", "http://localhost:80:evil.example", "http://evil.example#localhost",
+     "http://localhost\\.evil.example", "http://127.0.0.1:80.evil.example", "vscode-webview://x", "http://[::2]"],
 )  # fmt: skip
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json"])
 def test_a_post_from_a_page_of_another_origin_is_refused(
@@ -113,6 +122,45 @@ def test_the_gateways_own_pages_may_post(gateway: Gateway, host: str) -> None:
     assert post(gateway, headers).status == 200
     assert post(gateway, {**headers, "origin": f"https://{named}"}).status == 200
     assert gateway.get("/metrics", headers).status == 200
+
+
+@pytest.mark.parametrize("origin", ["null", "", "https://evil.example"])
+def test_an_empty_host_is_no_origin_of_its_own(gateway: Gateway, student: ScriptedUpstream, origin: str) -> None:
+    assert post(gateway, {"host": "", "origin": origin}).error["code"] == "origin_not_allowed"
+    body = json.dumps(chat()).encode()
+    with gateway.connect() as client:
+        head = f"POST /v1/chat/completions HTTP/1.0\r\norigin: {origin}\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.send(head.encode() + body)
+        assert client.head()[0] == 403
+    assert not student.received
+
+
+CLOSED = [
+    ("GET", "/admin/policy"), ("PUT", "/admin/policy"), ("GET", "/admin/report"), ("GET", "/console"),
+    ("GET", "/console/session"), ("POST", "/console/session"), ("GET", "/v1/responses/resp_1"),
+    ("DELETE", "/v1/responses/resp_1"), ("POST", "/v1/responses/resp_1/cancel"), ("POST", "/v1/responses/input_tokens"),
+    ("POST", "/v1/responses/compact"), ("POST", "/v1/feedback"), ("OPTIONS", PATHS[0]), ("POST", f"{PATHS[0]}?a=1"),
+    ("POST", "/chat/completions"), ("POST", "//v1/chat/completions/"), ("HEAD", "/metrics"), ("GET", "/version"),
+    ("POST", "/openai/deployments/auto/chat/completions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_no_path_and_no_spelling_is_open_to_a_website(
+    gateway: Gateway, student: ScriptedUpstream, method: str, path: str
+) -> None:
+    body = chat() if method in ("POST", "PUT") else None
+    for headers in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+        assert ask(gateway.port, path, body, {**headers, "authorization": "Bearer x"}, method).status == 403
+    assert student.received == gateway.teacher.received == []
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages?beta=true", "/anthropic/v1/messages", "/v1/messages/x"])
+def test_refusals_of_anthropics_paths_have_its_shape(gateway: Gateway, path: str) -> None:
+    for headers in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+        response = post(gateway, headers, path)
+        assert response.status == 403
+        error_of(response)
 
 
 def test_programs_without_these_headers_are_answered(gateway: Gateway) -> None:

@@ -195,6 +195,20 @@ def test_a_stream_that_is_cut_off_ends_with_an_error_event(gateway: Gateway, tea
     assert attempt["estimated"]["output"] > 0
 
 
+@pytest.mark.parametrize(
+    "rest", [b"", b"event: messa", b"event: message_stop\n", b"event: message_stop\ndata: {", b"da"]
+)
+def test_a_stopped_message_without_message_stop_is_complete_and_gets_one(
+    gateway: Gateway, teacher: ScriptedUpstream, rest: bytes
+) -> None:
+    sent = (STARTED, BLOCK, piece("a"), BLOCK_END, ended())
+    teacher.script(Head(200, {"content-type": "text/event-stream"}), Send(b"".join(sent) + rest), End())
+    response = gateway.post(asked(model="teacher", stream=True), path=MESSAGES)
+    stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    assert response.body == b"".join(sent) + stop
+    assert gateway.record(response)["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 429, 500, 503, 529])
 def test_errors_of_the_upstream_keep_status_and_message(
     gateway: Gateway, teacher: ScriptedUpstream, status: int

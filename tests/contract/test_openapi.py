@@ -22,7 +22,8 @@ CLIENT = [{"client_key": []}, {}]
 ANTHROPIC = ("/v1/messages", "/v1/messages/count_tokens")
 RELAYED = (
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/responses/{id}",
-    "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items", "/v1/responses/compact", *ANTHROPIC,
+    "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items", "/v1/responses/compact",
+    "/v1/responses/input_tokens", *ANTHROPIC,
 )  # fmt: skip
 ANSWERS = {
     ("GET", "/v1/models"): "ModelList",

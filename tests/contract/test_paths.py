@@ -73,7 +73,8 @@ def test_a_websocket_is_answered_with_426(gateway: Gateway, path: str) -> None:
 
 
 def test_health_and_version(gateway: Gateway) -> None:
-    for path in ("/health", "/healthz", "/ping"):
+    for path in ("/health", "/healthz", "/ping", "//health", "/health/", "/ping/"):
+        assert ask(gateway.port, path, method="HEAD").status == 200
         assert json.loads(gateway.get(path).body) == {"status": "ok"}
     assert json.loads(gateway.get("/version").body) == {"version": importlib.metadata.version("breakeven")}
     models = gateway.get("/v1/models").body
@@ -83,5 +84,5 @@ def test_health_and_version(gateway: Gateway) -> None:
     for path in ("/models/small", "/v1/models/small/", "/openai/models/small?api-version=2024-10-21"):
         assert gateway.get(path).body == one
     # Pages and the paths for operators have one spelling.
-    for path in ("/metrics/", "/console/", "//health"):
+    for path in ("/metrics/", "/console/", "//metrics"):
         assert gateway.get(path).status == 404

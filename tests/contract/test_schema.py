@@ -25,7 +25,7 @@ CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance,
 OPERATIONS = [
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses"),
     ("POST", "/v1/embeddings"), ("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens"),
-    ("POST", "/v1/feedback"), ("POST", "/v1/responses/compact"),
+    ("POST", "/v1/feedback"), ("POST", "/v1/responses/compact"), ("POST", "/v1/responses/input_tokens"),
     ("GET", "/v1/responses/{id}"), ("DELETE", "/v1/responses/{id}"), ("POST", "/v1/responses/{id}/cancel"),
     ("GET", "/v1/responses/{id}/input_items"),
     ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/healthz"),
@@ -40,7 +40,7 @@ OPERATIONS = [
     ("GET", "/admin/changes"), ("POST", "/admin/changes/{id}/undo"), ("GET", "/admin/students"),
 ]  # fmt: skip
 # The others take nothing, or any text.
-CAN_BE_WRONG = [*OPERATIONS[:8], *OPERATIONS[22:]]
+CAN_BE_WRONG = [*OPERATIONS[:9], *OPERATIONS[23:]]
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.contract.client import eventually
+from tests.contract.client import RawClient, eventually
 from tests.contract.gateway import Gateway, chat, running
 from tests.contract.scripted import answer, error_answer
+from tests.contract.test_lifecycle import workers
+from tests.contract.test_workers_sessions import connected
 from tests.support.tls import unused_port
 
 SAID_TO_BE_MISSING = [
@@ -139,3 +141,19 @@ def test_several_workers_say_it_once(tmp_path: Path) -> None:
         assert start(gateway) == lines
         assert [text.split()[0] for _, text in lines[:2]] == ["student", "teacher"]
         assert missing(lines) == SAID_TO_BE_MISSING
+
+
+def test_each_worker_knows_what_was_not_reached(tmp_path: Path) -> None:
+    with unused_port() as port:
+        changes = {"server": {"workers": 2}, "teacher": {"base_url": f"http://127.0.0.1:{port}/v1"}}
+        with running(tmp_path, changes) as gateway:
+            eventually(lambda: len(workers(gateway)) == 2, 60)
+            for stopped in workers(gateway):
+                with connected(gateway, stopped) as client:
+
+                    def known(client: RawClient = client) -> bool:
+                        ready = client.request("GET", "/readyz").response("GET").json
+                        assert (ready["teacher"], ready["student_cause"]) == ("unknown", None)
+                        return bool(ready["teacher_cause"] == "refused")
+
+                    eventually(known, 30)

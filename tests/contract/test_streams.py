@@ -245,6 +245,14 @@ def test_an_event_cut_in_the_middle_is_not_sent(gateway: Gateway, student: Scrip
     assert response.last_error["code"] == "stream_truncated"
 
 
+@pytest.mark.parametrize("rest", [b"da", b"event: x", b"id: 1\nevent", b"retry: 5", b"data", b"\xef\xbb"])
+def test_an_event_cut_before_its_data_is_not_sent(gateway: Gateway, student: ScriptedUpstream, rest: bytes) -> None:
+    student.script(*stream(delta("a"), FINISH, rest))
+    assert gateway.post(streamed()).body == delta("a") + FINISH + DONE
+    student.script(*stream(delta("a"), FINISH, b": a comment"))
+    assert gateway.post(streamed()).body == delta("a") + FINISH + b": a comment\n\n" + DONE
+
+
 @pytest.mark.parametrize("end", [[Reset()], [End()], [ExpectDisconnect()]])
 def test_a_finish_without_done_is_complete_and_gets_one_done(
     gateway: Gateway, student: ScriptedUpstream, end: list[object]

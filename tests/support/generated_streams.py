@@ -126,6 +126,8 @@ def _expect(made: Stream, end: str, plain: list[bytes], writer: Writer, usage: A
     made.outcome = "truncated" if made.error else "upstream_error" if end == "error" else "ok"
     if made.path not in TYPED and end == "no marker":
         events.append(("message", "[DONE]", events[-1][2], None))
+    if made.path == MESSAGES and end == "no marker":
+        events.append(("message_stop", '{"type":"message_stop"}', events[-1][2], None))
     made.events = events
 
 

@@ -63,3 +63,38 @@ def full_backlog() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def refusing(context: ssl.SSLContext) -> Iterator[int]:
+    """A server on 127.0.0.1 whose handshakes fail, by what `context` demands of clients; its port. Each gets the alert
+    and is read to its end, so that nothing resets the connection before.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            raw = connection.dup()
+            with raw, context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as spoken:
+                with contextlib.suppress(OSError):
+                    spoken.do_handshake()
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(65536):
+                    pass
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=refuse, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)

@@ -87,6 +87,17 @@ admin: {key_env: BREAKEVEN_ADMIN_KEY}
         (("routing", "threshold"), float("nan"), "routing.threshold: "),
         (("student", "base_url"), "127.0.0.1:8000", "student.base_url: must be an http"),
         (("student", "base_url"), "http://user:secret@host/v1", "student.base_url: must be an http"),
+        (
+            ("student", "base_url"),
+            "http://h/v1?api-version=1",
+            "student.base_url: must be a URL without a query; write its parameters under query",
+        ),
+        (
+            ("teacher", "base_url"),
+            "http://h/v1/chat/completions/",
+            "teacher.base_url: must be the URL before /chat/completions, which the gateway adds",
+        ),
+        (("teacher", "base_url"), "http://h/v1/messages", "teacher.base_url: must be the URL before /messages"),
         (("teacher", "api_key_env"), "sk-live-123", "teacher.api_key_env: must be the name"),
         (("teacher", "usd_per_million", "input"), -1, "teacher.usd_per_million.input: "),
         (("teacher", "usd_per_million", "input"), "0.0000001", "teacher.usd_per_million.input: "),
