@@ -16,7 +16,6 @@ import msgspec
 import typer
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -55,8 +54,8 @@ def _config() -> Iterator[str]:
     yield from _section(Config, "")
 
 
-def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
+def _section(model: Any, prefix: str) -> Iterator[str]:
+    for name, field in model.__pydantic_fields__.items():
         inner = _model_of(field)
         if inner is not None and not _is_list(field):
             nullable = field.default is None
@@ -70,12 +69,10 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _section(inner, f"{prefix}{name}[].")
 
 
-def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+def _model_of(field: FieldInfo) -> Any:
+    """The section, or the entry of a list, that a field has; None for a plain value."""
     candidates: list[Any] = [field.annotation, *getattr(field.annotation, "__args__", ())]
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    return next((one for one in candidates if isinstance(one, type) and hasattr(one, "__pydantic_fields__")), None)
 
 
 def _is_list(field: FieldInfo) -> bool:

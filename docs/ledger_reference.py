@@ -21,7 +21,8 @@ Sum picodollars in two halves (`sum(x / 1000000000)` and `sum(x % 1000000000)`):
 million USD.
 """
 TABLES = {
-    "requests": "One row for each settled request that had at least one attempt. Removed after `ledger.keep_days`.",
+    "requests": "One row for each settled request that had at least one attempt. Removed after `ledger.keep_days` "
+    "or `keep_hours`.",
     "attempts": "One row for each call to an upstream. Removed together with its request.",
     "hourly": "Sums by hour, written in the same transaction as the rows above. Kept for ever: reports over long "
     "periods read only these.",

@@ -126,7 +126,7 @@ def _attempt(row: dict[str, Any]) -> AttemptMade:
 def _unknown() -> RequestError:
     return RequestError(
         404,
-        "There is no request with this id in the ledger; raw rows are removed after ledger.keep_days.",
+        "There is no request with this id in the ledger; raw rows are removed after ledger.keep_days or keep_hours.",
         param="id",
         code="request_not_found",
     )

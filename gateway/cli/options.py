@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,12 +59,19 @@ def show(parts: Iterable[Table | str]) -> None:
             typer.echo(part)
 
 
-def load(path: Path, host: str | None = None, port: int | None = None, workers: int | None = None) -> Config:
-    """The config at `path`, with the command line's server options in place of the file's where they are given.
+def load(
+    path: Path,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+    reading: Callable[[Path], None] = lambda _: None,
+) -> Config:
+    """The config at `path`, with the command line's server options in place of the file's where they are given; for
+    `reading` see `load_config`.
 
     Raises ConfigError, also where an environment variable that the config names is not set.
     """
-    config = load_config(path)
+    config = load_config(path, reading)
     given = (("host", host), ("port", port), ("workers", workers))
     changes = {name: value for name, value in given if value is not None}
     if changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,11 +28,13 @@ def serve(
     from breakeven.gateway.server import run
     from breakeven.gateway.server.app import create_app
     from breakeven.gateway.server.startup import claim_journal, open_services
+    from breakeven.gateway.server.watched_files import WatchedFiles
     from breakeven.gateway.server.workers import Supervisor
     from breakeven.router.features import kernel
 
     log.configure(log_level)
-    read = partial(load, config, host, port, workers)
+    files = WatchedFiles()
+    read = partial(load, config, host, port, workers, files.read)
     settings = read()
     listener = run.bind(settings)
     if claim_journal(settings):
@@ -50,7 +53,7 @@ def serve(
     if settings.server.workers > 1:
         ledger.close()
         raise typer.Exit(Supervisor(settings, config.resolve(), log_level, listener).run())
-    raise typer.Exit(run.serve(create_app(settings, artifact, ledger, read, config), settings, listener))
+    raise typer.Exit(run.serve(create_app(settings, artifact, ledger, read, config, files), settings, listener))
 
 
 def check(
@@ -80,7 +83,14 @@ def check(
     if not live:
         for sentence in settings.sources_of_prices():
             typer.echo(f"# {sentence}")
-        typer.echo(yaml.safe_dump(_effective(settings), sort_keys=False), nl=False)
+        # A client key is a line of JSON, which YAML reads: as YAML 100,000 take 20 s.
+        found = _effective(settings)
+        keys, found["auth"]["keys"] = found["auth"]["keys"], []
+        text = yaml.safe_dump(found, sort_keys=False)
+        if keys:
+            lines = "".join(f"  - {json.dumps(key)}\n" for key in keys)
+            text = text.replace("\n  keys: []\n", f"\n  keys:\n{lines}", 1)
+        typer.echo(text, nl=False)
         return
     from breakeven.gateway.server.live_check import check_upstreams
     from breakeven.gateway.server.live_check_models import check_models
@@ -95,7 +105,11 @@ def check(
 def _effective(settings: Config) -> dict[str, Any]:
     """The config as it is in force: with the prices that were looked up, and not where."""
     looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
-    found: dict[str, Any] = _masked(settings.model_dump(mode="json"))
+    given = settings.model_dump(mode="json")
+    # These hold no URL.
+    keys, given["auth"]["keys"] = given["auth"]["keys"], []
+    found: dict[str, Any] = _masked(given)
+    found["auth"]["keys"] = keys[: settings.auth._own_keys]
     for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
         for key in looked_up:
             del section[key]

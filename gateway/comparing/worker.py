@@ -100,7 +100,7 @@ class Comparer:
                 services.metrics.count_attempts(record)
                 encoded = msgspec.json.encode(record)
                 services.ledger.settle(record, encoded)
-                log.settled(encoded)
+                log.settled(record, encoded, services.config.log)
 
     @staticmethod
     def _count(services: Services, drawn: Drawn, result: ComparisonResult) -> None:

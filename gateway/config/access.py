@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from pydantic.dataclasses import dataclass
 
 from breakeven.gateway.config.types import Section, Usd
 
@@ -20,36 +22,43 @@ _OF_NOTHING = frozenset(
 )
 
 
-class ClientKey(Section):
+# With slots, since there may be 100,000: a `Section` takes five times the memory.
+@dataclass(slots=True, frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ClientKey:
+    """One of `auth.keys`."""
+
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the key in the ledger and the log.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hex.")
-    requests_per_minute: int | None = Field(None, ge=1, description="Maximum requests per minute; above it: 429.")
-    tokens_per_minute: int | None = Field(None, ge=1, description="Maximum tokens per minute; once used: 429.")
-    monthly_budget_usd: Usd | None = Field(None, description="Budget in USD per calendar month (UTC).")
-    over_budget: Literal["refuse", "student"] = Field(
-        "refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Maximum requests per minute; above it: 429."
     )
-    may_pin: bool = Field(True, description="Whether it may choose the upstream by its name; else: 403.")
-    may_override: bool = Field(True, description="Whether it may set a threshold with `auto@`; else: 403.")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="Maximum tokens per minute; once used: 429.")
+    monthly_budget_usd: Usd | None = Field(default=None, description="Budget in USD per calendar month (UTC).")
+    over_budget: Literal["refuse", "student"] = Field(
+        default="refuse", description="After the budget is spent: `refuse` with 429, or serve from the `student` only."
+    )
+    may_pin: bool = Field(default=True, description="Whether it may choose the upstream by its name; else: 403.")
+    may_override: bool = Field(default=True, description="Whether it may set a threshold with `auto@`; else: 403.")
     teacher: bool = Field(
-        True, description="Whether it may reach the teacher at all; else the student answers, or 403 where it cannot."
+        default=True,
+        description="Whether it may reach the teacher at all; else the student answers, or 403 where it cannot.",
     )
     max_output_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="The most output tokens that it may ask for in one answer; above it: 403, and requests that name "
         "no limit get this one. null: any.",
     )
     models: list[str] | None = Field(
-        None, description="The model names that it may send, `auto` for requests without one; null: all."
+        default=None, description="The model names that it may send, `auto` for requests without one; null: all."
     )
     store: bool = Field(
-        True,
+        default=True,
         description="Whether its prompts and conversations may be stored, where `ledger` says so, and its answers be "
         "compared; else only usage and cost are kept.",
     )
     workload: str | None = Field(
-        None,
+        default=None,
         pattern=WORKLOAD,
         description="Workload of requests that name none with `x-breakeven-workload`; null: `default`.",
     )
@@ -61,25 +70,36 @@ class ClientKey(Section):
             raise ValueError("is the SHA-256 of an empty key or of white space; hash the key itself")
         return value
 
-    @functools.cached_property
+    @property
     def restricted(self) -> bool:
         """Whether there is anything that the key may not ask for."""
         return not (self.may_pin and self.may_override and self.teacher and self.models is None)
 
-    @functools.cached_property
+    @property
     def limited(self) -> bool:
         """Whether the key has any limit, so that its usage must be counted."""
-        limits = (self.requests_per_minute, self.tokens_per_minute, self.monthly_budget_usd)
-        return any(limit is not None for limit in limits)
+        return (
+            self.requests_per_minute is not None
+            or self.tokens_per_minute is not None
+            or self.monthly_budget_usd is not None
+        )
 
 
 class Auth(Section):
     keys: list[ClientKey] = Field([], description="Client API keys; empty: no keys, loopback addresses only.")
+    keys_file: str | None = Field(
+        None,
+        description="File with further keys, one JSON object per line with the same keys as in `auth.keys`, which is "
+        "read and watched as the config is, and quicker to read; null: none.",
+    )
     unknown_ids: Literal["refuse", "pass"] = Field(
         "refuse",
         description="With several keys: what becomes of requests that name a stored response, or an item of one, that "
         "the gateway has not seen being made. `refuse`: 404, as it may be another key's; `pass`: on to the upstream.",
     )
+
+    # How many of `keys` the config has itself, where those of a file follow.
+    _own_keys: int | None = PrivateAttr(None)
 
     @field_validator("keys")
     @classmethod
@@ -93,6 +113,21 @@ class Auth(Section):
             if other != key.name:
                 raise ValueError(f"{other} and {key.name} have the same sha256, so one would get the other's limits")
         return value
+
+    @functools.cached_property
+    def by_hash(self) -> Mapping[str, ClientKey]:
+        """The keys by SHA-256 in hex."""
+        return {key.sha256: key for key in self.keys}
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, ClientKey]:
+        """The keys by name."""
+        return {key.name: key for key in self.keys}
+
+    @functools.cached_property
+    def budgeted(self) -> bool:
+        """Whether any key has a budget."""
+        return any(key.monthly_budget_usd is not None for key in self.keys)
 
 
 class Admin(Section):

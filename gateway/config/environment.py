@@ -22,19 +22,22 @@ def with_environment(document: dict[str, Any], environment: Mapping[str, str]) -
     ValueError, with the path of the key, for a variable that is not set and has no default, and for one that names no
     key of a section.
     """
-    replaced: dict[str, Any] = _replaced(document, "", environment)
+    replaced: dict[str, Any] = _replaced(document, (), environment)
     for name in sorted(environment):
         if name.startswith(PREFIX):
             _put(replaced, name, environment[name])
     return replaced
 
 
-def _replaced(value: Any, path: str, environment: Mapping[str, str]) -> Any:
+# The path of a value: that of the value around it, with a key or an index. As a text only where it is said.
+_Path = tuple[Any, ...]
+
+
+def _replaced(value: Any, path: _Path, environment: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        prefix = f"{path}." if path else ""
-        return {key: _replaced(inner, f"{prefix}{key}", environment) for key, inner in value.items()}
+        return {key: _replaced(inner, (path, key), environment) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_replaced(inner, f"{path}[{index}]", environment) for index, inner in enumerate(value)]
+        return [_replaced(inner, (path, index), environment) for index, inner in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
 
@@ -45,11 +48,20 @@ def _replaced(value: Any, path: str, environment: Mapping[str, str]) -> Any:
         found = environment.get(name) or default
         if found is None:
             raise ValueError(
-                f"{path}: the environment variable {name} is not set; export it, or write ${{{name}:-a default}}"
+                f"{_said(path)}: the environment variable {name} is not set; export it, or write ${{{name}:-a default}}"
             )
         return found
 
     return _REFERENCE.sub(of, value)
+
+
+def _said(path: _Path) -> str:
+    if not path:
+        return ""
+    around, part = _said(path[0]), path[1]
+    if isinstance(part, int):
+        return f"{around}[{part}]"
+    return f"{around}.{part}" if around else str(part)
 
 
 def _put(document: dict[str, Any], name: str, text: str) -> None:

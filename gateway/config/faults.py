@@ -14,6 +14,7 @@ from breakeven.gateway.config.road import REPLACED
 
 # Of one file; a list of a million wrong entries has as many.
 _MOST = 50
+_UNKNOWN = "unknown key; remove it or check its spelling"
 _NUMBER = "must be a number"
 _WHOLE = "must be a whole number"
 _TEXT = "must be text; put quotes around it"
@@ -22,7 +23,8 @@ _LIST = "must be a list"
 _TIME = "must be a time, such as 2026-11-01T00:00:00Z"
 # By the type of the fault, with the names of its context in braces.
 _WORDS = {
-    "extra_forbidden": "unknown key; remove it or check its spelling",
+    "extra_forbidden": _UNKNOWN,
+    "unexpected_keyword_argument": _UNKNOWN,
     "missing": "missing; it has no default",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
@@ -54,6 +56,7 @@ _WORDS = {
     "too_long": "must have at most {max_length} entries",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
+    "dataclass_type": _MAPPING,
     "model_attributes_type": _MAPPING,
     "datetime_type": _TIME,
     "datetime_parsing": _TIME,

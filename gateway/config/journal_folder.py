@@ -81,5 +81,6 @@ def others(folder: Path) -> tuple[int, str] | None:
         of = beside(folder.parent, _OWNER).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    found = len(list(folder.parent.glob("*.jsonl")))
+    # Plain and compressed ones.
+    found = len([*folder.parent.glob("*.jsonl"), *folder.parent.glob("*.jsonl.gz")])
     return (found, of) if found else None

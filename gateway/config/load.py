@@ -5,9 +5,11 @@ A `ConfigError` has one line per fault: the path of the key, what is wrong and h
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from breakeven.gateway.config.document import read_document, short
 from breakeven.gateway.config.environment import with_environment
 from breakeven.gateway.config.faults import lines
 from breakeven.gateway.config.journal_folder import own_folder, owner
+from breakeven.gateway.config.keys_file import with_keys
 from breakeven.gateway.config.outbound import Outbound, fault_of_variable
 from breakeven.gateway.config.paths import resolved
 from breakeven.gateway.config.price_lookup import with_prices
@@ -32,30 +35,57 @@ _FILES = ("ca_file", "client_cert", "client_key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, reading: Callable[[Path], None] = lambda _: None) -> Config:
     """Load and validate a config file.
 
     `${NAME}` in it, and keys that variables such as BREAKEVEN__STUDENT__BASE_URL give, come from the environment.
     Relative paths and SQLite URLs are resolved against its folder. The prices that `prices_file` or
     `prices_package` of the teacher, a fallback or a further model names are read into its `usd_per_million` and
-    `price_changes`. Raises ConfigError.
+    `price_changes`, and the keys of `auth.keys_file` into `auth.keys`. `reading` is called with each file that is
+    watched, this one and that of the keys, before it is read. Raises ConfigError.
     """
+    with _without_collections():
+        return _load(path, reading)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Without garbage collections, which would go over 100,000 client keys again and again, and stop a gateway that
+    reads them again for as long.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(path: Path, reading: Callable[[Path], None]) -> Config:
+    reading(path)
     document = read_document(path)
+    folder = path.resolve().parent
     try:
         document = with_environment(document, os.environ)
     except ValueError as error:
         raise ConfigError([str(error)]) from None
+    document, own_keys = with_keys(document, folder, reading)
     try:
-        priced, sources = with_prices(document, path.resolve().parent)
+        priced, sources = with_prices(document, folder)
         config = Config.model_validate(priced)
     except ValidationError as error:
         raise ConfigError(list(lines(error))) from None
     except (OverflowError, RecursionError) as error:
         raise ConfigError([f"{path}: a value in it cannot be read ({short(error)}); correct it"]) from None
+    config.auth._own_keys = own_keys
+    # Made here, where no request waits for them: of 100,000 keys they take 50 ms.
+    for made in (config.auth.by_hash, config.auth.by_name, config.auth.budgeted):
+        del made
     priced_sections: tuple[LookedUp, ...] = (config.teacher, *config.teacher.fallbacks, *config.models)
     for section, source in zip(priced_sections, sources, strict=True):
         section._prices_source = source
-    return _resolved(config, path.resolve().parent)
+    return _resolved(config, folder)
 
 
 def check_environment(config: Config) -> None:

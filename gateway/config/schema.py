@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from breakeven.gateway.config.access import WORKLOAD, Admin, Auth
 from breakeven.gateway.config.hosting import HostingObserved
+from breakeven.gateway.config.log import Log
 from breakeven.gateway.config.models import CHAT, ModelSettings, check_names
 from breakeven.gateway.config.road import Road
 from breakeven.gateway.config.routing import Routing
@@ -51,6 +52,13 @@ class LedgerConfig(Section):
         le=36_500,
         description="Days to keep single requests, whose hourly sums are kept forever; null: no limit.",
     )
+    keep_hours: int | None = Field(
+        None,
+        ge=1,
+        le=876_000,
+        description="The same in hours, for many requests: they are deleted an hour at a time, so that between "
+        "this and an hour more of them is kept.",
+    )
     store_prompts: bool = Field(
         False, description="Store the text that the router read of each request, for `breakeven train --from-ledger`."
     )
@@ -70,6 +78,17 @@ class LedgerConfig(Section):
         None,
         description="Folder of the journal of records not yet stored; null: beside the SQLite file, or this file.",
     )
+
+    @model_validator(mode="after")
+    def _kept_for_one_time(self) -> LedgerConfig:
+        if self.keep_days is not None and self.keep_hours is not None:
+            raise ValueError("keep_hours: stands in place of keep_days; remove one of them")
+        return self
+
+    @property
+    def hours_kept(self) -> int | None:
+        """How many hours single requests are kept; None: forever."""
+        return self.keep_hours if self.keep_days is None else self.keep_days * 24
 
 
 class Config(Section):
@@ -106,6 +125,7 @@ class Config(Section):
     )
     admin: Admin = Field(Admin(), description="Authentication of operators.")
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
+    log: Log = Field(Log(), description="Which requests the log has.")
     # In whose place a promoted candidate is the student; clients may still ask for it by its name.
     _former_student: str | None = PrivateAttr(None)
 
@@ -173,16 +193,19 @@ class Config(Section):
                 "routing.start": self.routing.start == "share",
                 "road.advance": self.road.advance == "auto",
                 "routing.escalation": self.routing.escalation is not None,
-                **{
-                    f"auth.keys[{index}].over_budget": key.over_budget == "student"
-                    for index, key in enumerate(self.auth.keys)
-                },
-                **{f"auth.keys[{index}].teacher": not key.teacher for index, key in enumerate(self.auth.keys)},
             }
-            for path, given in needed.items():
-                if given:
-                    raise ValueError(f"{path}: needs a student; add the section student, or remove this key")
+            path = next((path for path, given in needed.items() if given), None) or next(self._of_a_student(), None)
+            if path is not None:
+                raise ValueError(f"{path}: needs a student; add the section student, or remove this key")
         return self
+
+    def _of_a_student(self) -> Iterator[str]:
+        """What client keys have that only a student makes sense of."""
+        for index, key in enumerate(self.auth.keys):
+            if key.over_budget == "student":
+                yield f"auth.keys[{index}].over_budget"
+            if not key.teacher:
+                yield f"auth.keys[{index}].teacher"
 
     @model_validator(mode="after")
     def _judge_is_there(self) -> Config:

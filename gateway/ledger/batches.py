@@ -42,6 +42,8 @@ class Batches:
         # Makes or upgrades the tables, and enters the config.
         self.prepare: Callable[[], None] = lambda: None
         self.set_aside = 0
+        # Of those that this process settled the ids that may be in the database already, whose rows may be pruned.
+        self.doubtful: set[str] = set()
 
     def make_ready(self) -> bool:
         """Prepare the database, unless that was done; and again where its file was deleted or replaced. Whether its
@@ -56,29 +58,40 @@ class Batches:
         return mended
 
     def store(self, records: list[RequestRecord], yield_gil: Callable[[], None] | None = None) -> None:
-        """Store records in one transaction. One that the database can never store is set aside, so that the others are
-        not blocked by it.
+        """Store records that this process settled, in one transaction. One that the database can never store is set
+        aside, so that the others are not blocked by it.
         """
+        self._store(records, yield_gil, self.doubtful)
+        self.doubtful.difference_update(record.id for record in records)
+
+    def store_all(self, records: list[RequestRecord], *, own: bool) -> None:
+        """Store any number of records, in batches. `own`: this process settled them; of others nobody knows whether
+        they were stored before.
+        """
+        for start in range(0, len(records), BATCH):
+            self._store(records[start : start + BATCH], None, self.doubtful if own else None)
+        self.doubtful.difference_update(record.id for record in records)
+
+    def _store(
+        self, records: list[RequestRecord], yield_gil: Callable[[], None] | None, doubtful: set[str] | None
+    ) -> None:
         self.make_ready()
-        self._store(records, yield_gil)
+        self._store_parts(records, yield_gil, doubtful)
         if self.make_ready():
             # They may be in the file that is not there any more. Those that are stored are left out.
-            self._store(records, None)
+            self._store_parts(records, None, None)
 
-    def store_all(self, records: list[RequestRecord]) -> None:
-        """Store any number of records, in batches."""
-        for start in range(0, len(records), BATCH):
-            self.store(records[start : start + BATCH])
-
-    def _store(self, records: list[RequestRecord], yield_gil: Callable[[], None] | None) -> None:
+    def _store_parts(
+        self, records: list[RequestRecord], yield_gil: Callable[[], None] | None, doubtful: set[str] | None
+    ) -> None:
         try:
-            late = store(self._engine, records, yield_gil)
-            self._put_aside(late, "older than ledger.keep_days")
+            late = store(self._engine, records, yield_gil, doubtful)
+            self._put_aside(late, "older than the rows that ledger.keep_hours or keep_days leaves")
         except (DataError, OverflowError) as error:
             if len(records) > 1:
                 middle = len(records) // 2
-                self._store(records[:middle], yield_gil)
-                self._store(records[middle:], yield_gil)
+                self._store_parts(records[:middle], yield_gil, doubtful)
+                self._store_parts(records[middle:], yield_gil, doubtful)
                 return
             self._put_aside(records, type(error).__name__)
 

@@ -1,9 +1,9 @@
 """The append-only journal: a settled record is written to a file before the client has the end of its answer.
 
 Each process writes one segment at a time, a file of JSON lines on which it holds a lock. A segment whose records are
-all in the database is truncated or removed. An unlocked segment is orphaned: its process crashed, and any other process
-recovers its records. The journal survives a killed process; a power failure may lose what the kernel had not written to
-disk.
+all in the database is truncated or removed; full ones are compressed while the database is away. An unlocked segment is
+orphaned: its process crashed, and any other process recovers its records. The journal survives a killed process; a
+power failure may lose what the kernel had not written to disk.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from breakeven.gateway.config.journal_folder import claim
 _log = logging.getLogger("breakeven.ledger")
 
 _SEGMENT_BYTES = 8 << 20
+_PLAIN, _COMPRESSED, _PART = ".jsonl", ".jsonl.gz", ".part"
+# The quickest takes off three quarters, the others hardly more. 31: the format of gzip.
+_LEVEL, _GZIP, _STEP = 1, 31, 1 << 16
 _decode = msgspec.json.Decoder(RequestRecord).decode
 
 
@@ -75,17 +79,52 @@ class Segment:
 
     def restore(self, folder: Path) -> None:
         """Copy what a deleted file had to a new one in the folder, and go on there. Raises OSError."""
-        path, file = _create(folder)
-        content, done = os.pread(self._file, self.size, 0), 0
+        path, file = _create(folder, _COMPRESSED if self.compressed else _PLAIN)
         try:
-            while done < len(content):
-                done += os.write(file, content[done:])
+            _write(file, os.pread(self._file, self.size, 0))
         except OSError:
             path.unlink()
             os.close(file)
             raise
         os.close(self._file)
         self.path, self._file = path, file
+
+    @property
+    def compressed(self) -> bool:
+        """Whether its file was compressed."""
+        return self.path.name.endswith(_COMPRESSED)
+
+    def compress(self) -> tuple[Path, int, int]:
+        """Write a compressed copy of a segment that gets no further records, beside it, for `replace`. Raises OSError,
+        such as for a full disk, and then leaves none.
+        """
+        part = self.path.with_suffix(_PART)
+        content = os.pread(self._file, self.size, 0)
+        compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
+        content = compressor.compress(content) + compressor.flush()
+        file = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(file, content)
+            os.fsync(file)
+        except OSError:
+            part.unlink(missing_ok=True)
+            os.close(file)
+            raise
+        return part, file, len(content)
+
+    def replace(self, part: Path, file: int, size: int) -> None:
+        """Go on with the copy that `compress` made. Raises OSError where somebody removed it."""
+        path = self.path.with_suffix(_COMPRESSED)
+        try:
+            part.rename(path)
+        except OSError:
+            os.close(file)
+            raise
+        # A process that is killed here leaves both; what is stored already is skipped.
+        self.path.unlink(missing_ok=True)
+        os.close(self._file)
+        self.path, self._file, self.size = path, file, size
 
     def stored(self, count: int, *, keep: bool) -> None:
         """Note that `count` more of its records are in the database. After the last one, truncate it, or without `keep`
@@ -120,10 +159,16 @@ class Segment:
             os.close(self._file)
 
 
-def _create(folder: Path) -> tuple[Path, int]:
+def _write(file: int, content: bytes) -> None:
+    done = 0
+    while done < len(content):
+        done += os.write(file, content[done:])
+
+
+def _create(folder: Path, suffix: str = _PLAIN) -> tuple[Path, int]:
     """Create a file and lock it. Returns its path and descriptor. Raises OSError."""
     while True:
-        path = folder / f"{uuid.uuid4().hex}.jsonl"
+        path = folder / f"{uuid.uuid4().hex}{suffix}"
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         # Before it is locked, another process may take it for an orphan, and remove it as empty.
         with contextlib.suppress(OSError):
@@ -152,6 +197,9 @@ def claim_orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
         except OSError:
             yield None
             return
+        if os.fstat(file).st_nlink == 0:  # its process has just stored or compressed it
+            yield None
+            return
         records, damaged = _read(path)
         yield records
         with contextlib.suppress(FileNotFoundError):
@@ -160,21 +208,41 @@ def claim_orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
                 _log.error("%d unreadable lines in journal %s, renamed to .damaged", damaged, path.name)
             else:
                 path.unlink()
+            # Of a process that was killed while it compressed.
+            path.with_suffix(_PART).unlink(missing_ok=True)
     finally:
         os.close(file)
 
 
 def segments(folder: Path) -> list[Path]:
     """The paths of all segments in the folder, also those in use, in order of name."""
-    return sorted(folder.glob("*.jsonl"), key=lambda path: path.name)
+    found = (path for suffix in (_PLAIN, _COMPRESSED) for path in folder.glob(f"*{suffix}"))
+    return sorted(found, key=lambda path: path.name)
 
 
 def _read(path: Path) -> tuple[list[RequestRecord], int]:
-    """The records, and the number of complete lines that are not records."""
-    records, damaged = [], 0
-    for line in path.read_bytes().splitlines(keepends=True):
+    """The records, and the number of complete lines that are not records; a compressed file that is cut off counts as
+    one.
+    """
+    records, damaged, content = [], 0, path.read_bytes()
+    if path.name.endswith(_COMPRESSED):
+        content, whole = _decompressed(content)
+        damaged += not whole
+    for line in content.splitlines(keepends=True):
         try:
             records.append(_decode(line))
         except msgspec.DecodeError:
             damaged += line.endswith(b"\n")
     return records, damaged
+
+
+def _decompressed(content: bytes) -> tuple[bytes, bool]:
+    """What can be read of a compressed file, and whether that is all of it."""
+    decompressor, found = zlib.decompressobj(_GZIP), bytearray()
+    try:
+        # In parts, so that what comes before a damage is kept.
+        for start in range(0, len(content), _STEP):
+            found += decompressor.decompress(content[start : start + _STEP])
+    except zlib.error:
+        return bytes(found), False
+    return bytes(found), decompressor.eof

@@ -27,11 +27,12 @@ class Maintenance:
         self._engine = engine
         self._id = id
         self._contradicted = False
-        self._prune_at = 0
+        self._prune_at = self._purge_at = 0
 
     def run(self, config: Config, now: int) -> None:
         """Register this gateway as active at `now`, microseconds since the epoch, warn if others use different prices,
-        and once an hour delete raw rows, prompts and conversations past their retention. Raises SQLAlchemyError.
+        and after each full hour delete raw rows, prompts and conversations past their retention, raw rows in several
+        calls where there are many. Raises SQLAlchemyError.
         """
         per_hour = [rate.per_hour for rate in hosting_schedule(config, 0) if rate.since <= now][-1]
         with transaction(self._engine, write=True) as connection:
@@ -41,11 +42,13 @@ class Maintenance:
         if different > 1 and not self._contradicted:
             _log.warning("gateways with %d different sets of prices write to this ledger; make them equal", different)
         self._contradicted = different > 1
-        if now < self._prune_at:
+        if now >= self._prune_at and config.ledger.hours_kept is not None:
+            _, done = prune(self._engine, config.ledger.hours_kept, now)
+            if done:
+                self._prune_at = (now // HOUR + 1) * HOUR
+        if now < self._purge_at:
             return
-        self._prune_at = now + HOUR
-        if config.ledger.keep_days is not None:
-            prune(self._engine, config.ledger.keep_days, now)
+        self._purge_at = now + HOUR
         with transaction(self._engine, write=True) as connection:
             before = now - config.ledger.keep_prompts_days * DAY
             outcomes.purge_prompts(connection, before)

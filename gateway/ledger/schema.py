@@ -105,6 +105,9 @@ attempts = Table(
     Column("provider", String(64), nullable=False, server_default=""),
     # Which model was asked: served name, revision, what its server loaded.
     Column("version", String(200), nullable=False, server_default=""),
+    # Rows are then in the order of their key, without an index beside them: 20 bytes less for each. Of ledgers made
+    # before, the table is as it was.
+    sqlite_with_rowid=False,
 )
 
 # Sums per hour, written in the same transaction as the rows: long periods are cheap to read, and the sums are kept when

@@ -41,19 +41,23 @@ _IN_A_LIST = select(requests.c.id).where(requests.c.id.in_(select(_LIST.c.value)
 
 
 def store(
-    engine: Engine, records: list[RequestRecord], yield_gil: Callable[[], None] | None = None
+    engine: Engine,
+    records: list[RequestRecord],
+    yield_gil: Callable[[], None] | None = None,
+    doubtful: set[str] | None = None,
 ) -> list[RequestRecord]:
     """Insert records that are not stored yet and add them to the hourly sums, in one transaction.
 
     `yield_gil` is called between groups of rows with SQLite, which does its work in this process: requests on the same
-    core then do not wait for the whole batch. Returns the records left out because they are older than the pruned rows,
-    so that it is unknown whether they were stored before. Raises SQLAlchemyError, and OverflowError.
+    core then do not wait for the whole batch. `doubtful`: the ids of those that may have been stored before, None for
+    all; those of a transaction that may have been committed are added. Returns those of them that were left out because
+    they are older than the pruned rows, so that nobody knows. Raises SQLAlchemyError, and OverflowError.
     """
     with transaction(engine, write=True, seconds=_SECONDS) as connection:
         limit = raw_since(connection)
-        late = [record for record in records if record.at < limit]
+        late = {r.id: r for r in records if r.at < limit and (doubtful is None or r.id in doubtful)}
         known = _known(connection, [record.id for record in records])
-        fresh = list({r.id: r for r in records if r.at >= limit and r.id not in known}.values())
+        fresh = list({r.id: r for r in records if r.id not in late and r.id not in known}.values())
         step = _STEP if yield_gil is not None and engine.dialect.name == "sqlite" else max(1, len(fresh))
         sums: HourlySums = {}
         for start in range(0, len(fresh), step):
@@ -76,7 +80,9 @@ def store(
             connection.execute(_upsert(engine.dialect.name), hourly_rows(sums))
         if fresh:
             add_spend(connection, fresh)
-    return late
+        if doubtful is not None:
+            doubtful.update(record.id for record in records)
+    return [record for record in late.values() if record.id not in known]
 
 
 def _known(connection: Connection, ids: list[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -32,11 +33,10 @@ _BACKLOG = 2000
 _NICENESS = 5
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _MAINTENANCE_SECONDS = 30.0
-# How often it is looked whether the journal and the database's file are still there.
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 5.0  # how often it is looked whether the journal and the database's file are still there
 # Above this many records in memory, further ones are kept in the journal only.
 _MAX_QUEUED = 50_000
-# While the journal cannot be written, up to this many are kept in memory; further ones are lost, and counted.
+# The same while the journal cannot be written: further ones are lost, and counted.
 _MAX_QUEUED_WITHOUT_JOURNAL = 500_000
 
 
@@ -64,8 +64,7 @@ class Writer:
         self._urgent_for = 0
         self._failures = 0
         self.journal_failures = 0
-        # Why the database could not be used the last time; None while it can.
-        self.unusable: str | None = None
+        self.unusable: str | None = None  # why the database could not be used the last time; None while it can
         self._remade = 0
         self.lost = 0
         self.maintenance: Callable[[], None] | None = None
@@ -128,8 +127,7 @@ class Writer:
                 self._accepted -= 1
             elif segment not in self._overflowed:
                 self._overflowed.append(segment)
-            # A thread that is gathering a batch need not be woken for each record.
-            if self._asleep:
+            if self._asleep:  # one that is gathering a batch need not be woken for each record
                 self._asleep = False
                 self._work.notify()
 
@@ -232,6 +230,7 @@ class Writer:
                 failures += 1
                 if self._closing:
                     return
+                self._compress_overflowed()
                 with self._work:
                     self._work.wait_for(lambda: self._closing, pause)
                 continue
@@ -262,9 +261,11 @@ class Writer:
 
     def _stored(self, batch: list[tuple[RequestRecord, Segment | None]]) -> None:
         with self._work:
-            for _, segment in batch:
+            for record, segment in batch:
                 self._queue.popleft()
-                if segment is not None and segment not in self._overflowed:
+                if segment in self._overflowed:
+                    self._batches.doubtful.add(record.id)  # it is read from there again
+                elif segment is not None:
                     segment.stored(1, keep=segment is self._segment)
 
     def _store_overflowed(self) -> None:
@@ -273,15 +274,24 @@ class Writer:
             segment = self._overflowed[0]
             if segment is self._segment:
                 self._segment = None
-        self._batches.store_all(segment.read())
+        self._batches.store_all(segment.read(), own=True)
         with self._work:
             self._overflowed.remove(segment)
             segment.remove()
 
+    def _compress_overflowed(self) -> None:
+        """Compress what the journal alone has, so that its volume holds more."""
+        with contextlib.suppress(OSError):  # it is then left as it is
+            for segment in tuple(self._overflowed):
+                if segment is not self._segment and not segment.compressed:
+                    copy = segment.compress()
+                    with self._work:
+                        segment.replace(*copy)
+
     def _recover_orphans(self) -> None:
         for path in segments(self._folder):
             with claim_orphan(path) as records:
-                self._batches.store_all(records or [])
+                self._batches.store_all(records or [], own=False)
                 if records:
                     _log.warning("recovered %d records from the journal of a crashed process", len(records))
 

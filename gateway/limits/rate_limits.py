@@ -119,10 +119,10 @@ class Quotas:
         """Picodollars that the key of this name has spent this month, as far as this process knows."""
         return self.budgets.spent(name)
 
-    async def run(self, keys: Callable[[], list[ClientKey]]) -> None:
-        """Until cancelled, read the ledger every 5 seconds while any of `keys()` has a budget."""
+    async def run(self, budgeted: Callable[[], bool]) -> None:
+        """Until cancelled, read the ledger every 5 seconds while `budgeted()`: while any key has a budget."""
         while True:
-            if any(key.monthly_budget_usd is not None for key in keys()):
+            if budgeted():
                 await self.refresh()
             await asyncio.sleep(_REFRESH_SECONDS)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from breakeven.gateway.accounting.record import Outcome, RequestRecord
+from breakeven.gateway.config.log import Log
 from breakeven.gateway.observability.lines import Lines
 from breakeven.router.masking import masked
 
@@ -78,15 +80,22 @@ def lines_lost() -> int:
     return sum(handler.lines.lost for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
 
 
-def settled(record: bytes) -> None:
-    """Log a settled record, given as JSON, at level info."""
-    if not _requests.isEnabledFor(logging.INFO):
+def settled(record: RequestRecord, encoded: bytes, section: Log) -> None:
+    """Log a settled record, also given as JSON, at level info, if it is to be logged."""
+    if not _requests.isEnabledFor(logging.INFO) or not (section.sample >= 1.0 or _wanted(record, section)):
         return
     handlers = logging.getLogger().handlers
     if len(handlers) == 1 and isinstance(handlers[0], LineHandler):
-        handlers[0].settled(record)
+        handlers[0].settled(encoded)
     else:
-        _requests.info("", extra={"settled": record})
+        _requests.info("", extra={"settled": encoded})
+
+
+def _wanted(record: RequestRecord, section: Log) -> bool:
+    if record.outcome is not Outcome.OK or record.seconds > section.slow_seconds or len(record.attempts) > 1:
+        return True
+    # The end of an id is random, and all gateways draw alike.
+    return int(record.id[-8:], 16) < section.sample * (1 << 32)
 
 
 def configure(level: str = "info") -> None:

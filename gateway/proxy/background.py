@@ -94,11 +94,11 @@ def account(services: Services, waiting: bytes, usage: Usage) -> None:
         baseline_input=bill.input,
         baseline_output=bill.output,
     )
-    key = next((one for one in services.config.auth.keys if one.name == record.key), None)
+    key = services.config.auth.by_name.get(record.key or "")
     services.state.quotas.settle(key, record)
     encoded = msgspec.json.encode(record)
     services.ledger.settle(record, encoded)
-    log.settled(encoded)
+    log.settled(record, encoded, services.config.log)
 
 
 def account_expired(services: Services, now: float) -> None:

@@ -78,7 +78,7 @@ def settle(exchange: Exchange) -> None:
         if exchange.services.config.ledger.store_conversations:
             keep(exchange, record)
     draw(exchange, record)
-    log.settled(encoded)
+    log.settled(record, encoded, exchange.services.config.log)
     if exchange.trace is not None:
         record_spans(exchange, record, exchange.trace)
 

@@ -186,10 +186,10 @@ class Services:
         """The paths below /v1 that further models have."""
         return frozenset(path for one in self.config.models for path in one.paths)
 
-    @functools.cached_property
+    @property
     def keys(self) -> Mapping[str, ClientKey]:
         """The client keys of the config, by SHA-256 in hex."""
-        return {key.sha256: key for key in self.config.auth.keys}
+        return self.config.auth.by_hash
 
     @functools.cached_property
     def workloads(self) -> frozenset[str]:

@@ -59,6 +59,7 @@ from breakeven.gateway.server.learning import learn_capabilities
 from breakeven.gateway.server.paths import ClientPaths
 from breakeven.gateway.server.reload import Current
 from breakeven.gateway.server.sharing import follow_traffic
+from breakeven.gateway.server.watched_files import WatchedFiles
 from breakeven.gateway.wire.headers import HEADERS
 from breakeven.router.model.artifact import Artifact
 
@@ -85,12 +86,14 @@ def create_app(
     ledger: Ledger,
     read: Callable[[], Config] | None = None,
     path: File | None = None,
+    files: WatchedFiles | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI app. The ledger is closed when the app ends.
 
-    With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called.
+    With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called; for
+    `files` see `Current`.
     """
-    current = Current(_services(config, artifact, ledger), read, path)
+    current = Current(_services(config, artifact, ledger), read, path, files=files)
     app = _Gateway(
         title="Breakeven",
         version="1",
@@ -179,7 +182,7 @@ def _background(current: Current) -> list[Coroutine[Any, Any, None]]:
     work = [
         current.watch(),
         learn_capabilities(current),
-        current().state.quotas.run(lambda: current().config.auth.keys),
+        current().state.quotas.run(lambda: current().config.auth.budgeted),
         current().state.prompts.run(),
         current().state.kept.run(),
         current().state.unknown_workloads.waiting.run(),

@@ -17,6 +17,7 @@ from breakeven.gateway.errors import BreakevenError, ConfigError, LedgerError
 from breakeven.gateway.observability.tracing import open_spans
 from breakeven.gateway.runtime.promotion import with_promotion
 from breakeven.gateway.runtime.services import Services
+from breakeven.gateway.server.heap import trim_heap
 from breakeven.gateway.server.own_thread import in_own_thread
 from breakeven.gateway.server.start_report import report_reached
 from breakeven.gateway.server.startup import check_loadable, open_artifact
@@ -43,17 +44,22 @@ class Current:
         read: Callable[[], Config] | None = None,
         path: Path | None = None,
         load_seconds: float = _LOAD_SECONDS,
+        files: WatchedFiles | None = None,
     ) -> None:
         """`read` loads the config again; `path` is its file, which is watched. Without `read` nothing is reloaded.
 
-        A config that takes more than `load_seconds` to load is refused.
+        A config that takes more than `load_seconds` to load is refused. `files`: their states before the config was
+        read, where `read` notes them; without, the config is read once more, as it may have changed meanwhile.
         """
         self._load_seconds = load_seconds
         self.services = services
         self._read = read
         self._path = path
-        artifact = _metadata(services.config)
-        self._files = WatchedFiles(*(one for one in (path, artifact) if path is not None and one is not None))
+        self._noted = files is not None
+        self._files = files or WatchedFiles()
+        for one in () if path is None else (path, *_named(services.config)):
+            if one not in self._files:
+                self._files.read(one)
         self._requested = asyncio.Event()
         self._reloaded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +149,7 @@ class Current:
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
         self._run(report_reached(added))
+        self._run(asyncio.to_thread(trim_heap))
         for label, upstream in before.items():
             if upstream is not after.get(label):
                 self._run(_close_when_idle(upstream))
@@ -188,12 +195,12 @@ class Current:
         if self._path is not None:
             self._files.read(self._path)
         given = read()
-        named = _metadata(given)
         if self._path is not None:
             # The artifact of a config that is refused is watched, too: it may be mended.
-            self._files.keep([one for one in (self._path, _metadata(old.config)) if one is not None])
-            if named is not None:
-                self._files.read(named)
+            self._files.keep([self._path, *_named(old.config), *_named(given)])
+            for one in _named(given):
+                if one not in self._files or one == _metadata(given):
+                    self._files.read(one)
         config = with_promotion(given, old.ledger, old.state.experiment)
         faults = [
             f"{name}: cannot change while the gateway runs; restart it"
@@ -223,13 +230,21 @@ class Current:
         """Whether the config on disk is invalid or differs from the one in force, or its router artifact does."""
         if self._read is None:
             return False
-        try:
-            config = self._read()
-        except Exception:  # the reload says what is wrong
-            return True
+        config = self.services.given
+        if not self._noted or self._files.changed:
+            try:
+                config = self._read()
+            except Exception:  # the reload says what is wrong
+                return True
         path = config.routing.artifact
         replaced = path is not None and written_hash(Path(path)) != self.services.artifact.hash
         return replaced or config != self.services.given
+
+
+def _named(config: Config) -> tuple[Path, ...]:
+    """The files that the config names and that are watched with it."""
+    keys = config.auth.keys_file
+    return tuple(one for one in (_metadata(config), None if keys is None else Path(keys)) if one is not None)
 
 
 def _metadata(config: Config) -> Path | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import errno
 import gc
 import signal
@@ -24,6 +22,7 @@ from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.runtime.state import State
 from breakeven.gateway.server.connections import Connections, most_connections, raise_file_limit
 from breakeven.gateway.server.direct_client import BodyBytes
+from breakeven.gateway.server.heap import trim_heap
 from breakeven.gateway.server.protocol import AcceptingServer, RelayProtocol
 
 _POLL_SECONDS = 0.05
@@ -93,12 +92,6 @@ def _freeze_startup_objects() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def _trim_heap() -> None:
-    """Return free heap memory to the system (malloc_trim): glibc keeps about 10 MB after the artifact is loaded."""
-    with contextlib.suppress(OSError, TypeError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def _shorten_switch_interval() -> None:
     """Let the event loop get the GIL back sooner: by default the ledger's thread may hold it for 5 ms."""
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
@@ -156,7 +149,7 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
         await running
 
     _freeze_startup_objects()
-    _trim_heap()
+    trim_heap()
     _shorten_switch_interval()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())

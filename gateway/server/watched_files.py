@@ -25,6 +25,9 @@ class WatchedFiles:
         """Note the state of a file that is about to be read, and watch it from here on."""
         self._states[path] = _state(path)
 
+    def __contains__(self, path: Path) -> bool:
+        return path in self._states
+
     def keep(self, paths: Collection[Path]) -> None:
         """Watch no others."""
         self._states = {path: state for path, state in self._states.items() if path in paths}

@@ -135,12 +135,14 @@ def main(arguments: list[str]) -> int:
     from breakeven.gateway.server import run as server
     from breakeven.gateway.server.app import create_app
     from breakeven.gateway.server.startup import open_services
+    from breakeven.gateway.server.watched_files import WatchedFiles
 
+    files = WatchedFiles()
     path, host, port, log_level, number, parent, workers = arguments
     log.configure(log_level)
 
     def read() -> Config:
-        config = load_config(Path(path))
+        config = load_config(Path(path), files.read)
         given = {"host": host, "port": int(port), "workers": int(workers)}
         config = config.model_copy(update={"server": config.server.model_copy(update=given)})
         check_environment(config)
@@ -150,7 +152,7 @@ def main(arguments: list[str]) -> int:
     listener = socket.socket(fileno=int(number))
     artifact, ledger = open_services(config)
     _exit_with_parent(int(parent))
-    return server.serve(create_app(config, artifact, ledger, read=read, path=Path(path)), config, listener)
+    return server.serve(create_app(config, artifact, ledger, read, Path(path), files), config, listener)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def test_what_ends_without_usage_is_missing_and_estimated(gateway: Gateway, how:
     (row,) = accounted(gateway, begun)
     assert (row[:2], row[3]) == ((0, 0), 1)
     assert gateway.metric("usage_missing_total") == missing + 1
-    assert gateway.rows("SELECT estimated_prompt_tokens > 0 FROM attempts ORDER BY rowid DESC LIMIT 1") == [(1,)]
+    assert gateway.rows("SELECT estimated_prompt_tokens > 0 FROM attempts ORDER BY request DESC LIMIT 1") == [(1,)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

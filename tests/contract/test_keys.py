@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,3 +205,19 @@ def test_limits_hold_over_all_workers(two_workers: Gateway) -> None:
     time.sleep(2)  # until both are up
     statuses = [two_workers.post(chat(), as_key("few")).status for _ in range(14)]
     assert sorted(statuses) == [200] * 10 + [429] * 4
+
+
+def test_another_file_of_keys_is_in_force_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text(json.dumps(key("first")))
+    with running(tmp_path, {"auth": {"keys_file": "keys.jsonl"}}) as gateway:
+        assert [gateway.post(chat(), as_key(name)).status for name in ("first", "second")] == [200, 401]
+        file.write_text(json.dumps(key("second")))
+        eventually(lambda: gateway.post(chat(), as_key("second")).status == 200, 30)
+        assert gateway.post(chat(), as_key("first")).status == 401
+        file.write_text("{")
+        eventually(lambda: gateway.metric("config_last_reload_successful") == 0, 30)
+        assert "auth.keys_file: line 1 of keys.jsonl: Invalid JSON" in (tmp_path / "gateway.log").read_text()
+        assert gateway.post(chat(), as_key("second")).status == 200
+        file.write_text(json.dumps(key("third")))
+        eventually(lambda: gateway.post(chat(), as_key("third")).status == 200, 30)

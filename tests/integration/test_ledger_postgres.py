@@ -172,7 +172,7 @@ def test_retention_and_periods(url: str, upstreams: tuple[str, str], tmp_path: P
     assert hourly == ledger.sums(by, 1, 10**16 + 1)
     assert hourly[0].group[1:] == ("teacher", True, "chat_completions", "teacher", "pinned", "")
     engine = open_engine(url)
-    assert prune(engine, 1, 10**16 // HOUR * HOUR) == 12
+    assert prune(engine, 24, 10**16 // HOUR * HOUR) == (12, True)
     engine.dispose()
     assert ledger.sums(by) == hourly
     assert before['breakeven_tokens_total{kind="output",upstream="teacher"}'] == 60

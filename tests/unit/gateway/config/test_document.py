@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from breakeven.gateway.config.document import read_document
 from breakeven.gateway.errors import ConfigError
@@ -31,6 +32,63 @@ def test_a_key_of_the_merged_mapping_may_be_given_again(tmp_path: Path) -> None:
 
 def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
     assert "line 3, column 1: not valid YAML (the key a is given twice)" in _refusal(tmp_path, "a: 1\nb: 2\na: 3\n")
+
+
+ORDINARY = """\
+# A comment.
+numbers: [1, -2, 0x1f, 0o17, 017, 1_000, 1.5, .5, 6.02e+23, .inf, 190:20:30]
+words: [yes, No, on, OFF, true, ~, null, Null, "", y, "yes", '1', =, <<]
+times: {a: 2026-11-01, b: 2026-11-01T00:00:00Z, c: 2026-11-01 10:20:30.5 +01:00}
+texts:
+  - plain text with a # that is none
+  - 'it''s'
+  - "escapes \\u00e9 \\t\\x41"
+  - |
+    lines
+      kept
+  - >-
+    folded
+    lines
+  - !!str 12
+  - ! 12
+  - !!int "12"
+  - 2e5f
+  - a:b
+? complex key
+: {nested: [{deep: [[[]]]}, {}]}
+empty:
+merged: {<<: [{a: 1, b: 2}, {b: 3, c: 4}], c: 5}
+"""
+
+
+def test_values_are_those_of_the_yaml_library(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(ORDINARY)
+    found, expected = read_document(tmp_path / "b.yaml"), yaml.safe_load(ORDINARY.replace(", =, <<]", "]"))
+    assert found["words"][-2:] == ["=", "<<"]
+    del found["words"][-2:]
+    assert found == expected
+    assert list(map(type, found["numbers"])) == list(map(type, expected["numbers"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]", "line 1, column 8: not valid YAML (a value that holds itself)"),
+        ("a: *b", "found undefined alias"),
+        ("a: &a 1\nb: &a 2", "line 2, column 4: not valid YAML (the anchor a is given twice)"),
+        ("a: 1\n---\nb: 2", "but found another document"),
+        ("[a]: 1", "a key that is a list or a mapping"),
+        ("a: {<<: 1}", "<< merges mappings only"),
+        ("a: !!python/object:os.system x", "the tag tag:yaml.org,2002:python/object:os.system is not known"),
+        ("a: !!set {x}", "the tag tag:yaml.org,2002:set is not known"),
+        ('a: "\\0"', "a text with a control character"),
+        ("a: " + "1" * 101, "a number of 101 characters"),
+        ("- a", "must be a mapping"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_what_no_config_has_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    assert said in _refusal(tmp_path, text)
 
 
 @pytest.mark.parametrize("merge", [False, True])

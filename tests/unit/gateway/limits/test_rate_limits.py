@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from breakeven.gateway.accounting.prices import Cost
 from breakeven.gateway.accounting.record import AttemptRecord, Endpoint, Outcome, RequestRecord
@@ -30,7 +31,7 @@ class Clock:
 
 
 def key(**limits: object) -> ClientKey:
-    return ClientKey.model_validate({"name": "team", "sha256": "0" * 64, **limits})
+    return TypeAdapter(ClientKey).validate_python({"name": "team", "sha256": "0" * 64, **limits})
 
 
 def record(number: int, *, cost: int = 0, tokens: int = 0, at: float = END_OF_YEAR) -> RequestRecord:
