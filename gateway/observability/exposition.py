@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import Metric
@@ -45,13 +46,14 @@ def exported_registry(
 
     `upstreams` is read at each scrape, so that later changes of the mapping are exported.
     """
-    money = MoneyCollector(ledger, patience_seconds=_PATIENCE_SECONDS)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    money = MoneyCollector(ledger, patience_seconds=_PATIENCE_SECONDS, folder=Path(folder) if folder else None)
     if not shared_by_workers():
         registry.register(UpstreamCollector(upstreams))
         registry.register(money)
         return registry
     combined = CollectorRegistry()
-    MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+    combined.register(_WorkersCollector(None))  # type: ignore[no-untyped-call]
     combined.register(_FilteredCollector(money, _PER_PROCESS))
     return combined
 
@@ -124,6 +126,22 @@ class Publisher:
         while True:
             self.publish()
             await asyncio.sleep(_PUBLISH_SECONDS)
+
+
+class _WorkersCollector(MultiProcessCollector):
+    """The library's collector, which raises an error for a file that a worker has created and not yet filled."""
+
+    def collect(self) -> Iterator[Metric]:
+        files = [str(file) for file in Path(self._path).glob("*.db") if _size(file)]
+        merged: Iterator[Metric] = iter(self.merge(files))  # type: ignore[no-untyped-call]
+        return merged
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class _FilteredCollector(Collector):

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -17,10 +18,11 @@ from prometheus_client.registry import Collector
 from breakeven.gateway.errors import LedgerError
 from breakeven.gateway.ledger import Ledger
 from breakeven.gateway.ledger.changes import LastChange
-from breakeven.gateway.ledger.statements import Books, read
+from breakeven.gateway.ledger.statements import read
 from breakeven.gateway.observability.changes import change_families
 from breakeven.gateway.observability.money_families import families, state_families
 from breakeven.gateway.observability.quality import quality_families
+from breakeven.gateway.observability.shared_figures import Figures, SharedFigures
 
 _log = logging.getLogger("breakeven.metrics")
 
@@ -44,19 +46,18 @@ class MoneyCollector(Collector):
         ledger: Ledger,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         patience_seconds: float | None = None,
+        folder: Path | None = None,
     ) -> None:
         """`clock` gives microseconds since the epoch. `patience_seconds`: how long a scrape waits for the ledger, None
-        for as long as reading takes; what is read later is for the next scrape.
+        for as long as reading takes; what is read later is for the next scrape. `folder` is that of the workers of a
+        gateway, which export the same figures.
         """
         self._ledger = ledger
         self._clock = clock
         self._patience = patience_seconds
-        self._now = 0
-        self._last: Books | None = None
-        self._read_at: float | None = None
+        self._figures = SharedFigures(folder)
         self._price_sets: int | None = None
         self._changes: list[LastChange] = []
-        self._read_again = 0.0
         self._reading: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -67,18 +68,18 @@ class MoneyCollector(Collector):
                 self._reading.start()
             reading = self._reading
         reading.join(self._patience)
-        last = self._last
+        last = self._figures.get()
         if last is not None:
-            yield from quality_families(last)
+            yield from quality_families(last.books)
         yield from families(
-            last,
+            None if last is None else last.books,
             pending=self._ledger.pending,
             write_failures=self._ledger.write_failures,
             price_sets=self._price_sets,
         )
         yield from change_families(self._changes)
         yield from state_families(
-            age=None if self._read_at is None else time.monotonic() - self._read_at,
+            age=None if last is None else time.monotonic() - last.read_at,
             away=self._ledger.away is not None,
             remade=self._ledger.remade,
         )
@@ -86,20 +87,22 @@ class MoneyCollector(Collector):
     def _read(self) -> None:
         try:
             self._ledger.flush(_FLUSH_SECONDS)
-            if self._last is None or time.monotonic() >= self._read_again:
-                self._read_books()
+            wanted = time.monotonic()
+            with self._figures.turn():
+                last = self._figures.get()
+                if last is None or (last.read_at < wanted and last.again_at <= time.monotonic()):
+                    self._figures.put(self._read_books(last))
             self._changes = self._ledger.changes.last()
             self._price_sets = self._ledger.contradictions(self._clock())
-        except LedgerError as error:
+        except (LedgerError, OSError) as error:
             self._price_sets = None
             _log.error("cannot read the ledger, exporting the previous values: %s", error)
 
-    def _read_books(self) -> None:
-        started, began = time.thread_time(), time.monotonic()
-        try:
-            # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
-            self._now = max(self._now, self._clock())
-            self._last, self._read_at = read(self._ledger, self._now), began
-        finally:
-            took = time.thread_time() - started
-            self._read_again = time.monotonic() + (_SHARE * took if took > _CHEAP_SECONDS else 0.0)
+    def _read_books(self, last: Figures | None) -> Figures:
+        used, began = time.thread_time(), time.monotonic()
+        # A clock that steps back must not decrease the hosting cost: Prometheus takes that for a restart.
+        now = self._clock() if last is None else max(last.now, self._clock())
+        books = read(self._ledger, now)
+        used = time.thread_time() - used
+        again = time.monotonic() + (_SHARE * used if used > _CHEAP_SECONDS else 0.0)
+        return Figures(books, now, began, again)
