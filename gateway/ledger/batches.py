@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.errors import LedgerAway, LedgerError
 from breakeven.gateway.ledger.database import error_message, unusable
-from breakeven.gateway.ledger.journal import make_private
+from breakeven.gateway.ledger.journal import claim_orphan, make_private, segments
 from breakeven.gateway.ledger.sqlite_file import SqliteFile
 from breakeven.gateway.ledger.store import store
 
@@ -71,6 +71,14 @@ class Batches:
         for start in range(0, len(records), BATCH):
             self._store(records[start : start + BATCH], None, self.doubtful if own else None)
         self.doubtful.difference_update(record.id for record in records)
+
+    def recover_orphans(self) -> None:
+        """Store what crashed processes left in the journal."""
+        for path in segments(self._folder):
+            with claim_orphan(path) as records:
+                self.store_all(records or [], own=False)
+                if records:
+                    _log.warning("recovered %d records from the journal of a crashed process", len(records))
 
     def _store(
         self, records: list[RequestRecord], yield_gil: Callable[[], None] | None, doubtful: set[str] | None

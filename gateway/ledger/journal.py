@@ -114,14 +114,20 @@ class Segment:
         return part, file, len(content)
 
     def replace(self, part: Path, file: int, size: int) -> None:
-        """Go on with the copy that `compress` made. Raises OSError where somebody removed it."""
+        """Go on with the copy that `compress` made, or without it where the segment was closed meanwhile. Raises OSError
+        where somebody removed it.
+        """
         path = self.path.with_suffix(_COMPRESSED)
+        if not self._open:
+            part.unlink(missing_ok=True)
+            os.close(file)
+            return
         try:
             part.rename(path)
         except OSError:
             os.close(file)
             raise
-        # A process that is killed here leaves both; what is stored already is skipped.
+        # A process that is killed here leaves both; see `claim_orphan`.
         self.path.unlink(missing_ok=True)
         os.close(self._file)
         self.path, self._file, self.size = path, file, size
@@ -198,6 +204,12 @@ def claim_orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
             yield None
             return
         if os.fstat(file).st_nlink == 0:  # its process has just stored or compressed it
+            yield None
+            return
+        if path.name.endswith(_PLAIN) and path.with_suffix(_COMPRESSED).exists():
+            # Its process was killed between the two. Read from both, at once or where no row tells any more that they
+            # were stored, its records would collide or be set aside twice.
+            path.unlink(missing_ok=True)
             yield None
             return
         records, damaged = _read(path)

@@ -54,9 +54,11 @@ def store(
     they are older than the pruned rows, so that nobody knows. Raises SQLAlchemyError, and OverflowError.
     """
     with transaction(engine, write=True, seconds=_SECONDS) as connection:
+        # In this order: PostgreSQL shows each statement what was committed before it, and rows are deleted only after
+        # the mark was. The other way round a row that is deleted in between would be neither known nor late.
+        known = _known(connection, [record.id for record in records])
         limit = raw_since(connection)
         late = {r.id: r for r in records if r.at < limit and (doubtful is None or r.id in doubtful)}
-        known = _known(connection, [record.id for record in records])
         fresh = list({r.id: r for r in records if r.id not in late and r.id not in known}.values())
         step = _STEP if yield_gil is not None and engine.dialect.name == "sqlite" else max(1, len(fresh))
         sums: HourlySums = {}

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from breakeven.gateway.accounting.record import RequestRecord
 from breakeven.gateway.ledger.batches import BATCH, UNUSABLE, Batches, said, waits
-from breakeven.gateway.ledger.journal import Segment, claim_orphan, make_folder, segments
+from breakeven.gateway.ledger.journal import Segment, make_folder
 
 _log = logging.getLogger("breakeven.ledger")
 
@@ -81,7 +81,7 @@ class Writer:
         failed = None
         try:
             self._batches.make_ready()
-            self._recover_orphans()
+            self._batches.recover_orphans()
             if self.maintenance is not None:
                 self.maintenance()
         except UNUSABLE as error:
@@ -212,11 +212,12 @@ class Writer:
                     yield_gil = None if urgent else _yield_gil
                     self._batches.store([record for record, _ in batch], yield_gil)
                     self._stored(batch)
-                elif self._overflowed:
+                # Also while requests keep arriving, but not while they arrive faster than they are stored.
+                if self._overflowed and len(self._queue) < BATCH:
                     self._store_overflowed()
                 if self.unusable is not None or time.monotonic() - maintained_at > _MAINTENANCE_SECONDS:
                     maintained_at = time.monotonic()
-                    self._recover_orphans()
+                    self._batches.recover_orphans()
                     if self.maintenance is not None:
                         self.maintenance()
                     self._usable_again()
@@ -274,6 +275,8 @@ class Writer:
             segment = self._overflowed[0]
             if segment is self._segment:
                 self._segment = None
+            if any(held is segment for _, held in self._queue):
+                return  # first these, which are then known to be stored
         self._batches.store_all(segment.read(), own=True)
         with self._work:
             self._overflowed.remove(segment)
@@ -283,17 +286,12 @@ class Writer:
         """Compress what the journal alone has, so that its volume holds more."""
         with contextlib.suppress(OSError):  # it is then left as it is
             for segment in tuple(self._overflowed):
+                if self._closing:
+                    return  # `close` does not wait long, and then lets go of the files
                 if segment is not self._segment and not segment.compressed:
                     copy = segment.compress()
                     with self._work:
                         segment.replace(*copy)
-
-    def _recover_orphans(self) -> None:
-        for path in segments(self._folder):
-            with claim_orphan(path) as records:
-                self._batches.store_all(records or [], own=False)
-                if records:
-                    _log.warning("recovered %d records from the journal of a crashed process", len(records))
 
 
 def _yield_gil() -> None:

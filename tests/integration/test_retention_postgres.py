@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger import Ledger
@@ -56,4 +56,24 @@ def test_gateways_that_prune_at_once_delete_each_row_once_and_change_no_total(
         prune(engine, 1, 100 * HOUR)
     assert [(one.requests, one.cost) for one in ledger.sums(BY) if one.group[3] == "late"] == [(1, 50)]
     engine.dispose()
+    ledger.close()
+
+
+def test_a_row_that_is_deleted_while_it_is_looked_for_is_not_counted_again(postgres_url: str, tmp_path: Path) -> None:
+    ledger = Ledger.open(postgres_url, journal=tmp_path / "journal")
+    engine, another = open_engine(postgres_url), open_engine(postgres_url)
+    old = record(at=HOUR)
+    store(another, [old])
+    statements: list[str] = []
+
+    def prune_after_the_first(*given: object) -> None:
+        statements.append(str(given[2]))
+        if len(statements) == 1:
+            assert prune(another, 1, 100 * HOUR) == (1, True)
+
+    event.listen(engine, "after_cursor_execute", prune_after_the_first)
+    store(engine, [old], doubtful={old.id})
+    assert ledger.sums()[0].requests == 1
+    engine.dispose()
+    another.dispose()
     ledger.close()

@@ -114,3 +114,46 @@ def test_what_waits_for_a_database_that_is_away_is_compressed_and_stored_once(
     ledger.close()
     assert sorted(stored_ids(url)) == sorted(ids)
     assert list(journal.iterdir()) == []
+
+
+def test_a_process_that_is_killed_between_the_copy_and_the_removal_leaves_each_record_once(tmp_path: Path) -> None:
+    segment, records = filled(tmp_path, 5)
+    plain = segment.path
+    content = plain.read_bytes()
+    segment.replace(*segment.compress())
+    plain.write_bytes(content)
+    segment.close()
+    assert recovered(tmp_path) == [one.id for one in records]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_was_closed_while_it_was_compressed_stays_as_it_was(tmp_path: Path) -> None:
+    segment, records = filled(tmp_path, 5)
+    copy = segment.compress()
+    segment.close()  # another process may take it from here on
+    segment.replace(*copy)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".jsonl"]
+    assert recovered(tmp_path) == [one.id for one in records]
+
+
+def test_what_the_journal_alone_has_is_stored_also_while_requests_keep_arriving(
+    url: str, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("breakeven.gateway.ledger.writer._MAX_QUEUED", 20)
+    monkeypatch.setattr("breakeven.gateway.ledger.journal._SEGMENT_BYTES", 20_000)
+    ledger = Ledger.open(url, journal=journal)
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    early = [uuid.uuid4().hex for _ in range(200)]
+    for one in early:
+        ledger.settle(record(id=one))
+    other.execute("COMMIT")
+    other.close()
+    end = time.monotonic() + 30
+    while not (done := set(early) <= set(stored_ids(url))) and time.monotonic() < end:
+        for _ in range(20):
+            ledger.settle(record())
+            time.sleep(0.01)
+    assert done
+    ledger.close()
+    assert ledger.sums()[0].requests == len(stored_ids(url)) == len(set(stored_ids(url)))
