@@ -44,6 +44,8 @@ class Batches:
         self.set_aside = 0
         # Of those that this process settled the ids that may be in the database already, whose rows may be pruned.
         self.doubtful: set[str] = set()
+        # And the ids of those that are, and that `store_all` is going to get again.
+        self.stored: set[str] = set()
 
     def make_ready(self) -> bool:
         """Prepare the database, unless that was done; and again where its file was deleted or replaced. Whether its
@@ -65,12 +67,16 @@ class Batches:
         self.doubtful.difference_update(record.id for record in records)
 
     def store_all(self, records: list[RequestRecord], *, own: bool) -> None:
-        """Store any number of records, in batches. `own`: this process settled them; of others nobody knows whether
-        they were stored before.
+        """Store any number of records, in batches. `own`: this process settled them, and those in `stored` are left
+        out; of others nobody knows whether they were stored before.
         """
         for start in range(0, len(records), BATCH):
-            self._store(records[start : start + BATCH], None, self.doubtful if own else None)
-        self.doubtful.difference_update(record.id for record in records)
+            few = [record for record in records[start : start + BATCH] if not own or record.id not in self.stored]
+            self._store(few, None, self.doubtful if own else None)
+            if own:  # a later batch may fail, and all come again
+                self.stored.update(record.id for record in few)
+        for ids in (self.doubtful, self.stored):
+            ids.difference_update(record.id for record in records)
 
     def recover_orphans(self) -> None:
         """Store what crashed processes left in the journal."""

@@ -114,8 +114,8 @@ class Segment:
         return part, file, len(content)
 
     def replace(self, part: Path, file: int, size: int) -> None:
-        """Go on with the copy that `compress` made, or without it where the segment was closed meanwhile. Raises OSError
-        where somebody removed it.
+        """Go on with the copy that `compress` made, unless the segment was closed meanwhile. Raises OSError where
+        somebody removed it.
         """
         path = self.path.with_suffix(_COMPRESSED)
         if not self._open:

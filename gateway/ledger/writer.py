@@ -265,7 +265,7 @@ class Writer:
             for record, segment in batch:
                 self._queue.popleft()
                 if segment in self._overflowed:
-                    self._batches.doubtful.add(record.id)  # it is read from there again
+                    self._batches.stored.add(record.id)  # it is read from there again
                 elif segment is not None:
                     segment.stored(1, keep=segment is self._segment)
 

@@ -125,6 +125,7 @@ def test_after_an_outage_all_is_counted_once_although_it_is_pruned_at_once(
     other.close()
     assert filled.flush(60)
     assert filled.sums()[0].requests == before + 60
+    assert not (journal / SET_ASIDE).exists()
 
 
 @pytest.mark.parametrize(("setting", "left"), [({"keep_hours": 1}, 2), ({"keep_days": 1}, 25), ({}, 200)])
