@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from breakeven.gateway.config.load import load_config
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.errors import ConfigError
 from breakeven.gateway.ledger import Ledger
-from breakeven.gateway.ledger.batches import SET_ASIDE
+from breakeven.gateway.ledger.batches import BATCH, SET_ASIDE, Batches
 from breakeven.gateway.ledger.database import open_engine, transaction
 from breakeven.gateway.ledger.pruning import prune
 from breakeven.gateway.ledger.schema import attempts, requests
@@ -126,6 +126,31 @@ def test_after_an_outage_all_is_counted_once_although_it_is_pruned_at_once(
     assert filled.flush(60)
     assert filled.sums()[0].requests == before + 60
     assert not (journal / SET_ASIDE).exists()
+
+
+def test_what_was_stored_before_a_batch_failed_is_neither_counted_again_nor_set_aside(
+    filled: Ledger, url: str, journal: Path
+) -> None:
+    prune_now(url, 2, 100 * HOUR)
+    before = filled.sums()[0].requests
+    engine, commits = open_engine(url), []
+
+    def fail_at_the_second(_: object) -> None:
+        commits.append(1)
+        if len(commits) == 2:
+            raise OSError("away")
+
+    event.listen(engine, "commit", fail_at_the_second)
+    batches = Batches(engine, journal)
+    settled = [record(at=3 * HOUR + number) for number in range(2 * BATCH)]
+    with pytest.raises(OSError, match="away"):
+        batches.store_all(settled, own=True)
+    assert prune_now(url, 2, 100 * HOUR) == BATCH
+    batches.store_all(settled, own=True)
+    batches.file.close()
+    engine.dispose()
+    assert batches.set_aside == BATCH  # of those whose commit failed nobody knows
+    assert filled.sums()[0].requests == before + BATCH
 
 
 @pytest.mark.parametrize(("setting", "left"), [({"keep_hours": 1}, 2), ({"keep_days": 1}, 25), ({}, 200)])
