@@ -13,7 +13,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from breakeven.gateway.ledger.statements import Books
 
@@ -53,15 +53,14 @@ class SharedFigures:
             yield
 
     def get(self) -> Figures | None:
-        """The newest figures, None before the first."""
+        """The newest figures that could be read, None before the first."""
         if self._folder is None:
             return self._newest
-        with self._lock, contextlib.suppress(FileNotFoundError), (self._folder / _FILE).open("rb") as file:
+        with self._lock, contextlib.suppress(OSError), (self._folder / _FILE).open("rb") as file:
             status = os.fstat(file.fileno())
             seen = status.st_ino, status.st_mtime_ns
             if seen != self._seen:
-                found: Figures = pickle.load(file)  # noqa: S301 - written by a worker of this gateway
-                self._newest, self._seen = found, seen
+                self._newest, self._seen = _unpickled(file), seen
         return self._newest
 
     def put(self, figures: Figures) -> None:
@@ -73,3 +72,14 @@ class SharedFigures:
         with open(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
             pickle.dump(figures, file)
         fresh.replace(self._folder / _FILE)
+
+
+def _unpickled(file: BinaryIO) -> Figures | None:
+    """The figures in a file; None where they are of another version: a worker that starts after an upgrade has newer
+    code than those that run.
+    """
+    try:
+        found: Figures = pickle.load(file)  # noqa: S301 - written by a worker of this gateway
+    except Exception:  # whatever a class that is not there, or has other fields, makes of it
+        return None
+    return found

@@ -67,3 +67,12 @@ def test_a_ledger_that_takes_long_to_read_is_read_less_often(ledger: Ledger, tmp
     assert tokens(collector) == 0
     assert time.monotonic() - again < took / 2
     ledger.close()
+
+
+def test_figures_that_a_worker_of_another_version_left_are_read_anew(ledger: Ledger, tmp_path: Path) -> None:
+    settle(ledger)
+    assert tokens(MoneyCollector(ledger, folder=tmp_path)) == 15
+    (left,) = tmp_path.glob("*.pickle")
+    left.write_bytes(b"cbreakeven.gateway.ledger.statements\nBooksOfAnotherVersion\n.")
+    settle(ledger)
+    assert tokens(MoneyCollector(ledger, folder=tmp_path)) == 30
