@@ -13,6 +13,11 @@ from breakeven.router.files import read_file
 
 # 100,000 client keys take about 12 MB.
 _MAX_BYTES = 1 << 25
+# Of the parser in C, which does not say which character: a tab is not seen.
+_WORDS = {
+    "found character that cannot start any token": "a tab, or one of @ ` %, where a value or a key begins; write "
+    "spaces in place of tabs, and quotes around such a value"
+}
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -30,9 +35,8 @@ def read_document(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(
-            [f"{path}: {where}not valid YAML ({getattr(error, 'problem', None) or 'a character'})"]
-        ) from None
+        problem = getattr(error, "problem", None) or "a character"
+        raise ConfigError([f"{path}: {where}not valid YAML ({_WORDS.get(problem, problem)})"]) from None
     except Exception as error:
         # What Python or the YAML reader raise for a value that they cannot hold: a date that is none, an odd tag.
         raise ConfigError([f"{path}: a date or a number in it cannot be read ({short(error)}); correct it"]) from None

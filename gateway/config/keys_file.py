@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from breakeven.router.files import read_file
 # 100,000 keys take about 12 MB.
 _MAX_BYTES = 1 << 27
 _SECTION = "auth.keys_file"
-
-
+# The keys of an object whose values are no objects: strings before a colon.
+_KEYS = re.compile(rb'"([^"\\]*)"\s*:')
 _one = TypeAdapter(ClientKey).validator
 
 
@@ -68,4 +69,8 @@ def _read(path: Path) -> list[ClientKey]:
         except ValidationError as error:
             faults = [f"{_SECTION}: line {number} of {path.name}: {fault}" for fault in lines(error)]
             raise ConfigError(faults) from None
+        given = _KEYS.findall(line)
+        if len(set(given)) < len(given):  # pydantic takes the last of them
+            twice = next(key for key in given if given.count(key) > 1).decode()
+            raise ConfigError([f"{_SECTION}: line {number} of {path.name}: {twice}: given twice; remove one of them"])
     return keys

@@ -81,9 +81,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         if type(event) is ScalarEvent:
             found = self._scalar(event)
         else:
-            if event.tag is not None and event.tag not in ("!", f"{_STANDARD}map", f"{_STANDARD}seq"):
-                raise ConstructorError(None, None, f"the tag {event.tag[:60]} is not known", event.start_mark)
-            found = self._mapping(depth) if type(event) is MappingStartEvent else self._sequence(depth)
+            is_mapping = type(event) is MappingStartEvent
+            if event.tag not in (None, "!", f"{_STANDARD}map" if is_mapping else f"{_STANDARD}seq"):
+                what = "a mapping" if is_mapping else "a list"
+                raise ConstructorError(None, None, f"the tag {event.tag[:60]} is none of {what}", event.start_mark)
+            found = self._mapping(depth) if is_mapping else self._sequence(depth)
         if anchor is not None:
             self._anchored[anchor] = found, self._made - before
         return found

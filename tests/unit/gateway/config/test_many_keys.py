@@ -52,6 +52,7 @@ def test_keys_of_the_file_come_after_those_of_the_config(tmp_path: Path) -> None
         ('{"name": "x"}', "line 2 of keys.jsonl: sha256: missing"),
         (json.dumps(entry(2, budget=1)), "line 2 of keys.jsonl: budget: unknown key; remove it"),
         (json.dumps(entry(2, requests_per_minute=0)), "line 2 of keys.jsonl: requests_per_minute: must be 1 or more"),
+        (json.dumps(entry(2, name_2="y")).replace("name_2", "name"), "line 2 of keys.jsonl: name: given twice; remove"),
         (json.dumps(entry(2, sha256="A" * 64)), "line 2 of keys.jsonl: sha256: is not written as it must be"),
         (json.dumps({**entry(2), "name": "client-1"}), "auth.keys: two keys have the same name"),
         (json.dumps({**entry(1), "name": "x"}), "client-1 and x have the same sha256"),
