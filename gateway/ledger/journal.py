@@ -55,6 +55,7 @@ class Segment:
         self._open = True
         self.size = 0
         self.waiting = 0
+        self._damaged = 0
 
     @property
     def full(self) -> bool:
@@ -145,8 +146,9 @@ class Segment:
                 self.remove()
 
     def read(self) -> list[RequestRecord]:
-        """Read all records in the file. Raises OSError."""
-        return _read(self.path)[0]
+        """Read all records in the file. Where something in it is unreadable, `remove` keeps it. Raises OSError."""
+        records, self._damaged = _read(self.path)
+        return records
 
     def close(self) -> None:
         """Unlock it; remove it if all its records are stored, else leave it for recovery at the next start."""
@@ -157,11 +159,10 @@ class Segment:
             os.close(self._file)
 
     def remove(self) -> None:
-        """Delete the file. Safe to call again."""
+        """Delete the file, or rename it to end in .damaged where `read` found it so. Safe to call again."""
         if self._open:
             self._open = False
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            _remove(self.path, self._damaged)
             os.close(self._file)
 
 
@@ -214,16 +215,20 @@ def claim_orphan(path: Path) -> Iterator[list[RequestRecord] | None]:
             return
         records, damaged = _read(path)
         yield records
-        with contextlib.suppress(FileNotFoundError):
-            if damaged:
-                path.rename(path.with_suffix(".damaged"))
-                _log.error("%d unreadable lines in journal %s, renamed to .damaged", damaged, path.name)
-            else:
-                path.unlink()
-            # Of a process that was killed while it compressed.
-            path.with_suffix(_PART).unlink(missing_ok=True)
+        _remove(path, damaged)
+        # Of a process that was killed while it compressed.
+        path.with_suffix(_PART).unlink(missing_ok=True)
     finally:
         os.close(file)
+
+
+def _remove(path: Path, damaged: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if damaged:
+            path.rename(path.with_suffix(".damaged"))
+            _log.error("%d unreadable lines in journal %s, renamed to .damaged", damaged, path.name)
+        else:
+            path.unlink()
 
 
 def segments(folder: Path) -> list[Path]:

@@ -74,6 +74,15 @@ def test_a_compressed_segment_that_is_cut_off_gives_what_it_has_and_is_kept(tmp_
     assert [path.suffix for path in tmp_path.iterdir()] == [".damaged"]
 
 
+def test_a_segment_of_a_running_process_that_is_damaged_is_kept_too(tmp_path: Path) -> None:
+    segment, records = filled(tmp_path, 2000)
+    segment.replace(*segment.compress())
+    os.truncate(segment.path, segment.size * 2 // 3)
+    assert 0 < len(segment.read()) < len(records)
+    segment.remove()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".damaged"]
+
+
 def test_a_compressed_segment_is_restored_after_its_folder_was_deleted(tmp_path: Path) -> None:
     segment, records = filled(tmp_path, 50)
     segment.replace(*segment.compress())
