@@ -17,30 +17,15 @@ ANSWER = (
 @contextlib.contextmanager
 def server(context: ssl.SSLContext | None) -> Iterator[int]:
     """A server on 127.0.0.1 that gives every request the same answer, with None without TLS; its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            # Most handshakes are to fail.
-            with contextlib.suppress(OSError), connection:
-                if context is not None:
-                    connection = context.wrap_socket(connection, server_side=True)
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(ANSWER)
+    def answer(connection: socket.socket) -> None:
+        with connection if context is None else context.wrap_socket(connection, server_side=True) as spoken:
+            spoken.recv(65536)
+            spoken.sendall(ANSWER)
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5)
+    # Most handshakes are to fail.
+    with _listening(answer) as port:
+        yield port
 
 
 @contextlib.contextmanager
@@ -104,13 +89,24 @@ def _read_to_the_end(raw: socket.socket) -> None:
 @contextlib.contextmanager
 def _speaking(context: ssl.SSLContext, speak: Callable[[socket.socket, ssl.SSLSocket], None]) -> Iterator[int]:
     """A server that does `speak` with each connection, bare and with TLS before its handshake; its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection: socket.socket) -> None:
+        raw = connection.dup()
+        with raw, context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as spoken:
+            speak(raw, spoken)
+
+    with _listening(answer) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def _listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that does `answer` with each connection, in a thread of its own, whatever fails in it; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            raw = connection.dup()
-            with raw, context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as spoken:
-                speak(raw, spoken)
+            answer(connection)
 
     def serve() -> None:
         while True:
@@ -118,7 +114,7 @@ def _speaking(context: ssl.SSLContext, speak: Callable[[socket.socket, ssl.SSLSo
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+            threading.Thread(target=one, args=(connection,), daemon=True).start()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

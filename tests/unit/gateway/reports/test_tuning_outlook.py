@@ -10,7 +10,7 @@ import pytest
 from breakeven.gateway.reports.labels import LEAST, Labels
 from breakeven.gateway.reports.tuning import Goal, Tuned, tune
 from breakeven.gateway.reports.tuning_outlook import outlook, sentences
-from breakeven.router.evaluation.tune import Point, Traffic
+from breakeven.router.evaluation.tune import Point, Traffic, for_quality
 
 FLOOR = Goal(quality=0.98)
 
@@ -70,6 +70,23 @@ def test_so_many_more_rows_allow_what_is_said(compared: bool) -> None:
         reached.append(answered(more, FLOOR, labels(more) if compared else None))
     assert np.median(reached) == pytest.approx(found.would_answer, abs=0.1)
     assert np.median(reached) > found.answered + 0.02
+
+
+def test_what_is_said_of_more_rows_comes_true_on_average_over_fresh_draws() -> None:
+    """Chance is in the few rows too, here: what some of them say is more than others will keep, but not on average."""
+    missed = []
+    for seed in range(100, 130):
+        few = draw(400, seed)
+        threshold = for_quality(few, 0.98, 0.95)
+        chosen = Point(threshold, float(few.sent_up(threshold).mean()), None, None, None, None)
+        found = outlook(few, FLOOR, chosen, None)
+        assert found is not None
+        if found.more is None or found.would_answer is None:
+            continue
+        more = draw(400 + found.more, seed + 1000)
+        missed.append(found.would_answer - (1.0 - float(more.sent_up(for_quality(more, 0.98, 0.95)).mean())))
+    assert len(missed) > 20
+    assert np.mean(missed) < 0.03
 
 
 def test_a_choice_that_saves_hardly_anything_says_why() -> None:
