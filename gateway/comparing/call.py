@@ -70,7 +70,7 @@ async def _attempt(
         return data
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
-        attempt.unbilled = unbilled(failure)
+        attempt.unbilled = unbilled(failure, attempt.status)
         attempt.fail(failure)
         if counted:
             upstream.health.failed(attempt.failure(), down=failure.down)

@@ -80,7 +80,7 @@ async def _attempt(exchange: Exchange, client: Client, upstream: Upstream, *, fr
         raise
     except UpstreamFailure as failure:
         attempt.outcome = Outcome.UPSTREAM_ERROR
-        attempt.unbilled = unbilled(failure)
+        attempt.unbilled = unbilled(failure, attempt.status)
         attempt.fail(failure)
         upstream.health.failed(attempt.failure(), down=failure.down)
         raise

@@ -20,6 +20,7 @@ from breakeven.gateway.proxy.downstream import Client, Reply
 from breakeven.gateway.proxy.exchange import Exchange, Plan
 from breakeven.gateway.proxy.handler import Relay
 from breakeven.gateway.proxy.portable import again
+from breakeven.gateway.proxy.providers import REFUSED
 from breakeven.gateway.proxy.upstream_request import Prepared, upstream_body, upstream_headers
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import response_failure
@@ -62,10 +63,11 @@ class CountRelay(Relay):
 
 def _upstreams(exchange: Exchange, plan: Plan) -> list[Upstream]:
     """The upstreams of the planned route that the request may be sent to, the first one first that is available."""
-    route = plan.decision.route
-    if plan.providers is None or route is not Route.TEACHER:
+    route, providers = plan.decision.route, plan.providers
+    if providers is None or route is not Route.TEACHER:
         return [exchange.services.upstreams[route]]
-    return sorted(plan.providers.upstreams, key=lambda one: not one.available)
+    ordered = sorted(providers.upstreams, key=lambda one: not one.available)
+    return ordered if providers.several else ordered[:1]
 
 
 def _names_stored(exchange: Exchange, plan: Plan) -> bool:
@@ -102,21 +104,28 @@ async def _of_the_answering(exchange: Exchange, client: Client, upstreams: list[
 
 
 async def _of_its_keeper(exchange: Exchange, client: Client, plan: Plan) -> int:
-    """The count of the upstream that stores what the request names. Raises its failure, or RequestError 404 where none
-    has it, or none counts it.
+    """The count of the upstream that stores what the request names. Raises its failure, else the first refusal, or
+    RequestError 404 where none has it, or none counts it.
     """
     asked = _upstreams(exchange, plan)
     if plan.may_be_elsewhere and plan.decision.route.other in exchange.services.available:
         asked.append(exchange.services.upstreams[plan.decision.route.other])
+    refusal: UpstreamFailure | None = None
     for upstream in asked:
         try:
             count = await _native(exchange, client, upstream)
         except UpstreamFailure as failure:
-            if failure.upstream_status not in _ABSENT:
+            if failure.upstream_status in _ABSENT:
+                continue
+            if failure.upstream_status not in REFUSED:
                 raise
+            # OpenAI's API refuses with 400 a response that it does not have; the next upstream may have it.
+            refusal = refusal or failure
         else:
             if count is not None:
                 return count
+    if refusal is not None:
+        raise refusal
     raise RequestError(
         404,
         "No upstream has what the request names, or the one that has it counts no tokens; send the whole input.",

@@ -61,5 +61,5 @@ def _read(attempt: Attempt, adapter: Adapter, events: list[Event]) -> None:
         elif info.more_usage is not None:
             attempt.usage = continued(attempt.usage, info.more_usage) or attempt.usage
         if info.error is not None and not attempt.events:
-            raise event_failure(attempt.upstream, info.error)
+            raise event_failure(attempt.upstream, info.error, Cause.ERROR_EVENT)
         attempt.events += info.content and adapter.has_content(event)

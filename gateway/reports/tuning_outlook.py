@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from breakeven.gateway.reports import labels as compared_answers
 from breakeven.gateway.reports.labels import Labels
 from breakeven.gateway.reports.tuning import Goal
+from breakeven.gateway.road import promise
 from breakeven.router.evaluation import outlook as of_rows
 from breakeven.router.evaluation.tune import Point, Traffic, strict_confidence
 
@@ -27,7 +28,8 @@ class Outlook(NamedTuple):
     `labelled` rows of the kind `noun`. With a quality floor: `answered` is the share of the requests that the
     student answers, `measured` the largest share at which these rows keep the floor without a promise, and `more` about
     how many more rows would allow the share `would_answer`; both None where no number that was tried would, and
-    `would_answer` also where the student answers everything.
+    `would_answer` also where the student answers everything. `tried`: the largest such number, 0 where these are too
+    many to try more, None where they measure that no number would.
     """
 
     labelled: int
@@ -36,6 +38,7 @@ class Outlook(NamedTuple):
     measured: float | None = None
     more: int | None = None
     would_answer: float | None = None
+    tried: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values; shares in [0, 1]."""
@@ -71,7 +74,8 @@ def outlook(traffic: Traffic, goal: Goal, chosen: Point, labels: Labels | None) 
         return known
     wanted = known.answered + gain
     more = _missing(traffic, goal, goal.quality, chosen, labels, wanted - _NEAR)
-    return known._replace(more=more, would_answer=None if more is None else wanted)
+    tried = (of_rows if labels is None else promise).most_tried(known.labelled)
+    return known._replace(more=more, would_answer=None if more is None else wanted, tried=tried)
 
 
 def _missing(
@@ -96,8 +100,9 @@ def sentences(found: Outlook, goal: Goal, chosen: Point) -> list[str]:
     if found.more is not None and found.would_answer is not None:
         more = f"about {found.more:,} more {found.noun} like these would allow about {found.would_answer:.0%}"
         said.append(f"{more} for the student")
-    elif found.answered < 1.0 - _NEAR:
-        more = f"more {found.noun} like these would hardly allow a larger share for the student"
+    elif found.answered < 1.0 - _NEAR and found.tried != 0:
+        so_many = "" if found.tried is None else f"even {found.tried:,} "
+        more = f"{so_many}more {found.noun} like these would hardly allow a larger share for the student"
         said.append(f"{more}; a better router or student would, or a lower --quality")
     return said
 

@@ -150,6 +150,11 @@ def missing(compared: Comparisons, floor: float, error: float, wanted: float) ->
     return None
 
 
+def most_tried(count: int) -> int:
+    """How many more than so many comparisons `missing` tries at most."""
+    return math.ceil(count * _MULTIPLES[-1]) - count
+
+
 def retention(compared: Comparisons, setting: Setting) -> float:
     """The quality that a setting keeps, as a share of the teacher's; 0 where the teacher's mean score is 0."""
     kept = np.where(_to_teacher(compared, setting.share, setting.limit), compared.teacher, compared.student)

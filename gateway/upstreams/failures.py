@@ -32,11 +32,15 @@ _CONTEXT_OVERFLOW = re.compile(
 )
 
 
-def unbilled(failure: UpstreamFailure) -> bool:
-    """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status."""
+def unbilled(failure: UpstreamFailure, status: int | None) -> bool:
+    """Whether an attempt that failed like this costs nothing: it never arrived, or was refused by an error status.
+
+    `status` is that of the answer, None where none had begun.
+    """
     if failure.upstream_status is None:
-        # A server refuses a client certificate by TLS 1.3 only once the request is on its way.
-        refused = failure.cause is Cause.TLS
+        # By TLS 1.3 a server refuses a client certificate only once the request is on its way, with an alert. Where TLS
+        # breaks in another way, or within an answer, that may have been generated.
+        refused = failure.cause is Cause.TLS and "alert" in failure.detail and status is None
     else:
         refused = not 200 <= failure.upstream_status < 300
     return refused or isinstance(failure, StaleConnection) or failure.code == "upstream_unreachable"

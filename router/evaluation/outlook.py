@@ -30,10 +30,17 @@ def missing_rows(
     answered by the student; None where no number that is tried would.
     """
     count = len(traffic.score)
-    for multiple in _MULTIPLES:
-        if count * multiple > _MOST_ROWS:
-            break
+    for multiple in _tried(count):
         threshold = certified(repeated(traffic, multiple), floor, confidence, min_logprob)
         if threshold is not None and 1.0 - traffic.sent_up(threshold, min_logprob).mean() >= answered:
             return count * (multiple - 1)
     return None
+
+
+def most_tried(count: int) -> int:
+    """How many more than so many rows `missing_rows` tries at most; 0 where these are too many to be repeated."""
+    return count * (max(_tried(count), default=1) - 1)
+
+
+def _tried(count: int) -> list[int]:
+    return [multiple for multiple in _MULTIPLES if count * multiple <= _MOST_ROWS]

@@ -31,7 +31,7 @@ from tests.contract.scripted import (
     error_answer,
 )
 from tests.contract.test_upstream_failures import ADMIN, QUICK, said
-from tests.support.tls import refusing
+from tests.support.tls import breaking, refusing
 
 ADMIN_KEY = {"authorization": "Bearer the-admin-key"}
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -244,5 +244,25 @@ def test_of_a_refused_client_certificate(tmp_path: Path, version: ssl.TLSVersion
                 # It was refused before anything was generated.
                 assert (attempt.get("usage_missing", False), sum(attempt["cost"].values())) == (False, 0)
             assert "client_cert" in gateway.log.read_text()
+        finally:
+            gateway.stop()
+
+
+def test_what_was_generated_before_tls_broke_is_paid_for(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with breaking(context) as port, ScriptedUpstream("small") as student, ScriptedUpstream("big") as teacher:
+        section = {"base_url": f"https://127.0.0.1:{port}/v1", "ca_file": "ca.pem"}
+        changes = {"student": {**section, "transport": "direct"}, "teacher": {**section, "transport": "httpx2"}}
+        gateway = Gateway(tmp_path, student, teacher, changes, environment=ADMIN)
+        try:
+            gateway.start()
+            for to in ("student", "teacher"):
+                (attempt,) = gateway.record(fails(gateway, CHAT, to, "tls"))["attempts"]
+                # Whether the answer's head was read before it broke is chance.
+                assert attempt["usage_missing"] is True
+                assert (attempt.get("cost_estimated", 0) > 0) == (to == "teacher")
         finally:
             gateway.stop()

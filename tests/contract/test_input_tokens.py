@@ -148,6 +148,17 @@ def test_stored_state_of_an_unknown_maker_is_never_estimated(gateway: Gateway, f
     assert count(gateway, **fields).json == COUNTED
 
 
+def test_a_refusal_of_what_is_stored_elsewhere_is_not_the_end(gateway: Gateway) -> None:
+    """OpenAI's API refuses a response that it does not have with 400; the other upstream may have made it."""
+    for refusing, having in ((gateway.teacher, gateway.student), (gateway.student, gateway.teacher)):
+        refusing.default(*error_answer(400, "Previous response with id 'resp_x' not found."))
+        having.default(*answer(COUNTED))
+        assert count(gateway, previous_response_id="resp_x").json == COUNTED
+        having.default(*error_answer(404))
+        refused = count(gateway, previous_response_id="resp_x")
+        assert (refused.status, refused.error["message"]) == (400, "Previous response with id 'resp_x' not found.")
+
+
 def key(name: str, **rules: Any) -> dict[str, Any]:
     return {"name": name, "sha256": hashlib.sha256(f"secret-{name}".encode()).hexdigest(), **rules}
 
@@ -215,6 +226,10 @@ def test_the_next_provider_counts_where_the_first_one_cannot(tmp_path: Path, pat
             assert (response.status, response.json["input_tokens"], response.headers[HEADER]) == (200, 11, "upstream")
             assert found.counts() == (0, 1, 1, 0)
             assert found.eu.last.json["model"] == "big-eu"
+        found.clear()
+        found.teacher.script(*error_answer(503))
+        alone = found.gateway.post(asked, {"x-breakeven-fallback": "off"}, path)
+        assert (alone.status, alone.headers[HEADER], found.counts()) == (200, "estimated", (0, 1, 0, 0))
         found.clear()
         found.teacher.script(*error_answer(400, "wrong"))
         assert found.gateway.post(asked, path=path).status == 400

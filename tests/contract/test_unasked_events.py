@@ -94,7 +94,8 @@ def test_an_error_in_such_events_has_its_status(gateway: Gateway, path: str, nam
             assert (response.status, response.json["error"]["message"]) == (503, "no")
         else:
             assert (response.status, response.headers["x-breakeven-reason"]) == (200, "fallback")
-        assert not gateway.record(response)["attempts"][0].get("usage_missing")
+        first = gateway.record(response)["attempts"][0]
+        assert (first["cause"], first.get("usage_missing", False)) == ("error_event", False)
 
 
 @pytest.mark.parametrize("body", [b"", b"\n\n", b": only a comment\n\n", b"data: [DONE]\n\n"])

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 94\r\nconnection: close\r\n\r\n"
@@ -17,30 +17,15 @@ ANSWER = (
 @contextlib.contextmanager
 def server(context: ssl.SSLContext | None) -> Iterator[int]:
     """A server on 127.0.0.1 that gives every request the same answer, with None without TLS; its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            # Most handshakes are to fail.
-            with contextlib.suppress(OSError), connection:
-                if context is not None:
-                    connection = context.wrap_socket(connection, server_side=True)
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(ANSWER)
+    def answer(connection: socket.socket) -> None:
+        with connection if context is None else context.wrap_socket(connection, server_side=True) as spoken:
+            spoken.recv(65536)
+            spoken.sendall(ANSWER)
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5)
+    # Most handshakes are to fail.
+    with _listening(answer) as port:
+        yield port
 
 
 @contextlib.contextmanager
@@ -70,17 +55,58 @@ def refusing(context: ssl.SSLContext) -> Iterator[int]:
     """A server on 127.0.0.1 whose handshakes fail, by what `context` demands of clients; its port. Each gets the alert
     and is read to its end, so that nothing resets the connection before.
     """
+
+    def refuse(raw: socket.socket, spoken: ssl.SSLSocket) -> None:
+        with contextlib.suppress(OSError):
+            spoken.do_handshake()
+        _read_to_the_end(raw)
+
+    with _speaking(context, refuse) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def breaking(context: ssl.SSLContext) -> Iterator[int]:
+    """A server on 127.0.0.1 whose TLS breaks within each answer, by a record that cannot be decrypted; its port."""
+
+    def break_off(raw: socket.socket, spoken: ssl.SSLSocket) -> None:
+        spoken.do_handshake()
+        spoken.recv(65536)
+        spoken.sendall(ANSWER[:-20])
+        raw.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
+        _read_to_the_end(raw)
+
+    with _speaking(context, break_off) as port:
+        yield port
+
+
+def _read_to_the_end(raw: socket.socket) -> None:
+    raw.shutdown(socket.SHUT_WR)
+    while raw.recv(65536):
+        pass
+
+
+@contextlib.contextmanager
+def _speaking(context: ssl.SSLContext, speak: Callable[[socket.socket, ssl.SSLSocket], None]) -> Iterator[int]:
+    """A server that does `speak` with each connection, bare and with TLS before its handshake; its port."""
+
+    def answer(connection: socket.socket) -> None:
+        raw = connection.dup()
+        with raw, context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as spoken:
+            speak(raw, spoken)
+
+    with _listening(answer) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def _listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that does `answer` with each connection, in a thread of its own, whatever fails in it; its port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def refuse(connection: socket.socket) -> None:
+    def one(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            raw = connection.dup()
-            with raw, context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as spoken:
-                with contextlib.suppress(OSError):
-                    spoken.do_handshake()
-                raw.shutdown(socket.SHUT_WR)
-                while raw.recv(65536):
-                    pass
+            answer(connection)
 
     def serve() -> None:
         while True:
@@ -88,7 +114,7 @@ def refusing(context: ssl.SSLContext) -> Iterator[int]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=refuse, args=(connection,), daemon=True).start()
+            threading.Thread(target=one, args=(connection,), daemon=True).start()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
