@@ -88,7 +88,7 @@ def check(
         keys, found["auth"]["keys"] = found["auth"]["keys"], []
         text = yaml.safe_dump(found, sort_keys=False)
         if keys:
-            lines = "".join(f"  - {json.dumps(key)}\n" for key in keys)
+            lines = "".join(f"  - {json.dumps(key, ensure_ascii=False)}\n" for key in keys)
             text = text.replace("\n  keys: []\n", f"\n  keys:\n{lines}", 1)
         typer.echo(text, nl=False)
         return

@@ -71,10 +71,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_check_prints_the_keys_of_the_config_and_names_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, json.dumps(entry(1)), [entry(0)])
+    path = write(tmp_path, json.dumps(entry(1)), [entry(0) | {"models": ["rangé \N{CARD FILE BOX}"]}])
     command = [sys.executable, "-m", "breakeven.gateway.cli", "check", "--config", str(path)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     auth = yaml.safe_load(printed)["auth"]
+    assert auth["keys"][0]["models"] == ["rangé \N{CARD FILE BOX}"]
     assert ([key["name"] for key in auth["keys"]], auth["keys_file"]) == (["client-0"], f"{tmp_path}/keys.jsonl")
 
 
