@@ -265,7 +265,11 @@ class Comparison:
             else:
                 upstream.takes_logprobs = upstream.takes_logprobs and again is not bare
                 return data
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            # Its traceback has this frame: with its name here the two would be a cycle.
+            del refusal
 
     async def _send(self, upstream: Upstream, sent: Prepared) -> bytes:
         usual = {**sent.adapter.version_headers, **self._drawn.versions} if sent.adapter.version_headers else {}

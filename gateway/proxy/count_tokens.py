@@ -124,13 +124,15 @@ async def _of_its_keeper(exchange: Exchange, client: Client, plan: Plan) -> int:
         else:
             if count is not None:
                 return count
-    if refusal is not None:
-        raise refusal
-    raise RequestError(
-        404,
-        "No upstream has what the request names, or the one that has it counts no tokens; send the whole input.",
-        code="stored_not_counted",
-    )
+    try:
+        raise refusal or RequestError(
+            404,
+            "No upstream has what the request names, or the one that has it counts no tokens; send the whole input.",
+            code="stored_not_counted",
+        )
+    finally:
+        # Its traceback has this frame: with its name here the two would be a cycle.
+        del refusal
 
 
 async def _native(exchange: Exchange, client: Client, upstream: Upstream) -> int | None:

@@ -20,14 +20,18 @@ async def again(
     """What `ask` makes of the request without what only another upstream may have made, where this one refused it with
     such. Raises the refusal if there is nothing to leave out, and after a second one; else as `ask` does.
     """
-    if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
-        raise refusal
-    if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
-        raise refusal
-    exchange.portable.add(upstream.label)
     try:
-        return await ask()
-    except UpstreamFailure as failure:
-        if failure.upstream_status in REFUSED:
-            raise refusal from None
-        raise
+        if refusal.upstream_status not in REFUSED or upstream.route is Route.MODEL:
+            raise refusal
+        if not exchange.adapter.make_portable(exchange.admitted[0].body.copy(), upstream.route):
+            raise refusal
+        exchange.portable.add(upstream.label)
+        try:
+            return await ask()
+        except UpstreamFailure as failure:
+            if failure.upstream_status in REFUSED:
+                raise refusal from None
+            raise
+    finally:
+        # Its traceback has this frame: with its name here the two would be a cycle.
+        del refusal

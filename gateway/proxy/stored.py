@@ -122,7 +122,11 @@ async def _ask_in_turn(exchange: Exchange, client: Client, adapter: StoredRespon
             services.state.responses.put(adapter.id, upstream.route, upstream.provider)
         return reply
     telling = [one for one in failures if not (isinstance(one, UpstreamFailure) and one.upstream_status in _ABSENT)]
-    raise telling[0] if telling else not_found()
+    try:
+        raise telling[0] if telling else not_found()
+    finally:
+        # A traceback has this frame: with its failure in here the two would be a cycle.
+        del failures, telling
 
 
 def _account(exchange: Exchange, adapter: StoredResponse) -> None:

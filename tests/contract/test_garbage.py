@@ -49,11 +49,11 @@ def _garbage(gateway: Gateway) -> int:
     return int(found.read_text())
 
 
-def _kept_alive(body: bytes) -> Callable[[Gateway, int], None]:
+def _kept_alive(body: bytes, path: str = PATH, method: str = "POST") -> Callable[[Gateway, int], None]:
     def ask(gateway: Gateway, requests: int) -> None:
         with gateway.connect() as client:
             for _ in range(requests):
-                client.request("POST", PATH, body).response()
+                client.request(method, path, body).response()
 
     return ask
 
@@ -92,4 +92,27 @@ def test_requests_leave_no_garbage(counting: Gateway, steps: list[Step], asked: 
 
     asked(counting, REQUESTS)
     eventually(lambda: len(counting.settled()) == settled + REQUESTS)
+    assert _garbage(counting) < REQUESTS, "objects in cycles, for each request"
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(_kept_alive(json.dumps(chat(model="teacher")).encode()), id="answer"),
+        pytest.param(_kept_alive(b"", "/v1/responses/resp_1", "GET"), id="stored response"),
+        pytest.param(
+            _kept_alive(b'{"input": "hi", "previous_response_id": "resp_1"}', "/v1/responses/input_tokens"), id="count"
+        ),
+    ],
+)
+def test_what_no_upstream_answers_leaves_no_garbage(
+    counting: Gateway, asked: Callable[[Gateway, int], None], status: int
+) -> None:
+    for upstream in (counting.student, counting.teacher):
+        upstream.default(*error_answer(status))
+    asked(counting, 3)
+    eventually(lambda: counting.metric("ledger_pending") == 0)
+    _garbage(counting)
+    asked(counting, REQUESTS)
     assert _garbage(counting) < REQUESTS, "objects in cycles, for each request"
