@@ -18,7 +18,7 @@ from breakeven.router.model.artifact import load, replace
 from breakeven.router.outcomes import OutcomeRow
 from breakeven.router.progress import Progress, quiet
 from breakeven.router.training.champion import Contest, contest
-from breakeven.router.training.train import fit, save
+from breakeven.router.training.train import train
 
 # The share of the newest rows held out to compare the two routers; neither is trained on them.
 _HELD_OUT = 0.2
@@ -78,8 +78,7 @@ def learn(
     cut = len(rows) - max(MIN_ROWS // 2, int(len(rows) * _HELD_OUT))
     aside = out.with_name(out.name + ".challenger")
     used = [*more, *rows[:cut]]
-    fitted = fit(used, prior=champion.difficulty, progress=progress)
-    digest = save(fitted, used, aside, sources=[*sources, "the ledger"], prior=champion)
+    digest = train(used, aside, sources=[*sources, "the ledger"], prior=champion, progress=progress)
     probabilities = not champion.difficulty.ranks
     found = contest(rows[cut:], champion.assess, load(aside).assess, probabilities=probabilities)
     live = found.better_in >= confidence

@@ -36,7 +36,12 @@ _PER_PROCESS = (
 
 def shared_by_workers() -> bool:
     """Whether this process is one of several workers that share their counters."""
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    return _shared_folder() is not None
+
+
+def _shared_folder() -> Path | None:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return None if folder is None else Path(folder)
 
 
 def exported_registry(
@@ -46,9 +51,9 @@ def exported_registry(
 
     `upstreams` is read at each scrape, so that later changes of the mapping are exported.
     """
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    money = MoneyCollector(ledger, patience_seconds=_PATIENCE_SECONDS, folder=Path(folder) if folder else None)
-    if not shared_by_workers():
+    folder = _shared_folder()
+    money = MoneyCollector(ledger, patience_seconds=_PATIENCE_SECONDS, folder=folder)
+    if folder is None:
         registry.register(UpstreamCollector(upstreams))
         registry.register(money)
         return registry

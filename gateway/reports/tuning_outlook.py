@@ -11,9 +11,8 @@ from breakeven.gateway.road import promise
 from breakeven.router.evaluation import outlook as of_rows
 from breakeven.router.evaluation.tune import Point, Traffic, strict_confidence
 
-# What more rows are asked for: a tenth of the requests more, to a fiftieth, as for the proposals of workloads. Less
-# than the last of these is not worth the rows.
-_MORE, _NEAR, _LEAST = 0.1, 0.02, 0.03
+# Less of the requests more is not worth the rows.
+_LEAST = 0.03
 # Where the student answers less than this, hardly anything is saved.
 _LITTLE = 0.1
 # Three times as many rows more make an interval half as wide.
@@ -69,11 +68,11 @@ def outlook(traffic: Traffic, goal: Goal, chosen: Point, labels: Labels | None) 
         measured = of_rows.measured_share(traffic, goal.quality, chosen.min_logprob)
     known = known._replace(measured=measured)
     # What is measured is only reached with rows without end: at most half of the way.
-    gain = min(_MORE, (measured - known.answered) / 2)
+    gain = min(promise.MORE, (measured - known.answered) / 2)
     if gain < _LEAST:
         return known
     wanted = known.answered + gain
-    more = _missing(traffic, goal, goal.quality, chosen, labels, wanted - _NEAR)
+    more = _missing(traffic, goal, goal.quality, chosen, labels, wanted - promise.NEAR)
     tried = (of_rows if labels is None else promise).most_tried(known.labelled)
     return known._replace(more=more, would_answer=None if more is None else wanted, tried=tried)
 
@@ -100,7 +99,7 @@ def sentences(found: Outlook, goal: Goal, chosen: Point) -> list[str]:
     if found.more is not None and found.would_answer is not None:
         more = f"about {found.more:,} more {found.noun} like these would allow about {found.would_answer:.0%}"
         said.append(f"{more} for the student")
-    elif found.answered < 1.0 - _NEAR and found.tried != 0:
+    elif found.answered < 1.0 - promise.NEAR and found.tried != 0:
         so_many = "" if found.tried is None else f"even {found.tried:,} "
         more = f"{so_many}more {found.noun} like these would hardly allow a larger share for the student"
         said.append(f"{more}; a better router or student would, or a lower --quality")

@@ -15,7 +15,18 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from breakeven.gateway.road.promise import Array, Comparisons, Promise, balanced, missing, ranks, solve, threshold
+from breakeven.gateway.road.promise import (
+    MORE,
+    NEAR,
+    Array,
+    Comparisons,
+    Promise,
+    balanced,
+    missing,
+    ranks,
+    solve,
+    threshold,
+)
 from breakeven.gateway.road.task import NEWEST, Labelled, Learned, Task
 from breakeven.router.features.extract import extract
 from breakeven.router.model import artifact
@@ -28,8 +39,6 @@ from breakeven.router.training.train import Fit, fit, save
 _KNOWN = 0.9
 # The newest comparisons are enough: training on more takes minutes, and hardly ranks better.
 _MOST = 10_000
-# The share of requests that `Learned.missing` is about, beyond what is certified, and how much less is near enough.
-_MORE, _NEAR = 0.1, 0.02
 
 
 class Ranking(NamedTuple):
@@ -157,8 +166,8 @@ def _logprobs(rows: list[Labelled]) -> Array | None:
 
 def _result(task: Task, ranking: Ranking, compared: Comparisons, promise: Promise | None) -> Learned:
     answered = promise.setting.answered if promise is not None else 0.0
-    more = min(1.0, answered + _MORE)
-    lacking = missing(compared, task.floor, task.error, more - _NEAR) if answered < 1.0 else None
+    more = min(1.0, answered + MORE)
+    lacking = missing(compared, task.floor, task.error, more - NEAR) if answered < 1.0 else None
     learned = Learned(
         ranking.artifact,
         ranking.trained,

@@ -27,6 +27,8 @@ Bools = NDArray[np.bool_]
 SHARES: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 21))
 # Candidate escalation limits: the mean log-probability of the first tokens of the student's answer. Fixed as well.
 LIMITS: tuple[float, ...] = (-1.5, -0.7, -0.3, -0.1)
+# The share of requests that more comparisons are asked for, beyond what is certified, and how much less is near enough.
+MORE, NEAR = 0.1, 0.02
 # Multiples of the comparisons that are tried to say how many are missing.
 _MULTIPLES = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _GROWTH = 1.25

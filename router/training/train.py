@@ -185,13 +185,14 @@ def train(
     sources: Sequence[str],
     reference: Sequence[str] | None = None,
     prior: artifact.Artifact | None = None,
+    progress: Progress = quiet,
 ) -> str:
     """Train a router and write its artifact, with a model card, to the directory `out`. Returns its hash.
 
     `sources` are named in the card. `reference` are the texts that the student was distilled on, against which novelty
     is measured; None takes the rows' own texts. See `fit` for the `prior`. Raises OutcomeError, OSError.
     """
-    fitted = fit(rows, prior=prior.difficulty if prior is not None else None)
+    fitted = fit(rows, prior=prior.difficulty if prior is not None else None, progress=progress)
     return save(fitted, rows, out, sources=sources, reference=reference, prior=prior)
 
 

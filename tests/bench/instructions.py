@@ -26,24 +26,18 @@ from tests.bench.run import Workload, request, workloads
 
 # What is learned and cached by the first requests is not a request's cost.
 _WARM = 100
-_CONNECTIONS = 1
 _START_SECONDS = 600.0
 _COUNTS = re.compile(r"^(?:totals|summary): (.+)$", re.MULTILINE)
 _EVENTS = re.compile(r"^events: (.+)$", re.MULTILINE)
 
 
 async def _ask(port: int, data: bytes, number: int) -> load.Result:
-    """Send `number` requests over a few connections; the events that came and the failures."""
+    """Send `number` requests, one after the other; the events that came and the failures."""
     result = load.Result()
-    left = iter(range(number))
-
-    async def one() -> None:
-        connection = load.Connection(port)
-        for _ in left:
-            await connection.ask(data, result)
-        connection.close()
-
-    await asyncio.gather(*(one() for _ in range(_CONNECTIONS)))
+    connection = load.Connection(port)
+    for _ in range(number):
+        await connection.ask(data, result)
+    connection.close()
     return result
 
 

@@ -100,6 +100,7 @@ def test_requests_leave_no_garbage(counting: Gateway, steps: list[Step], asked: 
     "asked",
     [
         pytest.param(_kept_alive(json.dumps(chat(model="teacher")).encode()), id="answer"),
+        pytest.param(_kept_alive(PLAIN), id="answer of either"),
         pytest.param(_kept_alive(b"", "/v1/responses/resp_1", "GET"), id="stored response"),
         pytest.param(
             _kept_alive(b'{"input": "hi", "previous_response_id": "resp_1"}', "/v1/responses/input_tokens"), id="count"

@@ -38,6 +38,13 @@ def recovered(folder: Path) -> list[str]:
     return found
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose memory and segments hold few records."""
+    monkeypatch.setattr("breakeven.gateway.ledger.writer._MAX_QUEUED", 20)
+    monkeypatch.setattr("breakeven.gateway.ledger.journal._SEGMENT_BYTES", 20_000)
+
+
 def test_a_compressed_segment_is_smaller_locked_and_read_back_whole(tmp_path: Path) -> None:
     segment, records = filled(tmp_path, 500)
     size = segment.path.stat().st_size
@@ -95,10 +102,8 @@ def test_a_compressed_segment_is_restored_after_its_folder_was_deleted(tmp_path:
 
 
 def test_what_waits_for_a_database_that_is_away_is_compressed_and_stored_once(
-    url: str, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, journal: Path, tmp_path: Path, small: None
 ) -> None:
-    monkeypatch.setattr("breakeven.gateway.ledger.writer._MAX_QUEUED", 20)
-    monkeypatch.setattr("breakeven.gateway.ledger.journal._SEGMENT_BYTES", 20_000)
     ledger = Ledger.open(url, journal=journal)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("CREATE TRIGGER refuse BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
@@ -146,10 +151,8 @@ def test_a_segment_that_was_closed_while_it_was_compressed_stays_as_it_was(tmp_p
 
 
 def test_what_the_journal_alone_has_is_stored_also_while_requests_keep_arriving(
-    url: str, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, journal: Path, tmp_path: Path, small: None
 ) -> None:
-    monkeypatch.setattr("breakeven.gateway.ledger.writer._MAX_QUEUED", 20)
-    monkeypatch.setattr("breakeven.gateway.ledger.journal._SEGMENT_BYTES", 20_000)
     ledger = Ledger.open(url, journal=journal)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
