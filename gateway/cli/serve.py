@@ -84,7 +84,8 @@ def check(
         for sentence in settings.sources_of_prices():
             typer.echo(f"# {sentence}")
         # A client key is a line of JSON, which YAML reads: as YAML 100,000 take 20 s.
-        found, keys = _effective(settings)
+        found = _effective(settings)
+        keys, found["auth"]["keys"] = found["auth"]["keys"], []
         text = yaml.safe_dump(found, sort_keys=False)
         if keys:
             lines = "".join(f"  - {json.dumps(key, ensure_ascii=False)}\n" for key in keys)
@@ -101,18 +102,18 @@ def check(
         raise typer.Exit(1)
 
 
-def _effective(settings: Config) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The config as it is in force, with the prices that were looked up, and not where; and apart from it, in whose
-    place there are none, the client keys of its own, which hold no URL.
-    """
+def _effective(settings: Config) -> dict[str, Any]:
+    """The config as it is in force: with the prices that were looked up, and not where."""
     looked_up = ("prices_file", "prices_package", "prices_provider", "prices_model")
     given = settings.model_dump(mode="json")
+    # These hold no URL.
     keys, given["auth"]["keys"] = given["auth"]["keys"], []
     found: dict[str, Any] = _masked(given)
+    found["auth"]["keys"] = keys[: settings.auth._own_keys]
     for section in (found["teacher"], *found["teacher"]["fallbacks"], *found["models"]):
         for key in looked_up:
             del section[key]
-    return found, keys[: settings.auth._own_keys]
+    return found
 
 
 def _masked(value: Any) -> Any:
