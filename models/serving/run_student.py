@@ -77,7 +77,7 @@ def run_student(
     student = Student(argv, env, host=host, port=port, api_key=key, hidden=hidden, progress=Progress(say))
     with _stop_signals() as stop:
         say(f"starting vLLM with {model} on {host}:{port}; this can take minutes")
-        for line in advice(served, extra, [] if cpu else gpu_memory(), enable_thinking):
+        for line in advice(served, extra, [] if cpu else gpu_memory(), enable_thinking, cpu=cpu):
             say(line)
         try:
             student.start(keep_waiting=lambda: not stop.received)

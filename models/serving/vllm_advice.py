@@ -70,10 +70,15 @@ def tool_parser(model: ServedModel) -> str:
 
 
 def advice(
-    model: ServedModel, extra: Sequence[str], gpus: Sequence[float], enable_thinking: bool | None = None
+    model: ServedModel,
+    extra: Sequence[str],
+    gpus: Sequence[float],
+    enable_thinking: bool | None = None,
+    *,
+    cpu: bool = False,
 ) -> list[str]:
     """Lines of advice on flags that are not given in `extra`, and on those that do not fit how the student was trained.
-    `gpus`: the memory of each GPU here, in GB; `enable_thinking`: as in `vllm_command.command`.
+    `gpus`: the memory of each GPU here, in GB; `enable_thinking`, `cpu`: as in `vllm_command.command`.
     """
     lines = []
     if not _given(extra, "--tensor-parallel-size", "-tp") and (line := _on_gpus(model, gpus)):
@@ -87,6 +92,12 @@ def advice(
         )
     elif not _given(extra, "--max-lora-rank"):
         lines.append("adapters: vLLM refuses a rank above 16 unless `--max-lora-rank RANK` allows it")
+    if cpu and _given(extra, "--enable-lora"):
+        # vLLM's issue 48421: for a token without an adapter its loops on a CPU take the one in the last slot.
+        lines.append(
+            "adapters: on a CPU, vLLM answers requests for the model itself with the adapter in its last slot where "
+            "both are answered at once; `--max-loras`, one more than adapters are loaded, leaves that empty"
+        )
     return lines
 
 

@@ -13,7 +13,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +29,7 @@ from tests.support import processes, real
 KNOWN, LOST = "status", "login"
 ADMIN = {"authorization": "Bearer admin"}
 _SECONDS = 900.0
+_AT_ONCE = 4
 _T = TypeVar("_T")
 
 
@@ -90,28 +91,30 @@ def load(vllm: real.Vllm, name: str, folder: Path) -> None:
 
 
 class Traffic:
-    """Clients of a gateway, one request at a time: a vLLM on a CPU was seen to mix up adapters that answer at once."""
+    """Clients of a gateway, some at once."""
 
     def __init__(self, gateway: processes.Gateway, desk: Desk) -> None:
         self.gateway = gateway
         self._desk = desk
 
     def ask(self, prompt: str, model: str = "auto") -> str:
-        body = {"model": model, "max_tokens": 24, "temperature": 0, "messages": messages(prompt)}
+        body = {"model": model, "max_tokens": 20, "temperature": 0, "messages": messages(prompt)}
         answer = httpx2.post(f"{self.gateway.base_url}/chat/completions", json=body, timeout=300.0)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
 
-    def compared(self, prompt: str) -> None:
-        """Send a request that the teacher answers, and wait until what it is compared with has answered."""
-        before = self._comparisons()
-        assert self.ask(prompt) == self._desk.answers[prompt]
-        until(lambda: self._comparisons() > before or None)
+    def compared(self, prompts: Sequence[str]) -> None:
+        """Send requests that the teacher answers, and wait until what they are compared with has answered."""
+        for start in range(0, len(prompts), _AT_ONCE):
+            some, before = prompts[start : start + _AT_ONCE], self._comparisons()
+            with ThreadPoolExecutor(_AT_ONCE) as clients:
+                assert list(clients.map(self.ask, some)) == [self._desk.answers[prompt] for prompt in some]
+            until(lambda before=before, some=some: self._comparisons() >= before + len(some) or None)
 
-    def until_phase(self, phase: str, most: int) -> dict[str, Any]:
-        """Send requests until the experiment is in this phase; what is known of it then."""
-        for prompt in self._desk.taken(most, KNOWN, LOST):
-            self.compared(prompt)
+    def until_phase(self, phase: str, most: int, *kinds: str) -> dict[str, Any]:
+        """Send requests of these kinds until the experiment is in this phase; what is known of it then."""
+        for _ in range(most // _AT_ONCE):
+            self.compared(self._desk.taken(_AT_ONCE, *kinds))
             if self.standing()["phase"] == phase:
                 break
         return until(lambda: found if (found := self.standing())["phase"] == phase else None)
@@ -171,7 +174,8 @@ def desk_server() -> Iterator[real.Vllm]:
         # Two threads wait for each other at each layer: on a busy machine one alone is several times as fast.
         patch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         patch.setenv("OMP_NUM_THREADS", "1")
-        more = ["--enable-lora", "--max-loras", "2", "--max-cpu-loras", "4", "--max-lora-rank", "8"]
+        # One more than are loaded: on a CPU vLLM takes the last for requests without an adapter (its issue 48421).
+        more = ["--enable-lora", "--max-loras", "4", "--max-lora-rank", "8"]
         with real.vllm(256, warm=False, more=more) as server:
             yield server
 
@@ -210,8 +214,7 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         )  # fmt: skip
         gateway = stack.enter_context(processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": "admin"}))
         traffic = Traffic(gateway, desk)
-        for prompt in desk.taken(40, KNOWN, LOST):
-            traffic.compared(prompt)
+        traffic.compared(desk.taken(40, KNOWN, LOST))
         shown("40 requests were compared")
         until(lambda: len(traffic.scores("shadow", LOST)) == 20 or None)
         assert fmean(traffic.scores("shadow", LOST)) < 0.2 < fmean(traffic.scores("shadow", KNOWN))
@@ -225,7 +228,7 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         shown("version 2 is trained")
         load(vllm, "v2", v2)
         traffic.configured({**config, "candidate": {"base_url": vllm.base_url, "model": "v2"}})
-        found = traffic.until_phase("better", 100)
+        found = traffic.until_phase("better", 100, LOST, LOST, LOST, KNOWN)
         shown(f"it is better: {found['why']}")
         assert found["difference"]["low"] > 0.0
         assert fmean(traffic.scores("candidate", LOST)) > 0.3  # version 1: below 0.2
@@ -238,7 +241,7 @@ def test_what_version_1_loses_is_learned_and_promoted_and_a_worse_version_is_dro
         v3 = diverged.result()
         load(vllm, "v3", v3)
         traffic.configured({**config, "candidate": {"base_url": vllm.base_url, "model": "v3"}})
-        found = traffic.until_phase("dropped", 60)
+        found = traffic.until_phase("dropped", 60, LOST, KNOWN)
         shown(f"version 3 is dropped: {found['why']}")
         assert found["difference"]["high"] < 0.0
         assert f"v3 ({v3} on student) is worse: -" in found["why"]

@@ -191,6 +191,14 @@ def test_tensor_parallel_advice_follows_sizes_and_heads(tmp_path: Path) -> None:
     assert "does not fit one needs" in advice(model("llama"), [], [80.0] * 2)[0]
 
 
+def test_on_a_cpu_it_says_how_adapters_and_the_model_are_kept_apart() -> None:
+    lora = ["--enable-lora", "--max-lora-rank=8"]
+    (line,) = advice(model("llama"), lora, [], cpu=True)
+    assert "`--max-loras`, one more than adapters are loaded" in line
+    assert advice(model("llama"), lora, []) == []
+    assert "last slot" not in "".join(advice(model("llama"), [], [], cpu=True))
+
+
 def test_a_long_silence_is_broken_by_a_sign_of_life() -> None:
     now = 0.0
     said: list[str] = []
