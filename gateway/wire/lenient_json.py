@@ -6,6 +6,7 @@ is only read here; everything is passed on as it was sent.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, TypeVar
 
@@ -109,8 +110,13 @@ def read_as_python(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Decode a client's JSON that the decoder has refused and Python's takes: null for what is no number, and ? for
     half of a surrogate pair. Raises one of UNREADABLE, or ValueError.
     """
-    value = json.loads(data, parse_constant=lambda _: None)
+    value = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
     return read(decoder, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _expect(text: str, at: int, sign: str) -> int:

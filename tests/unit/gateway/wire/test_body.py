@@ -186,3 +186,11 @@ def test_a_field_is_edited_by_its_json() -> None:
     assert body.encode() == b'{"a": [1.0, 2],  "b": 1}'
     assert body.edit("a", lambda raw: msgspec.json.decode(raw, type=list[msgspec.Raw])[:1])
     assert body.encode() == b'{"a":[1.0],"b":1}'
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "-Infinity"])
+def test_what_is_no_number_is_null_to_the_reader_and_sent_on_as_it_came(number: str) -> None:
+    raw = b'{"temperature": %s}' % number.encode()
+    body = Body(raw)
+    assert body.get("temperature", Any, "a number") is None
+    assert body.encode() == raw
