@@ -22,6 +22,7 @@ from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.stored_responses import Made
+from breakeven.router.policy import Route
 
 WAIT_SECONDS = 86400.0
 _SWEEP_SECONDS = 60.0
@@ -45,7 +46,7 @@ def defer(exchange: Exchange) -> None:
     adapter, attempt = exchange.adapter, exchange.attempts[-1]
     if exchange.request is None or not isinstance(adapter, Responses) or adapter.endpoint is not Endpoint.RESPONSES:
         return
-    if attempt.usage.complete or not adapter.background(exchange.request.body):
+    if attempt.usage.complete or not adapter.background(exchange.request.body) or attempt.route is Route.MODEL:
         return
     whole = not exchange.request.stream and adapter.ended(b"".join(attempt.segments))
     if not whole:
