@@ -24,6 +24,10 @@ _STATUSES = {
     "insufficient_quota": 429,
     "overloaded_error": 529,
     "context_length_exceeded": 400,
+    "invalid_encrypted_content": 400,
+    "previous_response_not_found": 400,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
 }
 # Inside a JSON string its quotes would be escaped.
 _ERROR = re.compile(rb'"error"\s*:\s*["{]')
