@@ -75,7 +75,7 @@ def in_utf8(body: bytes) -> bytes:
     """
     # In the others one of the first two characters, which are ASCII, has a zero, if there is no mark.
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
-        return body.decode(json.detect_encoding(body)).removeprefix("\ufeff").encode()
+        return body.decode(json.detect_encoding(body)).encode()
     body = body.removeprefix(_BOM)
     if not body.isascii():
         body.decode()

@@ -194,3 +194,11 @@ def test_what_is_no_number_is_null_to_the_reader_and_sent_on_as_it_came(number: 
     body = Body(raw)
     assert body.get("temperature", Any, "a number") is None
     assert body.encode() == raw
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8", "utf-8-sig"])
+def test_a_body_is_read_in_each_encoding_and_a_second_mark_is_no_json(encoding: str) -> None:
+    assert Body('{"model": "é"}'.encode(encoding)).get("model", str, "a string") == "é"
+    if encoding in ("utf-16", "utf-32", "utf-8-sig"):
+        with pytest.raises(RequestError):
+            Body('\ufeff{"model": "é"}'.encode(encoding))
