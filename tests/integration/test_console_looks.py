@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import re
@@ -146,6 +147,72 @@ def test_every_control_is_reached_and_seen_with_the_keyboard(browser: Any, runni
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
     console.close()
+
+
+def test_a_page_that_cannot_be_loaded_says_so_and_is_tried_again(browser: Any, quiet: processes.Gateway) -> None:
+    console = opened(browser, quiet, 1280, "light")
+    page = console.page
+    page.get_by_label("Refresh by itself").select_option("0")
+    for broken, given in (("/admin/changes", {"status": 503, "body": "{}"}), ("/console/students.js", None)):
+        page.route(re.compile(broken), lambda route, given=given: route.fulfill(**given) if given else route.abort())
+        name = broken.rpartition("/")[2].partition(".")[0]
+        page.get_by_role("link", name=name.capitalize(), exact=True).click()
+        page.get_by_text("This page could not be loaded").wait_for()
+        assert "503" in page.locator("#page").inner_text() or given is None
+        page.unroute_all()
+        page.get_by_role("button", name="Try again").click()
+        page.get_by_text("Nothing has changed yet" if given else "There is no candidate").wait_for()
+    console.context.close()
+
+
+def test_a_refresh_leaves_what_was_scrolled_and_chosen(browser: Any, running: processes.Gateway) -> None:
+    console = opened(browser, running, 390, "light")
+    page = console.page
+    refresh = page.get_by_role("button", name="Refresh", exact=True)
+    console.open("overview", range="all")
+    page.evaluate("document.getElementById('workloads').scrollLeft = 1000")
+    left = page.evaluate("document.getElementById('workloads').scrollLeft")
+    assert left > 100
+    refresh.click()
+    console.loaded()
+    assert page.evaluate("document.getElementById('workloads').scrollLeft") == pytest.approx(left, abs=2)
+    console.open("traffic", range="all")
+    page.get_by_role("combobox", name="reason").focus()
+    # A list of choices that was replaced would close.
+    page.evaluate("document.activeElement.dataset.mine = 'yes'")
+    page.evaluate("document.getElementById('refresh').click()")
+    console.loaded()
+    assert page.evaluate("document.activeElement.dataset.mine") == "yes"
+    console.close()
+
+
+def in_zone(browser: Any, gateway: processes.Gateway, zone: str) -> tuple[set[str], str]:
+    """The labels of the overview's charts in this time zone, and what it says of its last refresh."""
+    console = Page(browser, gateway.url, timezone_id=zone)
+    console.context.add_init_script(
+        """window.drawn = []; const draw = CanvasRenderingContext2D.prototype.fillText;
+           CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+             window.drawn.push(text); return draw.call(this, text, ...rest); };"""
+    )
+    console.page.reload()
+    console.sign_in()
+    console.open("overview", range="all")
+    console.eventually(lambda: console.page.locator("#of-period canvas").count() == 1)
+    drawn, said = console.page.evaluate("window.drawn"), console.page.locator("#updated").inner_text()
+    console.close()
+    return set(drawn), said
+
+
+def test_times_are_utc_wherever_the_browser_is(browser: Any, running: processes.Gateway) -> None:
+    """The ledger's days are, and the lists' times: the axes of the charts agree with them."""
+    (drawn, said), (elsewhere, said_elsewhere) = (in_zone(browser, running, zone) for zone in ("UTC", "Asia/Kolkata"))
+    assert drawn == elsewhere
+    assert any(re.fullmatch(r"\d{1,2} [A-Z][a-z]{2}", text) for text in drawn)
+    now = datetime.datetime.now(datetime.UTC)
+    for text in (said, said_elsewhere):
+        time = datetime.datetime.strptime(text, "Updated %H:%M:%S UTC")
+        apart = (now - time.replace(year=now.year, month=now.month, day=now.day, tzinfo=now.tzinfo)).total_seconds()
+        assert min(apart % 86_400, -apart % 86_400) < 600
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

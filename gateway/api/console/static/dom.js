@@ -1,5 +1,7 @@
 // Building and replacing elements.
 
+import { SignedOut } from "/console/api.js";
+
 export const $ = (id) => document.getElementById(id);
 
 // An element: `h("p.quiet", { id: "x", onclick }, "text", child)`. Children that are null or false are left out.
@@ -16,14 +18,28 @@ export function h(name, props = {}, ...children) {
   return element;
 }
 
-// Replace what is in an element, and give the focus back to the control with the same `data-key`.
+// Replace what is in an element, and give the focus back to the control with the same `data-key`. What was opened or
+// scrolled sideways stays so.
 export function swap(element, ...children) {
-  const key = element.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
+  const found = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  // A list of choices that is open would close: it stays where nothing beside it has changed.
+  if (focused?.matches("select") && face([...element.children]) === face(found)) return;
+  const key = focused?.getAttribute("data-key");
   const open = [...element.querySelectorAll("details[open][data-key]")].map((one) => one.getAttribute("data-key"));
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const scrolled = [...element.querySelectorAll(SIDEWAYS)].filter((one) => one.scrollLeft).map((one) => [named(one), one.scrollLeft]);
+  element.replaceChildren(...found);
   for (const one of open) element.querySelector(`details[data-key="${CSS.escape(one)}"]`)?.setAttribute("open", "");
+  for (const [name, left] of scrolled) {
+    const one = [...element.querySelectorAll(SIDEWAYS)].find((each) => named(each) === name);
+    if (one) one.scrollLeft = left;
+  }
   if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
+
+const SIDEWAYS = ".scroll, #workloads";
+const named = (element) => element.id || element.getAttribute("aria-label");
+const face = (elements) => JSON.stringify(elements.map((one) => [one.textContent, ...[...(one.querySelectorAll?.("select") ?? [])].map((each) => each.value)]));
 
 // A card with a title; `id` names the title.
 export function card(id, title, ...children) {
@@ -97,7 +113,8 @@ export async function change(button, call, done) {
     status(done(found));
     return true;
   } catch (error) {
-    status(error.message, true);
+    if (error instanceof SignedOut) dispatchEvent(new CustomEvent("signed-out", { detail: error.message }));
+    else status(error.message, true);
     return false;
   } finally {
     button.disabled = false;

@@ -1,7 +1,7 @@
 // The slider: what a share of the traffic for the teacher would have meant, and applying it.
 
 import { admin, read } from "/console/api.js";
-import { percentage, quality } from "/console/charts.js";
+import { quality } from "/console/charts.js";
 import { card, change, empty, h, select, swap } from "/console/dom.js";
 import { after, breakEven, count, HOURS_A_MONTH, NOT_MEASURED, percent, usd } from "/console/format.js";
 import { interval, more } from "/console/words.js";
@@ -196,7 +196,7 @@ class Tune {
   async put() {
     const { threshold, teacher_share: share } = this.chosen;
     const body = { threshold, artifact: this.data.seen.artifact };
-    const done = () => `Applied: ${percentage(share)} to the teacher (threshold ${threshold.toFixed(4)}), from the next request on.`;
+    const done = () => `Applied: ${percent(share)} to the teacher (threshold ${threshold.toFixed(4)}), from the next request on.`;
     if (await change(this.apply, () => admin("PUT", "policy", { body }), done)) await this.app.refresh();
     else if (this.data) this.choose(this.chosen);
   }

@@ -19,7 +19,7 @@ export function short(microseconds) {
 export const share = (value) => percent(value, 0);
 export const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
-// An estimate with its interval, such as "95%: 93.0 % to 97.0 %".
+// An estimate with its interval, such as "95%: 93.0% to 97.0%".
 export const interval = ({ low, high }) => `95%: ${percent(low)} to ${percent(high)}`;
 export const usdInterval = (report, name) => `95%: ${usd(report[`${name}_lower`])} to ${usd(report[`${name}_upper`])}`;
 
