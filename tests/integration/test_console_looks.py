@@ -153,15 +153,23 @@ def test_a_page_that_cannot_be_loaded_says_so_and_is_tried_again(browser: Any, q
     console = opened(browser, quiet, 1280, "light")
     page = console.page
     page.get_by_label("Refresh by itself").select_option("0")
-    for broken, given in (("/admin/changes", {"status": 503, "body": "{}"}), ("/console/students.js", None)):
-        page.route(re.compile(broken), lambda route, given=given: route.fulfill(**given) if given else route.abort())
-        name = broken.rpartition("/")[2].partition(".")[0]
-        page.get_by_role("link", name=name.capitalize(), exact=True).click()
+    # The figures of one page, and the script of another.
+    page.route(re.compile("/admin/changes"), lambda route: route.fulfill(status=503, body="{}"))
+    page.route(re.compile("/console/students.js"), lambda route: route.abort())
+    for name, why in (("Changes", "status 503"), ("Students", "The gateway cannot be reached.")):
+        page.get_by_role("link", name=name, exact=True).click()
         page.get_by_text("This page could not be loaded").wait_for()
-        assert "503" in page.locator("#page").inner_text() or given is None
-        page.unroute_all()
-        page.get_by_role("button", name="Try again").click()
-        page.get_by_text("Nothing has changed yet" if given else "There is no candidate").wait_for()
+        assert why in page.locator("#page").inner_text()
+        assert page.locator("#status").inner_text() == ""
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("There is no candidate").wait_for()
+    page.route(re.compile("/admin/changes"), lambda route: route.abort())
+    page.get_by_role("link", name="Changes", exact=True).click()
+    page.get_by_text("This page could not be loaded").wait_for()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("Nothing has changed yet").wait_for()
     console.context.close()
 
 
