@@ -98,6 +98,7 @@ def test_tune_applies_what_it_shows_and_the_change_is_undone_after_a_reload(
     # By `start: share`, and not by the config's threshold, which decides nothing.
     assert [console.cell("teacher share", column) for column in (0, 1)] == [f"{100 * SHARE:.1f}%"] * 2
     assert console.cell("threshold", 0) == "by workload"
+    assert "until 200 requests of a workload were scored" in page.locator("#tune-notes").inner_text()
     slider = page.get_by_role("slider", name="Share of requests for the teacher")
     slider.focus()
     page.keyboard.press("End")  # with the keyboard only

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 
 from tests.support import processes, real
-from tests.support.console import PAGES, Page
+from tests.support.console import KEY, PAGES, Page
 from tests.support.console_traffic import admin, busy
 from tests.support.kept import kept
 
@@ -92,6 +95,50 @@ def test_no_page_scrolls_sideways(browser: Any, running: processes.Gateway, widt
     assert wide == dict.fromkeys(PAGES, width)
     # Three screens of a phone and a list that says how it goes on, in the place of one column with everything.
     assert max(heights.values()) < 4000, heights
+
+
+def test_long_names_stay_within_the_page(browser: Any, tmp_path: Path) -> None:
+    """Of models, workloads and keys, without a space at which they could wrap; and what they hold is text."""
+    name, model = "w" * 64, '<img src="x" onerror="document.title = 1">' + "m" * 60
+    rows = [{"prompt": "p", "answer": "a" * 300, "prompt_tokens": 5, "output_tokens": 5}]
+    with processes.replay(tmp_path, model, rows) as student, processes.replay(tmp_path, "teacher", rows) as teacher:
+        config = processes.make_config(student, teacher, road={"sample": 1.0, "scorer": "exact"})
+        config["student"]["model"], config["teacher"]["model"] = model, "teacher"
+        config |= {"routing": {"threshold": 0.5}, "workloads": [name], "ledger": {"store_conversations": True}}
+        config["auth"] = {"keys": [{"name": "k" * 64, "sha256": hashlib.sha256(b"key").hexdigest()}]}
+        with processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+            headers = {"authorization": "Bearer key", "x-breakeven-workload": name}
+            body = {"model": "auto", "messages": [{"role": "user", "content": "p"}]}
+            url = f"{gateway.base_url}/chat/completions"
+            assert httpx2.post(url, json=body, headers=headers, timeout=30.0).status_code == 200
+            deadline = time.monotonic() + 60
+            while not (admin(gateway, "comparisons")["comparisons"] and admin(gateway, "decisions")["decisions"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            for width in WIDTHS:
+                console = opened(browser, gateway, width, "light")
+                wide = {}
+                for page in PAGES:
+                    console.open(page, range="all", workload=name)
+                    wide[page] = console.page.evaluate("document.documentElement.scrollWidth")
+                console.open("traffic", range="all")
+                list_of = "document.querySelector('#requests .scroll')"
+                assert console.page.evaluate(f"{list_of}.scrollWidth - {list_of}.clientWidth") <= 0
+                console.page.locator("#requests tbody button").first.click()
+                console.page.get_by_role("dialog", name="Request").get_by_text("k" * 64).wait_for()
+                assert console.page.evaluate("sheet.scrollWidth - sheet.clientWidth") == 0
+                console.page.keyboard.press("Escape")
+                console.close()
+                assert wide == dict.fromkeys(PAGES, width)
+
+
+def test_a_request_that_is_not_there_any_more_is_said_beside_the_list(browser: Any, running: processes.Gateway) -> None:
+    console = Page(browser, running.url)
+    console.sign_in()
+    console.open("traffic", range="all", id="0" * 32)
+    console.page.locator("#status.error", has_text="There is no request with this id").wait_for()
+    assert console.page.locator("#requests tbody tr").count() == 25
+    console.context.close()
 
 
 def test_a_page_without_data_says_what_to_do(browser: Any, quiet: processes.Gateway) -> None:

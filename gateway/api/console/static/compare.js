@@ -41,7 +41,7 @@ export function open(root, app) {
     const line = (one) => h("tr", { role: "row" },
       h("th", { scope: "row", role: "rowheader" }, h("button.link", { type: "button", title: at(one.at), "data-key": one.request, onclick: () => app.go({ id: one.request }) }, short(one.at))),
       ...[one.workload, result(one), score(one.student_score), score(one.teacher_score), one.direction === "student_answered" ? "student's" : "teacher's", one.verdict ?? "–"].map((text, index) =>
-        h("td", { role: "cell", "data-name": [2, 3, 5].includes(index) ? columns[index + 1] : undefined, className: [2, 3].includes(index) ? "number" : index === 0 || index === 4 ? "least" : "" }, text)));
+        h("td", { role: "cell", "data-name": [2, 3, 5].includes(index) ? columns[index + 1] : undefined, className: [2, 3].includes(index) ? "number" : index === 0 ? "least name" : index === 4 ? "least" : "" }, text)));
     const number = (kind) => count(rows.filter((each) => kind(each.student_score - each.teacher_score)).length);
     const summary = h("p", { id: "summary" }, `Of these ${count(rows.length)}: the teacher's answer scored higher in ${number((by) => by < 0)}, the student's in ${number((by) => by > 0)}, equal in ${number((by) => by === 0)}.`);
     swap(list, summary, h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Comparisons" }, h("table.flow", { role: "table" },
@@ -69,7 +69,8 @@ export function open(root, app) {
   return {
     async refresh() {
       await load();
-      await opened();
+      // A comparison that is not there any more is no reason to show none.
+      await opened().catch(app.failed);
     },
   };
 }

@@ -51,12 +51,13 @@ export function empty(title, text, ...more) {
   return h("div.empty", {}, h("p.strong", {}, title), h("p.quiet", {}, text), ...more);
 }
 
-// A table that scrolls by itself where it is too wide. `columns`: names, those in `numbers` aligned to the right.
+// A table that scrolls by itself where it is too wide. `columns`: their titles; those in `numbers` are aligned to
+// the right, and those in `names` wrap anywhere.
 // On a phone its rows become entries of a list; the roles are explicit, since the style sheet then drops them.
-export function table(label, columns, rows, { numbers = [] } = {}) {
-  const side = (index) => (numbers.includes(index) ? "number" : "");
+export function table(label, columns, rows, { numbers = [], names = [0] } = {}) {
+  const side = (index) => (numbers.includes(index) ? "number" : names.includes(index) ? "name" : "");
   const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((name, index) => h("th", { scope: "col", role: "columnheader", className: side(index) }, name))));
-  const cell = (content, index) => (index === 0 ? h("th", { scope: "row", role: "rowheader" }, content)
+  const cell = (content, index) => (index === 0 ? h("th", { scope: "row", role: "rowheader", className: side(0) }, content)
     : h("td", { role: "cell", "data-name": columns[index], className: side(index) }, content));
   const body = h("tbody", { role: "rowgroup" }, rows.map((cells) => h("tr", { role: "row" }, cells.map(cell))));
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": label }, h("table.flow", { role: "table" }, head, body));

@@ -78,7 +78,7 @@ export function open(root, app) {
     return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader" }, time),
       cell("", h("span", { className: `pill ${row.route}` }, row.route)),
       cell(".wide", h("span.strong", {}, row.reason), " ", h("span.quiet", {}, why(row))),
-      cell(".least.middle", row.workload), cell(".least.middle", row.key || "–"),
+      cell(".least.middle.name", row.workload), cell(".least.middle.name", row.key || "–"),
       cell(".number.least.middle", `${count(row.prompt_tokens)} + ${count(row.output_tokens)}`), cell(".number", usd(row.cost_usd)),
       cell(".number", `${fixed(row.seconds, 2)} s`), cell("", row.outcome === "ok" ? "ok" : h("span.pill.bad", {}, row.outcome)));
   }
@@ -96,7 +96,8 @@ export function open(root, app) {
   return {
     async refresh() {
       await load();
-      await sheetOfAddress();
+      // A request that is not there any more is no reason to show none.
+      await sheetOfAddress().catch(app.failed);
     },
     async moved() {
       if (wanted() !== asked) {

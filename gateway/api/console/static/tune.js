@@ -4,7 +4,7 @@ import { admin, read } from "/console/api.js";
 import { quality } from "/console/charts.js";
 import { card, change, empty, h, select, swap } from "/console/dom.js";
 import { after, breakEven, count, HOURS_A_MONTH, NOT_MEASURED, percent, usd } from "/console/format.js";
-import { interval, more } from "/console/words.js";
+import { interval, more, SHARE_BEGINS } from "/console/words.js";
 
 const SHARES = 51;
 
@@ -187,6 +187,7 @@ class Tune {
     if (this.standing().differ) found.push(h("p.note", {}, "What is in force differs by workload: choose one."));
     if (policy.decided_by === "stages") {
       found.push(h("p.note", {}, `The stages decide now. A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
+      if (road.some((one) => one.in_force === null && one.starts_with_share !== null)) found.push(h("p.quiet", {}, `By routing.start: share, ${SHARE_BEGINS}.`));
     } else if (policy.decided_by === "admin") {
       found.push(h("p.note", {}, "A policy that an operator applied routes all workloads."));
     }
