@@ -208,6 +208,7 @@ def test_a_page_that_cannot_be_loaded_says_so_and_is_tried_again(browser: Any, q
         page.get_by_text("This page could not be loaded").wait_for()
         assert why in page.locator("#page").inner_text()
         assert page.locator("#status").inner_text() == ""
+        assert page.locator("#updated").inner_text() == ""
     page.unroute_all()
     page.get_by_role("button", name="Try again").click()
     page.get_by_text("There is no candidate").wait_for()

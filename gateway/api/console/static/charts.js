@@ -2,7 +2,6 @@
 
 import uPlot from "/console/uplot.esm.js";
 import { h } from "/console/dom.js";
-import { usd } from "/console/format.js";
 
 // What is drawn in each element, so that it can be drawn again.
 const drawn = new Map();
@@ -10,9 +9,12 @@ const drawn = new Map();
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const widthOf = (element) => Math.max(200, element.clientWidth);
 const ticks = (_, values) => values.map((value) => `${Math.round(100 * value)}%`);
+// A tick of an axis, with as many digits as tell it from the next one.
 const dollars = (value) => {
-  const whole = Math.abs(value) >= 1000 ? `$${(Math.abs(value) / 1000).toFixed(1)}k` : `$${Math.abs(value)}`;
-  return Number.isInteger(value) ? `${value < 0 ? "-" : ""}${whole}` : usd(value);
+  const amount = Math.abs(value);
+  const [, fraction = ""] = String(Number(amount.toPrecision(6))).split(".");
+  const text = amount >= 1000 ? `${(amount / 1000).toFixed(1)}k` : fraction ? amount.toFixed(Math.max(2, fraction.length)) : String(amount);
+  return `${value < 0 ? "-" : ""}$${text}`;
 };
 // Times are UTC everywhere: days of the ledger are, and so are the other times of the page.
 const inUtc = (seconds) => uPlot.tzDate(new Date(1000 * seconds), "UTC");

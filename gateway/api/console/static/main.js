@@ -80,6 +80,7 @@ async function route() {
   $("lead").textContent = found[2];
   document.title = `${found[1]} – Breakeven`;
   const root = h("div", {});
+  $("updated").textContent = "";
   $("page").replaceChildren(h("p.quiet", {}, "Loading …"));
   // A module that could not be loaded once is not asked for again before the console is.
   const module = await import(`/console/${found[0]}.js`).catch(() => null);
