@@ -186,8 +186,8 @@ class Tune {
     }
     if (this.standing().differ) found.push(h("p.note", {}, "What is in force differs by workload: choose one."));
     if (policy.decided_by === "stages") {
-      found.push(h("p.note", {}, `The stages decide now. A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
-      if (road.some((one) => one.in_force === null && one.starts_with_share !== null)) found.push(h("p.quiet", {}, `By routing.start: share, ${SHARE_BEGINS}.`));
+      const shared = road.some((one) => one.in_force === null && one.starts_with_share !== null) ? ` By routing.start: share, ${SHARE_BEGINS}.` : "";
+      found.push(h("p.note", {}, `The stages decide now.${shared} A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
     } else if (policy.decided_by === "admin") {
       found.push(h("p.note", {}, "A policy that an operator applied routes all workloads."));
     }

@@ -9,7 +9,7 @@ export const STAGES = {
   watch: "what is in force routes, and comparisons check it",
 };
 // Of `routing.start: share`: from so many scores on a threshold is derived from them.
-export const SHARE_BEGINS = "until 200 requests of a workload were scored, the hardest are told by reference prompts, and the share may be another";
+export const SHARE_BEGINS = "until 200 requests of a workload were scored, its threshold is that of reference prompts, and its share may differ";
 export const more = (number) => `${count(number)} more comparison${number === 1 ? "" : "s"}`;
 export const at = (microseconds) => `${moment(microseconds / 1000)} UTC`;
 // A moment of this year, short enough for a list.
