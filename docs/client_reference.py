@@ -47,6 +47,8 @@ class Client:
 
 _DRIVEN = "tests/integration/test_clients.py"
 _BOTH = (CHAT, RESPONSES)
+# What there is to check of a program that knows HTTP and nothing of models.
+_PLAIN = ("answer", "stream", "routed", "tokens")
 
 CLIENTS = (
     Client(
@@ -111,6 +113,15 @@ CLIENTS = (
         "GuideLLM", {"guidellm": "GUIDELLM"}, (CHAT, RESPONSES), ("stream", "routed", "tokens"),
         "`target`, `model` and the tokenizer", "tests/integration/test_load_clients.py", "guidellm.sh",
     ),
+    Client(
+        "HttpClient of Java", {"openjdk": "JAVA"}, (CHAT,), _PLAIN,
+        "nothing: it offers HTTP/2 with each request, and is answered in HTTP/1.1",
+        "tests/integration/test_http2_clients.py", "java_http_client.java",
+    ),
+    Client(
+        "curl --http2", {"curl": "CURL"}, (CHAT,), _PLAIN, "nothing, as before",
+        "tests/integration/test_http2_clients.py", "curl_http2.sh",
+    ),
 )  # fmt: skip
 
 _INTRO = """# Client programs
@@ -120,8 +131,8 @@ that stands here; CI runs them all. The gateway's address is the only thing that
 `auto` is routed, `student` and `teacher` are not, and [aliases](config.md) give other names a meaning.
 
 The tests check what an answer, a stream, a tool loop and an answer by a schema are to the client, and what the gateway
-wrote into its [ledger](ledger-schema.md). The models behind it are scripted for the libraries, the Codex CLI and Claude
-Code, and a real vLLM for the load generators.
+wrote into its [ledger](ledger-schema.md). The models behind it are a real vLLM for the load generators, and scripted
+for all others.
 """
 _ERRORS = """
 ## Errors
@@ -182,7 +193,9 @@ def _code(text: str) -> str:
 def _snippets() -> Iterator[str]:
     for client in CLIENTS:
         yield f"\n## {client.name}\n"
-        language = {"py": "python", "mjs": "javascript", "toml": "toml", "sh": "sh"}[client.snippet.rpartition(".")[2]]
+        language = {"py": "python", "mjs": "javascript", "toml": "toml", "sh": "sh", "java": "java"}[
+            client.snippet.rpartition(".")[2]
+        ]
         where = "In `~/.codex/config.toml`. " if language == "toml" else ""
         yield f"{where}Test: `{client.test}`, which runs this with the address of its gateway.\n"
         yield f"```{language}\n{(SNIPPETS / client.snippet).read_text(encoding='utf-8').rstrip()}\n```"

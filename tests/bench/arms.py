@@ -165,9 +165,11 @@ def breakeven(
     name: str = "Breakeven",
     workers: int = 1,
     keys: int = 1,
+    concurrency: int = 2000,
     program: Sequence[str] = BREAKEVEN,
 ) -> Arm:
-    """Breakeven, started by `program`, with this many client `keys`, of which the last is used.
+    """Breakeven, started by `program`, with this many client `keys`, of which the last is used, and upstreams that take
+    `concurrency` requests at once.
 
     All features are on but comparisons, which would send requests that no other arm sends.
     """
@@ -178,8 +180,8 @@ def breakeven(
     bench = {"name": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}
     config.write_text(
         f"server: {{port: {port}, workers: {workers}}}\n"
-        f"student: {{base_url: '{url}', model: bench, hosting_usd_per_hour: 1.2, max_concurrency: 2000}}\n"
-        f"teacher: {{base_url: '{url}', model: big, max_concurrency: 2000,\n"
+        f"student: {{base_url: '{url}', model: bench, hosting_usd_per_hour: 1.2, max_concurrency: {concurrency}}}\n"
+        f"teacher: {{base_url: '{url}', model: big, max_concurrency: {concurrency},\n"
         "  usd_per_million: {input: 15, output: 60}}\n"
         f"ledger: {{url: 'sqlite:///{config.stem}.db'}}\n"
         f"auth: {json.dumps({'keys': [*others, bench]})}\n"

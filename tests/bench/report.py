@@ -37,6 +37,7 @@ def _lines(figures: dict[str, Any], command: str) -> list[str]:
     for kind in kinds:
         lines += [f"## {kind}", "", *_table(arms, kind), ""]
     lines += ["## Latency at half of each arm's own ceiling, 200-token JSON", "", *_latency(arms), ""]
+    lines += ["## What a request costs at low, half and full load, 200-token JSON", "", *_loads(arms, kinds[0]), ""]
     lines += ["## Two workers, 200-token JSON", "", *_workers(figures["workers"]), ""]
     lines += ["## At rest", "", "| arm | start, s | memory, MB |", "| --- | ---: | ---: |"]
     lines += [f"| {n} | {a['start_seconds']:.2f} | {a['rest_mb']:.0f} |" for n, a in arms.items() if n != "direct"]
@@ -69,6 +70,33 @@ def _latency(arms: dict[str, Any]) -> list[str]:
         added = " | ".join(f"{of[f'added_p{p}_ms']:.2f}" if f"added_p{p}_ms" in of else "" for p in (50, 95, 99))
         lines.append(f"| {name} | {of['rate']:,.0f} | {plain} | {added} |")
     return lines
+
+
+def _loads(arms: dict[str, Any], kind: str) -> list[str]:
+    """CPU microseconds of a request at each load, and their ratios to the first peer's that has all."""
+    costs = {
+        name: [of["cpu_us_per_request"] for of in (arm["low"], arm["latency"], arm["workloads"][kind])]
+        for name, arm in arms.items()
+        if name != "direct"
+    }
+    low = next(iter(arms.values()))["low"]["rate"]
+    lines = [
+        f"| arm | at rest, us a second | {low:.0f} requests/s | half of its ceiling | full load |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, of in costs.items():
+        lines.append(
+            f"| {name} | {arms[name]['low']['rest_us']:,.0f} | " + " | ".join(f"{us:,.0f}" for us in of) + " |"
+        )
+    if {"Breakeven", "vllm-router"} <= set(costs):
+        ratios = [ours / theirs for ours, theirs in zip(costs["Breakeven"], costs["vllm-router"], strict=True)]
+        lines.append("| Breakeven to vllm-router | | " + " | ".join(f"{ratio:.1f}" for ratio in ratios) + " |")
+    return [
+        *lines,
+        "",
+        "CPU microseconds of a request, less what the gateway uses in the same time at rest. At low load the process",
+        "is woken for each request and once more for its answer, and finds the caches emptied by others.",
+    ]
 
 
 def _workers(of: dict[str, dict[str, float]]) -> list[str]:

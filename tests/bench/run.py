@@ -24,13 +24,15 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from tests.bench import load
+from tests.bench import load, paced
 from tests.bench.arms import KEY, Arm, available, await_port, breakeven, free_port, others_paused, started
 from tests.bench.report import write
 from tests.bench.upstream import PACED_MAX_TOKENS
 
 _TEXT = "Please explain in plain words how the settlement of this invoice is meant to work for a new customer. "
 Body = dict[str, object]
+# Requests a second: of low load, at which a process sleeps between any two, and at most where latency is measured.
+_LOW, _MOST_PACED = 50.0, 4000.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def measure(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
             "events": result.events,
             "events_per_second": result.events / result.seconds,
             "failures": result.failures,
-            "longest_gap_ms": 1000 * _quantile(result.gaps, 0.99) if result.gaps else 0.0,
+            "longest_gap_ms": 1000 * paced.quantile(result.gaps, 0.99) if result.gaps else 0.0,
         }
     cpu = arm.cpu_seconds() - before
     if figures["requests"]:
@@ -90,15 +92,6 @@ def measure(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
         figures["cpu_us_per_event"] = 1e6 * cpu / figures["events"]
     figures["memory_mb"] = arm.memory_bytes() / 1e6
     return figures
-
-
-def latency(arm: Arm, workload: Workload, rate: float, seconds: float) -> dict[str, float]:
-    """Latency quantiles in milliseconds at a fixed `rate` of requests per second."""
-    result = uvloop.run(load.fixed(arm.port, request(arm, workload), rate=rate, seconds=seconds))
-    return {f"p{percent}_ms": 1000 * _quantile(result.latencies, percent / 100) for percent in (50, 95, 99)} | {
-        "rate": rate,
-        "failures": result.failures,
-    }
 
 
 def request(arm: Arm, workload: Workload) -> bytes:
@@ -123,15 +116,6 @@ def _wrk(arm: Arm, workload: Workload, seconds: float) -> dict[str, float]:
     return {"requests": requests, "requests_per_second": rate, "failures": int(wrong[1]) if wrong else 0}
 
 
-def _quantile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
-
-
-def _median(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(run[name] for run in runs if name in run) for name in runs[0]}
-
-
 def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, streams: int) -> dict[str, object]:
     """Measure all arms on all workloads (or `only` some): the medians over the rounds, as a dict for JSON."""
     cores = sorted(os.sched_getaffinity(0))
@@ -149,7 +133,10 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
             for arm in arms:
                 stack.enter_context(started(arm, folder, ours))
             table = _rounds(arms, workloads(streams), seconds, rounds)
-            speeds = _latencies(arms, workloads(streams)[0], table, seconds, max(5, rounds))
+            kind = workloads(streams)[0]
+            half = {arm.name: min(_MOST_PACED, table[arm.name][kind.name]["requests_per_second"] / 2) for arm in arms}
+            data = {arm.name: request(arm, kind) for arm in arms}
+            slow, speeds = paced.measure(arms, data, [dict.fromkeys(half, _LOW), half], seconds, max(3, rounds))
         both = _workers(port, folder, workloads(streams)[0], seconds, rounds)
     finally:
         upstream.terminate()
@@ -169,6 +156,7 @@ def bench(folder: Path, seconds: float, rounds: int, only: set[str] | None, stre
                 "start_seconds": arm.start_seconds,
                 "rest_mb": arm.rest_bytes / 1e6,
                 "workloads": table[arm.name],
+                "low": slow[arm.name],
                 "latency": speeds[arm.name],
             }
             for arm in arms
@@ -188,25 +176,7 @@ def _rounds(
             for arm in arms:
                 with others_paused(arm, arms):
                     runs[arm.name][kind.name].append(measure(arm, kind, seconds))
-    return {name: {kind: _median(of) for kind, of in by.items()} for name, by in runs.items()}
-
-
-def _latencies(
-    arms: list[Arm], kind: Workload, table: dict[str, dict[str, dict[str, float]]], seconds: float, rounds: int
-) -> dict[str, dict[str, float]]:
-    """Latencies of each arm at half its maximum rate, and of the direct connection at the same rate: medians."""
-    direct = next((arm for arm in arms if arm.name == "direct"), None)
-    runs: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
-    for _ in range(rounds):
-        for arm in arms:
-            rate = min(4000.0, table[arm.name][kind.name]["requests_per_second"] / 2)
-            with others_paused(arm, arms):
-                run = latency(arm, kind, rate, seconds)
-                if direct is not None and arm is not direct:
-                    beside = latency(direct, kind, rate, seconds)
-                    run |= {f"added_p{p}_ms": run[f"p{p}_ms"] - beside[f"p{p}_ms"] for p in (50, 95, 99)}
-            runs[arm.name].append(run)
-    return {name: _median(of) for name, of in runs.items()}
+    return {name: {kind: paced.median(of) for kind, of in by.items()} for name, by in runs.items()}
 
 
 def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
@@ -222,7 +192,7 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
 
         one = start("1", 1)
         arms = {"1": [one], "2": [start("2", 2)], "1 + 1": [one, start("other", 1)]}
-        paced: dict[str, list[float]] = {"1": [], "2": []}
+        used_by: dict[str, list[float]] = {"1": [], "2": []}
         for _ in range(rounds + 1):  # the first is to warm up
             for name, of in arms.items():
                 before = [used for arm in of for used in arm.cpu_by_process()]
@@ -243,14 +213,14 @@ def _workers(port: int, folder: Path, kind: Workload, seconds: float, rounds: in
         # rate per worker: at lower rates a request costs more CPU, whatever the number of workers.
         each = found["1"][-1]["requests_per_second"] / 8
         for _ in range(max(5, rounds)):
-            for name, used_for in paced.items():
+            for name, used_for in used_by.items():
                 (arm,) = arms[name]
                 cpu = arm.cpu_seconds()
                 rate = each * int(name)
                 done = uvloop.run(load.fixed(arm.port, request(arm, kind), rate=rate, seconds=seconds))
                 used_for.append(1e6 * (arm.cpu_seconds() - cpu) / done.requests)
-    medians = {name: _median(runs[1:]) for name, runs in found.items()}
-    for name, used_for in paced.items():
+    medians = {name: paced.median(runs[1:]) for name, runs in found.items()}
+    for name, used_for in used_by.items():
         medians[name] |= {"paced_rate": each * int(name), "paced_cpu_us_per_request": statistics.median(used_for)}
     return medians
 

@@ -2,6 +2,7 @@
 
 `python -m tests.bench.scaling --out docs/benchmarks [--seconds 2] [--rows 10000000]` writes scaling.md. Each figure is
 the least of three runs: CPU microseconds of the gateway's process, which other work on the machine can only add to.
+The streams that are open at once are as many as 20,000 files for a process allow; `--open` asks for more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import uvloop
 
 from breakeven.gateway.economics.periods import HOUR
 from breakeven.gateway.ledger.database import migrate, open_engine
-from tests.bench import ledger, load
+from tests.bench import ledger, load, open_streams
 from tests.bench.arms import KEY, Arm, await_port, breakeven, free_port, started
 from tests.bench.upstream import PACED_MAX_TOKENS
 
@@ -30,6 +31,7 @@ _WORDS = "Please explain in plain words how the settlement of this invoice is me
 _PROMPTS = (100, 1_000, 4_000, 16_000, 64_000)
 _KEYS = "1,1000,10000"
 _STREAMS = "1,10,100,500"
+_OPEN, _OPEN_SECONDS = 9_800, 40.0
 _INTERVAL_SECONDS = 0.05
 
 
@@ -87,10 +89,14 @@ def _ledgers(upstream: int, folder: Path, seconds: float, rows: int) -> Iterator
         path.unlink()
 
 
+def _paced() -> bytes:
+    return load.request("/v1/chat/completions", _body(1_000, "student", stream=True, max_tokens=PACED_MAX_TOKENS), KEY)
+
+
 def _streams(arm: Arm, events: int, numbers: Sequence[int]) -> Iterator[str]:
     yield "| open streams at 20 events/s | us per event | memory, MB | longest gap p99, ms |"
     yield "| ---: | ---: | ---: | ---: |"
-    data = load.request("/v1/chat/completions", _body(1_000, "student", stream=True, max_tokens=PACED_MAX_TOKENS), KEY)
+    data = _paced()
     for count in numbers:
         # Each connection sends one request, for a stream of `events` that lasts longer than these seconds.
         before = arm.cpu_seconds()
@@ -124,6 +130,10 @@ def _page(folder: Path, given: argparse.Namespace, command: str) -> Iterator[str
             yield from _streams(arm, events, streams)
             yield "\nPinned. A process at rest wakes up for its timers, some ten times a second: few events share that."
             yield "Many streams share the wake-ups of the event loop as well.\n"
+        yield "## Streams that are open at once\n"
+        yield "One event every two seconds in each: how much later than that the latest event of a stream came.\n"
+        yield from open_streams.table(given.open, given.open_seconds, _paced(), folder)
+        yield "\nThe direct streams' delays are those of the load and the upstream, which share a core.\n"
         yield "## Keys\n"
         yield from _keys(port, folder, seconds, keys)
         yield "\nA key is found by its hash.\n"
@@ -143,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=200)
     parser.add_argument("--keys", default=_KEYS)
     parser.add_argument("--streams", default=_STREAMS)
+    parser.add_argument("--open", type=int, default=_OPEN)
+    parser.add_argument("--open-seconds", type=float, default=_OPEN_SECONDS)
     given = parser.parse_args(arguments)
     command = f"python -m tests.bench.scaling --out {given.out} --seconds {given.seconds:g} --rows {given.rows}"
     with contextlib.ExitStack() as stack:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,25 @@ def codex() -> Path:
 def claude_code() -> str:
     """Path of Claude Code; skips the test where it is absent."""
     return str(_existing(cache() / "claude/node_modules/.bin/claude", "Claude Code"))
+
+
+def java(version: str) -> str:
+    """Path of the `java` of this version of OpenJDK; skips the test where it or its compiler is absent."""
+    found = sorted(Path("/usr/lib/jvm").glob(f"java-{version}-openjdk-*/bin/javac"))
+    if not found:
+        _absent(f"OpenJDK {version}", "none in /usr/lib/jvm")
+    return str(found[0].with_name("java"))
+
+
+def curl(version: str) -> str:
+    """Path of `curl`; skips the test where it is absent or of another version."""
+    path = shutil.which("curl")
+    if path is None:
+        _absent("curl", "no program `curl` on the PATH")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    if not said.startswith(f"curl {version}."):
+        _absent(f"curl {version}", f"{path} is {' '.join(said.split()[:2])}")
+    return path
 
 
 def grafana_components() -> Path:
