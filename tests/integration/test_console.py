@@ -239,7 +239,8 @@ def test_older_comparisons_stay_when_one_was_opened(console: Page) -> None:
     page.keyboard.press("Escape")
     console.wait("!location.hash.includes('id=')")
     console.loaded()
-    assert rows.count() == number
+    # Others may have been compared meanwhile.
+    assert rows.count() >= number
 
 
 def test_pairs_are_judged_without_knowing_whose_answer_is_whose(console: Page, running: processes.Gateway) -> None:
