@@ -28,7 +28,13 @@ _MEDIA = {
     "video": "video",
     "computer_screenshot": "image",
     "image_generation_call": "image",
+    # What only a vLLM takes.
+    "image_embeds": "image",
+    "audio_embeds": "audio",
+    "video_embeds": "video",
 }
+# A vLLM takes a part without a type for what the field in it says.
+_UNTYPED = ("image_url", "audio_url", "video_url", "input_audio")
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 # Parts and items in the history that are what a model thought or called: text to any model, not a kind of input.
 _OF_THE_MODEL = frozenset(
@@ -107,12 +113,20 @@ def names_stored_media(message: dict[str, Any]) -> bool:
     return _names_a_file(message.get("content")) or _names_a_file(message.get("output"))
 
 
-def _names_a_file(value: object) -> bool:
+def images_beside(message: dict[str, Any]) -> list[str]:
+    """The kinds of media in the field that OpenRouter has for the images of an answer, which come back with it."""
+    return ["image"] if message.get("images") else []
+
+
+def _names_a_file(value: object, depth: int = 0) -> bool:
     parts = value[:_PARTS] if isinstance(value, list) else [value]
     for part in parts:
         if isinstance(part, dict):
-            inner = part.get("file")
-            if part.get("file_id") or (isinstance(inner, dict) and inner.get("file_id")):
+            # Chat completions have the id in `file`, Anthropic's API in `source`, also within the result of a tool.
+            for holder in (part, part.get("file"), part.get("source")):
+                if isinstance(holder, dict) and holder.get("file_id"):
+                    return True
+            if depth < _DEPTH and _names_a_file(part.get("content"), depth + 1):
                 return True
     return False
 
@@ -151,7 +165,7 @@ def content(value: object, depth: int = 0) -> tuple[str, int, list[str]]:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, dict):
-            kind = part.get("type")
+            kind = part.get("type") or _untyped(part)
             if kind in _TEXTS:
                 written = part.get("text", part.get("refusal"))
                 if isinstance(written, str):
@@ -166,6 +180,11 @@ def content(value: object, depth: int = 0) -> tuple[str, int, list[str]]:
     media += [_MEDIA[p["type"]] for p in value[_PARTS:] if isinstance(p, dict) and _is_medium(p.get("type"))]
     text = "\n".join(texts)
     return text, utf8(text) + unread, media
+
+
+def _untyped(part: dict[str, Any]) -> str | None:
+    """The type of a part that names none, by what is in it."""
+    return next((name for name in _UNTYPED if part.get(name)), "text" if "text" in part else None)
 
 
 def _is_medium(kind: object) -> bool:

@@ -226,17 +226,20 @@ def lasting(decision: Decision, held: Hold | None) -> tuple[Route | None, str]:
     return (held.route, held.why) if held is not None else (None, "")
 
 
-def replayed(earlier: Iterable[str], assess: Callable[[str], Assessment], policy: Policy) -> Hold | None:
+def replayed(
+    earlier: Iterable[str], assess: Callable[[str], Assessment], policy: Policy, band: float = 0.0
+) -> Hold | None:
     """What follows under the policy from the user messages that `earlier` requests were scored by; None without any.
 
-    The teacher once one of them was difficult or novel, else the student.
+    The teacher once one of them was difficult or novel, else the student. From the second on the score has to exceed
+    the threshold by `band`, as for the decisions that were made then.
     """
     hold = None
     for text in earlier:
         score, novelty = assess(text)
         if novelty is not None and novelty >= policy.novelty_threshold:
             return Hold(Route.TEACHER, Reason.NOVEL)
-        if score >= policy.threshold:
+        if score >= policy.threshold + (0.0 if hold is None else band):
             return Hold(Route.TEACHER, Reason.DIFFICULT)
         hold = Hold(Route.STUDENT, Reason.EASY)
     return hold

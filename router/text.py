@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from breakeven.router.parts import ASSISTANT, content, item, length, names_stored_media, tool_types, utf8
+from breakeven.router.parts import (
+    ASSISTANT,
+    content,
+    images_beside,
+    item,
+    length,
+    names_stored_media,
+    tool_types,
+    utf8,
+)
 
 MAX_CHARACTERS = 8192
 _PARTS = 256
@@ -91,6 +100,7 @@ def read_chat(messages: object, tools: object = None) -> Conversation:
             if calls:
                 size, used_tools = size + length(calls), True
             stored = stored or names_stored_media(message)
+            media += images_beside(message)
         if role == ASSISTANT:
             if end and not answering:
                 replies.append(index)

@@ -27,11 +27,13 @@ def serve(
     from breakeven.gateway.observability import log
     from breakeven.gateway.server import run
     from breakeven.gateway.server.app import create_app
+    from breakeven.gateway.server.signals import hold_reloads
     from breakeven.gateway.server.startup import claim_journal, open_services
     from breakeven.gateway.server.watched_files import WatchedFiles
     from breakeven.gateway.server.workers import Supervisor
     from breakeven.router.features import kernel
 
+    hold_reloads()
     log.configure(log_level)
     files = WatchedFiles()
     read = partial(load, config, host, port, workers, files.read)

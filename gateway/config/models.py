@@ -14,6 +14,7 @@ from breakeven.gateway.config.types import Usd, UsdPerMillion
 
 # Paths below /v1 that the gateway answers itself.
 _OWN = re.compile(r"/(models|feedback)(/.*)?|/(responses|messages)/.*")
+_MESSAGES = "/messages"
 # What a model needs to be a judge.
 CHAT = "/chat/completions"
 _PATH = r"^(/[A-Za-z0-9_.-]+)+$"
@@ -52,10 +53,12 @@ class ModelSettings(LookedUp):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_once(cls, value: Any) -> Any:
-        if isinstance(value, dict) and not value.get("model"):
-            return {**value, "model": value.get("name", "")}
-        return value
+    def _filled_in(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = value if value.get("model") else {**value, "model": value.get("name", "")}
+        paths = found.get("paths")
+        return {"messages": "native", **found} if isinstance(paths, list) and _MESSAGES in paths else found
 
     @field_validator("paths")
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -24,7 +24,7 @@ from breakeven.gateway.config.student import Candidate, Student
 from breakeven.gateway.config.teacher import Teacher
 from breakeven.gateway.config.tracing import Tracing
 from breakeven.gateway.config.types import Moment, Section, Usd
-from breakeven.gateway.config.upstream import Upstream
+from breakeven.gateway.config.upstream import MESSAGES, Upstream
 from breakeven.router.policy import Route
 
 
@@ -34,6 +34,9 @@ class FurtherModel(ModelSettings, Upstream):
     # Embeddings and images have long ones.
     max_answer_bytes: int = Field(
         33_554_432, ge=1024, description="Longest answer in JSON, decompressed; a longer one is a failure."
+    )
+    messages: Literal["native", "translate", "auto"] = Field(
+        "translate", description=f"{MESSAGES} Where `paths` has `/messages`, the default is `native`."
     )
 
 

@@ -41,6 +41,8 @@ class EventInfo(msgspec.Struct):
     content: bool = True
 
 
+# What servers write as the reason for the end of an answer that goes on.
+UNFINISHED = (None, "", "null")
 # What `type` is where only JSON is wanted.
 JSON_FORMATS = frozenset({"json_object", "json_schema"})
 # An event whose JSON says nothing that the gateway reads: the client gets it as content.

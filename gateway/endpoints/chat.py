@@ -9,6 +9,7 @@ import msgspec
 from breakeven.gateway.accounting.record import Endpoint
 from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints.base import (
+    UNFINISHED,
     Adapter,
     EventInfo,
     check_messages,
@@ -26,8 +27,6 @@ from breakeven.router.policy import Route
 from breakeven.router.text import Conversation, read_chat, read_prompt
 
 _FIRST_CHOICE = EventInfo(seen=(0,))
-# What some servers write as `finish_reason` of a choice that goes on.
-_UNFINISHED = (None, "", "null")
 # Fields of a choice, or of its delta, that are no part of the answer.
 _NO_CONTENT = frozenset(
     {"index", "role", "finish_reason", "content_filter_results", "content_filter_result", "content_filter_offsets"}
@@ -36,7 +35,9 @@ _NO_CONTENT = frozenset(
 GIVEN = ("messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
 # How OpenAI, xAI, OpenRouter and Qwen are asked to search the web beside the list of tools; a vLLM ignores all of them.
 _SEARCHES = ("web_search_options", "search_parameters", "plugins", "enable_search")
-_SELDOM = frozenset({"functions", "modalities", "audio", *_SEARCHES})
+# How Azure is asked to search the customer's own data, now and in its first versions.
+_OWN_DATA = ("data_sources", "dataSources")
+_SELDOM = frozenset({"functions", "modalities", "audio", *_SEARCHES, *_OWN_DATA})
 
 
 class _Choice(msgspec.Struct):
@@ -134,7 +135,7 @@ class Completions(Adapter):
             usage=read_usage(chunk.usage, chunk.service_tier),
             usage_only=isinstance(chunk.usage, dict) and choices == [],
             seen=tuple(_index(choice) for choice in choices or ()),
-            finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason not in _UNFINISHED),
+            finished=tuple(_index(choice) for choice in choices or () if choice.finish_reason not in UNFINISHED),
         )
 
     def has_content(self, event: Event) -> bool:
@@ -168,9 +169,8 @@ class ChatCompletions(Completions):
         outputs = _outputs(body)
         if outputs:
             seen = seen._replace(outputs=outputs)
-        if _searches(body):
-            seen = seen._replace(tools=True, tool_types=seen.tool_types | {"web_search"})
-        return seen
+        looked_up = _looked_up(body)
+        return seen._replace(tools=True, tool_types=seen.tool_types | looked_up) if looked_up else seen
 
     def items(self, body: Body) -> list[Any]:
         return body.get("messages", list[Any], "an array") or []
@@ -192,8 +192,14 @@ class ChatCompletions(Completions):
         return max(1, body.integer("n") or 1)
 
 
+def _looked_up(body: Body) -> set[str]:
+    """The hosted tools that a chat completion asks for beside its list of tools."""
+    found = {"web_search"} if _searches(body) else set()
+    return found | {"file_search"} if any(body.get(name, Any, "an array") for name in _OWN_DATA) else found
+
+
 def _searches(body: Body) -> bool:
-    """Whether a chat completion asks the API for something that it looks up itself."""
+    """Whether a chat completion asks the API to search the web."""
     options, parameters, plugins, enabled = (body.get(name, Any, "valid") for name in _SEARCHES)
     off = parameters is None or (isinstance(parameters, dict) and parameters.get("mode") == "off")
     return options is not None or not off or bool(plugins) or enabled is True

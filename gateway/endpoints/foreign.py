@@ -20,6 +20,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Items without which the rest of a conversation says the same.
 _THOUGHTS = frozenset({"reasoning", "web_search_call", "file_search_call", "mcp_list_tools"})
 _MESSAGE_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
+_CALLS = frozenset({"tool_calls", "function_call"})
 _PART_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 # Their ids name what is stored at their maker.
 _WITH_OPTIONAL_ID = frozenset({"message", "function_call", "function_call_output"})
@@ -85,9 +86,11 @@ def portable_items(raw: msgspec.Raw, route: Route) -> list[msgspec.Raw] | None:
 def portable_messages(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
     """The messages in `raw` without what a model thought, and with ids of calls that every API takes; None if there is
     nothing of it.
+
+    A message that has nothing else is left out: APIs refuse one without content.
     """
     messages = _list(raw)
-    cleaned = with_portable_ids([_without_thoughts(message) for message in messages])
+    cleaned = with_portable_ids([left for message in messages if (left := _without_thoughts(message)) is not None])
     return cleaned if cleaned != messages else None
 
 
@@ -118,7 +121,8 @@ def _without_parts(message: msgspec.Raw, unwanted: Callable[[object], bool]) -> 
     return msgspec.Raw(msgspec.json.encode({**fields, "content": kept}))
 
 
-def _without_thoughts(message: msgspec.Raw) -> msgspec.Raw:
+def _without_thoughts(message: msgspec.Raw) -> msgspec.Raw | None:
+    """A message without what a model thought; None where nothing is left of it."""
     try:
         fields = _FIELDS.decode(message)
         content = _MESSAGE.decode(message).content
@@ -128,6 +132,8 @@ def _without_thoughts(message: msgspec.Raw) -> msgspec.Raw:
     if isinstance(content, list):
         parts = [part for part in content if not (isinstance(part, dict) and part.get("type") in _PART_THOUGHTS)]
         if len(parts) < len(content):
+            if not (parts or _CALLS & fields.keys()):
+                return None
             gone.append("content")
             fields["content"] = msgspec.Raw(msgspec.json.encode(parts))
     return msgspec.Raw(msgspec.json.encode(fields)) if gone else message

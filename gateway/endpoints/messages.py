@@ -15,6 +15,7 @@ from breakeven.gateway.accounting.usage import read_usage
 from breakeven.gateway.endpoints import messages_read
 from breakeven.gateway.endpoints.base import (
     CONTENT,
+    UNFINISHED,
     Adapter,
     EventInfo,
     StreamTranslation,
@@ -113,8 +114,10 @@ class Messages(Adapter):
         if route is Route.TEACHER and maker is Route.STUDENT:
             body.edit("messages", messages_without_unsigned)
 
-    def make_portable(self, body: Body, route: Route) -> bool:  # noqa: ARG002
-        return body.edit("messages", portable_messages)
+    def make_portable(self, body: Body, route: Route) -> bool:
+        answers_tool = route is Route.TEACHER and self.conversation(body).answers_tool
+        changed = body.edit("messages", portable_messages)
+        return (answers_tool and _stop_thinking(body)) or changed
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:
         return None if native else _AsChat(thinking=wants_thinking(body))
@@ -146,7 +149,7 @@ class Messages(Adapter):
         if kind == "message_start":
             return _started(typed.message)
         if kind == "message_delta":
-            stopped = typed.delta is not None and typed.delta.stop_reason is not None
+            stopped = typed.delta is not None and typed.delta.stop_reason not in UNFINISHED
             more = typed.usage if isinstance(typed.usage, dict) else None
             return EventInfo(more_usage=more, finished=(0,) if stopped else (), content=False)
         return CONTENT if kind in ("content_block_start", "content_block_delta") else _NOTHING
@@ -180,6 +183,28 @@ class CountTokens(Messages):
 
     def translation(self, body: Body, *, native: bool) -> Translation | None:  # noqa: ARG002
         return None
+
+
+def _stop_thinking(body: Body) -> bool:
+    """Take back that the model is to think; whether that was asked. Anthropic's API demands then that what it thought
+    before it called a tool comes with the result, which is not there where another model made the call.
+    """
+    thinking = body.get("thinking", Any, "an object")
+    if not isinstance(thinking, dict) or thinking.get("type") != "enabled":
+        return False
+    body.remove("thinking")
+    body.edit("context_management", _without_thinking)
+    return True
+
+
+def _without_thinking(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """What is to be cleared of a long conversation without its thinking, which is refused where none is asked for."""
+    fields = read_object(bytes(raw)) or {}
+    edits = fields.get("edits")
+    if not isinstance(edits, list):
+        return None
+    kept = [one for one in edits if not (isinstance(one, dict) and str(one.get("type")).startswith("clear_thinking"))]
+    return {**fields, "edits": kept} if len(kept) < len(edits) else None
 
 
 def _started(message: object) -> EventInfo:

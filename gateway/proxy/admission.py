@@ -145,14 +145,17 @@ def target(services: Services, adapter: Adapter, body: Body, caller: ClientKey |
     """
     named = model_names.resolve(body.get("model", str, "a string"), services.config, caller)
     if named.model is not None or adapter.opaque:
-        _check_path(services, adapter.path, named.model)
+        _check_path(services, adapter, named.model)
     if named.pin is None and adapter.unrouted in services.upstreams:
         return model_names.Target(adapter.unrouted, None)
     return named
 
 
-def _check_path(services: Services, path: str, model: str | None) -> None:
-    """Raise RequestError 404 where the further model, None for what is none, does not have this path."""
+def _check_path(services: Services, adapter: Adapter, model: str | None) -> None:
+    """Raise RequestError 404 where the further model, None for what is none, does not have the endpoint's path. What
+    the gateway has below a path, such as the count of a message's tokens, comes with it.
+    """
+    path = adapter.path
     section = next((one for one in services.config.models if one.name == model), None)
     if section is None:
         raise RequestError(
@@ -161,7 +164,7 @@ def _check_path(services: Services, path: str, model: str | None) -> None:
             param="model",
             code="model_not_found",
         )
-    if path not in section.paths:
+    if path not in section.paths and (adapter.opaque or path.rpartition("/")[0] not in section.paths):
         raise RequestError(
             404,
             f"This model does not have the path /v1{path}; it has {', '.join(f'/v1{has}' for has in section.paths)}.",

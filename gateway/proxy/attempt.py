@@ -19,6 +19,7 @@ from breakeven.gateway.proxy.upstream_request import Prepared, prepared, upstrea
 from breakeven.gateway.upstreams.deadline import Deadline
 from breakeven.gateway.upstreams.failures import (
     check_answer,
+    check_reported,
     event_failure,
     invalid_answer,
     response_failure,
@@ -146,10 +147,12 @@ async def _read_whole(
         deadline.within(upstream.config.timeouts.idle_seconds)
     body = whole.body()
     usage = adapter.usage(body)
+    attempt.usage = usage or NO_USAGE
     if usage is None:
         await check_no_events(attempt, adapter, body)
         check_answer(upstream, body)
-    attempt.usage = usage or NO_USAGE
+    else:
+        check_reported(upstream, body)
     error = adapter.failed(body)
     if error is not None:
         raise event_failure(upstream, error, Cause.ERROR_EVENT)

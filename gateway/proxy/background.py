@@ -8,13 +8,14 @@ Where nobody asks for it within a day, its tokens are missing and are estimated.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 
 from breakeven.gateway.accounting.estimates import NO_ESTIMATE
-from breakeven.gateway.accounting.record import Endpoint, RequestRecord, upstream_label
+from breakeven.gateway.accounting.record import AttemptRecord, Endpoint, RequestRecord, upstream_label
 from breakeven.gateway.accounting.usage import NO_USAGE, Usage
 from breakeven.gateway.economics.breakeven import baseline_of
 from breakeven.gateway.endpoints.responses import Responses
@@ -22,6 +23,9 @@ from breakeven.gateway.observability import log
 from breakeven.gateway.proxy.exchange import Exchange
 from breakeven.gateway.runtime.services import Services
 from breakeven.gateway.runtime.stored_responses import Made
+from breakeven.router.policy import Route
+
+_log = logging.getLogger("breakeven.responses")
 
 WAIT_SECONDS = 86400.0
 _SWEEP_SECONDS = 60.0
@@ -45,7 +49,7 @@ def defer(exchange: Exchange) -> None:
     adapter, attempt = exchange.adapter, exchange.attempts[-1]
     if exchange.request is None or not isinstance(adapter, Responses) or adapter.endpoint is not Endpoint.RESPONSES:
         return
-    if attempt.usage.complete or not adapter.background(exchange.request.body):
+    if attempt.usage.complete or not adapter.background(exchange.request.body) or attempt.route is Route.MODEL:
         return
     whole = not exchange.request.stream and adapter.ended(b"".join(attempt.segments))
     if not whole:
@@ -67,25 +71,7 @@ def account(services: Services, waiting: bytes, usage: Usage) -> None:
     ledger. Without a complete usage its tokens are missing, and estimated.
     """
     record, counted = (found := _decode(waiting)).record, found.counted
-    last = record.attempts[-1]
-    estimated = NO_ESTIMATE
-    cost_estimated = 0
-    if not usage.complete:
-        estimated = services.state.token_ratios[upstream_label(last.upstream, last.provider)].estimate(
-            usage, counted=counted, events=0
-        )
-        tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
-        cost_estimated = services.cost(last.upstream, tokens, last.provider).total
-        services.metrics.usage_missing.labels(last.upstream).inc()
-    last = msgspec.structs.replace(
-        last,
-        usage=usage,
-        cost=services.cost(last.upstream, usage, last.provider),
-        usage_missing=not usage.complete,
-        estimated=estimated,
-        cost_estimated=cost_estimated,
-    )
-    attempts = (*record.attempts[:-1], last)
+    attempts = (*record.attempts[:-1], _completed(services, record.attempts[-1], counted, usage))
     bill = baseline_of(attempts, services.price, pinned=record.pinned)
     record = msgspec.structs.replace(
         record,
@@ -99,6 +85,28 @@ def account(services: Services, waiting: bytes, usage: Usage) -> None:
     encoded = msgspec.json.encode(record)
     services.ledger.settle(record, encoded)
     log.settled(record, encoded, services.config.log)
+
+
+def _completed(services: Services, last: AttemptRecord, counted: int, usage: Usage) -> AttemptRecord:
+    """The attempt with its usage, what is missing of it estimated, and its cost. `counted`: our count of its prompt."""
+    last = msgspec.structs.replace(last, usage=usage, usage_missing=not usage.complete)
+    if last.usage_missing:
+        services.metrics.usage_missing.labels(last.upstream).inc()
+    label = upstream_label(last.upstream, last.provider)
+    if label not in services.every_upstream:
+        _log.error(
+            "the config does not have %s any more, so a response that it made in the background is in the ledger "
+            "without its cost",
+            label,
+        )
+        return last
+    estimated, cost_estimated = NO_ESTIMATE, 0
+    if last.usage_missing:
+        estimated = services.state.token_ratios[label].estimate(usage, counted=counted, events=0)
+        tokens = Usage(estimated.prompt, 0, estimated.output, complete=False)
+        cost_estimated = services.cost(last.upstream, tokens, last.provider).total
+    cost = services.cost(last.upstream, usage, last.provider)
+    return msgspec.structs.replace(last, cost=cost, estimated=estimated, cost_estimated=cost_estimated)
 
 
 def account_expired(services: Services, now: float) -> None:

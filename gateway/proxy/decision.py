@@ -144,18 +144,18 @@ class _Routing:
         return self.providers is None or self.providers.available
 
     def _stored(self) -> Route | None:
-        """The upstream that stores the response which the request continues; None if that is not known, or without one.
-        That it is not another key's was checked before.
+        """The upstream that stores the response which the request continues; None if that is not known, or without one,
+        or if a further model does, which only requests with its name continue. That it is not another key's was checked
+        before.
         """
         if self.previous is None:
             return None
         made = self._services.state.stored.get(self.previous) if len(self._services.keys) > 1 else None
         known = self._services.state.responses.get(self.previous)
-        if known is None and made is not None:
-            self._stored_at = made.provider
-            return made.route
         self._stored_at = self._services.state.responses.provider(self.previous)
-        return known
+        if known is None and made is not None:
+            known, self._stored_at = made.route, made.provider
+        return None if known is Route.MODEL else known
 
     def _kept_by_teacher(self, seen: Conversation) -> bool:
         """Whether the request names, or asks for, state that only the teacher has or stores, and not the student."""

@@ -182,19 +182,18 @@ class Exchange:
 
     def remember_response(self, response_id: str | None) -> None:
         """Record that the upstream of the running attempt stores its response under this id. None is ignored, and so
-        is an id that is too long to be one, and what a further model stores: only requests with its name go there.
+        is an id that is too long to be one.
         """
         last = self.attempts[-1]
         if response_id is None or response_id == self.response_id or len(response_id) > _MAX_ID:
             return
-        if last.route is Route.MODEL:
-            return
         self.response_id = response_id
-        state = self.services.state
+        state, maker = self.services.state, self.caller.name if self.caller is not None else ""
         state.responses.put(response_id, last.route, last.provider)
-        if self.caller is not None and len(self.services.keys) > 1:
-            # Now, since another key may use it before this request has ended.
-            state.owners.note([response_id], Made(last.route, last.provider, self.caller.name))
+        if (maker and len(self.services.keys) > 1) or last.route is Route.MODEL:
+            # Now, since another key may use it before this request has ended. What no key made is looked for at the
+            # student and the teacher, but not at further models.
+            state.owners.note([response_id], Made(last.route, last.provider, maker))
 
     def counted(self) -> int:
         """Our own count of the prompt's tokens: the router's, else a quarter of the body's bytes; none of a form."""

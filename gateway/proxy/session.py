@@ -108,16 +108,25 @@ class Turn:
         self.hold: Hold | None = None
 
     def held(self, conversation: Conversation, policy: Policy, unit: Unit) -> Hold | None:
-        """What earlier turns say about this one: as remembered, else as their texts are scored; None without any."""
-        self.hold = self._recall(conversation)
-        if unit.routes and conversation.earlier and (self.hold is None or self.hold.route is None):
-            artifact = unit.artifact
-            assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
-            replay, known = replayed(conversation.earlier, assess, policy), self.hold
-            if replay is not None and known is not None:
-                replay = replay._replace(answered=known.answered, called=known.called, provider=known.provider)
-            self.hold = replay or known
-        return self.hold
+        """What earlier turns say about this one: as remembered, else as their texts are scored; None without any.
+
+        What is remembered may be behind where another process has answered turns since. One that was put on the teacher
+        there is found in the texts, and who answered it is not known then.
+        """
+        known = self.hold = self._recall(conversation)
+        route = None if known is None else known.route
+        behind = route is Route.STUDENT and not _sees_all(self._services.config)
+        if not (unit.routes and conversation.earlier and (route is None or behind)):
+            return known
+        artifact = unit.artifact
+        assess = self._services.state.assessments.of(artifact.hash, artifact.assess)
+        replay = replayed(conversation.earlier, assess, policy, artifact.noise)
+        if replay is None or (behind and replay.route is Route.STUDENT):
+            return known
+        if known is not None and not behind:
+            replay = replay._replace(answered=known.answered, called=known.called, provider=known.provider)
+        self.hold = replay
+        return replay
 
     def session(self, conversation: Conversation, decision: Decision) -> Session | None:
         """Where the answer is to be remembered; None where later turns need no memory of it, or cannot find it."""

@@ -43,8 +43,8 @@ class StoredRelay(Relay):
         if operation is None:
             await self.refuse(client, sorted(self._operations))
             return
-        upstreams = self._services().config.upstreams.values()
-        withheld = _WITHHELD.union(*(upstream.query for upstream in upstreams))
+        config = self._services().config
+        withheld = _WITHHELD.union(*(one.query for one in (*config.upstreams.values(), *config.models)))
         query = scope["query_string"].decode("latin-1")
         await self.relay(client, StoredResponse(operation, scope["path_params"]["id"], query, withheld))
 
@@ -89,6 +89,11 @@ async def _likely(exchange: Exchange, adapter: StoredResponse) -> list[Upstream]
     route = made.route if made is not None else services.state.responses.get(adapter.id)
     provider = made.provider if made is not None else services.state.responses.provider(adapter.id)
     student_only = exchange.admitted_request.student_only
+    if route is Route.MODEL:
+        if provider not in services.models:
+            raise not_found()
+        exchange.services = services.for_model(provider)
+        return [services.models[provider]]
     every = [services.upstreams[Route.TEACHER], *services.fallbacks]
     if Route.STUDENT in services.upstreams:
         every = [services.upstreams[Route.STUDENT]] if student_only else [*every, services.upstreams[Route.STUDENT]]

@@ -87,13 +87,14 @@ def create_app(
     read: Callable[[], Config] | None = None,
     path: File | None = None,
     files: WatchedFiles | None = None,
+    keep: Callable[[Config], None] | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI app. The ledger is closed when the app ends.
 
     With `read` the config is read again when its file, `path`, changes or `app.state.current.ask()` is called; for
-    `files` see `Current`.
+    `files` and `keep` see `Current`.
     """
-    current = Current(_services(config, artifact, ledger), read, path, files=files)
+    current = Current(_services(config, artifact, ledger), read, path, files=files, keep=keep)
     app = _Gateway(
         title="Breakeven",
         version="1",

@@ -45,12 +45,15 @@ class Current:
         path: Path | None = None,
         load_seconds: float = _LOAD_SECONDS,
         files: WatchedFiles | None = None,
+        keep: Callable[[Config], None] | None = None,
     ) -> None:
         """`read` loads the config again; `path` is its file, which is watched. Without `read` nothing is reloaded.
 
         A config that takes more than `load_seconds` to load is refused. `files`: their states before the config was
-        read, where `read` notes them; without, the config is read once more, as it may have changed meanwhile.
+        read, where `read` notes them; without, the config is read once more, as it may have changed meanwhile. `keep`
+        gets each config that was put in force.
         """
+        self._keep = keep
         self._load_seconds = load_seconds
         self.services = services
         self._read = read
@@ -148,6 +151,8 @@ class Current:
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         _log.info("the config was reloaded")
+        if self._keep is not None:
+            self._run(self._kept(self._keep, given))
         self._run(report_reached(added))
         self._run(asyncio.to_thread(trim_heap))
         for label, upstream in before.items():
@@ -161,6 +166,12 @@ class Current:
         services.metrics.reloads.refused()
         _log.error("config reload rejected, keeping the previous config: %s", "; ".join(faults))
         return False
+
+    async def _kept(self, keep: Callable[[Config], None], config: Config) -> None:
+        try:
+            await asyncio.to_thread(keep, config)
+        except OSError as error:
+            _log.error("the config in force is not kept for workers that start later: %s", error.strerror)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this beside the requests, until it ends or the app does."""

@@ -24,6 +24,7 @@ from breakeven.gateway.server.connections import Connections, most_connections, 
 from breakeven.gateway.server.direct_client import BodyBytes
 from breakeven.gateway.server.heap import trim_heap
 from breakeven.gateway.server.protocol import AcceptingServer, RelayProtocol
+from breakeven.gateway.server.signals import take_reloads
 
 _POLL_SECONDS = 0.05
 _THREADS = 32
@@ -137,6 +138,7 @@ def serve(app: FastAPI, config: Config, listener: socket.socket) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, app.state.current.request_reload)
+        take_reloads()
         running = asyncio.create_task(server.serve(sockets=[listener]))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -23,6 +23,9 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from breakeven.gateway.config.schema import Config
 from breakeven.gateway.config.upstream import Upstream
+from breakeven.gateway.errors import ConfigError
+from breakeven.gateway.server.kept_config import KeptConfig
+from breakeven.gateway.server.signals import held_reloads, take_reloads
 from breakeven.gateway.server.start_report import report_alone
 
 _log = logging.getLogger("breakeven.workers")
@@ -55,9 +58,11 @@ class Supervisor:
         self._listener.listen(_BACKLOG)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._forward_signal)
+        take_reloads()
         try:
+            KeptConfig(Path(self._folder)).write(divide_limits(self._config, self._config.server.workers))
             for _ in range(self._config.server.workers):
-                self._start()
+                self._start(first=True)
             threading.Thread(target=report_alone, args=(self._config,), name="breakeven-start", daemon=True).start()
             while self._workers:
                 time.sleep(_POLL_SECONDS)
@@ -66,15 +71,17 @@ class Supervisor:
             shutil.rmtree(self._folder, ignore_errors=True)
         return self._exit_code
 
-    def _start(self) -> None:
+    def _start(self, *, first: bool = False) -> None:
+        """Start a worker. One of the `first` reads the config file; another one has what is in force."""
         server = self._config.server
         arguments = [str(self._path), server.host, str(server.port), self._log_level, str(self._listener.fileno())]
-        arguments += [str(os.getpid()), str(server.workers)]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "breakeven.gateway.server.workers", *arguments],
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._folder},
-            pass_fds=(self._listener.fileno(),),
-        )
+        arguments += [str(os.getpid()), str(server.workers), self._folder, "first" if first else "replacement"]
+        with held_reloads():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "breakeven.gateway.server.workers", *arguments],
+                env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._folder},
+                pass_fds=(self._listener.fileno(),),
+            )
         self._workers[process.pid] = (process, time.monotonic())
 
     def _forward_signal(self, number: int, _: object) -> None:
@@ -138,7 +145,7 @@ def main(arguments: list[str]) -> int:
     from breakeven.gateway.server.watched_files import WatchedFiles
 
     files = WatchedFiles()
-    path, host, port, log_level, number, parent, workers = arguments
+    path, host, port, log_level, number, parent, workers, folder, place = arguments
     log.configure(log_level)
 
     def read() -> Config:
@@ -148,11 +155,19 @@ def main(arguments: list[str]) -> int:
         check_environment(config)
         return divide_limits(config, int(workers))
 
-    config = read()
+    kept, first = KeptConfig(Path(folder)), place == "first"
+    try:
+        config = read() if first else kept.read()
+        artifact, ledger = open_services(config)
+    except ConfigError as error:
+        _log.error("a worker cannot start: %s", "; ".join(error.faults))
+        return 1
     listener = socket.socket(fileno=int(number))
-    artifact, ledger = open_services(config)
     _exit_with_parent(int(parent))
-    return server.serve(create_app(config, artifact, ledger, read, Path(path), files), config, listener)
+    # One that has not read the file does so once it serves, as after a change.
+    noted = files if first else None
+    app = create_app(config, artifact, ledger, read, Path(path), noted, kept.write)
+    return server.serve(app, config, listener)
 
 
 if __name__ == "__main__":

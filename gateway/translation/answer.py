@@ -103,8 +103,9 @@ def message(data: bytes, *, thinking: bool) -> bytes | None:
     if thinking and said.thought:
         content.append({"type": "thinking", "thinking": said.thought, "signature": ""})
     content += [{"type": "text", "text": one} for one in (text(said.content), text(said.refusal)) if one]
-    calls = [call for call in said.tool_calls or () if call.function is not None]
-    content += [_tool_use(call, call.function) for call in calls if call.function is not None]
+    calls = [(call, call.function) for call in said.tool_calls or () if call.function is not None]
+    for number, (call, function) in enumerate(calls):
+        content.append(_tool_use(call, function, call_id(named(found), number)))
     stop, sequence = stopped(choice, called=bool(calls), refused=bool(text(said.refusal)))
     usage = read_usage(found.usage, found.service_tier) or NO_USAGE
     return msgspec.json.encode(
@@ -114,8 +115,17 @@ def message(data: bytes, *, thinking: bool) -> bytes | None:
 
 def begun(answer: Answer) -> dict[str, Any]:
     """The fields of a message that are known when it begins."""
-    named = text(answer.id) or "msg"
-    return {"id": named, "type": "message", "role": "assistant", "model": text(answer.model)}
+    return {"id": named(answer), "type": "message", "role": "assistant", "model": text(answer.model)}
+
+
+def named(answer: Answer) -> str:
+    """The id of a message."""
+    return text(answer.id) or "msg"
+
+
+def call_id(message: str, number: int) -> str:
+    """The id of a call to which the server gave none: a client tells by it which of several calls a result is of."""
+    return f"{message}_call_{number}"
 
 
 def stopped(choice: Choice, *, called: bool, refused: bool) -> tuple[str, str | None]:
@@ -150,7 +160,7 @@ def complete(arguments: str) -> bool:
     return True
 
 
-def _tool_use(call: Call, function: Function) -> dict[str, Any]:
+def _tool_use(call: Call, function: Function, own_id: str) -> dict[str, Any]:
     arguments = arguments_of(function)
     given: object = {}
     if complete(arguments):
@@ -158,4 +168,4 @@ def _tool_use(call: Call, function: Function) -> dict[str, Any]:
     elif arguments.strip() not in ("", "null"):
         # As Anthropic's documentation says how to pass on what is no valid JSON.
         given = {"INVALID_JSON": arguments}
-    return {"type": "tool_use", "id": text(call.id), "name": text(function.name), "input": given}
+    return {"type": "tool_use", "id": text(call.id) or own_id, "name": text(function.name), "input": given}

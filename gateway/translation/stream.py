@@ -18,11 +18,14 @@ from breakeven.gateway.translation.answer import (
     Choice,
     arguments_of,
     begun,
+    call_id,
     complete,
     counts,
+    named,
     stopped,
     text,
 )
+from breakeven.gateway.wire.call_numbers import CallNumbers
 from breakeven.gateway.wire.lenient_json import UNREADABLE, read
 from breakeven.gateway.wire.sse import Event
 
@@ -58,9 +61,11 @@ class MessageStream:
         """`thinking`: the client asked to see what the model thinks."""
         self._thinking = thinking
         self._begun = False
+        self._named = ""
         self._open: tuple[str, int] | None = None
         self._index = -1
         self._calls: dict[int, _Call] = {}
+        self._numbers = CallNumbers()
         self._waiting: list[_Piece] = []
         self._last = Choice()
         self._refused = False
@@ -117,20 +122,18 @@ class MessageStream:
     def _begin(self, out: list[bytes], answer: Answer) -> None:
         if not self._begun:
             self._begun = True
+            self._named = named(answer)
             started = {**begun(answer), "content": [], "stop_reason": None, "stop_sequence": None, "usage": _NOTHING}
             out.append(_event("message_start", message=started))
 
     def _piece(self, call: Call) -> _Piece | None:
-        """The piece of a tool call in an event, None before its name is known. A call without a number is the next one
-        if it has an id.
-        """
-        number = call.index
-        if not isinstance(number, int):
-            number = len(self._calls) if text(call.id) or not self._calls else max(self._calls)
+        """The piece of a tool call in an event, None before its name is known."""
+        name = text(call.function.name) if call.function is not None else ""
+        number = self._numbers.of(call.index, text(call.id), name)
         known = self._calls.setdefault(number, _Call())
         known.id = known.id or text(call.id)
         if call.function is not None:
-            known.name = known.name or text(call.function.name)
+            known.name = known.name or name
             known.early += arguments_of(call.function)
         if not known.name:
             return None
@@ -182,7 +185,7 @@ class MessageStream:
         if piece.kind != "tool_use":
             return _EMPTY[piece.kind]
         call = self._calls[piece.call]
-        return {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+        return {"type": "tool_use", "id": call.id or call_id(self._named, piece.call), "name": call.name, "input": {}}
 
     def _close(self, out: list[bytes]) -> None:
         if self._open is not None:

@@ -24,7 +24,15 @@ _STATUSES = {
     "insufficient_quota": 429,
     "overloaded_error": 529,
     "context_length_exceeded": 400,
+    "invalid_encrypted_content": 400,
+    "previous_response_not_found": 400,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
 }
+# Inside a JSON string its quotes would be escaped.
+_ERROR = re.compile(rb'"error"\s*:\s*["{]')
+# Where the answers of the endpoints have what they say.
+_OF_AN_ANSWER = ("choices", "output", "content", "data")
 _CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|max_model_len|context_length_exceeded|context window|too many tokens"
     r"|longer than the maximum|prompt is too long",
@@ -93,15 +101,29 @@ def invalid_answer(upstream: Upstream, expected: str = "JSON") -> UpstreamFailur
 def check_answer(upstream: Upstream, body: bytes) -> None:
     """Raise UpstreamFailure for an answer with success that is no JSON object, or in fact an error."""
     value = read_object(body)
-    if value is None:
-        error = error_in_array(body)
-        if error is None:
-            raise invalid_answer(upstream)
-    else:
-        error = value if value.get("object") == "error" else value.get("error")
-        if not error or "choices" in value or value.get("object") not in (None, "error"):
-            return
-    raise error_failure(upstream, reported_status(error), error, cause=Cause.ERROR_EVENT)
+    if value is not None:
+        _check_no_error(upstream, value)
+        return
+    error = error_in_array(body)
+    if error is None:
+        raise invalid_answer(upstream)
+    raise event_failure(upstream, error, Cause.ERROR_EVENT)
+
+
+def check_reported(upstream: Upstream, body: bytes) -> None:
+    """Raise UpstreamFailure for an answer that reports its usage and is in fact an error all the same."""
+    # Most have no error, and are not decoded for it.
+    if _ERROR.search(body) is not None:
+        _check_no_error(upstream, read_object(body) or {})
+
+
+def _check_no_error(upstream: Upstream, value: dict[str, Any]) -> None:
+    """Raise UpstreamFailure for an object that has an error and nothing of an answer. Of a response its status says
+    whether it failed.
+    """
+    error = value if value.get("object") == "error" else value.get("error")
+    if error and value.get("object") != "response" and not any(value.get(name) for name in _OF_AN_ANSWER):
+        raise event_failure(upstream, error, Cause.ERROR_EVENT)
 
 
 def error_failure(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from breakeven.gateway.wire.call_numbers import CallNumbers
 from breakeven.gateway.wire.lenient_json import read_object
 from breakeven.gateway.wire.sse import Scanner
 
@@ -108,6 +109,7 @@ class _Found:
         self._finish = ""
         # Names and arguments of calls by their place in the answer.
         self._calls: dict[object, list[str]] = {}
+        self._numbers = CallNumbers()
         self._output: list[Any] = []
         self._items: list[Any] = []
         self._known = False
@@ -195,11 +197,11 @@ class _Found:
                 self._function(place, call.get("function") or call.get("custom"))
         self._function("function_call", message.get("function_call"))
 
-    def _place(self, call: dict[str, Any]) -> object:
-        """Where a piece of a call belongs; one without a number begins the next call if it has an id."""
-        if call.get("index") is not None:
-            return call["index"]
-        return len(self._calls) if call.get("id") or not self._calls else len(self._calls) - 1
+    def _place(self, call: dict[str, Any]) -> int:
+        """Where a piece of a call belongs."""
+        function = call.get("function") or call.get("custom")
+        id, name = call.get("id"), function.get("name") if isinstance(function, dict) else None
+        return self._numbers.of(call.get("index"), *(one if isinstance(one, str) else "" for one in (id, name)))
 
     def _function(self, place: object, function: Any) -> None:
         if isinstance(function, dict):

@@ -6,6 +6,7 @@ is only read here; everything is passed on as it was sent.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ def in_utf8(body: bytes) -> bytes:
     """
     # In the others one of the first two characters, which are ASCII, has a zero, if there is no mark.
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
-        return body.decode(json.detect_encoding(body)).removeprefix("\ufeff").encode()
+        return body.decode(json.detect_encoding(body)).encode()
     body = body.removeprefix(_BOM)
     if not body.isascii():
         body.decode()
@@ -109,8 +110,13 @@ def read_as_python(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Decode a client's JSON that the decoder has refused and Python's takes: null for what is no number, and ? for
     half of a surrogate pair. Raises one of UNREADABLE, or ValueError.
     """
-    value = json.loads(data, parse_constant=lambda _: None)
+    value = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
     return read(decoder, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _expect(text: str, at: int, sign: str) -> int:

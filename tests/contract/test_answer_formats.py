@@ -259,6 +259,38 @@ def test_an_error_object_with_success_is_a_failure(
         assert (refused.status, refused.error["type"], refused.error["message"]) == (status, kind, "no")
 
 
+BESIDE: list[dict[str, Any]] = [
+    {"usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}},
+    {"choices": [], "usage": None},
+    {"object": "chat.completion", "choices": None},
+    {"id": "c", "object": "text_completion", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+]
+
+
+@pytest.mark.parametrize("beside", BESIDE, ids=lambda one: ",".join(one))
+@pytest.mark.parametrize("stream_it", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/messages"])
+def test_an_error_with_success_is_a_failure_whatever_is_beside_it(
+    gateway: Gateway, student: ScriptedUpstream, path: str, stream_it: bool, beside: dict[str, Any]
+) -> None:
+    body = {**chat("hi"), "prompt": "hi", "stream": stream_it}
+    error = {"error": {"message": "it died", "code": 503}, **beside}
+    student.script(*answer(error))
+    assert gateway.post({**body, "model": "auto"}, path=path).headers["x-breakeven-reason"] == "fallback"
+    student.script(*answer(error))
+    refused = gateway.post({**body, "model": "student"}, path=path)
+    assert (refused.status, refused.json["error"]["message"]) == (503, "it died")
+    # What was reported is paid for.
+    usage = gateway.record(refused)["attempts"][0]["usage"]
+    assert (usage["prompt"], usage["output"]) == ((7, 2) if beside.get("usage") else (0, 0))
+
+
+def test_an_answer_with_something_in_it_is_one_beside_an_error(gateway: Gateway, student: ScriptedUpstream) -> None:
+    value = {**completion("half of it"), "error": {"message": "then it died", "code": 503}}
+    student.script(*answer(value))
+    assert gateway.post(chat()).json == value
+
+
 ODD = [b"NaN", b"-Infinity", b"Infinity"]
 
 

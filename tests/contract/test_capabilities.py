@@ -63,6 +63,9 @@ BEYOND: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"search_parameters": {"mode": "auto"}}, "tools"),
     (CHAT, {"plugins": [{"id": "web"}]}, "tools"),
     (CHAT, {"enable_search": True}, "tools"),
+    # Azure's way to have the customer's own data searched.
+    (CHAT, {"data_sources": [{"type": "azure_search", "parameters": {}}]}, "tools"),
+    (CHAT, {"dataSources": [{"type": "AzureCognitiveSearch", "parameters": {}}]}, "tools"),
     (CHAT, {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "modality"),
     (CHAT, {"modalities": ["text", "audio"]}, "modality"),
     (CHAT, {"audio": {"voice": "alloy", "format": "wav"}}, "modality"),
@@ -73,6 +76,20 @@ BEYOND: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"messages": [user("a"), {"role": "assistant", "audio": {"id": "audio_1"}}, user("b")]}, "sticky"),
     (CHAT, {"messages": [user([{"type": "video_url", "video_url": {"url": "x"}}])]}, "modality"),
     (CHAT, {"messages": [user([{"type": "video", "video": "x"}])]}, "modality"),
+    (CHAT, {"messages": [user([{"type": "image_embeds", "image_embeds": "x"}])]}, "modality"),
+    # A vLLM takes parts without a type for what is in them.
+    *(
+        (CHAT, {"messages": [user([{"text": "look"}, part])]}, "modality")
+        for part in (
+            {"image_url": PNG},
+            {"image_url": {"url": PNG}, "type": None},
+            {"audio_url": {"url": "x"}},
+            {"video_url": {"url": "x"}},
+            {"input_audio": {"data": "x", "format": "wav"}},
+        )
+    ),
+    # As OpenRouter gives, and takes back, the images of an answer.
+    (CHAT, {"messages": [user("a"), {**said(), "images": [{"type": "image_url"}]}, user("b")]}, "modality"),
     (RESPONSES, {"input": [user([{"type": "input_image", "image_url": PNG}])]}, "modality"),
     # Images in the results of tools are images.
     (
@@ -180,6 +197,8 @@ WITHIN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"tools": [CHAT_FUNCTION]}),
     (CHAT, {"tools": [{"type": None, "function": {"name": "f"}}]}),
     (CHAT, {"search_parameters": {"mode": "off"}, "plugins": [], "enable_search": False}),
+    (CHAT, {"data_sources": []}),
+    (CHAT, {"messages": [user([{"text": "hi"}]), {**said(), "images": []}, user("b")]}),
     (CHAT, {"functions": [{"name": "f", "parameters": {}}]}),
     (
         CHAT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from tests.contract.client import eventually
 from tests.contract.fallback_net import Net, net
 from tests.contract.gateway import chat
 from tests.contract.scripted import answer, completion, error_answer
+from tests.contract.test_endpoints import RESPONSE_USAGE, response_object
 
 SESSION = {"x-breakeven-conversation": "one"}
 SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "sealed"}
@@ -147,3 +150,32 @@ def test_where_all_circuits_are_open_the_error_says_when_to_try_again(tmp_path: 
         # The student stands in where it may.
         assert one.post(chat(model="auto@0")).headers["x-breakeven-reason"] == "unavailable"
         assert len(one.teacher.received) == 1
+
+
+def test_what_a_provider_made_in_the_background_is_accounted_although_the_config_has_it_no_more(
+    tmp_path: Path,
+) -> None:
+    with net(tmp_path) as own:
+        begun = []
+        for name in ("resp_old", "resp_asked"):
+            own.teacher.script(*error_answer(503))
+            own.eu.script(*answer({**response_object(), "id": name, "status": "queued", "usage": None}))
+            begun.append(own.respond(background=True))
+            assert begun[-1].headers["x-breakeven-provider"] == "eu"
+        own.gateway.stop()
+        (file,) = tmp_path.glob("*/responses.sqlite")
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE responses SET at = at - 86500 WHERE id = 'resp_old'")
+        own.gateway.config["teacher"]["fallbacks"] = []
+        own.gateway.start()
+        own.teacher.default(*answer({**response_object(usage=RESPONSE_USAGE), "id": "resp_asked"}))
+        assert own.gateway.get("/v1/responses/resp_asked").status == 200
+        query = (
+            "SELECT prompt_tokens, output_tokens, cost_output, usage_missing FROM attempts JOIN requests "
+            "ON requests.id = attempts.request WHERE attempts.provider = 'eu' AND request_id = '{}'"
+        )
+        old, asked = (query.format(one.headers["x-breakeven-request-id"]) for one in begun)
+        assert eventually(lambda: own.gateway.rows(old), 30) == [(0, 0, 0, 1)]
+        # No price of it is known any more.
+        assert own.gateway.rows(asked) == [(12, 5, 0, 0)]
+        assert "the config does not have teacher:eu any more" in own.gateway.log.read_text()

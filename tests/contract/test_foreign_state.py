@@ -135,6 +135,31 @@ def test_refused_reasoning_is_left_out_and_asked_again(
     assert received(upstream) == plain
 
 
+@pytest.mark.parametrize("error", [{"code": "invalid_encrypted_content"}, {"type": "invalid_request_error"}], ids=str)
+@pytest.mark.parametrize("how", ["event", "failed response", "whole answer"])
+def test_a_refusal_that_comes_with_success_is_one_too(gateway: Gateway, how: str, error: dict[str, Any]) -> None:
+    error = {"message": "The encrypted content could not be verified.", **error}
+    begun = typed("response.created", response=response_object())
+    refused = {
+        "event": stream(begun, typed("error", error=error)),
+        "failed response": stream(
+            begun, typed("response.failed", response=response_object(status="failed", error=error))
+        ),
+        "whole answer": answer({"error": error}),
+    }
+    gateway.teacher.script(*refused[how])
+    streamed = how != "whole answer"
+    value = response_object(usage=RESPONSE_USAGE)
+    gateway.teacher.default(*(stream(typed("response.completed", response=value)) if streamed else answer(value)))
+    response = ask(gateway, "teacher", [first(), SECRET, output(), user("next")], streamed)
+    assert (response.status, response.headers["x-breakeven-attempts"]) == (200, "2")
+    assert SECRET not in received(gateway.teacher)
+    # A wrong request is the client's, and is not asked again elsewhere.
+    gateway.student.script(*refused[how])
+    response = ask(gateway, STUDENT, [first()], streamed)
+    assert (response.status, response.headers["x-breakeven-attempts"]) == (400, "1")
+
+
 @STREAMED
 def test_two_refusals_give_the_first_one(gateway: Gateway, streamed: bool) -> None:
     gateway.teacher.default(*error_answer(400, "again"))

@@ -209,6 +209,19 @@ def test_a_stopped_message_without_message_stop_is_complete_and_gets_one(
     assert gateway.record(response)["outcome"] == "ok"
 
 
+@pytest.mark.parametrize("reason", ["", "null", None])
+def test_an_empty_stop_reason_stops_nothing(gateway: Gateway, teacher: ScriptedUpstream, reason: str | None) -> None:
+    unstopped = typed("message_delta", delta={"stop_reason": reason}, usage={"output_tokens": 2})
+    teacher.script(*message_stream(STARTED, BLOCK, piece("a"), unstopped))
+    response = gateway.post(asked(model="teacher", stream=True), path=MESSAGES)
+    assert events(response.body)[-1]["type"] == "error"
+    assert gateway.record(response)["outcome"] == "truncated"
+    teacher.script(*message_stream(STARTED, BLOCK, unstopped, piece("a"), BLOCK_END, ended(), STOP))
+    response = gateway.post(asked(model="teacher", stream=True), path=MESSAGES)
+    assert response.body.endswith(ended() + STOP)
+    assert gateway.record(response)["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 429, 500, 503, 529])
 def test_errors_of_the_upstream_keep_status_and_message(
     gateway: Gateway, teacher: ScriptedUpstream, status: int

@@ -8,7 +8,16 @@ import pytest
 
 from tests.contract.anthropic_like import MESSAGES, asked, assembled, events
 from tests.contract.gateway import Gateway
-from tests.contract.scripted import DONE, ScriptedUpstream, answer, completion, event, stream, usage_chunk
+from tests.contract.scripted import (
+    DONE,
+    ScriptedUpstream,
+    answer,
+    completion,
+    delta,
+    event,
+    stream,
+    usage_chunk,
+)
 
 CONFIG: dict[str, Any] = {"student": {"messages": "translate"}}
 TEXT = {"type": "text", "text": "hello"}
@@ -54,3 +63,53 @@ def test_nothing_of_the_answer_is_lost(
     found = assembled(events(response.body)) if streamed else response.json
     assert found["content"] == [block for block in blocks if thinking or block["type"] != "thinking"]
     assert found["stop_reason"] == ("tool_use" if finish == "tool_calls" else "end_turn")
+
+
+def piece(arguments: str, id: str | None = None, name: str | None = None, **index: int) -> dict[str, Any]:
+    """A piece of a call, with only those fields that are given."""
+    function = {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
+    return {**index, **({} if id is None else {"id": id, "type": "function"}), "function": function}
+
+
+F, G = {**CALL, "input": {"x": 1}}, {**CALL, "id": "b", "name": "g", "input": {"y": 2}}
+# How servers send the pieces of two calls, or of one, in a list for each event -> the calls that the client gets.
+CALLED: dict[str, tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "one index for both": ([[piece('{"x":1}', "a", "f", index=0)], [piece('{"y":2}', "b", "g", index=0)]], [F, G]),
+    "one index, in one event": ([[piece('{"x":1}', "a", "f", index=0), piece('{"y":2}', "b", "g", index=0)]], [F, G]),
+    "one index, in pieces": (
+        [[piece("", "a", "f", index=0)], [piece('{"x":', index=0)], [piece("1}", index=0)],
+         [piece("", "b", "g", index=0)], [piece('{"y":', index=0)], [piece("2}", index=0)]],
+        [F, G],
+    ),
+    "no index, the id in each piece": (
+        [[piece('{"x":', "a", "f")], [piece("1}", "a")], [piece('{"y":', "b", "g")], [piece("2}", "b")]],
+        [F, G],
+    ),
+    "no index, id and name in each piece": ([[piece('{"x":', "a", "f")], [piece("1}", "a", "f")]], [F]),
+    "index, id and name in each piece": (
+        [[piece('{"x":', "a", "f", index=0)], [piece("1}", "a", "f", index=0)]],
+        [F],
+    ),
+    "an empty id in later pieces": ([[piece('{"x":', "a", "f", index=0)], [piece("1}", "", "", index=0)]], [F]),
+    "no index and no id": (
+        [[piece('{"x":', None, "f")], [piece("1}")], [piece('{"y":2}', None, "g")]],
+        [{**F, "id": "c1_call_0"}, {**G, "id": "c1_call_1"}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_every_piece_goes_to_its_call(gateway: Gateway, student: ScriptedUpstream, name: str) -> None:
+    pieces, calls = CALLED[name]
+    student.script(*stream(*(delta("", tool_calls=some) for some in pieces), delta("", finish="tool_calls"), DONE))
+    response = gateway.post(asked(model="student", stream=True), path=MESSAGES)
+    found = assembled(events(response.body))
+    assert (found["content"], found["stop_reason"]) == (calls, "tool_use")
+
+
+def test_calls_without_an_id_get_one_each(gateway: Gateway, student: ScriptedUpstream) -> None:
+    calls = [piece('{"x":1}', None, "f"), piece('{"y":2}', "b", "g"), piece('{"y":2}', "", "g")]
+    choice = {"index": 0, "message": {"role": "assistant", "tool_calls": calls}, "finish_reason": "tool_calls"}
+    student.script(*answer({**completion(), "choices": [choice]}))
+    found = gateway.post(asked(model="student"), path=MESSAGES).json["content"]
+    assert found == [{**F, "id": "c1_call_0"}, G, {**G, "id": "c1_call_2"}]

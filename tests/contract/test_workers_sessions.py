@@ -90,6 +90,35 @@ def test_a_cache_key_of_two_users_holds_neither_of_them_at_any_worker(gateway: G
     assert where(send(first, [*mine, said(), user("and?")], EASY, path, prompt_cache_key=key)) == ("teacher", "sticky")
 
 
+LIGHT = "What is the capital of France, please tell me in one word?"
+HEAVY = (
+    "Prove that every continuous function on a compact interval is uniformly continuous, then implement a lock-free "
+    "queue in Rust with hazard pointers and analyse its memory ordering."
+)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["id", "messages"])
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+def test_a_worker_that_saw_only_the_easy_turns_keeps_the_conversation_on_the_teacher(
+    gateway: Gateway, pair: Pair, path: str, named: bool
+) -> None:
+    if path == RESPONSES:
+        for upstream in (gateway.student, gateway.teacher):
+            upstream.default(*answer(response_object(usage=RESPONSE_USAGE)))
+    headers = {"x-breakeven-conversation": f"behind {path}"} if named else {}
+    first, second = pair
+    turns = [user("hi"), said(f"hello from {path}, {named}"), user(LIGHT)]
+    for client in pair:
+        assert where(send(client, turns, "auto", path, headers)) == ("student", "easy")
+    turns += [said("Paris"), user(HEAVY)]
+    assert where(send(first, turns, "auto", path, headers)) == ("teacher", "difficult")
+    turns += [said("a long proof"), user(LIGHT)]
+    for client in (second, first, second):
+        response = send(client, turns, "auto", path, headers)
+        assert where(response) == ("teacher", "sticky")
+        assert response.headers["x-breakeven-hold"] == "difficult"
+
+
 def test_an_outage_at_one_worker_holds_nobody_at_either(gateway: Gateway, pair: Pair) -> None:
     hi = user("Hi there")
     gateway.student.script(*error_answer(503))

@@ -19,6 +19,10 @@ SHORT = {
     "streams_at_hard_limit": 5,
     "silent_connections": 3,
     "kills_sqlite": 4,
+    "server-fuzz": 4,
+    "client-fuzz": 4,
+    "sse-fuzz": 2,
+    "body-fuzz": 2,
 }
 
 

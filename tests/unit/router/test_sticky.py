@@ -279,3 +279,6 @@ def test_the_route_follows_from_the_earlier_turns() -> None:
     assert replayed(["easy", "easy"], scores.__getitem__, policy) == Hold(Route.STUDENT, "easy")
     assert replayed(["easy", "hard", "easy"], scores.__getitem__, policy) == Hold(Route.TEACHER, "difficult")
     assert replayed(["odd"], scores.__getitem__, policy) == Hold(Route.TEACHER, "novel")
+    # As it was decided then: a conversation on the student leaves it only above the band.
+    assert replayed(["easy", "hard"], scores.__getitem__, policy, 0.2) == Hold(Route.STUDENT, "easy")
+    assert replayed(["hard", "easy"], scores.__getitem__, policy, 0.2) == Hold(Route.TEACHER, "difficult")

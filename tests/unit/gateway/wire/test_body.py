@@ -186,3 +186,19 @@ def test_a_field_is_edited_by_its_json() -> None:
     assert body.encode() == b'{"a": [1.0, 2],  "b": 1}'
     assert body.edit("a", lambda raw: msgspec.json.decode(raw, type=list[msgspec.Raw])[:1])
     assert body.encode() == b'{"a":[1.0],"b":1}'
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "-Infinity"])
+def test_what_is_no_number_is_null_to_the_reader_and_sent_on_as_it_came(number: str) -> None:
+    raw = b'{"temperature": %s}' % number.encode()
+    body = Body(raw)
+    assert body.get("temperature", Any, "a number") is None
+    assert body.encode() == raw
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8", "utf-8-sig"])
+def test_a_body_is_read_in_each_encoding_and_a_second_mark_is_no_json(encoding: str) -> None:
+    assert Body('{"model": "é"}'.encode(encoding)).get("model", str, "a string") == "é"
+    if encoding in ("utf-16", "utf-32", "utf-8-sig"):
+        with pytest.raises(RequestError):
+            Body('\ufeff{"model": "é"}'.encode(encoding))
