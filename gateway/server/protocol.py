@@ -214,6 +214,11 @@ class RelayProtocol(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             self.send_400_response("A request has exactly one Host header.")
             return
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (codings != [b"chunked"] or version == "1.0"):
+            # A proxy before the gateway may go by another one of several, and take a part of the body for a request.
+            self.send_400_response("The only Transfer-Encoding of a request is chunked, once, in HTTP/1.1.")
+            return
         relay = self.app.relays.get(self.url)
         if relay is None or method != b"POST":
             super().on_headers_complete()

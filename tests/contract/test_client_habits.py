@@ -116,3 +116,36 @@ def test_bytes_of_an_upstream_that_are_no_utf_8(gateway: Gateway, text: bytes, e
         assert got.status == 200
         assert text in got.body
     assert "unhandled exception" not in gateway.log.read_text()
+
+
+@pytest.mark.parametrize("path", [LINE, b"POST /v1/embeddings HTTP/1.1\r\nhost: gateway\r\n"])
+@pytest.mark.parametrize(
+    "codings",
+    [
+        (b"identity", b"chunked"), (b"chunked", b"chunked"), (b"chunked", b"identity"), (b"identity",),
+        (b"gzip, chunked",), (b"chunked, identity",), (b"xchunked",), (b"",), (b'chunked;a="b"',), (b"chunked\t",),
+    ],
+)  # fmt: skip
+def test_a_body_in_any_other_transfer_encoding_is_refused(
+    gateway: Gateway, path: bytes, codings: tuple[bytes, ...]
+) -> None:
+    before = len(gateway.student.received)
+    lines = b"".join(b"transfer-encoding: %b\r\n" % coding for coding in codings)
+    with gateway.connect() as client:
+        client.send(path + lines + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+        answer = client.response()
+        assert answer.status == 400
+        assert answer.headers["connection"] == "close"
+    assert len(gateway.student.received) == before
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"  CHUNKED"])
+def test_chunks_are_taken_in_any_spelling_but_not_in_http_1_0(gateway: Gateway, coding: bytes) -> None:
+    chunks = b"transfer-encoding: %b\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (coding, len(BODY), BODY)
+    with gateway.connect() as client:
+        client.send(LINE + chunks)
+        assert client.response().status == 200
+    with gateway.connect() as client:
+        client.send(LINE.replace(b"HTTP/1.1", b"HTTP/1.0") + chunks)
+        status, headers = client.head()
+        assert (status, headers["connection"]) == (400, "close")
