@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from breakeven.gateway.cli.options import DEFAULT_CONFIG
+from breakeven.gateway.cli.questions import Question, Questions
 from breakeven.gateway.cli.starter_config import Answers, StudentAnswers, starter_config
 
 keys = typer.Typer(name="key", help="Client keys.", no_args_is_help=True)
@@ -26,12 +29,18 @@ def new_key(
     name: Annotated[str, typer.Argument(help="Name of the key in the ledger, the log and the dashboards.")],
 ) -> None:
     """Make a client key, and print it once with the lines for the config, which has only its hash."""
+    from pydantic import ValidationError
+
     from breakeven.gateway.config.access import ClientKey
 
     key = f"bk-{secrets.token_urlsafe(32)}"
-    entry = ClientKey(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())
+    try:
+        entry = ClientKey(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())
+    except ValidationError:
+        raise ValueError("NAME: must be 1 to 64 letters without accents, digits, or any of _ . -") from None
     typer.echo(f"# The key, which is stored nowhere: give it to the client now.\n# {key}")
-    typer.echo(f'auth:\n  keys:\n    - {{name: {entry.name}, sha256: "{entry.sha256}"}}')
+    # In quotes: without them YAML reads the name 123 as a number, and yes as true.
+    typer.echo(f'auth:\n  keys:\n    - {{name: {json.dumps(entry.name)}, sha256: "{entry.sha256}"}}')
 
 
 Out = Annotated[Path, typer.Option(help="Path of the config file to write.")]
@@ -50,7 +59,7 @@ StudentUrl = Annotated[
 ]
 StudentModel = Annotated[str | None, typer.Option(help="Name that the student is served under.")]
 HostingUsd = Annotated[float | None, typer.Option(min=0.0, help="What the student's machine costs, USD per hour.")]
-Floor = Annotated[float | None, typer.Option(min=0.5, max=1.0, help="Share of the teacher's quality to keep.")]
+Floor = Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Share of the teacher's quality to keep.")]
 StorePrompts = Annotated[
     bool | None,
     typer.Option(
@@ -77,58 +86,59 @@ def init(
     force: Force = False,
 ) -> None:
     """Ask for your models and their prices, and write a commented config file. What is given is not asked for."""
-    from breakeven.gateway.config.load import load_config
-
     if out.exists() and not force:
         raise ValueError(f"{out}: exists; give another --out, or --force to overwrite it")
+    ask = Questions()
     answers = Answers(
-        teacher_url=_ask("--teacher-url", teacher_url, "The teacher's base URL, with /v1"),
-        teacher_model=_ask("--teacher-model", teacher_model, "Its model name"),
-        teacher_key_env=_ask(
-            "--teacher-key-env", teacher_key_env, "Environment variable with its API key", "TEACHER_API_KEY"
+        teacher_url=ask.text(
+            Question("--teacher-url", "The teacher's base URL, with /v1", "teacher.base_url"), teacher_url
         ),
-        input_usd=_number("--input-usd", input_usd, "USD per million input tokens"),
-        output_usd=_number("--output-usd", output_usd, "USD per million output tokens"),
+        teacher_model=ask.text(Question("--teacher-model", "Its model name", "teacher.model"), teacher_model),
+        teacher_key_env=_key_env(ask, teacher_key_env),
+        input_usd=ask.number(
+            Question("--input-usd", "USD per million input tokens", "teacher.usd_per_million.input"), input_usd
+        ),
+        output_usd=ask.number(
+            Question("--output-usd", "USD per million output tokens", "teacher.usd_per_million.output"), output_usd
+        ),
         cached_input_usd=cached_input_usd,
         student=None,
     )
-    url = _ask("--student-url", student_url, "The student's base URL, with /v1 (empty: none yet)", "")
+    url = ask.text(
+        Question("--student-url", "The student's base URL, with /v1 (empty: none yet)", "student.base_url", ""),
+        student_url,
+    )
     if url:
+        hosting = Question(
+            "--hosting-usd-per-hour", "What its machine costs, USD an hour", "student.hosting_usd_per_hour"
+        )
         student = StudentAnswers(
             url=url,
-            model=_ask("--student-model", student_model, "Its model name", "my-student"),
-            hosting_usd_per_hour=_number(
-                "--hosting-usd-per-hour", hosting_usd_per_hour, "What its machine costs, USD an hour"
+            model=ask.text(Question("--student-model", "Its model name", "student.model", "my-student"), student_model),
+            hosting_usd_per_hour=ask.number(hosting, hosting_usd_per_hour),
+            floor=ask.number(
+                Question("--floor", "Share of the teacher's quality to keep", "road.floor", "0.98"), floor
             ),
-            floor=_number("--floor", floor, "Share of the teacher's quality to keep", "0.98"),
             store_prompts=_consent(store_prompts),
         )
         answers = answers._replace(student=student)
-    _write(out, starter_config(answers))
-    load_config(out)
+    text = starter_config(answers)
+    _check(text)
+    _write(out, text)
     for line in _next_steps(out, answers):
         typer.echo(line)
 
 
-def _number(option: str, given: float | None, question: str, default: str | None = None) -> float:
-    if given is not None:
-        return given
-    text = _ask(option, None, question, default)
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{option}: {text!r} is not a number") from None
-
-
-def _ask(option: str, given: str | None, question: str, default: str | None = None) -> str:
-    """What was given, else what is answered at the terminal. Raises ValueError where there is none, nor a default."""
-    if given is not None:
-        return given
-    if sys.stdin.isatty():
-        return str(typer.prompt(question, default=default))
-    if default is None:
-        raise ValueError(f"{option}: needed, since there is no terminal to ask at ({question})")
-    return default
+def _key_env(ask: Questions, given: str | None) -> str:
+    """The variable with the teacher's API key; empty where it needs none."""
+    question = Question(
+        "--teacher-key-env",
+        "Environment variable with its API key, never the key itself (none, if it needs none)",
+        "teacher.api_key_env",
+        "TEACHER_API_KEY",
+    )
+    answer = ask.text(question, given)
+    return "" if answer == "none" else answer
 
 
 def _consent(given: bool | None) -> bool:
@@ -137,6 +147,16 @@ def _consent(given: bool | None) -> bool:
     if not sys.stdin.isatty():
         return False
     return typer.confirm("Store prompts in your ledger, so that a router can be trained on them?", default=False)
+
+
+def _check(text: str) -> None:
+    """Raise ConfigError for a config that does not load, before any file is touched: it may hold a key by mistake."""
+    from breakeven.gateway.config.load import load_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / DEFAULT_CONFIG.name
+        path.write_text(text, encoding="utf-8")
+        load_config(path)
 
 
 def _write(out: Path, text: str) -> None:

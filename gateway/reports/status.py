@@ -51,8 +51,10 @@ class Overview(NamedTuple):
         """For people."""
         every = sum(self.requests.values())
         by_student = self.requests.get(Route.STUDENT, 0)
-        share = f", {by_student / every:.0%} of them by the student" if every else ""
-        lines = [f"{self.month}: {every:,} requests answered{share}; the teacher was paid {dollars(self.spend)}"]
+        # Failed ones are among them, so that not all were answered.
+        share = f", {by_student / every:.0%} at the student" if every else ""
+        number = f"{every:,} request{'' if every == 1 else 's'}"
+        lines = [f"{self.month}: {number}{share}; the teacher was paid {dollars(self.spend)}"]
         if self.savings is None:
             lines.append(f"savings: not measured yet; {self.needed} more comparisons")
         else:

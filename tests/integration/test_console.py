@@ -55,15 +55,15 @@ def test_overview_shows_the_report(console: Page, running: processes.Gateway) ->
     assert usd(found, "savings_usd") in headline
     assert f"95%: {usd(found, 'savings_usd_lower')} to {usd(found, 'savings_usd_upper')}" in headline
     kept = found["quality_retention"]
-    assert f"{100 * kept['estimate']:.1f} %" in headline
-    assert f"95%: {100 * kept['lower']:.1f} % to {100 * kept['upper']:.1f} %" in headline
+    assert f"{100 * kept['estimate']:.1f}%" in headline
+    assert f"95%: {100 * kept['lower']:.1f}% to {100 * kept['upper']:.1f}%" in headline
     assert f"from {kept['pairs']:,} comparisons" in headline
     assert (found["payback_at"] or "no date")[:10] in headline
     money = page.locator("#money").inner_text()
     for name in ("baseline_usd", "teacher_spend_usd", "hosting_usd", "savings_usd"):
         assert usd(found, name) in money, name
     observed = found["hosting_observed"]
-    assert f"{observed['mean_replicas']:.2f} replicas on average, {100 * observed['idle_share']:.1f} % idle" in money
+    assert f"{observed['mean_replicas']:.2f} replicas on average, {100 * observed['idle_share']:.1f}% idle" in money
     assert f"from {found['compared_pairs']} compared answers" in page.locator("#money-basis").inner_text()
     assert page.locator("#of-curve canvas").count() == 1
     assert "desk-135m" in page.locator("#upstreams").inner_text()
@@ -96,12 +96,13 @@ def test_tune_applies_what_it_shows_and_the_change_is_undone_after_a_reload(
     console.open("tune", range="all")
     page = console.page
     # By `start: share`, and not by the config's threshold, which decides nothing.
-    assert [console.cell("teacher share", column) for column in (0, 1)] == [f"{100 * SHARE:.1f} %"] * 2
+    assert [console.cell("teacher share", column) for column in (0, 1)] == [f"{100 * SHARE:.1f}%"] * 2
     assert console.cell("threshold", 0) == "by workload"
+    assert "until 200 requests of a workload were scored" in page.locator("#tune-notes").inner_text()
     slider = page.get_by_role("slider", name="Share of requests for the teacher")
     slider.focus()
     page.keyboard.press("End")  # with the keyboard only
-    assert console.cell("teacher share", 1) == "100.0 %"
+    assert console.cell("teacher share", 1) == "100.0%"
     seen = set()
     for _ in range(12):  # every step of the slider is another share
         page.keyboard.press("ArrowLeft")
@@ -113,7 +114,7 @@ def test_tune_applies_what_it_shows_and_the_change_is_undone_after_a_reload(
         one for one in admin(running, "whatif?of=config&shares=51")["points"] if f"{one['threshold']:.4f}" == shown
     )
     kept, (low, high) = point["expected_retention"], point["expected_retention_interval"]
-    said = f"{100 * kept:.1f} %\n95%: {100 * low:.1f} % to {100 * high:.1f} %"
+    said = f"{100 * kept:.1f}%\n95%: {100 * low:.1f}% to {100 * high:.1f}%"
     assert console.cell("quality kept", 1) == said
     assert page.locator("#tune-chart canvas").count() == 1
     page.keyboard.press("Tab")
@@ -194,7 +195,7 @@ def test_traffic_is_filtered_and_a_request_is_opened_and_rated(console: Page, ru
     assert "teacher-model" in sheet.locator("#attempts").inner_text()
     assert dollars(picodollars(Decimal(wanted[0]["cost_usd"]))) in sheet.locator("#attempts").inner_text()
     sheet.get_by_role("button", name="Bad answer").click()
-    sheet.get_by_text("Rated 0 %.").wait_for()
+    sheet.get_by_text("Rated 0%.").wait_for()
     assert admin(running, f"requests/{wanted[0]['id']}")["feedback"] == 0
     # The request has an address of its own, and Escape closes it.
     page.reload()
@@ -211,6 +212,35 @@ def test_older_requests_are_added(console: Page) -> None:
     console.eventually(lambda: page.locator("#requests tbody tr").count() == 50)
     times = page.locator("#requests tbody th").all_inner_texts()
     assert times == sorted(times, reverse=True)
+    # Asked for while a refresh runs, they come once, and a refresh leaves them.
+    held: list[Any] = []
+    page.route(re.compile("/admin/decisions"), lambda route: held.append(route))
+    page.get_by_role("button", name="Refresh", exact=True).click()
+    console.eventually(lambda: held)
+    page.get_by_role("button", name="Older").click()
+    page.unroute_all()  # which lets those go on that were held
+    console.eventually(lambda: page.locator("#requests tbody tr").count() == 75)
+    console.loaded()
+    times = page.locator("#requests tbody th").all_inner_texts()
+    assert (len(times), len(set(times))) == (75, 75)
+    assert times == sorted(times, reverse=True)
+
+
+def test_older_comparisons_stay_when_one_was_opened(console: Page) -> None:
+    console.open("compare")
+    page = console.page
+    rows = page.locator("#comparisons tbody tr")
+    assert rows.count() == 25
+    page.get_by_role("button", name="Older").click()
+    console.eventually(lambda: rows.count() > 25)
+    number = rows.count()
+    rows.last.get_by_role("button").click()
+    page.get_by_role("dialog", name="Comparison").wait_for()
+    page.keyboard.press("Escape")
+    console.wait("!location.hash.includes('id=')")
+    console.loaded()
+    # Others may have been compared meanwhile.
+    assert rows.count() >= number
 
 
 def test_pairs_are_judged_without_knowing_whose_answer_is_whose(console: Page, running: processes.Gateway) -> None:
@@ -232,6 +262,28 @@ def test_pairs_are_judged_without_knowing_whose_answer_is_whose(console: Page, r
     assert after["verdicts"] == before["verdicts"] + 2
     # The one that was skipped still waits.
     assert after["pair"]["request"] == before["pair"]["request"]
+
+
+def test_the_pair_that_is_read_stays_when_another_one_comes_first(console: Page, running: processes.Gateway) -> None:
+    """A verdict that is pressed at that moment would be one on a pair that nobody has read."""
+    console.open("label")
+    page = console.page
+    shown = page.locator("#label-pair").inner_text()
+
+    def another(route: Any) -> None:
+        body = route.fetch().json()
+        body["pair"] |= {"request": "0" * 32, "first": "an answer that came in meanwhile"}
+        body["waiting"] += 1000
+        route.fulfill(json=body)
+
+    page.route(re.compile("/admin/labels"), another)
+    page.get_by_role("button", name="Refresh", exact=True).click()
+    page.locator("#verdicts", has_text=re.compile(r"1,\d{3} stored pairs wait")).wait_for()
+    assert page.locator("#label-pair").inner_text() == shown
+    # It is shown once this one is passed.
+    page.keyboard.press("s")
+    page.get_by_text("an answer that came in meanwhile").wait_for()
+    page.unroute_all()
 
 
 def test_comparisons_are_listed_and_opened(console: Page, running: processes.Gateway) -> None:
@@ -284,7 +336,7 @@ def test_students_shows_versions_and_what_to_do_for_a_candidate(console: Page, r
     found = next(one for one in admin(running, "students")["versions"] if one["workload"] == "default")
     row = page.get_by_role("row", name=re.compile("desk-135m default in force"))
     kept = found["retention"]
-    assert f"{100 * kept['value']:.1f} % 95%: {100 * kept['low']:.1f} %" in row.inner_text()
+    assert f"{100 * kept['value']:.1f}% 95%: {100 * kept['low']:.1f}%" in row.inner_text()
     assert page.get_by_text("There is no candidate").is_visible()
     assert "candidate:" in page.locator(".empty pre").inner_text()
 

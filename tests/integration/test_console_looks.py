@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 
 from tests.support import processes, real
-from tests.support.console import PAGES, Page
+from tests.support.console import KEY, PAGES, Page
 from tests.support.console_traffic import admin, busy
 from tests.support.kept import kept
 
@@ -93,6 +97,50 @@ def test_no_page_scrolls_sideways(browser: Any, running: processes.Gateway, widt
     assert max(heights.values()) < 4000, heights
 
 
+def test_long_names_stay_within_the_page(browser: Any, tmp_path: Path) -> None:
+    """Of models, workloads and keys, without a space at which they could wrap; and what they hold is text."""
+    name, model = "w" * 64, '<img src="x" onerror="document.title = 1">' + "m" * 60
+    rows = [{"prompt": "p", "answer": "a" * 300, "prompt_tokens": 5, "output_tokens": 5}]
+    with processes.replay(tmp_path, model, rows) as student, processes.replay(tmp_path, "teacher", rows) as teacher:
+        config = processes.make_config(student, teacher, road={"sample": 1.0, "scorer": "exact"})
+        config["student"]["model"], config["teacher"]["model"] = model, "teacher"
+        config |= {"routing": {"threshold": 0.5}, "workloads": [name], "ledger": {"store_conversations": True}}
+        config["auth"] = {"keys": [{"name": "k" * 64, "sha256": hashlib.sha256(b"key").hexdigest()}]}
+        with processes.gateway(tmp_path, config, {"BREAKEVEN_ADMIN_KEY": KEY}) as gateway:
+            headers = {"authorization": "Bearer key", "x-breakeven-workload": name}
+            body = {"model": "auto", "messages": [{"role": "user", "content": "p"}]}
+            url = f"{gateway.base_url}/chat/completions"
+            assert httpx2.post(url, json=body, headers=headers, timeout=30.0).status_code == 200
+            deadline = time.monotonic() + 60
+            while not (admin(gateway, "comparisons")["comparisons"] and admin(gateway, "decisions")["decisions"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            for width in WIDTHS:
+                console = opened(browser, gateway, width, "light")
+                wide = {}
+                for page in PAGES:
+                    console.open(page, range="all", workload=name)
+                    wide[page] = console.page.evaluate("document.documentElement.scrollWidth")
+                console.open("traffic", range="all")
+                list_of = "document.querySelector('#requests .scroll')"
+                assert console.page.evaluate(f"{list_of}.scrollWidth - {list_of}.clientWidth") <= 0
+                console.page.locator("#requests tbody button").first.click()
+                console.page.get_by_role("dialog", name="Request").get_by_text("k" * 64).wait_for()
+                assert console.page.evaluate("sheet.scrollWidth - sheet.clientWidth") == 0
+                console.page.keyboard.press("Escape")
+                console.close()
+                assert wide == dict.fromkeys(PAGES, width)
+
+
+def test_a_request_that_is_not_there_any_more_is_said_beside_the_list(browser: Any, running: processes.Gateway) -> None:
+    console = Page(browser, running.url)
+    console.sign_in()
+    console.open("traffic", range="all", id="0" * 32)
+    console.page.locator("#status.error", has_text="There is no request with this id").wait_for()
+    assert console.page.locator("#requests tbody tr").count() == 25
+    console.context.close()
+
+
 def test_a_page_without_data_says_what_to_do(browser: Any, quiet: processes.Gateway) -> None:
     console = opened(browser, quiet, 1280, "light")
     script = real.axe().read_text(encoding="utf-8")
@@ -146,6 +194,81 @@ def test_every_control_is_reached_and_seen_with_the_keyboard(browser: Any, runni
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
     console.close()
+
+
+def test_a_page_that_cannot_be_loaded_says_so_and_is_tried_again(browser: Any, quiet: processes.Gateway) -> None:
+    console = opened(browser, quiet, 1280, "light")
+    page = console.page
+    page.get_by_label("Refresh by itself").select_option("0")
+    # The figures of one page, and the script of another.
+    page.route(re.compile("/admin/changes"), lambda route: route.fulfill(status=503, body="{}"))
+    page.route(re.compile("/console/students.js"), lambda route: route.abort())
+    for name, why in (("Changes", "status 503"), ("Students", "The gateway cannot be reached.")):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_text("This page could not be loaded").wait_for()
+        assert why in page.locator("#page").inner_text()
+        assert page.locator("#status").inner_text() == ""
+        assert page.locator("#updated").inner_text() == ""
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("There is no candidate").wait_for()
+    page.route(re.compile("/admin/changes"), lambda route: route.abort())
+    page.get_by_role("link", name="Changes", exact=True).click()
+    page.get_by_text("This page could not be loaded").wait_for()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("Nothing has changed yet").wait_for()
+    console.context.close()
+
+
+def test_a_refresh_leaves_what_was_scrolled_and_chosen(browser: Any, running: processes.Gateway) -> None:
+    console = opened(browser, running, 390, "light")
+    page = console.page
+    refresh = page.get_by_role("button", name="Refresh", exact=True)
+    console.open("overview", range="all")
+    page.evaluate("document.getElementById('workloads').scrollLeft = 1000")
+    left = page.evaluate("document.getElementById('workloads').scrollLeft")
+    assert left > 100
+    refresh.click()
+    console.loaded()
+    assert page.evaluate("document.getElementById('workloads').scrollLeft") == pytest.approx(left, abs=2)
+    console.open("traffic", range="all")
+    page.get_by_role("combobox", name="reason").focus()
+    # A list of choices that was replaced would close.
+    page.evaluate("document.activeElement.dataset.mine = 'yes'")
+    page.evaluate("document.getElementById('refresh').click()")
+    console.loaded()
+    assert page.evaluate("document.activeElement.dataset.mine") == "yes"
+    console.close()
+
+
+def in_zone(browser: Any, gateway: processes.Gateway, zone: str) -> tuple[set[str], str]:
+    """The times on the axes of the overview in this time zone, and what it says of its last refresh."""
+    console = Page(browser, gateway.url, timezone_id=zone)
+    console.context.add_init_script(
+        """window.drawn = []; const draw = CanvasRenderingContext2D.prototype.fillText;
+           CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+             window.drawn.push(text); return draw.call(this, text, ...rest); };"""
+    )
+    console.page.reload()
+    console.sign_in()
+    console.open("overview", range="all")
+    console.eventually(lambda: console.page.locator("#of-period canvas").count() == 1)
+    drawn, said = console.page.evaluate("window.drawn"), console.page.locator("#updated").inner_text()
+    console.close()
+    return {text for text in drawn if re.match(r"\d{1,2} [A-Z][a-z]{2}|\d\d:\d\d|20\d\d", text)}, said
+
+
+def test_times_are_utc_wherever_the_browser_is(browser: Any, running: processes.Gateway) -> None:
+    """The ledger's days are, and the lists' times: the axes of the charts agree with them."""
+    (drawn, said), (elsewhere, said_elsewhere) = (in_zone(browser, running, zone) for zone in ("UTC", "Asia/Kolkata"))
+    assert drawn == elsewhere
+    assert any(re.fullmatch(r"\d{1,2} [A-Z][a-z]{2}", text) for text in drawn)
+    now = datetime.datetime.now(datetime.UTC)
+    for text in (said, said_elsewhere):
+        time = datetime.datetime.strptime(text, "Updated %H:%M:%S UTC")
+        apart = (now - time.replace(year=now.year, month=now.month, day=now.day, tzinfo=now.tzinfo)).total_seconds()
+        assert min(apart % 86_400, -apart % 86_400) < 600
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

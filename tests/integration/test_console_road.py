@@ -80,17 +80,17 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     assert stage_of(console) == "propose"
     assert "since 20" in stage
     kept = found["retention"]
-    assert f"{100 * kept['value']:.1f} % of the teacher's" in quality
-    assert f"95%: {100 * kept['low']:.1f} % to {100 * kept['high']:.1f} %" in quality
+    assert f"{100 * kept['value']:.1f}% of the teacher's" in quality
+    assert f"95%: {100 * kept['low']:.1f}% to {100 * kept['high']:.1f}%" in quality
     assert f"320 comparisons so far; the next look is at {found['next_look_at']}" in quality
     assert in_force == "nothing: the teacher answers everything"
-    promise = f"{100 * found['proposal']['answered']:.0f} % of the requests are answered by the student"
+    promise = f"{100 * found['proposal']['answered']:.0f}% of the requests are answered by the student"
     assert promise in proposal
-    assert f"at least {100 * found['proposal']['low']:.1f} %" in proposal
+    assert f"at least {100 * found['proposal']['low']:.1f}%" in proposal
     assert "what it saves is not measured yet" in proposal
     share, value = found["proposal"]["share"], found["proposal"]["threshold"]
     assert (
-        f"the hardest {100 * (1 - share):.0f} % of the measured traffic to the teacher (threshold {value:.4f})"
+        f"the hardest {100 * (1 - share):.0f}% of the measured traffic to the teacher (threshold {value:.4f})"
         in proposal
     )
     assert "default, propose" in page.locator("#events li").first.inner_text()
@@ -153,7 +153,7 @@ def test_a_proposal_is_put_in_force_and_rolled_back(browser: Any, staged: Gatewa
     ):
         console.open("tune", **parameters)
         console.eventually(lambda threshold=threshold: console.cell("threshold", 0) == threshold)
-        assert console.cell("teacher share", 0) == ("–" if share is None else f"{100 * share:.1f} %")
+        assert console.cell("teacher share", 0) == ("–" if share is None else f"{100 * share:.1f}%")
     assert "What is in force differs by workload: choose one." in page.locator("#tune-notes").inner_text()
     console.close()
 

@@ -69,6 +69,9 @@ def test_the_linter_has_nothing_to_say() -> None:
         ({}, "config"),
         ({**EXAMPLE, "config": {**EXAMPLE["config"], "teachr": {}}}, "teachr"),
         ({**EXAMPLE, "config": {**EXAMPLE["config"], "road": {"floor": "high"}}}, "floor"),
+        ({**EXAMPLE, "config": {**EXAMPLE["config"], "server": {}}}, "server: {host: 0.0.0.0}"),
+        ({**EXAMPLE, "config": {**EXAMPLE["config"], "auth": {}}}, "config.auth.keys: empty"),
+        ({**EXAMPLE, "secretEnv": {}}, "names TEACHER_API_KEY, which is not in secretEnv"),
         ({**EXAMPLE, "replica": 3}, "replica"),
         ({**EXAMPLE, "secretEnv": {"TEACHER_API_KEY": {"secret": "breakeven"}}}, "key"),
     ],
@@ -116,6 +119,33 @@ def test_resources_refer_to_each_other(whole: list[dict[str, Any]], tmp_path: Pa
     assert len([service for service in services if scraped <= service["metadata"]["labels"].items()]) == 1
     backend = one(whole, "Ingress")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
     assert backend in {service["metadata"]["name"] for service in services}
+
+
+def test_values_are_what_was_written() -> None:
+    """Large numbers stay whole, and names that YAML reads as something else stay names."""
+    found = rendered(
+        env={"BREAKEVEN__SERVER__MAX_BODY_BYTES": 104857600, "SHARE": 0.5, "ON": True, "TEXT": 'a "b"\n: #'},
+        ingress={"enabled": True, "className": "on", "tlsSecret": "123"},
+        priorityClassName="yes",
+        journal={"storageClass": "1e3"},
+    )
+    stateful = one(found, "StatefulSet")["spec"]
+    pod = stateful["template"]["spec"]
+    env = {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
+    assert env.pop("OMP_NUM_THREADS") == "1"
+    assert env == {
+        "BREAKEVEN__SERVER__MAX_BODY_BYTES": "104857600", "SHARE": "0.5", "ON": "true", "TEXT": 'a "b"\n: #'
+    }  # fmt: skip
+    assert pod["priorityClassName"] == "yes"
+    assert stateful["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "1e3"
+    ingress = one(found, "Ingress")["spec"]
+    assert (ingress["ingressClassName"], ingress["tls"][0]["secretName"]) == ("on", "123")
+
+
+def test_what_the_environment_gives_may_be_missing_in_the_config() -> None:
+    config = {name: part for name, part in EXAMPLE["config"].items() if name not in ("server", "auth")}
+    rest = {"BREAKEVEN__AUTH__KEYS_FILE": "/etc/keys/keys.jsonl", "BREAKEVEN__SERVER__HOST": "0.0.0.0"}
+    assert rendered(config=config, env=rest)
 
 
 def test_a_changed_config_restarts_the_pods() -> None:

@@ -46,3 +46,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 yes
 {{- end -}}
 {{- end }}
+
+{{/* Refuses a config with which no pod becomes ready. Keys of it that come from the environment are not looked into. */}}
+{{- define "breakeven.check" -}}
+{{- $given := concat (keys .Values.env) (keys .Values.secretEnv) -}}
+{{- $server := .Values.config.server | default dict -}}
+{{- if and (has ($server.host | default "127.0.0.1") (list "127.0.0.1" "localhost" "::1")) (not (has "BREAKEVEN__SERVER__HOST" $given)) -}}
+{{- fail "config.server.host: 127.0.0.1, its default, is not reached from outside of the pod; write server: {host: 0.0.0.0}" -}}
+{{- end -}}
+{{- $auth := .Values.config.auth | default dict -}}
+{{- if not (or $auth.keys $auth.keys_file (contains "BREAKEVEN__AUTH" (join " " $given))) -}}
+{{- fail "config.auth.keys: empty, and then the gateway answers programs on its own machine only; add a key (breakeven key new NAME)" -}}
+{{- end -}}
+{{- range $section := list "teacher" "student" "candidate" -}}
+{{- with (index $.Values.config $section | default dict).api_key_env -}}
+{{- if not (has . $given) -}}
+{{- fail (printf "config.%s.api_key_env: names %s, which is not in secretEnv; add %s: {secret: …, key: …}" $section . .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

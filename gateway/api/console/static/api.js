@@ -37,6 +37,21 @@ export async function admin(method, path, { query = {}, body } = {}) {
 
 export const read = (path, query) => admin("GET", path, { query });
 
+// The first `pages` pages of a list of /admin, newest first: { rows, next }, where `next` is null at the end. Of a search
+// that stopped in between, a page may have fewer rows.
+const PAGE = 25;
+const MOST = 500; // that one call may ask for
+export async function newest(path, name, pages, query = {}) {
+  let rows = [];
+  let next;
+  for (let page = 0; page < pages && rows.length < PAGE * pages && next !== null; page += 1) {
+    const found = await read(path, { ...query, before: next, limit: Math.min(MOST, PAGE * pages - rows.length) });
+    rows = [...rows, ...found[name]];
+    next = found.next_before;
+  }
+  return { rows, next };
+}
+
 // The session: whether the browser is signed in, signing in, and out.
 export const session = async () => (await send("GET", "/console/session")).value;
 export async function signIn(key) {

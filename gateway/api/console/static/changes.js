@@ -1,6 +1,6 @@
 // The history: who changed what routes, and taking the last change back.
 
-import { admin, read } from "/console/api.js";
+import { admin, newest } from "/console/api.js";
 import { change, confirmed, empty, h, swap } from "/console/dom.js";
 import { at, ago, WHO } from "/console/words.js";
 
@@ -12,15 +12,8 @@ export function open(root, app) {
   let pages = 1;
 
   async function load() {
-    ({ changes: rows, next_before: next } = await read("changes", { limit: 50 }));
-    for (let number = 1; number < pages && next !== null; number += 1) await older();
+    ({ rows, next } = await newest("changes", "changes", pages));
     draw();
-  }
-
-  async function older() {
-    const found = await read("changes", { limit: 50, before: next });
-    rows = [...rows, ...found.changes];
-    next = found.next_before;
   }
 
   function draw() {

@@ -8,9 +8,21 @@ const drawn = new Map();
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const widthOf = (element) => Math.max(200, element.clientWidth);
-export const percentage = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(value > 0.995 || value < 0.1 ? 1 : 0)}%`);
 const ticks = (_, values) => values.map((value) => `${Math.round(100 * value)}%`);
-const dollars = (value) => `$${Math.abs(value) >= 1000 ? `${(value / 1000).toFixed(1)}k` : value.toFixed(Math.abs(value) < 10 ? 2 : 0)}`;
+// A tick of an axis, with as many digits as tell it from the next one.
+const dollars = (value) => {
+  const amount = Math.abs(value);
+  const [, fraction = ""] = String(Number(amount.toPrecision(6))).split(".");
+  const text = amount >= 1000 ? `${(amount / 1000).toFixed(1)}k` : fraction ? amount.toFixed(Math.max(2, fraction.length)) : String(amount);
+  return `${value < 0 ? "-" : ""}$${text}`;
+};
+// Times are UTC everywhere: days of the ledger are, and so are the other times of the page.
+const inUtc = (seconds) => uPlot.tzDate(new Date(1000 * seconds), "UTC");
+// uPlot's way of saying how ticks are labelled that are as many seconds apart, and what is added where a day begins.
+const MOMENTS = [
+  [86_400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+];
 
 // A figure: `label` says in words what the chart shows, `make` gives uPlot's options and data in the colours of now, and
 // `legend` has a text for each series, by the name of its colour.
@@ -27,7 +39,7 @@ function draw(place) {
   plot?.destroy();
   const { data, axes, ...options } = make(color);
   const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-  const given = { ...options, axes: axes.map((one) => ({ ...axis, ...one })), width: widthOf(place), height: Math.min(height, Math.round(widthOf(place) * 0.72)), legend: { show: false }, cursor: { show: false } };
+  const given = { ...options, tzDate: inUtc, axes: axes.map((one) => ({ ...axis, ...one })), width: widthOf(place), height: Math.min(height, Math.round(widthOf(place) * 0.72)), legend: { show: false }, cursor: { show: false } };
   drawn.get(place).plot = new uPlot(given, data, place);
 }
 
@@ -106,7 +118,7 @@ export function savings(label, curve, investment) {
   const shown = investment > 0 && investment < 12 * Math.max(...values.map(Math.abs));
   const legend = [["student", "line", "savings, estimated"], ...(shown ? [["teacher", "dash", "investment"]] : [])];
   return figure(label, legend, (tone) => ({
-    axes: [{}, { values: (_, ticks) => ticks.map(dollars), size: 60 }],
+    axes: [{ values: MOMENTS }, { values: (_, ticks) => ticks.map(dollars), size: 60 }],
     series: [
       {},
       { stroke: tone("student"), width: 2, fill: tone("band"), points: { show: false } },
@@ -125,7 +137,7 @@ export function requests(label, { points, step }) {
   const legend = [["student", "box", "student"], ["teacher", "box", "teacher"]];
   return figure(label, legend, (tone) => ({
     scales: { x: { range: [times[0] - seconds / 2, times.at(-1) + seconds / 2] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
-    axes: [{}, { size: 46 }],
+    axes: [{ values: MOMENTS }, { size: 46 }],
     series: [
       {},
       { stroke: tone("teacher"), fill: tone("teacher"), paths: bars, points: { show: false } },

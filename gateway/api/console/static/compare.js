@@ -1,7 +1,7 @@
 // Comparisons of student and teacher, and sending one prompt to both.
 
-import { admin, complete, read } from "/console/api.js";
-import { card, empty, h, select, sheet, status, swap } from "/console/dom.js";
+import { admin, complete, newest, read } from "/console/api.js";
+import { card, empty, h, select, sheet, swap } from "/console/dom.js";
 import { count, percent, usd } from "/console/format.js";
 import { at, short } from "/console/words.js";
 
@@ -10,17 +10,19 @@ const RESULTS = [["", "any result"], ["teacher", "teacher better"], ["student", 
 export function open(root, app) {
   const filters = h("div.filters", { role: "group", "aria-label": "Filters" });
   const list = h("div", { id: "comparisons" });
-  root.append(h("div.stack", {}, asking(), h("section.card", { "aria-labelledby": "compared-title" }, h("h2", { id: "compared-title" }, "Compared answers of live traffic"), filters, list)));
+  root.append(h("div.stack", {}, asking(app), h("section.card", { "aria-labelledby": "compared-title" }, h("h2", { id: "compared-title" }, "Compared answers of live traffic"), filters, list)));
   let rows = [];
   let next = null;
+  let pages = 1;
   let shown = null;
-
-  const page = (before) => read("comparisons", { workload: app.params.get("workload"), result: app.params.get("result"), before, limit: 25 });
+  let asked = null; // the filters that the list is of
 
   async function load() {
-    const [found, road] = await Promise.all([page(undefined), read("road", { limit: 0 })]);
-    rows = found.comparisons;
-    next = found.next_before;
+    const query = { workload: app.params.get("workload"), result: app.params.get("result") };
+    if (JSON.stringify(query) !== asked) pages = 1;
+    asked = JSON.stringify(query);
+    const [found, road] = await Promise.all([newest("comparisons", "comparisons", pages, query), read("road", { limit: 0 })]);
+    ({ rows, next } = found);
     const names = road.workloads.map((one) => [one.workload, one.workload]);
     swap(filters, select("result", RESULTS, app.params.get("result") ?? "", (result) => app.go({ result }), { quiet: true }),
       names.length > 1 && select("workload", [["", "any workload"], ...names], app.params.get("workload") ?? "", (workload) => app.go({ workload }), { quiet: true }));
@@ -35,11 +37,11 @@ export function open(root, app) {
       return;
     }
     const score = (value) => percent(value, 0);
-    const columns = ["time", "workload", "better by score", "student", "teacher", "the client got", "a person said"];
+    const columns = ["time, UTC", "workload", "better by score", "student", "teacher", "the client got", "a person said"];
     const line = (one) => h("tr", { role: "row" },
       h("th", { scope: "row", role: "rowheader" }, h("button.link", { type: "button", title: at(one.at), "data-key": one.request, onclick: () => app.go({ id: one.request }) }, short(one.at))),
       ...[one.workload, result(one), score(one.student_score), score(one.teacher_score), one.direction === "student_answered" ? "student's" : "teacher's", one.verdict ?? "–"].map((text, index) =>
-        h("td", { role: "cell", "data-name": [2, 3, 5].includes(index) ? columns[index + 1] : undefined, className: [2, 3].includes(index) ? "number" : index === 0 || index === 4 ? "least" : "" }, text)));
+        h("td", { role: "cell", "data-name": [2, 3, 5].includes(index) ? columns[index + 1] : undefined, className: [2, 3].includes(index) ? "number" : index === 0 ? "least name" : index === 4 ? "least" : "" }, text)));
     const number = (kind) => count(rows.filter((each) => kind(each.student_score - each.teacher_score)).length);
     const summary = h("p", { id: "summary" }, `Of these ${count(rows.length)}: the teacher's answer scored higher in ${number((by) => by < 0)}, the student's in ${number((by) => by > 0)}, equal in ${number((by) => by === 0)}.`);
     swap(list, summary, h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Comparisons" }, h("table.flow", { role: "table" },
@@ -47,15 +49,10 @@ export function open(root, app) {
       h("tbody", { role: "rowgroup" }, rows.map(line)))), next !== null && h("div.buttons", {}, h("button", { type: "button", "data-key": "older", onclick: older }, "Older")));
   }
 
-  async function older() {
-    try {
-      const found = await page(next);
-      rows = [...rows, ...found.comparisons];
-      next = found.next_before;
-      draw();
-    } catch (error) {
-      status(error.message, true);
-    }
+  async function older(event) {
+    event.target.disabled = true;
+    pages += 1;
+    await app.refresh();
   }
 
   async function opened() {
@@ -72,7 +69,8 @@ export function open(root, app) {
   return {
     async refresh() {
       await load();
-      await opened();
+      // A comparison that is not there any more is no reason to show none.
+      await opened().catch(app.failed);
     },
   };
 }
@@ -99,7 +97,7 @@ function contents({ comparison: one, judges, messages, student_answer: student, 
 }
 
 // The form that sends a prompt to both models.
-function asking() {
+function asking(app) {
   const prompt = h("textarea", { id: "prompt", rows: 3, required: true });
   const key = h("input", { id: "client-key", type: "password", autocomplete: "off" });
   const decision = h("p", { id: "decision", role: "status" });
@@ -116,7 +114,7 @@ function asking() {
       side.facts.textContent = "waiting …";
     }
     const explained = admin("POST", "route", { body: { messages: [{ role: "user", content: prompt.value }] } })
-      .then((found) => { decision.textContent = sentence(found); }, (error) => status(error.message, true));
+      .then((found) => { decision.textContent = sentence(found); }, app.failed);
     await Promise.all([explained, ...sides.map((side) => ask(side, prompt.value, key.value))]);
     send.disabled = false;
   };

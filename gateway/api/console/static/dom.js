@@ -1,5 +1,7 @@
 // Building and replacing elements.
 
+import { SignedOut } from "/console/api.js";
+
 export const $ = (id) => document.getElementById(id);
 
 // An element: `h("p.quiet", { id: "x", onclick }, "text", child)`. Children that are null or false are left out.
@@ -16,14 +18,28 @@ export function h(name, props = {}, ...children) {
   return element;
 }
 
-// Replace what is in an element, and give the focus back to the control with the same `data-key`.
+// Replace what is in an element, and give the focus back to the control with the same `data-key`. What was opened or
+// scrolled sideways stays so.
 export function swap(element, ...children) {
-  const key = element.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
+  const found = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  // A list of choices that is open would close: it stays where nothing beside it has changed.
+  if (focused?.matches("select") && face([...element.children]) === face(found)) return;
+  const key = focused?.getAttribute("data-key");
   const open = [...element.querySelectorAll("details[open][data-key]")].map((one) => one.getAttribute("data-key"));
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const scrolled = [...element.querySelectorAll(SIDEWAYS)].filter((one) => one.scrollLeft).map((one) => [named(one), one.scrollLeft]);
+  element.replaceChildren(...found);
   for (const one of open) element.querySelector(`details[data-key="${CSS.escape(one)}"]`)?.setAttribute("open", "");
+  for (const [name, left] of scrolled) {
+    const one = [...element.querySelectorAll(SIDEWAYS)].find((each) => named(each) === name);
+    if (one) one.scrollLeft = left;
+  }
   if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
+
+const SIDEWAYS = ".scroll, #workloads";
+const named = (element) => element.id || element.getAttribute("aria-label");
+const face = (elements) => JSON.stringify(elements.map((one) => [one.textContent, ...[...(one.querySelectorAll?.("select") ?? [])].map((each) => each.value)]));
 
 // A card with a title; `id` names the title.
 export function card(id, title, ...children) {
@@ -35,12 +51,13 @@ export function empty(title, text, ...more) {
   return h("div.empty", {}, h("p.strong", {}, title), h("p.quiet", {}, text), ...more);
 }
 
-// A table that scrolls by itself where it is too wide. `columns`: names, those in `numbers` aligned to the right.
+// A table that scrolls by itself where it is too wide. `columns`: their titles; those in `numbers` are aligned to
+// the right, and those in `names` wrap anywhere.
 // On a phone its rows become entries of a list; the roles are explicit, since the style sheet then drops them.
-export function table(label, columns, rows, { numbers = [] } = {}) {
-  const side = (index) => (numbers.includes(index) ? "number" : "");
+export function table(label, columns, rows, { numbers = [], names = [0] } = {}) {
+  const side = (index) => (numbers.includes(index) ? "number" : names.includes(index) ? "name" : "");
   const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((name, index) => h("th", { scope: "col", role: "columnheader", className: side(index) }, name))));
-  const cell = (content, index) => (index === 0 ? h("th", { scope: "row", role: "rowheader" }, content)
+  const cell = (content, index) => (index === 0 ? h("th", { scope: "row", role: "rowheader", className: side(0) }, content)
     : h("td", { role: "cell", "data-name": columns[index], className: side(index) }, content));
   const body = h("tbody", { role: "rowgroup" }, rows.map((cells) => h("tr", { role: "row" }, cells.map(cell))));
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": label }, h("table.flow", { role: "table" }, head, body));
@@ -97,7 +114,8 @@ export async function change(button, call, done) {
     status(done(found));
     return true;
   } catch (error) {
-    status(error.message, true);
+    if (error instanceof SignedOut) dispatchEvent(new CustomEvent("signed-out", { detail: error.message }));
+    else status(error.message, true);
     return false;
   } finally {
     button.disabled = false;

@@ -24,7 +24,7 @@ const rounded = (amount, unit) => {
   return twice > unit || (twice === unit && down % 2n === 1n) ? down + 1n : down;
 };
 
-export const percent = (value, digits = 1) => (absent(value) ? NONE : `${(100 * value).toFixed(digits)} %`);
+export const percent = (value, digits = 1) => (absent(value) ? NONE : `${(100 * value).toFixed(digits)}%`);
 
 export const count = (value) => new Intl.NumberFormat("en-US").format(value ?? 0);
 

@@ -12,12 +12,14 @@ export function open(root, app) {
   let after = null; // the pair that was skipped last
   let skipped = 0;
   let state = null;
+  let asked = null; // the pair that is being read
   const workload = () => app.params.get("workload") ?? "default";
 
   function draw(names) {
     if (names) {
       swap(head, names.length > 1 && h("div.filters", {}, select("Workload", names.map((one) => [one, one]), workload(), (chosen) => app.go({ workload: chosen }))));
     }
+    asked = state.pair;
     swap(pair, state.pair ? question() : nothing());
     const share = Math.min(1, state.verdicts / ENOUGH);
     const bar = h("span");
@@ -44,12 +46,14 @@ export function open(root, app) {
   }
 
   function begin() {
+    asked = null;
     after = null;
     skipped = 0;
   }
 
   async function tell(better, button) {
     const { request } = state.pair;
+    asked = null;
     if (better === "skip") {
       after = request;
       skipped += 1;
@@ -72,8 +76,8 @@ export function open(root, app) {
   return {
     async refresh() {
       const [found, road] = await Promise.all([read("labels", { workload: workload(), after }), read("road", { limit: 0 })]);
-      // While a pair is read, a refresh must not replace it.
-      state = found;
+      // A comparison that came in meanwhile may come first now; the pair that is being read stays all the same.
+      state = asked && found.pair ? { ...found, pair: asked } : found;
       draw(road.workloads.map((one) => one.workload));
     },
     moved() {

@@ -1,10 +1,11 @@
 // The shell: signing in and out, which page is shown, the time range, and refreshing by itself.
 
 import { session, SignedOut, signIn, signOut } from "/console/api.js";
-import { $, h, status } from "/console/dom.js";
+import { $, empty, h, status } from "/console/dom.js";
 import { icon } from "/console/icons.js";
 
-// Each page is a module that is loaded when it is first opened: `open(root, app)` returns `{ refresh, moved }`.
+// Each page is a module that is loaded when it is first opened: `open(root, app)` fills `root`, and returns
+// `{ refresh, moved }`.
 const PAGES = [
   ["overview", "Overview", "What the student saves, and what of the teacher's quality is kept."],
   ["tune", "Tune", "How much of the traffic goes to the teacher, and what that does to quality and cost."],
@@ -49,7 +50,7 @@ const app = {
 const address = (page, params) => `/${page}${[...params].length ? `?${params}` : ""}`;
 const kept = () => (app.params.has("range") ? { range: app.params.get("range") } : {});
 
-let page = null; // what the open page gave
+let page = null; // what the open page gave, with its `root`
 let opening = 0; // numbers the openings, so that a slow one does not replace a later one
 let busy = false;
 let again = false; // whether something asked for a refresh meanwhile
@@ -79,16 +80,22 @@ async function route() {
   $("lead").textContent = found[2];
   document.title = `${found[1]} – Breakeven`;
   const root = h("div", {});
+  $("updated").textContent = "";
   $("page").replaceChildren(h("p.quiet", {}, "Loading …"));
-  try {
-    const module = await import(`/console/${found[0]}.js`);
-    if (number !== opening) return;
-    page = module.open(root, app);
-    await refresh();
-    if (number === opening) $("page").replaceChildren(root);
-  } catch (error) {
-    failed(error);
+  // A module that could not be loaded once is not asked for again before the console is.
+  const module = await import(`/console/${found[0]}.js`).catch(() => null);
+  if (number !== opening) return;
+  if (module === null) {
+    missing("The gateway cannot be reached.", () => location.reload());
+    return;
   }
+  page = { ...module.open(root, app), root };
+  await refresh();
+}
+
+// Say in the place of the page that there is none, and let the operator try again.
+function missing(why, again) {
+  $("page").replaceChildren(empty("This page could not be loaded", why, h("button", { type: "button", onclick: again }, "Try again")));
 }
 
 // Load what the open page shows anew. Errors are shown.
@@ -104,12 +111,18 @@ async function refresh() {
   $("app").setAttribute("aria-busy", "true");
   try {
     await shown.refresh();
-    $("updated").textContent = `Updated ${new Date().toLocaleTimeString()}`;
-    if (refreshFailed) status("");
-    refreshFailed = false;
+    if (shown === page) {
+      if (!shown.root.isConnected) $("page").replaceChildren(shown.root);
+      $("updated").textContent = `Updated ${new Date().toISOString().slice(11, 19)} UTC`;
+      if (refreshFailed) status("");
+      refreshFailed = false;
+    }
   } catch (error) {
-    refreshFailed = true;
-    failed(error);
+    if (shown === page) {
+      refreshFailed = true;
+      if (shown.root.isConnected || error instanceof SignedOut) failed(error);
+      else missing(error.message, refresh);
+    }
   } finally {
     busy = false;
     $("app").removeAttribute("aria-busy");
@@ -125,6 +138,7 @@ function failed(error) {
 function showDoor(message = "") {
   opening += 1;
   page = null;
+  status("");
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   $("page").replaceChildren();
   $("app").hidden = true;
@@ -142,6 +156,8 @@ function showApp() {
 $("sign-in").onsubmit = async (event) => {
   event.preventDefault();
   const key = $("admin-key").value;
+  const button = $("sign-in").querySelector("button");
+  button.disabled = true;
   try {
     await signIn(key);
     $("admin-key").value = "";
@@ -149,8 +165,11 @@ $("sign-in").onsubmit = async (event) => {
     showApp();
   } catch (error) {
     $("door-message").textContent = error.message;
+  } finally {
+    button.disabled = false;
   }
 };
+addEventListener("signed-out", (event) => showDoor(event.detail));
 $("sign-out").onclick = async () => {
   try {
     await signOut();

@@ -96,5 +96,5 @@ function versionsCard(versions) {
     one.retention === null ? `${NOT_MEASURED}: ${more(Math.max(1, 30 - one.comparisons))}` : [`${percent(one.retention.value)} `, h("span.quiet", {}, interval(one.retention)), whisker(one.retention, 0, 1)],
     ago(one.last),
   ]);
-  return card("versions-title", "Versions", table("Versions of the student", ["version", "workload", "what it is", "comparisons", "quality, of the teacher's", "last compared"], rows, { numbers: [3] }));
+  return card("versions-title", "Versions", table("Versions of the student", ["version", "workload", "what it is", "comparisons", "quality, of the teacher's", "last compared"], rows, { numbers: [3], names: [0, 1] }));
 }

@@ -1,6 +1,6 @@
 // Single requests, the newest first; one of them opened.
 
-import { read } from "/console/api.js";
+import { newest, read } from "/console/api.js";
 import { empty, h, select, swap } from "/console/dom.js";
 import { count, usd } from "/console/format.js";
 import { openRequest } from "/console/request.js";
@@ -8,7 +8,7 @@ import { at, fixed, REASONS, short, why } from "/console/words.js";
 
 const FILTERS = ["workload", "key", "route", "reason", "outcome"];
 const OUTCOMES = ["ok", "upstream_error", "truncated", "client_cancelled", "gateway_error", "rejected"];
-const COLUMNS = ["time", "route", "why", "workload", "key", "tokens", "cost", "seconds", "outcome"];
+const COLUMNS = ["time, UTC", "route", "why", "workload", "key", "tokens", "cost", "seconds", "outcome"];
 
 export function open(root, app) {
   const filters = h("div.filters", { role: "group", "aria-label": "Filters" });
@@ -22,23 +22,14 @@ export function open(root, app) {
 
   const query = () => Object.fromEntries(FILTERS.map((name) => [name, app.params.get(name) ?? ""]));
   const wanted = () => JSON.stringify([query(), app.range]);
-  const page = (before) => read("decisions", { ...query(), since: app.since, before, limit: 25 });
 
   async function load() {
     asked = wanted();
-    const [found, series] = await Promise.all([page(undefined), read("series", { since: app.since })]);
-    rows = found.decisions;
-    next = found.next_before;
-    // Those that were added with "Older" stay in the list.
-    for (let number = 1; number < pages && next !== null; number += 1) await older();
+    const since = app.since;
+    const [found, series] = await Promise.all([newest("decisions", "decisions", pages, { ...query(), since }), read("series", { since })]);
+    ({ rows, next } = found);
     swap(filters, choices(series));
     draw();
-  }
-
-  async function older() {
-    const found = await page(next);
-    rows = [...rows, ...found.decisions];
-    next = found.next_before;
   }
 
   function choices({ keys, workloads }) {
@@ -78,8 +69,7 @@ export function open(root, app) {
   const button = () => h("button", { type: "button", "data-key": "older", onclick: async (event) => {
     event.target.disabled = true;
     pages += 1;
-    await older().catch(() => app.refresh());
-    draw();
+    await app.refresh();
   } }, "Older");
 
   function line(row) {
@@ -88,7 +78,7 @@ export function open(root, app) {
     return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader" }, time),
       cell("", h("span", { className: `pill ${row.route}` }, row.route)),
       cell(".wide", h("span.strong", {}, row.reason), " ", h("span.quiet", {}, why(row))),
-      cell(".least.middle", row.workload), cell(".least.middle", row.key || "–"),
+      cell(".least.middle.name", row.workload), cell(".least.middle.name", row.key || "–"),
       cell(".number.least.middle", `${count(row.prompt_tokens)} + ${count(row.output_tokens)}`), cell(".number", usd(row.cost_usd)),
       cell(".number", `${fixed(row.seconds, 2)} s`), cell("", row.outcome === "ok" ? "ok" : h("span.pill.bad", {}, row.outcome)));
   }
@@ -106,7 +96,8 @@ export function open(root, app) {
   return {
     async refresh() {
       await load();
-      await sheetOfAddress();
+      // A request that is not there any more is no reason to show none.
+      await sheetOfAddress().catch(app.failed);
     },
     async moved() {
       if (wanted() !== asked) {

@@ -1,10 +1,10 @@
 // The slider: what a share of the traffic for the teacher would have meant, and applying it.
 
 import { admin, read } from "/console/api.js";
-import { percentage, quality } from "/console/charts.js";
+import { quality } from "/console/charts.js";
 import { card, change, empty, h, select, swap } from "/console/dom.js";
 import { after, breakEven, count, HOURS_A_MONTH, NOT_MEASURED, percent, usd } from "/console/format.js";
-import { interval, more } from "/console/words.js";
+import { interval, more, SHARE_BEGINS } from "/console/words.js";
 
 const SHARES = 51;
 
@@ -186,7 +186,8 @@ class Tune {
     }
     if (this.standing().differ) found.push(h("p.note", {}, "What is in force differs by workload: choose one."));
     if (policy.decided_by === "stages") {
-      found.push(h("p.note", {}, `The stages decide now. A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
+      const shared = road.some((one) => one.in_force === null && one.starts_with_share !== null) ? ` By routing.start: share, ${SHARE_BEGINS}.` : "";
+      found.push(h("p.note", {}, `The stages decide now.${shared} A share that you apply takes over from them: it routes all workloads at once, by router ${seen.artifact}. Remove the policy to let the stages decide again.`));
     } else if (policy.decided_by === "admin") {
       found.push(h("p.note", {}, "A policy that an operator applied routes all workloads."));
     }
@@ -196,7 +197,7 @@ class Tune {
   async put() {
     const { threshold, teacher_share: share } = this.chosen;
     const body = { threshold, artifact: this.data.seen.artifact };
-    const done = () => `Applied: ${percentage(share)} to the teacher (threshold ${threshold.toFixed(4)}), from the next request on.`;
+    const done = () => `Applied: ${percent(share)} to the teacher (threshold ${threshold.toFixed(4)}), from the next request on.`;
     if (await change(this.apply, () => admin("PUT", "policy", { body }), done)) await this.app.refresh();
     else if (this.data) this.choose(this.chosen);
   }

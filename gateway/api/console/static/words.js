@@ -8,6 +8,8 @@ export const STAGES = {
   route: "what is in force routes",
   watch: "what is in force routes, and comparisons check it",
 };
+// Of `routing.start: share`: from so many scores on a threshold is derived from them.
+export const SHARE_BEGINS = "until 200 requests of a workload were scored, its threshold is that of reference prompts, and its share may differ";
 export const more = (number) => `${count(number)} more comparison${number === 1 ? "" : "s"}`;
 export const at = (microseconds) => `${moment(microseconds / 1000)} UTC`;
 // A moment of this year, short enough for a list.
@@ -19,7 +21,7 @@ export function short(microseconds) {
 export const share = (value) => percent(value, 0);
 export const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
-// An estimate with its interval, such as "95%: 93.0 % to 97.0 %".
+// An estimate with its interval, such as "95%: 93.0% to 97.0%".
 export const interval = ({ low, high }) => `95%: ${percent(low)} to ${percent(high)}`;
 export const usdInterval = (report, name) => `95%: ${usd(report[`${name}_lower`])} to ${usd(report[`${name}_upper`])}`;
 

@@ -4,7 +4,7 @@ import { admin } from "/console/api.js";
 import { whisker } from "/console/charts.js";
 import { change, confirmed, h } from "/console/dom.js";
 import { count, NOT_MEASURED, percent } from "/console/format.js";
-import { at, basis, interval, more, promised, saves, share, STAGES } from "/console/words.js";
+import { at, basis, interval, more, promised, saves, share, SHARE_BEGINS, STAGES } from "/console/words.js";
 
 const ORDER = Object.keys(STAGES);
 
@@ -57,7 +57,7 @@ function measured(row) {
 function inForce(row) {
   if (row.routed_by_operator) return ["the operator's artifact or threshold"];
   if (row.in_force === null && row.starts_with_share !== null) {
-    return [`nothing certified: the hardest ${share(row.starts_with_share)} of the traffic go to the teacher`, "routing.start: share in the config"];
+    return [`nothing certified: the hardest ${share(row.starts_with_share)} of the traffic go to the teacher`, "routing.start: share in the config; " + SHARE_BEGINS];
   }
   if (row.in_force === null) return ["nothing: the teacher answers everything"];
   const since = row.margin === null
